@@ -1,0 +1,41 @@
+"""SchNet potentials for ASE: train on your molecule, attach, run dynamics that conserves energy.
+
+Everything below is imported when it is first used, so that `import ase_schnet` is quick.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "SchNetCalculator": "calculator",
+    "Dataset": "data.dataset",
+    "read_labelled": "data.formats",
+    "FileUnits": "units",
+    "equivalent_loss_weights": "units",
+    "SchNetConfig": "model.schnet",
+    "PRESETS": "model.schnet",
+    "FitSettings": "training.trainer",
+    "LossWeights": "training.loss",
+    "cross_validate": "training.crossval",
+    "load_model": "modelfile",
+    "calibrate": "uncertainty",
+    "run_nve": "simulation.md",
+    "MDRecord": "simulation.record",
+    "drift": "simulation.drift",
+    "check_nve": "simulation.drift",
+    "Drift": "simulation.drift",
+    "scan_distance": "simulation.scan",
+    "ScanResult": "simulation.scan",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"ase_schnet.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'ase_schnet' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -1,0 +1,68 @@
+"""The command line: parse, call one function, write. One file per subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from importlib import import_module
+
+from ase_schnet import __version__
+
+COMMANDS = ("train", "evaluate", "info", "md", "drift", "scan")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line's parser."""
+    parser = argparse.ArgumentParser(
+        prog="ase-schnet",
+        description="SchNet potentials for ASE: train, judge, run. All energies in eV, lengths in Å.",
+    )
+    parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = import_module(f"ase_schnet.cli.{name}")
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 well, 1 a bad verdict, 2 bad input, 130 stopped by Ctrl-C."""
+    args = build_parser().parse_args(argv)
+    warnings.showwarning = _one_line_warning
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\nase-schnet: stopped; what was written is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if not _is_bad_input(error):
+            raise
+        print(f"ase-schnet {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _is_bad_input(error: Exception) -> bool:
+    """Errors that name something the user can mend; any other is a bug and keeps its traceback."""
+    # ASE's InputError, UnknownFileTypeError and our TrainingDiverged and SimulationFailed are found by
+    # their base classes or names, so that a plain --help need not import ASE or torch
+    names = {cls.__name__ for cls in type(error).__mro__}
+    known = {"CalculatorSetupError", "UnknownFileTypeError", "TrainingDiverged", "SimulationFailed"}
+    return isinstance(error, (ValueError, OSError)) or bool(names & known)
+
+
+def _one_line_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

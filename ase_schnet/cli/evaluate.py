@@ -1,0 +1,54 @@
+"""ase-schnet evaluate MODEL DATA"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
+EXAMPLE = """\
+example:
+  ase-schnet evaluate ethanol rmd17_ethanol_test_01.npz -o parity.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
+    parser.add_argument("data", metavar="DATA", help="npz, extxyz or ASE db file")
+    parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument("--energy-key", help="name of the energies in the file")
+    parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
+    parser.add_argument("--no-plot", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print, draw."""
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.data.formats import read_labelled
+    from ase_schnet.evaluation import compare
+    from ase_schnet.inference.torch_ensemble import TorchEnsemble
+    from ase_schnet.modelfile import load_model
+    from ase_schnet.training.report import calibration_lines, error_lines
+
+    model = load_model(args.model)
+    frames, found = read_labelled(
+        args.data, args.units, energy_key=args.energy_key, forces_key=args.forces_key
+    )
+    print(found)
+    dataset = Dataset.from_atoms(frames, source=args.data)
+    if dataset.E is None and dataset.F is None:
+        raise ValueError(f"{args.data} has neither energies nor forces to compare with")
+    model.require_elements(dataset.elements)
+    comparison = compare(TorchEnsemble(model, args.device), dataset)
+    print("\n".join(error_lines(comparison.metrics())))
+    if model.n_members > 1:
+        calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
+        print("\n".join(calibration_lines(calibration)))
+    if not args.no_plot:
+        from ase_schnet.plotting import plot_parity, save_figure
+
+        print(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+    return 0

@@ -1,0 +1,46 @@
+"""ase-schnet info MODEL"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Print a model's card: what it knows, how it was made, how wrong it is."
+EXAMPLE = """\
+example:
+  ase-schnet info ethanol
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the card and print it."""
+    from ase_schnet.modelfile import load_model
+    from ase_schnet.training.report import summary
+
+    model = load_model(args.model)
+    training, config = model.card["training"], model.config
+    ranges = "; ".join(
+        f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
+        for pair, intervals in model.distance_ranges.items()
+    )
+    print(f"model       {model.path} (sha256 {model.checksum[:12]}…)")
+    print(f"members     {model.n_members}")
+    print(
+        f"network     SchNet, {config['n_interactions']} interactions × "
+        f"{config['n_atom_basis']} features, {config['n_rbf']} Gaussians, "
+        f"cutoff {config['cutoff']:g} Å ({config['envelope']} envelope)"
+    )
+    print(f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}")
+    print(f"distances   {ranges} Å")
+    print(f"data        {training['source']}, {training['n_structures']} structures, in "
+          f"{training['units_in_source']}")
+    print(f"trained     {training['finished']}, {training['wall_time_s'] / 60:.0f} min; "
+          f"{training.get('command', 'from Python')}")
+    print()
+    print(summary(model))
+    return 0

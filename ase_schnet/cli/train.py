@@ -1,0 +1,131 @@
+"""ase-schnet train DATA [DATA ...] -o MODEL_DIR"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+HELP = "Train an ensemble of SchNets by k-fold cross-validation."
+EXAMPLE = """\
+example (rMD17 npz files carry their units; for others say --units):
+  ase-schnet train rmd17_ethanol_train_01.npz -o models/ethanol --preset fast --folds 5
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("data", nargs="+", metavar="DATA", help="npz, extxyz or ASE db files")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
+    parser.add_argument("--units", help="units of the files, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument("--energy-key", help="name of the energies in the file")
+    parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument(
+        "--preset",
+        default="fast",
+        choices=("small", "default", "large", "fast", "accurate"),
+        help="size of the network (default: fast)",
+    )
+    parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: the preset's)")
+    parser.add_argument("--interactions", type=int, help="interaction blocks (default: preset's)")
+    parser.add_argument("--envelope", choices=("cosine", "none"), help=argparse.SUPPRESS)
+    parser.add_argument("--folds", type=int, default=5, help="members of the ensemble (default: 5)")
+    parser.add_argument(
+        "--kept-out",
+        type=float,
+        default=0.05,
+        metavar="FRACTION",
+        help="part of the data no member sees, which judges the ensemble (default: 0.05)",
+    )
+    parser.add_argument(
+        "--contiguous",
+        action="store_true",
+        help="folds of consecutive frames, for data from one trajectory",
+    )
+    fit = parser.add_argument_group("fit")
+    fit.add_argument("--epochs", type=int, default=600)
+    fit.add_argument("--batch-size", type=int, default=10)
+    fit.add_argument("--learning-rate", type=float, default=1e-3)
+    fit.add_argument("--optimizer", choices=("muon", "adam"), default="muon")
+    fit.add_argument("--schedule", choices=("cosine", "exponential"), default="cosine")
+    fit.add_argument("--weight-decay", type=float, default=0.0)
+    fit.add_argument("--ema-decay", type=float, default=0.99)
+    fit.add_argument("--clip-norm", type=float, default=10.0)
+    fit.add_argument("--patience", type=int, default=0, help="epochs; 0 never stops early")
+    fit.add_argument("--loss", choices=("standardised", "schnet"), default="standardised")
+    fit.add_argument("--energy-weight", type=float, default=0.01, help="default: 0.01")
+    fit.add_argument("--forces-weight", type=float, default=1.0)
+    fit.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
+    parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, train, print the tables, say where the model is."""
+    from ase_schnet.data.splits import plan_folds
+    from ase_schnet.training.crossval import Recipe, cross_validate
+    from ase_schnet.training.loss import LossWeights
+    from ase_schnet.training.report import summary
+    from ase_schnet.training.trainer import FitSettings
+
+    dataset, files = _read(args)
+    plan = plan_folds(
+        len(dataset),
+        args.folds,
+        n_kept_out=round(args.kept_out * len(dataset)),
+        seed=args.seed,
+        contiguous=args.contiguous,
+    )
+    settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
+    weights = LossWeights(args.energy_weight, args.forces_weight, args.loss)
+    recipe = Recipe(_config(args), weights, settings, plan, args.device)
+    provenance = {
+        "command": "ase-schnet " + shlex.join(sys.argv[1:]),
+        "files": files,
+        "split": {"seed": args.seed, "contiguous": args.contiguous},
+    }
+    model = cross_validate(
+        dataset, args.output, recipe, jobs=args.jobs, resume=args.resume, provenance=provenance
+    )
+    print(summary(model))
+    if not args.no_plot:
+        from ase_schnet.plotting import plot_learning_curves, save_figure
+
+        path = save_figure(plot_learning_curves(model.card["folds"]), f"{args.output}/training.png")
+        print(f"learning curves: {path}")
+    print(f"model: {args.output}    use it: SchNetCalculator({args.output!r})")
+    return 0
+
+
+def _read(args: argparse.Namespace):
+    """All files as one data set, saying what was found in each."""
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.data.formats import read_labelled
+
+    frames, files = [], []
+    for path in args.data:
+        part, found = read_labelled(
+            path, args.units, energy_key=args.energy_key, forces_key=args.forces_key
+        )
+        print(found)
+        frames += part
+        files.append({"name": Path(path).name, "sha256": found.sha256, "units": str(found.units)})
+    names = ", ".join(f["name"] for f in files)
+    return Dataset.from_atoms(frames, source=names, units=files[0]["units"]), files
+
+
+def _config(args: argparse.Namespace):
+    """The preset with what the command line changes of it."""
+    from ase_schnet.model.schnet import PRESETS
+
+    changes = {
+        "cutoff": args.cutoff,
+        "n_interactions": args.interactions,
+        "envelope": args.envelope,
+    }
+    return replace(PRESETS[args.preset], **{k: v for k, v in changes.items() if v is not None})

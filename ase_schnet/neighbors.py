@@ -1,0 +1,80 @@
+"""Pairs of atoms within a cutoff: all pairs of a small molecule, vesin for everything else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import vesin
+
+ALL_PAIRS_LIMIT = 64  # atoms; below it an all-pairs table is faster than a cell list
+
+
+class Pairs(NamedTuple):
+    """A half list: each pair (and each periodic image of it) once.
+
+    idx_i, idx_j : (P,) int64. shifts : (P, 3) float64, lattice vector in Å to add to R[idx_j].
+    """
+
+    idx_i: np.ndarray
+    idx_j: np.ndarray
+    shifts: np.ndarray
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """R_j + shift − R_i, (P, 3) in Å."""
+        return positions[self.idx_j] - positions[self.idx_i] + self.shifts
+
+
+def half_list(
+    positions: np.ndarray, cutoff: float, cell: np.ndarray | None = None, pbc=False
+) -> Pairs:
+    """Pairs closer than `cutoff` (Å).
+
+    positions : (N, 3) in Å. cell : (3, 3) rows are lattice vectors, ignored unless some `pbc` is set.
+    Atoms may lie outside the cell and far from the origin; the cell may be smaller than the cutoff,
+    skewed or left-handed, and periodic in one or two directions only.
+    """
+    positions = np.asarray(positions, dtype=np.float64)
+    pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+    if not pbc.any() and len(positions) <= ALL_PAIRS_LIMIT:
+        idx_i, idx_j = np.triu_indices(len(positions), k=1)
+        pairs = Pairs(idx_i, idx_j, np.zeros((len(idx_i), 3)))
+        close = (pairs.vectors(positions) ** 2).sum(axis=1) < cutoff**2
+        return Pairs(idx_i[close], idx_j[close], pairs.shifts[close])
+    box = np.asarray(cell, dtype=np.float64) if pbc.any() else np.zeros((3, 3))
+    finder = vesin.NeighborList(cutoff=cutoff, full_list=False)
+    idx_i, idx_j, shifts = finder.compute(
+        points=positions - positions.mean(axis=0), box=box, periodic=pbc, quantities="ijS"
+    )
+    idx_i, idx_j = idx_i.astype(np.int64), idx_j.astype(np.int64)
+    return Pairs(idx_i, idx_j, shifts.astype(np.float64) @ box)
+
+
+class VerletList:
+    """A half list with a skin, kept until an atom may have crossed it.
+
+    The list holds pairs up to cutoff + skin and is rebuilt once an atom has moved more than skin/2
+    since it was made (unwrapped positions) or the cell, its periodicity or the number of atoms changed.
+    """
+
+    def __init__(self, cutoff: float, skin: float):
+        self.cutoff, self.skin = cutoff, skin
+        self._made_for = None
+
+    def pairs(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Pairs:
+        """Every pair closer than the cutoff, and some up to the skin beyond it."""
+        if self._stale(positions, cell, pbc):
+            self._pairs = half_list(positions, self.cutoff + self.skin, cell, pbc)
+            self._made_for = (positions.copy(), np.array(cell), np.array(pbc))
+        return self._pairs
+
+    def _stale(self, positions, cell, pbc) -> bool:
+        if self._made_for is None:
+            return True
+        old_positions, old_cell, old_pbc = self._made_for
+        if len(positions) != len(old_positions) or not np.array_equal(pbc, old_pbc):
+            return True
+        if np.any(pbc) and not np.array_equal(cell, old_cell):
+            return True
+        moved = ((positions - old_positions) ** 2).sum(axis=1).max(initial=0.0)
+        return moved > (0.5 * self.skin) ** 2

@@ -1,0 +1,1 @@
+"""Parameters from data: the loss, one fit, and the cross-validation that makes an ensemble."""

@@ -1,0 +1,69 @@
+"""Tensors of any choice of structures, from pairs found once for the whole data set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ase_schnet.data.dataset import Dataset, concatenated_ranges
+from ase_schnet.model.batch import AtomsBatch
+from ase_schnet.neighbors import half_list
+
+
+class Labels(NamedTuple):
+    """Reference values of a batch: E (S,) eV float64 or None, F (N, 3) eV/Å or None."""
+
+    E: Tensor | None
+    F: Tensor | None
+
+
+class BatchSource:
+    """Hands out batches of a Dataset as tensors of one dtype on one device."""
+
+    def __init__(self, dataset: Dataset, cutoff: float, dtype: torch.dtype, device: str = "cpu"):
+        self.dataset, self.dtype, self.device = dataset, dtype, device
+        lists = [
+            half_list(dataset.R[a:b], cutoff, dataset.cells[s], dataset.pbc[s])
+            for s, (a, b) in enumerate(zip(dataset.ptr[:-1], dataset.ptr[1:], strict=True))
+        ]
+        self._n_pairs = np.array([len(pairs.idx_i) for pairs in lists])
+        self._pair_start = self._n_pairs.cumsum() - self._n_pairs
+        self._idx_i = np.concatenate([pairs.idx_i for pairs in lists])
+        self._idx_j = np.concatenate([pairs.idx_j for pairs in lists])
+        self._shifts = np.concatenate([pairs.shifts for pairs in lists])
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, structures: np.ndarray) -> tuple[AtomsBatch, Labels]:
+        """The structures `structures` as one batch, with their labels."""
+        data = self.dataset
+        n_atoms, n_pairs = data.n_atoms[structures], self._n_pairs[structures]
+        atoms = concatenated_ranges(data.ptr[structures], n_atoms)
+        pairs = concatenated_ranges(self._pair_start[structures], n_pairs)
+        first_atom = np.repeat(n_atoms.cumsum() - n_atoms, n_pairs)
+        batch = AtomsBatch(
+            Z=self._tensor(data.Z[atoms]),
+            R=self._tensor(data.R[atoms], self.dtype),
+            idx_i=self._tensor(self._idx_i[pairs] + first_atom),
+            idx_j=self._tensor(self._idx_j[pairs] + first_atom),
+            shifts=self._tensor(self._shifts[pairs], self.dtype),
+            idx_m=self._tensor(np.repeat(np.arange(len(structures)), n_atoms)),
+            n_structures=len(structures),
+        )
+        return batch, Labels(
+            E=None if data.E is None else self._tensor(data.E[structures], torch.float64),
+            F=None if data.F is None else self._tensor(data.F[atoms], self.dtype),
+        )
+
+    def epoch(self, batch_size: int, order: np.ndarray | None = None):
+        """Batches that cover every structure once, in the given order."""
+        order = np.arange(len(self)) if order is None else order
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size])
+
+    def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.as_tensor(array, dtype=dtype).to(self.device)

@@ -1,0 +1,62 @@
+"""A fit's state on disk: tensors and a JSON header in one safetensors file, replaced atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+HEADER = "ase_schnet_checkpoint"
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
+    """Write to a temporary name, then rename: a kill leaves the old checkpoint or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
+    save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Tensors (on the CPU) and header. Raises ValueError for a file that is not a whole checkpoint."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a readable checkpoint ({error}); delete it") from None
+
+
+def nested(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with `prefix.` put before their names."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unnested(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name begins with `prefix.`, without it."""
+    start = prefix + "."
+    return {k[len(start) :]: t for k, t in tensors.items() if k.startswith(start)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts, one name per parameter and moment."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took out."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
