@@ -1,0 +1,1 @@
+"""Labelled structures from files, in package units: reading, packing, splitting, sampling."""

@@ -1,0 +1,192 @@
+"""The npz layouts of molecular data sets. Nothing is ever unpickled."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from numpy.lib.npyio import NpzFile
+
+from ase_schnet.data._raw import RawFile
+from ase_schnet.units import FileUnits
+
+# What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+
+
+class _Layout(NamedTuple):
+    """Which key holds what in one family of npz files."""
+
+    name: str
+    numbers: str
+    positions: str
+    energy: str
+    forces: str
+    counts: str | None = None  # atoms per frame, where frames are padded to a common length
+    dipole: str | None = None
+    dipole_unit: str | None = None
+    units: FileUnits | None = None  # None: the layout does not define them
+
+    def holds(self, keys: list[str]) -> bool:
+        """Tell whether an archive with these keys is of this layout."""
+        return all(k in keys for k in (self.numbers, self.positions, self.counts) if k)
+
+
+# PhysNet's keys contain the bare Z, R, E, F of other writers, whose forces may be gradients:
+# without the counts N a file is not taken for one.
+LAYOUTS = (
+    _Layout(
+        "rMD17", "nuclear_charges", "coords", "energies", "forces", units=FileUnits("kcal/mol")
+    ),
+    _Layout("MD17/sGDML", "z", "R", "E", "F"),
+    _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang"),
+)
+
+
+def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
+    """Read an npz file in one of the `LAYOUTS`.
+
+    Parameters
+    ----------
+    path : Path
+        Existing file.
+    energy_key, forces_key : str, optional
+        Arrays to read instead of the layout's own, such as rMD17's ``old_energies``.
+
+    Returns
+    -------
+    RawFile
+        In the units of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or holds pickled objects, its keys are of no known layout, or the
+        shapes of its arrays do not fit together.
+    """
+    with path.open("rb") as file:  # np.load leaves a damaged file open
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except _DAMAGE as error:
+            raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
+        if not isinstance(archive, NpzFile):
+            raise ValueError("holds a single bare array, not an npz archive with named ones")
+        for layout in LAYOUTS:
+            if layout.holds(archive.files):
+                return _read_layout(archive, layout, energy_key, forces_key)
+    known = "; ".join(f"{layout.name}: {_keys_of(layout)}" for layout in LAYOUTS)
+    raise ValueError(f"has keys {', '.join(archive.files)}, of no known layout ({known})")
+
+
+def _read_layout(
+    archive: NpzFile, layout: _Layout, energy_key: str | None, forces_key: str | None
+) -> RawFile:
+    keys = {
+        "energy": energy_key or layout.energy,
+        "forces": forces_key or layout.forces,
+        "dipole": layout.dipole,
+    }
+    _check_keys(archive, keys, asked=[k for k in (energy_key, forces_key) if k])
+    positions = _array(archive, layout.positions)
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        raise ValueError(f"{layout.positions} has shape {positions.shape}, not (frames, atoms, 3)")
+    n_frames, n_atoms = positions.shape[:2]
+    numbers = _array(archive, layout.numbers)
+    if numbers.shape not in ((n_atoms,), (n_frames, n_atoms)):
+        raise ValueError(
+            f"{layout.numbers} has shape {numbers.shape}, which does not fit "
+            f"{layout.positions} {positions.shape}"
+        )
+    numbers = np.broadcast_to(numbers, (n_frames, n_atoms)).astype(int)
+    counts = np.full(n_frames, n_atoms)
+    if layout.counts:
+        counts = _array(archive, layout.counts).astype(int)
+        _check_padding(numbers, counts, layout)
+
+    labels = {}
+    for name, key in keys.items():
+        if key in archive.files:
+            values = _array(archive, key)
+            if values.shape[:1] != (n_frames,):
+                raise ValueError(f"{key} has shape {values.shape}, expected {n_frames} frames")
+            labels[name] = list(values)
+    # Padding is cut off; forces that do not span the padded length stay, for the check to name.
+    if "forces" in labels:
+        labels["forces"] = [
+            f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)
+        ]
+    structures = [
+        Atoms(numbers=z[:n], positions=r[:n])
+        for z, r, n in zip(numbers, positions, counts, strict=True)
+    ]
+    return RawFile(structures, labels, _stated(archive), layout.units, layout.dipole_unit)
+
+
+def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str]) -> None:
+    """Refuse absent keys, gradients, and labels of two levels of theory."""
+    present = ", ".join(archive.files)
+    for key in asked:
+        if key not in archive.files:
+            raise ValueError(f"has no key {key!r}; it holds {present}")
+    if keys["energy"] not in archive.files and keys["forces"] not in archive.files:
+        raise ValueError(
+            f"has no labels under {keys['energy']!r} or {keys['forces']!r}; it holds {present}: "
+            "name them with energy_key= and forces_key="
+        )
+    if keys["energy"].startswith("old_") != keys["forces"].startswith("old_"):
+        raise ValueError(
+            f"{keys['energy']} and {keys['forces']} are of different levels of theory: "
+            "pass both energy_key='old_energies' and forces_key='old_forces', or neither"
+        )
+
+
+def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> None:
+    if counts.shape != numbers.shape[:1]:
+        raise ValueError(f"{layout.counts} has shape {counts.shape}, expected {numbers.shape[:1]}")
+    padding = np.arange(numbers.shape[1]) >= counts[:, None]  # (S, N)
+    wrong = np.flatnonzero(((numbers == 0) != padding).any(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"frame {wrong[0]}: {layout.numbers} does not have {layout.counts} = "
+            f"{counts[wrong[0]]} atoms followed by zeros"
+        )
+
+
+def _array(archive: NpzFile, key: str) -> np.ndarray:
+    """Load one numeric array."""
+    array = _load(archive, key)
+    if not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"{key} holds {array.dtype}, not numbers")
+    return array
+
+
+def _load(archive: NpzFile, key: str) -> np.ndarray:
+    """Load one array; this is where damage inside the archive shows."""
+    try:
+        return archive[key]
+    except _DAMAGE as error:
+        if "Object arrays" in str(error):
+            raise ValueError(
+                f"{key} holds pickled Python objects, which can run code and are never loaded: "
+                "save it as a plain array"
+            ) from error
+        raise ValueError(f"{key} cannot be read ({error}): is the file complete?") from error
+
+
+def _stated(archive: NpzFile) -> str | None:
+    """Units the way sGDML writes them: ``e_unit`` and ``r_unit``, text or bytes."""
+    stated = []
+    for key in ("e_unit", "r_unit"):
+        if key in archive.files:
+            text = _load(archive, key).item()
+            stated.append(text.decode() if isinstance(text, bytes) else str(text))
+        elif key == "e_unit":
+            return None
+    return ", ".join(stated)
+
+
+def _keys_of(layout: _Layout) -> str:
+    keys = (layout.numbers, layout.positions, layout.energy, layout.forces, layout.counts)
+    return " ".join(key for key in keys if key)

@@ -1,0 +1,87 @@
+"""What every file reader hands over: structures and labels still in the units of the file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ase_schnet.units import FileUnits
+
+PROPERTIES = ("energy", "forces", "stress", "dipole")
+
+
+@dataclass
+class RawFile:
+    """The content of one file, before units are settled and labels trusted.
+
+    Attributes
+    ----------
+    structures : list of Atoms
+        Positions and cells in the length unit of the file.
+    labels : dict
+        Of each property found, one value per structure; None where a structure lacks it.
+    stated_units : str, optional
+        What the file itself says.
+    usual_units : FileUnits, optional
+        What its layout means by definition, when it is one that does.
+    usual_dipole : str, optional
+        The dipole unit of the layout, where that is defined and the energy unit is not.
+    """
+
+    structures: list[Atoms]
+    labels: dict[str, list]
+    stated_units: str | None = None
+    usual_units: FileUnits | None = None
+    usual_dipole: str | None = None
+
+    def check(self) -> None:
+        """Give every label its shape as float64, and refuse what is not a finite number.
+
+        Energies become (), forces (N, 3), stresses (6,) in Voigt order xx yy zz yz xz xy, and
+        dipoles (3,).
+
+        Raises
+        ------
+        ValueError
+            Naming the first structure at fault: no atoms, unknown elements, a label of another
+            shape, NaN or infinity.
+        """
+        if not self.structures:
+            raise ValueError("holds no structures")
+        for i, atoms in enumerate(self.structures):
+            if len(atoms) == 0:
+                raise ValueError(f"frame {i} has no atoms")
+            if atoms.numbers.min() < 1 or atoms.numbers.max() > 118:
+                raise ValueError(f"frame {i} has atomic numbers outside 1 to 118")
+        _refuse_non_finite("positions", [atoms.positions for atoms in self.structures])
+        _refuse_non_finite("cells", [atoms.cell.array for atoms in self.structures])
+        for name, values in self.labels.items():
+            for i, value in enumerate(values):
+                if value is not None:
+                    values[i] = _shaped(name, value, len(self.structures[i]), i)
+            _refuse_non_finite(name, values)
+
+
+def _shaped(name: str, value: object, n_atoms: int, frame: int) -> np.ndarray:
+    shape = {"energy": (), "forces": (n_atoms, 3), "stress": (6,), "dipole": (3,)}[name]
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"frame {frame}: {name} is not numeric: {value!r:.60}") from None
+    if name == "energy" and array.size == 1:
+        array = array.reshape(())
+    if name == "stress" and array.shape in ((3, 3), (9,)):
+        array = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
+    if array.shape != shape:
+        raise ValueError(f"frame {frame}: {name} has shape {array.shape}, expected {shape}")
+    return array
+
+
+def _refuse_non_finite(name: str, values: list) -> None:
+    bad = [i for i, v in enumerate(values) if v is not None and not np.isfinite(v).all()]
+    if bad:
+        raise ValueError(
+            f"frame {bad[0]} has NaN or infinite {name} "
+            f"({len(bad)} of {len(values)} frames do): remove them from the file"
+        )

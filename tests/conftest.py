@@ -1,0 +1,27 @@
+"""Fixtures that several test files share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[..., Path]:
+    """Return a function from path parts to a file of real quantum-chemistry data.
+
+    The data is not part of the repository; it lies in ``../shared/data``, or where the environment
+    variable ``ASE_SCHNET_SHARED_DATA`` says. A test that asks for a file that is not there skips.
+    """
+    root = Path(os.environ.get("ASE_SCHNET_SHARED_DATA", BESIDE_THE_REPOSITORY))
+
+    def locate(*parts: str) -> Path:
+        path = root.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"needs shared data: {path}")
+        return path
+
+    return locate

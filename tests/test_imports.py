@@ -1,0 +1,115 @@
+"""The house has floors: a room imports from the floors below it, never sideways in a circle or up."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
+FLOORS = [
+    {"__main__"},
+    {"cli"},
+    {"training", "calculator", "plugin"},
+    {"model", "evaluation", "augment", "dipole", "interfaces"},
+    {"inference"},
+    {"data", "simulation"},
+    {"units", "neighbors", "modelfile", "uncertainty", "plotting"},
+]
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}
+# third-party packages that only some files may import
+RESERVED = {
+    "torch": ("model/", "training/", "inference/torch_ensemble.py"),
+    "matplotlib": ("plotting.py",),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> list[tuple[str, ast.AST]]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found.append((node.module, node))
+            found += [(f"{node.module}.{alias.name}", node) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_downwards(path):
+    room = room_of(path)
+    for name, _ in imported(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] != "ase_schnet" or len(parts) == 1 or parts[1] in ("__version__", room):
+            continue
+        other = parts[1]
+        assert other in FLOOR, f"{path}: {name} is on no floor of the drawing"
+        assert FLOOR[room] < FLOOR[other], f"{path}: {room} may not import {other}"
+        assert (room, other) not in FORBIDDEN, f"{path}: {room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_packages_stay_in_their_rooms(path):
+    place = path.relative_to(PACKAGE).as_posix()
+    for name, _ in imported(ast.parse(path.read_text())):
+        homes = RESERVED.get(name.split(".")[0])
+        assert homes is None or place.startswith(homes), f"{place} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_functions_import_nothing_except_in_the_command_line(path):
+    if room_of(path) in ("cli", "__main__"):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside = [n for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))]
+            assert not inside, f"{path}: {node.name} imports inside the function"
+
+
+def test_modules_of_a_room_do_not_import_in_a_circle():
+    modules = {
+        ".".join(("ase_schnet", *p.relative_to(PACKAGE).with_suffix("").parts)): p for p in FILES
+    }
+    edges = {
+        name: {n for n, _ in imported(ast.parse(p.read_text())) if n in modules and n != name}
+        for name, p in modules.items()
+        if room_of(p) != "cli"
+    }
+
+    def reach(name, seen):
+        for other in edges.get(name, ()):
+            if other not in seen:
+                seen.add(other)
+                reach(other, seen)
+        return seen
+
+    circles = [name for name in edges if name in reach(name, set())]
+    assert not circles
+
+
+def test_import_is_light():
+    code = (
+        "import sys, ase_schnet; dir(ase_schnet);"
+        "print([m for m in ('torch', 'matplotlib', 'numba', 'ase') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert out.strip() == "[]"
+
+
+def test_every_public_name_exists():
+    import ase_schnet
+
+    for name in ase_schnet.__all__:
+        assert getattr(ase_schnet, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ase_schnet.nothing

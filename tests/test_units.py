@@ -1,0 +1,143 @@
+"""Units of files and the loss weights that go with them, against values from elsewhere."""
+
+import math
+
+import pytest
+
+from ase_schnet.units import (
+    FileUnits,
+    dipole_to_eAng,
+    effective_loss_weights,
+    equivalent_loss_weights,
+    parse_units,
+)
+
+KCAL_PER_HARTREE = 627.50947406248  # the notes' value
+BOHR = 0.529177
+
+
+@pytest.mark.parametrize(
+    ("name", "eV"),
+    [
+        # CODATA 2018; ase.units has 2014, which differs in the eighth digit.
+        ("eV", 1.0),
+        ("meV", 1e-3),
+        ("kcal/mol", 4184 / 96485.33212),
+        ("kJ/mol", 1000 / 96485.33212),
+        ("Hartree", 27.211386245988),
+        ("Rydberg", 13.605693122994),
+    ],
+)
+def test_energy_units_agree_with_codata(name, eV):
+    assert FileUnits(name).energy_to_eV == pytest.approx(eV, rel=2e-8)
+
+
+def test_lengths_forces_and_stresses_follow_from_energy_and_length():
+    units = FileUnits("Hartree", "Bohr")
+    assert units.length_to_Ang == pytest.approx(0.529177210903, rel=1e-8)
+    assert units.forces_to_eV_per_Ang == pytest.approx(51.42206747, rel=1e-8)
+    # 1 atomic unit of pressure is 29421.0 GPa, and 1 eV/Å³ is 160.2177 GPa
+    assert units.stress_to_eV_per_Ang3 == pytest.approx(29421.02 / 160.21766, rel=1e-6)
+
+
+def test_debye_and_atomic_units_of_the_dipole():
+    assert dipole_to_eAng("Debye") == pytest.approx(0.2081943, rel=1e-6)
+    assert dipole_to_eAng("a.u.") == dipole_to_eAng("e*Bohr") == pytest.approx(0.5291772, rel=1e-6)
+    assert dipole_to_eAng("e*Ang") == 1.0
+    with pytest.raises(ValueError, match=r"unknown dipole unit 'C\*m'.*Debye"):
+        dipole_to_eAng("C*m")
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("kcal/mol", FileUnits("kcal/mol", "Ang")),
+        (" KCAL/MOL , Angstrom", FileUnits("kcal/mol", "Ang")),
+        ("Ha, a0", FileUnits("Hartree", "Bohr")),
+        ("Ry,Bohr", FileUnits("Rydberg", "Bohr")),
+        ("ev, Å, D", FileUnits("eV", "Ang", "Debye")),
+        ("kj/mol", FileUnits("kJ/mol")),
+    ],
+)
+def test_common_spellings_are_understood(text, units):
+    assert parse_units(text) == units
+
+
+def test_units_print_the_way_they_are_typed():
+    for text in ("kcal/mol, Ang", "Hartree, Bohr", "eV, Ang, e*Ang"):
+        assert str(parse_units(text)) == text
+
+
+@pytest.mark.parametrize("text", ["bananas", "", "eV, parsec", "eV, Ang, Debye, s", "eV,", "mol"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(ValueError, match="unit"):
+        parse_units(text)
+
+
+def test_the_refusal_lists_the_known_units():
+    with pytest.raises(ValueError, match=r"'bananas'.*eV, meV, kcal/mol, kJ/mol, Hartree, Rydberg"):
+        parse_units("bananas")
+
+
+def test_weights_from_kcal_to_hartree_are_those_of_the_notes():
+    weights = equivalent_loss_weights(0.01, 0.99, energy_factor=1 / KCAL_PER_HARTREE)
+    assert weights == pytest.approx((3937.68, 389830.46), abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("energy_weight", "forces_weight", "expected"),
+    [
+        (1 / 10.9, 9.9 / 10.9, (0.26509165861, 0.73490834139)),  # the notes' slip, 9.9
+        (0.01, 0.99, (0.0348155, 0.9651845)),  # what 0.01 and 0.99 really give
+    ],
+)
+def test_weights_from_atomic_units_keep_ratio_and_sum(energy_weight, forces_weight, expected):
+    weights = equivalent_loss_weights(
+        energy_weight,
+        forces_weight,
+        energy_factor=KCAL_PER_HARTREE,
+        length_factor=BOHR,
+        normalise=True,
+    )
+    assert weights == pytest.approx(expected, abs=1e-7)
+    assert sum(weights) == pytest.approx(energy_weight + forces_weight)
+
+
+def test_the_ratio_moves_by_the_square_of_the_length_factor():
+    energy, forces = effective_loss_weights(
+        0.01, 0.99, energy_factor=KCAL_PER_HARTREE, length_factor=BOHR
+    )
+    assert forces / energy == pytest.approx(353.5357, rel=1e-6)  # the notes print 3535.36
+
+
+def test_a_loss_with_equivalent_weights_has_the_same_value_in_new_units():
+    energy_error, force_error = 0.37, 1.9  # in old units
+    a, b = KCAL_PER_HARTREE, BOHR
+    old = 0.01 * energy_error**2 + 0.99 * force_error**2
+    energy_weight, forces_weight = equivalent_loss_weights(
+        0.01, 0.99, energy_factor=a, length_factor=b
+    )
+    new = energy_weight * (a * energy_error) ** 2 + forces_weight * (a / b * force_error) ** 2
+    assert new == pytest.approx(old, rel=1e-12)
+
+
+@pytest.mark.parametrize("function", [equivalent_loss_weights, effective_loss_weights])
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
+def test_factors_must_be_positive_and_finite(function, bad):
+    with pytest.raises(ValueError, match="energy_factor"):
+        function(0.01, 0.99, energy_factor=bad)
+    with pytest.raises(ValueError, match="length_factor"):
+        function(0.01, 0.99, energy_factor=1.0, length_factor=bad)
+
+
+@pytest.mark.parametrize("bad", [-0.01, math.inf, math.nan])
+def test_weights_must_not_be_negative(bad):
+    with pytest.raises(ValueError, match="energy_weight"):
+        equivalent_loss_weights(bad, 0.99, energy_factor=2.0)
+    with pytest.raises(ValueError, match="forces_weight"):
+        effective_loss_weights(0.01, bad, energy_factor=2.0)
+
+
+def test_two_zero_weights_have_no_ratio_to_keep():
+    with pytest.raises(ValueError, match="both loss weights are zero"):
+        equivalent_loss_weights(0.0, 0.0, energy_factor=2.0, normalise=True)
