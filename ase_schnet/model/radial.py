@@ -30,13 +30,16 @@ class GaussianRBF(nn.Module):
 
     def __init__(self, n_rbf: int, cutoff: float, gamma: float):
         super().__init__()
-        centres = torch.arange(n_rbf, dtype=torch.float64) * (cutoff / n_rbf)
-        self.register_buffer("centres", centres, persistent=False)  # (K,) in Å
+        self.n_rbf, self.spacing = n_rbf, cutoff / n_rbf
         self.gamma = gamma  # Å⁻²
+
+    def centres(self, like: Tensor) -> Tensor:
+        """μ_k in Å, (K,), made anew in the dtype of `like`: a rounded buffer would stay rounded."""
+        return torch.arange(self.n_rbf, dtype=like.dtype, device=like.device) * self.spacing
 
     def forward(self, distances: Tensor) -> Tensor:
         """(P,) in Å -> (P, K)."""
-        offsets = distances[:, None] - self.centres  # (P, K)
+        offsets = distances[:, None] - self.centres(distances)  # (P, K)
         exponent = -self.gamma * offsets * offsets
         return torch.exp(exponent.masked_fill(exponent < SMALLEST_EXPONENT, -math.inf))
 

@@ -53,7 +53,7 @@ class FitSettings:
     patience: stop after so many epochs without a better validation loss; 0 never stops early.
     """
 
-    epochs: int = 600
+    epochs: int = 500
     batch_size: int = 10
     learning_rate: float = 1e-3
     optimizer: str = "muon"

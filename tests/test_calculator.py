@@ -1,0 +1,285 @@
+"""SchNetCalculator as ASE users meet it."""
+
+import copy
+import pickle
+import resource
+import warnings
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import BaseCalculator, InputError
+from ase.calculators.fd import calculate_numerical_forces
+from ase.io import read, write
+from ase.optimize import BFGS
+from factory import ELEMENTS, TINY, ethanol, random_model
+
+from ase_schnet import SchNetCalculator
+from ase_schnet.calculator import COMMITTEE, SINGLE
+from ase_schnet.modelfile import save_model
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("models") / "tiny", random_model(members=3))
+
+
+@pytest.fixture
+def calc(model_dir):
+    return SchNetCalculator(model_dir)
+
+
+@pytest.fixture
+def atoms(calc):
+    atoms = ethanol()
+    atoms.calc = calc
+    return atoms
+
+
+def test_forces_are_minus_the_gradient_of_the_energy_through_ase(atoms):
+    numerical = calculate_numerical_forces(atoms, eps=1e-4)
+    assert np.abs(atoms.get_forces() - numerical).max() < 1e-6
+
+
+def test_results_have_the_types_and_shapes_of_the_contract(atoms):
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    assert type(energy) is float
+    assert forces.dtype == np.float64
+    assert forces.flags.c_contiguous
+    results = atoms.calc.results
+    assert results["free_energy"] == energy == atoms.get_potential_energy(force_consistent=True)
+    assert atoms.get_potential_energies().sum() == pytest.approx(energy, abs=1e-9)
+    assert type(results["energy_std"]) is float
+    assert results["forces_std"].shape == (9, 3)
+    assert results["energy_committee"].shape == (3,)
+    assert results["forces_committee"].shape == (3, 9, 3)
+    assert set(results) == set(atoms.calc.implemented_properties) == {*SINGLE, *COMMITTEE}
+
+
+def test_names_of_the_results_are_frozen():
+    assert SINGLE == ("energy", "free_energy", "energies", "forces")
+    assert COMMITTEE == ("energy_std", "forces_std", "energy_committee", "forces_committee")
+
+
+def test_std_is_the_sample_std_of_the_committee(atoms):
+    atoms.get_potential_energy()
+    r = atoms.calc.results
+    assert r["energy_std"] == pytest.approx(np.std(r["energy_committee"], ddof=1))
+    np.testing.assert_allclose(r["forces_std"], np.std(r["forces_committee"], axis=0, ddof=1))
+    np.testing.assert_allclose(r["forces"], r["forces_committee"].mean(axis=0))
+
+
+def test_a_single_member_claims_no_uncertainty(tmp_path):
+    atoms = ethanol()
+    atoms.calc = SchNetCalculator(save_model(tmp_path, random_model(members=1)))
+    atoms.get_potential_energy()
+    assert set(atoms.calc.results) == set(SINGLE) == set(atoms.calc.implemented_properties)
+
+
+def test_no_stress_and_no_dipole_for_a_molecular_model(atoms):
+    for name in ("stress", "dipole"):
+        with pytest.raises(NotImplementedError, match=name):
+            atoms.calc.get_property(name, atoms)
+
+
+def test_other_calculators_are_not_touched(calc, model_dir):
+    SchNetCalculator(model_dir)
+    assert "energy_std" not in BaseCalculator.implemented_properties
+    assert SchNetCalculator.implemented_properties == BaseCalculator.implemented_properties
+    assert calc.implemented_properties is not SchNetCalculator(model_dir).implemented_properties
+
+
+def test_one_evaluation_serves_every_property(atoms, monkeypatch):
+    calls = []
+    evaluate = atoms.calc._engine.evaluate
+    monkeypatch.setattr(
+        atoms.calc._engine, "evaluate", lambda *a: (calls.append(1), evaluate(*a))[1]
+    )
+    atoms.get_forces()
+    atoms.get_potential_energy()
+    atoms.get_potential_energies()
+    atoms.set_initial_charges(np.ones(9))  # no model input, so no reason to compute again
+    atoms.get_forces()
+    assert len(calls) == 1
+    atoms.positions[0, 0] += 1e-9
+    atoms.get_forces()
+    assert len(calls) == 2
+
+
+def test_export_knows_only_ases_own_names(atoms):
+    properties = atoms.get_properties(["energy", "forces"])
+    assert properties["energy"] == atoms.get_potential_energy()
+    atoms.calc.export_properties()
+    assert "energy_std" in atoms.calc.results
+
+
+def test_writing_and_reading_keeps_energy_and_forces(atoms, tmp_path):
+    forces = atoms.get_forces()
+    for suffix in ("xyz", "traj", "json", "db"):
+        write(tmp_path / f"a.{suffix}", atoms)
+        again = read(tmp_path / f"a.{suffix}")
+        assert again.get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+        np.testing.assert_allclose(again.get_forces(), forces, atol=1e-7)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_a_copy_gives_the_same_answer(model_dir, used, clone):
+    calc, atoms = SchNetCalculator(model_dir), ethanol()
+    atoms.calc = calc
+    if used:
+        atoms.get_forces()
+    other = ethanol()
+    other.calc = clone(calc)
+    np.testing.assert_array_equal(other.get_forces(), atoms.get_forces())
+    assert other.calc.implemented_properties == calc.implemented_properties
+
+
+def test_one_calculator_on_two_structures_in_turn(calc):
+    a, b = ethanol(), molecule("H2O")
+    a.calc = b.calc = calc
+    first = a.get_potential_energy()
+    assert b.get_potential_energy() != first
+    assert a.get_potential_energy() == first
+    assert len(b.get_forces()) == 3
+
+
+def test_rotation_translation_permutation(atoms):
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    order = np.random.default_rng(0).permutation(9)
+    moved = atoms[order]
+    moved.calc = atoms.calc
+    moved.rotate(37.0, (1, 2, 3))
+    moved.translate([20.0, 0.0, -1.0])
+    assert moved.get_potential_energy() == pytest.approx(energy, abs=1e-9)
+    back = Atoms("H9", positions=moved.get_forces())
+    back.rotate(-37.0, (1, 2, 3))
+    np.testing.assert_allclose(back.positions, forces[order], atol=1e-9)
+
+
+def test_a_verlet_list_gives_the_same_as_a_fresh_one(model_dir):
+    """Atoms wander many skins; the answer never depends on when the list was made."""
+    rng = np.random.default_rng(0)
+    lazy, eager = SchNetCalculator(model_dir, skin=1.0), SchNetCalculator(model_dir, skin=0.0)
+    atoms = ethanol()
+    for _ in range(30):
+        atoms.positions += rng.normal(scale=0.12, size=(9, 3))
+        energies = []
+        for calc in (lazy, eager):
+            atoms.calc = calc
+            energies.append(atoms.get_potential_energy())
+        assert energies[0] == pytest.approx(energies[1], abs=1e-10)
+
+
+def test_single_atoms_and_far_fragments(calc):
+    atom = Atoms("O", calculator=calc)
+    alone = atom.get_potential_energy()
+    assert atom.get_forces().tolist() == [[0, 0, 0]]
+    pair = Atoms("O2", positions=[[0, 0, 0], [30, 0, 0]], calculator=calc)
+    assert pair.get_potential_energy() == pytest.approx(2 * alone, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: a.__delitem__(slice(None)), "no atoms"),
+        (lambda a: a.positions.__setitem__((4, 1), np.nan), r"atoms \[4\] are not finite"),
+        (lambda a: a.positions.__setitem__((4, 1), np.inf), r"atoms \[4\] are not finite"),
+        (lambda a: a.numbers.__setitem__(2, 92), r"not trained on U \(atoms \[2\]\); it knows H, C"),
+        (lambda a: a.numbers.__setitem__(2, 0), r"not trained on X"),
+        (lambda a: (a.set_cell([9, 9, 9]), a.set_pbc(True)), "trained on molecules.*periodic"),
+        (lambda a: a.positions.__setitem__(5, a.positions[3]), "atoms 3 and 5 are in the same pl"),
+    ],
+)
+def test_structures_the_model_cannot_describe(atoms, spoil, message):
+    good = atoms.get_potential_energy()
+    bad = atoms.copy()
+    bad.calc = atoms.calc
+    spoil(bad)
+    with pytest.raises(InputError, match=message):
+        bad.get_forces()
+    assert atoms.get_potential_energy() == good  # the calculator still works
+
+
+def test_atoms_nearly_on_top_of_each_other_give_finite_numbers(atoms):
+    atoms.positions[5] = atoms.positions[3] + [1e-3, 0, 0]
+    assert np.isfinite(atoms.get_forces()).all()
+
+
+def test_periodic_model_and_an_impossible_cell(tmp_path):
+    calc = SchNetCalculator(save_model(tmp_path, random_model(pbc=True)))
+    atoms = bulk("C", cubic=True)
+    atoms.calc = calc
+    primitive = bulk("C")
+    primitive.calc = calc
+    # a cell smaller than the cutoff sees all its images
+    assert atoms.get_potential_energy() / 8 == pytest.approx(
+        primitive.get_potential_energy() / 2, abs=1e-8
+    )
+    atoms.set_cell(np.zeros((3, 3)))
+    with pytest.raises(InputError, match="does not span"):
+        atoms.get_potential_energy()
+
+
+def test_a_zero_cell_of_a_molecule_is_ignored(atoms):
+    energy = atoms.get_potential_energy()
+    atoms.set_cell([1.0, 1.0, 1.0])
+    assert atoms.get_potential_energy() == energy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "no such model"}, "no model 'no such model'"),
+        ({"dtype": "float16"}, "dtype is"),
+        ({"device": "tpu-pod"}, "device is"),
+        ({"skin": -1.0}, "skin must be"),
+        ({"cutoff": 5.0}, "no parameter cutoff"),
+    ],
+)
+def test_bad_arguments(model_dir, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SchNetCalculator(**{"model": model_dir} | arguments)
+
+
+def test_set_changes_the_precision(calc, atoms):
+    double = atoms.get_forces()
+    assert calc.set(dtype="float32")
+    assert 0 < np.abs(atoms.get_forces() - double).max() < 1e-3
+    assert calc.todict()["dtype"] == "float32"
+
+
+def test_optimiser_and_its_restart(atoms):
+    start = atoms.get_potential_energy()
+    BFGS(atoms, logfile=None, maxstep=0.02).run(fmax=0.01, steps=20)
+    assert atoms.get_potential_energy() < start
+
+
+def test_memory_does_not_grow(atoms):
+    rng = np.random.default_rng(0)
+
+    def steps(n):
+        for _ in range(n):
+            atoms.positions += rng.normal(scale=1e-4, size=(9, 3))
+            atoms.get_forces()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB
+
+    before = steps(500)
+    assert steps(3000) - before < 2048
+
+
+def test_ase_finds_the_plugin():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other packages' plugins
+        from ase._4.plugins import plugins
+    names = [p.name for p in plugins if type(p).__name__ == "CalculatorPlugin"]
+    assert "schnet" in names
+    assert next(p for p in plugins if p.name == "schnet").implementation is SchNetCalculator
+
+
+def test_trained_distance_range(calc):
+    assert calc.trained_distance_range("O", "H", 0.97) == (0.9, 1.1)
+    assert calc.trained.elements == ELEMENTS
+    assert calc.trained.config == TINY.to_dict()
+    assert calc.model_info["sha256"] == calc.trained.checksum

@@ -1,0 +1,165 @@
+"""The inference half against the training half: two implementations of one function."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk, molecule
+from factory import TINY, ethanol, potentials, preset, random_model, small_dataset
+from test_model import batch_of
+
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.torch_ensemble import TorchEnsemble
+from ase_schnet.model.potential import energy_and_forces
+from ase_schnet.modelfile import ModelFileError
+from ase_schnet.neighbors import half_list
+
+
+def evaluate(engine, atoms):
+    cutoff = engine.model.config["cutoff"]
+    pairs = half_list(atoms.positions, cutoff, atoms.cell.array, atoms.pbc)
+    return engine.evaluate(atoms.numbers, atoms.positions, pairs)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, preset("small"), preset("default"), preset("fast"), preset("fast", envelope="none")],
+    ids=["tiny", "small", "default", "fast", "no envelope"],
+)
+def test_hand_written_forces_equal_autograd(config):
+    engine = TorchEnsemble(random_model(config, members=2))
+    atoms = ethanol()
+    got = evaluate(engine, atoms)
+    for m, potential in enumerate(potentials(config, members=2)):
+        energy, forces = energy_and_forces(potential.double(), batch_of(atoms, config.cutoff))
+        assert got.energies[m] == pytest.approx(energy.item(), abs=1e-9)
+        np.testing.assert_allclose(got.forces[m], forces.numpy(), atol=1e-9)
+
+
+def test_periodic_structures_agree_too():
+    atoms = bulk("C", cubic=True)  # 3.57 Å: smaller than the cutoff, so atoms see their own images
+    atoms.rattle(0.1, seed=3)
+    atoms.positions[0] += atoms.cell[1] * 5  # outside the cell
+    got = evaluate(TorchEnsemble(random_model(TINY, pbc=True)), atoms)
+    energy, forces = energy_and_forces(potentials(TINY)[0].double(), batch_of(atoms))
+    assert got.energies[0] == pytest.approx(energy.item(), abs=1e-8)
+    np.testing.assert_allclose(got.forces[0], forces.numpy(), atol=1e-8)
+
+
+def test_atomic_energies_add_up_to_the_energy():
+    got = evaluate(TorchEnsemble(random_model()), ethanol())
+    np.testing.assert_allclose(got.atomic_energies.sum(axis=1), got.energies, rtol=0, atol=1e-12)
+    assert got.energies.dtype == got.forces.dtype == np.float64
+
+
+def test_one_atom_and_two_far_apart():
+    engine = TorchEnsemble(random_model())
+    one = evaluate(engine, molecule("H"))
+    assert np.isfinite(one.energies).all()
+    assert not one.forces.any()
+    pair = molecule("H") + molecule("H")
+    pair.positions[1] = [50.0, 0, 0]
+    two = evaluate(engine, pair)
+    np.testing.assert_allclose(two.energies, 2 * one.energies, atol=1e-10)
+    assert not two.forces.any()
+
+
+def test_a_molecule_a_million_angstrom_away_feels_the_same():
+    engine = TorchEnsemble(random_model(), dtype="float32")
+    atoms = ethanol()
+    near = evaluate(engine, atoms)
+    atoms.positions += 1e6
+    np.testing.assert_allclose(evaluate(engine, atoms).forces, near.forces, atol=1e-4)
+
+
+def test_float32_differs_little_from_float64():
+    model, atoms = random_model(preset("fast")), ethanol()
+    double = evaluate(TorchEnsemble(model), atoms)
+    single = evaluate(TorchEnsemble(model, dtype="float32"), atoms)
+    assert np.abs(single.forces - double.forces).max() < 1e-4
+    assert np.abs(single.energies - double.energies).max() < 1e-4
+    assert np.abs(single.forces - double.forces).max() > 0
+
+
+def test_global_state_of_torch_is_left_alone():
+    engine = TorchEnsemble(random_model())
+    reference = evaluate(engine, ethanol()).energies
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    torch.set_default_dtype(torch.float16)  # hostile: another package set it
+    try:
+        again = evaluate(TorchEnsemble(random_model()), ethanol()).energies
+        assert torch.get_num_threads() == 2
+        assert torch.get_default_dtype() == torch.float16
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(again, reference)
+
+
+def test_pickle_gives_the_same_engine():
+    engine = TorchEnsemble(random_model(), dtype="float32")
+    again = pickle.loads(pickle.dumps(engine))
+    np.testing.assert_array_equal(
+        evaluate(again, ethanol()).forces, evaluate(engine, ethanol()).forces
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "gpu"}, "device is 'cpu'"),
+        ({"dtype": "half"}, "dtype is 'float64' or 'float32'"),
+    ],
+)
+def test_unknown_device_or_precision(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TorchEnsemble(random_model(), **arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="tests what happens without a GPU")
+def test_a_missing_gpu_is_named():
+    with pytest.raises(ValueError, match="torch finds no GPU"):
+        TorchEnsemble(random_model(), device="cuda")
+    assert TorchEnsemble(random_model(), device="auto").device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_equals_cpu():
+    model = random_model(preset("fast"))
+    cpu, gpu = (evaluate(TorchEnsemble(model, d), ethanol()) for d in ("cpu", "cuda"))
+    np.testing.assert_allclose(gpu.forces, cpu.forces, atol=1e-8)
+
+
+def test_self_check_notices_another_answer():
+    model = random_model()
+    engine, atoms = TorchEnsemble(model), molecule("H2O")
+    got = evaluate(engine, atoms)
+    model.card["self_check"] = {
+        "numbers": atoms.numbers.tolist(),
+        "positions_Ang": atoms.positions.tolist(),
+        "cell_Ang": atoms.cell.array.tolist(),
+        "pbc": atoms.pbc.tolist(),
+        "energies_eV": got.energies.tolist(),
+        "forces_eV_per_Ang": got.forces.mean(axis=0).tolist(),
+    }
+    engine.self_check()
+    model.card["self_check"]["energies_eV"][0] += 1e-4
+    with pytest.raises(ModelFileError, match="another answer"):
+        engine.self_check()
+
+
+def test_comparison_reports_errors_of_the_mean_and_of_a_member():
+    data = small_dataset(6)
+    comparison = compare(TorchEnsemble(random_model(members=3)), data)
+    metrics = comparison.metrics()
+    mean_error = comparison.energies.mean(axis=0) - data.E
+    assert metrics["energy_mae_meV"] == pytest.approx(1000 * np.abs(mean_error).mean())
+    assert metrics["forces_mae_meV_per_Ang"] <= metrics["forces_mae_of_a_member_meV_per_Ang"]
+    assert (metrics["n_structures"], metrics["n_atoms"]) == (6, len(data.Z))
+    spread = comparison.spread()["forces_y_eV_per_Ang"]
+    assert spread["min"] <= spread["mean"] <= spread["max"]
+    assert spread["max"] == pytest.approx(comparison.forces.std(axis=0, ddof=1)[:, 1].max())
+    assert set(comparison.calibration()) == {"energy", "forces", "forces_per_atom"}
