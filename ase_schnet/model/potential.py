@@ -61,4 +61,4 @@ def energy_and_forces(
     batch = batch._replace(R=batch.R.detach().requires_grad_(True))
     energies = potential(batch)  # (S,)
     (gradient,) = torch.autograd.grad(energies.sum(), batch.R, create_graph=create_graph)
-    return energies, -gradient
+    return (energies if create_graph else energies.detach()), -gradient

@@ -132,7 +132,7 @@ def evaluate(potential: Potential, source: BatchSource, loss: Loss, batch_size: 
             with torch.no_grad():
                 energies, term = potential(batch), 0.0
         if loss.weights.energy > 0:
-            delta = (energies - labels.E).detach()
+            delta = energies - labels.E
             term = term + loss.weights.energy * loss._energy_term(delta, batch)
             energy_errors.append(delta.cpu().numpy())
         total += float(term) * batch.n_structures

@@ -1,0 +1,48 @@
+"""ase-schnet drift RUN_DIR [RUN_DIR ...]"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "Say whether runs conserved the energy; the exit code is 1 if one did not."
+EXAMPLE = """\
+example:
+  ase-schnet drift run
+
+A run with half the time step from the same state, in RUN_DIR/half_step or among the runs given,
+is used to test that the energy error falls with the square of the time step.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("runs", metavar="RUN_DIR", nargs="+", help="as ase-schnet md writes it")
+    parser.add_argument("-o", "--output", metavar="PLOT", help="(default: RUN_DIR/drift.png)")
+    parser.add_argument("--no-plot", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, print, draw. 1 if a run fails."""
+    from ase_schnet.simulation.drift import HALF_STEP_DIR, drift, starts_as_half_step
+    from ase_schnet.simulation.record import MDRecord
+
+    if args.output and len(args.runs) > 1:
+        raise ValueError("-o names one plot: give it with one run, or leave it out")
+    records = {Path(run_dir): MDRecord.read(run_dir) for run_dir in args.runs}
+    passed = True
+    for run_dir, record in records.items():
+        others = list(records.values())
+        if (run_dir / HALF_STEP_DIR).is_dir():
+            others.append(MDRecord.read(run_dir / HALF_STEP_DIR))
+        halves = [other for other in others if starts_as_half_step(record, other)]
+        verdict = drift(record, halves[-1] if halves else None)
+        passed &= verdict.passed
+        print(f"{run_dir}\n{verdict}")
+        if not args.no_plot:
+            from ase_schnet.plotting import plot_drift, save_figure
+
+            plot = args.output or run_dir / "drift.png"
+            print(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
+    return 0 if passed else 1

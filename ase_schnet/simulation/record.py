@@ -1,0 +1,121 @@
+"""What a run has measured, in memory and as a csv file."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: File names inside a run directory.
+RUN_FILE, LOG_FILE = "run.json", "log.csv"
+
+COLUMNS = (
+    "time_fs",
+    "potential_energy_eV",
+    "kinetic_energy_eV",
+    "total_energy_eV",
+    "temperature_K",
+)
+UNCERTAINTY_COLUMNS = ("energy_std_eV", "max_forces_std_eV_per_Ang")
+
+
+@dataclass(frozen=True, eq=False)
+class MDRecord:
+    """Energies and temperature along a run: T samples of float64.
+
+    Attributes
+    ----------
+    time_fs : (T,) array
+        Time since the start of the run, fs.
+    potential_energy_eV, kinetic_energy_eV : (T,) array
+        eV, of the whole system.
+    temperature_K : (T,) array
+        Kinetic temperature over ``n_degrees_of_freedom``, K.
+    energy_std_eV : (T,) array or None
+        Standard deviation of the potential energy over an ensemble, where the calculator has one.
+    max_forces_std_eV_per_Ang : (T,) array or None
+        Largest standard deviation of any force component, eV/Å.
+    timestep_fs : float
+    n_atoms, n_degrees_of_freedom : int
+    """
+
+    time_fs: NDArray
+    potential_energy_eV: NDArray
+    kinetic_energy_eV: NDArray
+    temperature_K: NDArray
+    energy_std_eV: NDArray | None
+    max_forces_std_eV_per_Ang: NDArray | None
+    timestep_fs: float
+    n_atoms: int
+    n_degrees_of_freedom: int
+
+    @property
+    def total_energy_eV(self) -> NDArray:
+        """Potential plus kinetic energy, (T,), eV."""
+        return self.potential_energy_eV + self.kinetic_energy_eV
+
+    def __len__(self) -> int:
+        return len(self.time_fs)
+
+    def first(self, time_ps: float) -> "MDRecord":
+        """Return the part of the record up to and including ``time_ps``."""
+        # Half a step of slack: k * timestep_fs need not hit the limit to the last bit.
+        keep = self.time_fs <= 1000 * time_ps + self.timestep_fs / 2
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return MDRecord(
+            **{k: v[keep] if isinstance(v, np.ndarray) else v for k, v in values.items()}
+        )
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write one line per sample; every float reads back to the same bits."""
+        names = [n for n in COLUMNS + UNCERTAINTY_COLUMNS if getattr(self, n) is not None]
+        table = np.column_stack([getattr(self, name) for name in names])
+        lines = [",".join(names) + "\n", *map(csv_line, table.tolist())]
+        Path(path).write_text("".join(lines))
+
+    @classmethod
+    def read(cls, run_dir: str | Path) -> "MDRecord":
+        """Read the log of a run directory, also of a run that is still going or was killed.
+
+        Raises
+        ------
+        ValueError
+            If ``run_dir`` is not a run directory or its log is damaged.
+        """
+        run_dir = Path(run_dir)
+        try:
+            run = json.loads((run_dir / RUN_FILE).read_text())
+            names, rows = read_log(run_dir / LOG_FILE)
+            known = {"timestep_fs": run["settings"]["timestep_fs"]}
+            known |= {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
+        except FileNotFoundError as error:
+            raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{run_dir} is damaged: {error}") from None
+        return cls.from_rows(names, rows, **known)
+
+    @classmethod
+    def from_rows(cls, names: Sequence[str], rows: NDArray, **known) -> "MDRecord":
+        """Make a record of a table ``rows`` (T, len(names)) whose columns are ``names``."""
+        table = dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
+        del table["total_energy_eV"]  # the sum of two others
+        return cls(**dict.fromkeys(UNCERTAINTY_COLUMNS) | table, **known)
+
+
+def csv_line(values: Iterable[float]) -> str:
+    """One csv line; ``repr`` writes the shortest decimal that reads back to the same float64."""
+    return ",".join(map(repr, values)) + "\n"
+
+
+def read_log(path: Path) -> tuple[list[str], NDArray]:
+    """Column names and rows (T, C) of a log; a last line cut short by a kill is left out."""
+    text = path.read_text()
+    header, _, body = text[: text.rfind("\n") + 1].partition("\n")
+    names = header.split(",")
+    rows = np.loadtxt(io.StringIO(body), delimiter=",", ndmin=2) if body else np.empty((0, 0))
+    if rows.size and rows.shape[1] != len(names):
+        raise ValueError(f"{path} has {rows.shape[1]} columns under {len(names)} names")
+    return names, rows.reshape(-1, len(names))

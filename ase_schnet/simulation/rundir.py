@@ -1,0 +1,227 @@
+"""The directory of a run: what was asked, the log, the trajectory, and where to go on from.
+
+===================  ==========================================================================
+``run.json``         settings, structure, calculator and versions
+``log.csv``          one line per sample: :data:`~ase_schnet.simulation.record.COLUMNS`
+``trajectory.traj``  ASE trajectory with momenta; ``info`` holds ``step``, ``time_fs`` and, of an
+                     ensemble, ``energy_std`` (eV) and ``forces_std`` (N, 3) (eV/Å)
+``restart.npz``      the last step that is complete in all files; replaced atomically
+===================  ==========================================================================
+
+A run that was killed is cut back to ``restart.npz`` and goes on as if it had never stopped, bit
+for bit where the calculator is a function of the atoms alone. (One with a memory, such as an SCF
+guess or a neighbour list with a skin, goes on to within its own reproducibility.)
+"""
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import ase
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
+from numpy.typing import NDArray
+
+from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
+from ase_schnet.simulation.restart import Restart, atomic_file, flush_to_disk
+
+TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
+
+#: A kill costs at most this much wall time.
+RESTART_SECONDS = 5.0
+#: A resumed run whose first energy now differs by more has got another calculator.
+RESUME_TOLERANCE_EV_PER_ATOM = 1e-3
+
+
+class RunDirectory:
+    """Writes, and on resuming cuts back, the files of one run.
+
+    Parameters
+    ----------
+    path
+        Made if missing.
+    settings
+        What must not change when the run is resumed.
+    resume
+        Continue the run in ``path``; where there is none yet, start it.
+
+    Raises
+    ------
+    ValueError
+        If ``path`` is in use and ``resume`` is false, if the run in it had other settings, or if
+        its files are damaged.
+    """
+
+    def __init__(self, path: str | Path, settings: dict, *, resume: bool):
+        self.path = Path(path)
+        self.settings = settings
+        self.about: dict = {}
+        self.restart: Restart | None = None  # where to go on from
+        self.state: Restart | None = None  # the last complete step
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        if not resume:
+            raise ValueError(
+                f"{path} exists: pass resume=True (--resume) to continue it, or choose another "
+                "directory"
+            )
+        self.about = _read_json(self.path / RUN_FILE)
+        _check_same(self.about.get("settings", {}), settings)
+        if (self.path / RESTART_FILE).exists():  # else killed before its first step: begin anew
+            self.restart = Restart.read(self.path / RESTART_FILE)
+
+    def check_start(self, atoms: Atoms, n_steps: int, *, own_momenta: bool) -> None:
+        """Refuse to resume what is not this run, or is longer than asked for already.
+
+        The structure must be where the run began or where it stopped, and the calculator must
+        still give the energy it gave at the beginning.
+        """
+        if n_steps < self.restart.step:
+            done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
+            raise ValueError(f"the run in {self.path} is already {done_ps:g} ps long")
+        with TrajectoryReader(self.path / TRAJECTORY_FILE) as frames:
+            begin = frames[0]
+        known = [(begin.positions, begin.get_momenta()), self.restart[1:]]
+        same_kind = all(
+            np.array_equal(getattr(atoms, name), getattr(begin, name))
+            for name in ("numbers", "cell", "pbc")
+        )
+        if not same_kind or not any(
+            np.array_equal(atoms.positions, positions)
+            and (not own_momenta or np.array_equal(atoms.get_momenta(), momenta))
+            for positions, momenta in known
+        ):
+            raise ValueError(f"{self.path} holds a run of another structure")
+        then_eV = begin.get_potential_energy()
+        begin.calc = atoms.calc
+        now_eV = begin.get_potential_energy()
+        if not abs(now_eV - then_eV) <= RESUME_TOLERANCE_EV_PER_ATOM * len(begin):
+            raise ValueError(
+                f"{self.path} holds a run with another calculator: its first energy was "
+                f"{then_eV:.6f} eV, now it is {now_eV:.6f} eV"
+            )
+
+    def open(self, atoms: Atoms, names: Sequence[str], about: dict) -> NDArray:
+        """Open the files for writing and return the rows (T, C) already in the log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.about = self.about | about | {"settings": self.settings} | _provenance(atoms)
+        with atomic_file(self.path / RUN_FILE) as file:
+            file.write(json.dumps(self.about, indent=1, default=str).encode() + b"\n")
+        rows = np.empty((0, len(names)))
+        if self.restart is not None:
+            rows = self._cut_back()
+        mode = "w" if self.restart is None else "a"
+        self._log = (self.path / LOG_FILE).open(mode)
+        self._trajectory = TrajectoryWriter(self.path / TRAJECTORY_FILE, mode)
+        self.state = self.restart
+        self._saved_at = time.monotonic()
+        if self.restart is None:
+            self._log.write(",".join(names) + "\n")
+        return rows
+
+    def advance(self, atoms: Atoms, step: int, row: Sequence[float] | None) -> None:
+        """Write what is due after a complete step, and from time to time a restart point."""
+        if row is not None:
+            self._log.write(csv_line(row))
+        if step % self.settings["trajectory_every"] == 0:
+            self.write_frame(atoms, step)
+        first = self.state is None
+        self.state = Restart.of(atoms, step)
+        if first or time.monotonic() - self._saved_at > RESTART_SECONDS:
+            self._save()
+
+    def write_frame(self, atoms: Atoms, step: int) -> None:
+        """Append a frame with momenta, results and uncertainties to the trajectory."""
+        results = getattr(atoms.calc, "results", {})
+        frame = atoms.copy()  # without calculator: it would be asked for each property, slowly
+        frame.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
+        # Trajectories keep only ASE's own property names; these two survive in info.
+        frame.info |= {k: results[k] for k in ("energy_std", "forces_std") if k in results}
+        known = {k: results[k] for k in all_properties if results.get(k) is not None}
+        self._trajectory.write(frame, **known)
+        self._log.flush()
+
+    def close(self) -> None:
+        """Close all files with the last complete step as restart point."""
+        try:
+            if self.state is not None:
+                self._save()
+        finally:
+            self._trajectory.close()
+            self._log.close()
+
+    def _save(self) -> None:
+        # The restart point may only name what is on the disk already.
+        self._log.flush()
+        for name in (LOG_FILE, TRAJECTORY_FILE):
+            flush_to_disk(self.path / name)
+        self.state.write(self.path / RESTART_FILE)
+        self._saved_at = time.monotonic()
+
+    def _cut_back(self) -> NDArray:
+        """Drop what log and trajectory hold beyond the restart point; return the log's rows."""
+        n_rows = self.restart.step // self.settings["record_every"] + 1
+        with (self.path / LOG_FILE).open("rb+") as log:
+            lines = sum(log.readline().endswith(b"\n") for _ in range(n_rows + 1))
+            log.truncate(log.tell())
+        if lines < n_rows + 1:
+            raise ValueError(f"{self.path / LOG_FILE} is shorter than {RESTART_FILE} says")
+        n_frames = self.restart.step // self.settings["trajectory_every"] + 1
+        _cut_trajectory(self.path / TRAJECTORY_FILE, n_frames)
+        return read_log(self.path / LOG_FILE)[1]
+
+
+def _cut_trajectory(path: Path, n_frames: int) -> None:
+    with TrajectoryReader(path) as frames:
+        if len(frames) == n_frames:
+            return
+        if len(frames) < n_frames:
+            raise ValueError(f"{path} is shorter than {RESTART_FILE} says")
+        shorter = path.with_name(path.name + ".tmp")
+        with TrajectoryWriter(shorter) as writer:
+            for frame in frames[:n_frames]:
+                writer.write(frame)
+    shorter.replace(path)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} holds no run to resume: it has no {path.name}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _check_same(old: dict, new: dict) -> None:
+    changed = [key for key in new if old.get(key) != new[key]]
+    if changed:
+        what = ", ".join(f"{key} was {old.get(key)}, now {new[key]}" for key in changed)
+        raise ValueError(f"a run can only be resumed with its own settings: {what}")
+
+
+def _provenance(atoms: Atoms) -> dict:
+    calculator = atoms.calc
+    try:
+        package = metadata.version("ase_schnet")
+    except metadata.PackageNotFoundError:
+        package = "not installed"
+    return {
+        "formula": atoms.get_chemical_formula(),
+        "n_atoms": len(atoms),
+        "calculator": {
+            "name": getattr(calculator, "name", None) or type(calculator).__name__,
+            "model_info": getattr(calculator, "model_info", None),
+        },
+        "versions": {
+            "ase_schnet": package,
+            "ase": ase.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,27 @@
+"""Ten picoseconds of ethanol at constant energy: was the energy conserved?
+
+    python md_examples/2_nve_drift.py
+"""
+
+from pathlib import Path
+
+from ase.build import molecule
+from ase.optimize import BFGS
+
+from ase_schnet import SchNetCalculator, check_nve
+from ase_schnet.plotting import plot_drift, save_figure
+
+OUTPUT = Path(__file__).parent / "output"
+OUTPUT.mkdir(exist_ok=True)
+
+atoms = molecule("CH3CH2OH")
+atoms.calc = SchNetCalculator("ethanol")
+BFGS(atoms, logfile=None).run(fmax=0.01)
+
+# a relaxed molecule gives half of its kinetic energy to its bonds: 600 K at the start are 300 K on average
+record, drift = check_nve(atoms, temperature_K=600, timestep_fs=0.5, time_ps=10)
+figure = save_figure(plot_drift(record, drift), OUTPUT / "nve_drift.png")
+
+print(f"ethanol, {record.time_fs[-1] / 1000:g} ps at {record.temperature_K.mean():.0f} K")
+print(drift)
+print(f"picture: {figure}")

@@ -1,0 +1,162 @@
+"""Packed structures, what the labels say, and folds."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from factory import labelled_molecules, small_dataset
+
+from ase_schnet.data.dataset import (
+    Dataset,
+    concatenated_ranges,
+    label_statistics,
+    sampled_distances,
+)
+from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.splits import plan_folds, random_split
+
+
+def test_packing_and_unpacking():
+    frames = labelled_molecules(5)
+    data = Dataset.from_atoms(frames)
+    assert len(data) == 5
+    assert data.n_atoms.tolist() == [len(a) for a in frames]
+    part = data.subset(np.array([3, 1]))
+    np.testing.assert_array_equal(part.atoms(0).positions, frames[3].positions)
+    np.testing.assert_array_equal(part.F[: len(frames[3])], frames[3].get_forces())
+    assert part.E.tolist() == [frames[k].get_potential_energy() for k in (3, 1)]
+    assert data.elements == [1, 6, 8]
+
+
+def test_fingerprint_is_of_the_content():
+    a, b = small_dataset(6), small_dataset(6)
+    assert a.fingerprint() == b.fingerprint()
+    b.E[2] += 1e-12
+    assert a.fingerprint() != b.fingerprint()
+    assert a.subset(np.arange(6)[::-1]).fingerprint() != a.fingerprint()
+
+
+def test_concatenated_ranges():
+    got = concatenated_ranges(np.array([10, 0, 5]), np.array([2, 0, 3]))
+    assert got.tolist() == [10, 11, 5, 6, 7]
+    assert concatenated_ranges(np.array([], int), np.array([], int)).tolist() == []
+
+
+def test_a_label_in_some_frames_only_is_named():
+    frames = labelled_molecules(4)
+    del frames[2].calc.results["forces"]
+    with pytest.raises(ValueError, match=r"forces found in 3/4 frames \(first without: frame 2\)"):
+        Dataset.from_atoms(frames)
+
+
+def test_unlabelled_and_empty():
+    data = Dataset.from_atoms([molecule("H2O")])
+    assert data.E is None
+    assert data.F is None
+    with pytest.raises(ValueError, match="no structures"):
+        Dataset.from_atoms([])
+    with pytest.raises(ValueError, match="frame 1 has no atoms"):
+        Dataset.from_atoms([molecule("H2O"), molecule("H2O")[:0]])
+
+
+def test_labels_that_are_not_numbers_are_named_by_frame():
+    frames = labelled_molecules(3)
+    frames[1].calc.results["forces"][0, 0] = np.nan
+    with pytest.raises(ValueError, match="forces of frame 1"):
+        Dataset.from_atoms(frames)
+
+
+def known_statistics(n=3000):
+    """Structures whose atoms carry energies drawn from known means and spreads per species."""
+    rng = np.random.default_rng(0)
+    mean, std = {1: -10.0, 8: -50.0}, {1: 0.1, 8: 0.4}
+    frames = []
+    for k in range(n):
+        atoms = molecule("H2O") if k % 3 else molecule("H2O2")
+        e = sum(rng.normal(mean[z], std[z]) for z in atoms.numbers)
+        f = rng.normal(size=(len(atoms), 3)) * np.where(atoms.numbers == 1, 1.0, 3.0)[:, None]
+        atoms.calc = SinglePointCalculator(atoms, energy=e, forces=f)
+        frames.append(atoms)
+    return Dataset.from_atoms(frames)
+
+
+def test_statistics_recover_means_and_spreads_per_species():
+    s = label_statistics(known_statistics())
+    assert s.undetermined == 0
+    assert s.energy_shift[[1, 8]] == pytest.approx([-10.0, -50.0], abs=0.05)
+    # var(H2O) = 2·0.01 + 0.16, var(H2O2) = 2·0.01 + 2·0.16
+    assert s.energy_std[8] ** 2 == pytest.approx(0.16, rel=0.15)
+    assert s.forces_std[[1, 8]] == pytest.approx([1.0, 3.0], rel=0.05)
+
+
+def test_one_composition_determines_only_a_sum():
+    frames = labelled_molecules(20, names=("H2O",))
+    s = label_statistics(Dataset.from_atoms(frames))
+    energies = np.array([a.get_potential_energy() for a in frames])
+    assert s.undetermined == 1
+    assert 2 * s.energy_shift[1] + s.energy_shift[8] == pytest.approx(energies.mean())
+    total_variance = 2 * s.energy_std[1] ** 2 + s.energy_std[8] ** 2
+    assert total_variance == pytest.approx(energies.var())
+
+
+def test_standardised_energies_have_unit_variance_whatever_the_size():
+    data = known_statistics()
+    s = label_statistics(data)
+    n = data.compositions()
+    z = (data.E - n @ s.energy_shift) / np.sqrt(n @ s.energy_std**2)
+    for size in (3, 4):
+        assert z[data.n_atoms == size].std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_sampled_distances_keep_bonds_and_next_neighbours_apart():
+    ranges = sampled_distances(small_dataset(24, names=("CH3CH2OH",)), cutoff=5.0)
+    bond, further = ranges["H-O"][:2]
+    assert bond[0] < 0.97 < bond[1] < 1.3 < further[0]
+    assert set(ranges) == {"H-H", "C-H", "H-O", "C-C", "C-O"}
+
+
+def test_real_ethanol_ranges_are_those_of_the_sources(shared_data):
+    frames, _ = read_labelled(shared_data("rmd17-npz", "rmd17_ethanol_train_01.npz"))
+    data = Dataset.from_atoms(frames)
+    bond = sampled_distances(data, 5.0)["H-O"][0]
+    assert bond == pytest.approx([0.88, 1.10], abs=0.01)
+    assert label_statistics(data).undetermined == 2
+
+
+def test_folds_hold_every_structure_once():
+    plan = plan_folds(103, 5, n_kept_out=10, seed=1)
+    everything = np.concatenate([*plan.folds, plan.kept_out])
+    assert sorted(everything) == list(range(103))
+    for k in range(5):
+        assert not set(plan.training(k)) & set(plan.validation(k))
+        assert not set(plan.training(k)) & set(plan.kept_out)
+    assert {len(f) for f in plan.folds} <= {18, 19}
+    again = plan_folds(103, 5, n_kept_out=10, seed=1)
+    np.testing.assert_array_equal(plan.kept_out, again.kept_out)
+    assert plan_folds(103, 5, n_kept_out=10, seed=2).kept_out.tolist() != plan.kept_out.tolist()
+
+
+def test_contiguous_folds_are_blocks_of_time():
+    plan = plan_folds(100, 4, n_kept_out=20, contiguous=True)
+    assert plan.kept_out.tolist() == list(range(80, 100))
+    assert [f.tolist() for f in plan.folds] == [list(range(k, k + 20)) for k in (0, 20, 40, 60)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_folds": 1}, "at least 2 folds"),
+        ({"n_kept_out": 0}, "at least one structure must be kept out"),
+        ({"n_kept_out": 8}, "too few for 5 folds"),
+    ],
+)
+def test_impossible_plans(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plan_folds(**({"n_structures": 10, "n_folds": 5, "n_kept_out": 2} | arguments))
+
+
+def test_random_split():
+    train, validation = random_split(10, 3)
+    assert sorted([*train, *validation]) == list(range(10))
+    with pytest.raises(ValueError, match="cannot take 10 of 10"):
+        random_split(10, 10)

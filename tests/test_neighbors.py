@@ -1,0 +1,95 @@
+"""Pairs against brute force over periodic images and against ASE's own list."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from ase_schnet.neighbors import ALL_PAIRS_LIMIT, VerletList, half_list
+
+CELLS = {
+    "cubic": np.eye(3) * 6.0,
+    "skewed": np.array([[5.0, 0, 0], [3.5, 4.0, 0], [-2.0, 1.5, 4.5]]),
+    "left-handed": np.array([[0, 5.0, 0], [5.0, 0, 0], [0, 0, 6.0]]),
+    "smaller than the cutoff": np.array([[2.1, 0, 0], [0.4, 2.5, 0], [0, 0.3, 3.0]]),
+}
+
+
+def sorted_distances(positions, pairs):
+    return np.sort(np.linalg.norm(pairs.vectors(positions), axis=1))
+
+
+def brute_force(positions, cell, pbc, cutoff, images=5):
+    """Distances of every pair of images, each pair once."""
+    spans = [range(-images, images + 1) if p else (0,) for p in pbc]
+    shifts = np.array([[a, b, c] for a in spans[0] for b in spans[1] for c in spans[2]])
+    found = []
+    for i in range(len(positions)):
+        for j in range(len(positions)):
+            d = np.linalg.norm(positions[j] + shifts @ cell - positions[i], axis=1)
+            found.append(d[(d < cutoff) & ~((i == j) & (shifts == 0).all(axis=1))])
+    return np.sort(np.concatenate(found))
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 0, 1), (0, 1, 0)])
+@pytest.mark.parametrize("name", CELLS)
+def test_periodic_pairs_against_brute_force(name, pbc):
+    rng, cell, pbc = np.random.default_rng(1), CELLS[name], np.array(pbc, dtype=bool)
+    positions = rng.uniform(-0.5, 1.5, size=(5, 3)) @ cell  # some outside the cell
+    got = sorted_distances(positions, half_list(positions, 4.0, cell, pbc))
+    expected = brute_force(positions, cell, pbc, 4.0)
+    np.testing.assert_allclose(np.repeat(got, 2), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, ALL_PAIRS_LIMIT + 40])
+def test_molecules_against_ase(n):
+    atoms = Atoms(f"H{n}", positions=np.random.default_rng(n).uniform(0, 9, size=(n, 3)))
+    pairs = half_list(atoms.positions, 3.0)
+    i, j = neighbor_list("ij", atoms, 3.0)
+    assert {frozenset(p) for p in zip(pairs.idx_i, pairs.idx_j, strict=True)} == {
+        frozenset(p) for p in zip(i, j, strict=True)
+    }
+    assert 2 * len(pairs.idx_i) == len(i)
+
+
+@pytest.mark.parametrize("n", [9, ALL_PAIRS_LIMIT + 40])
+def test_a_molecule_has_no_images_whatever_its_cell_says(n):
+    positions = np.random.default_rng(0).uniform(0, 9, size=(n, 3))
+    free = half_list(positions, 3.0)
+    for cell in (np.zeros((3, 3)), np.eye(3) * 2.0):
+        boxed = half_list(positions, 3.0, cell, False)
+        assert len(boxed.idx_i) == len(free.idx_i)
+        assert not boxed.shifts.any()
+
+
+def test_far_from_the_origin():
+    positions = np.random.default_rng(0).uniform(0, 9, size=(100, 3))
+    near, far = half_list(positions, 3.0), half_list(positions + 1e6, 3.0)
+    np.testing.assert_allclose(
+        sorted_distances(positions, near), sorted_distances(positions + 1e6, far), atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("pbc", [False, True])
+def test_verlet_list_never_misses_a_pair(pbc):
+    rng, cell = np.random.default_rng(5), CELLS["skewed"]
+    positions = rng.uniform(0, 1, size=(8, 3)) @ cell
+    verlet, pbc = VerletList(3.0, skin=0.6), np.array([pbc] * 3)
+    made = 0
+    for _ in range(60):
+        positions += rng.normal(scale=0.05, size=positions.shape)  # drifts out of the cell
+        before = verlet._made_for
+        d = sorted_distances(positions, verlet.pairs(positions, cell, pbc))
+        made += verlet._made_for is not before
+        exact = sorted_distances(positions, half_list(positions, 3.0, cell, pbc))
+        np.testing.assert_allclose(d[d < 3.0], exact, atol=1e-9)
+    assert 1 < made < 40  # rebuilt when needed, and only then
+
+
+def test_verlet_list_follows_the_cell():
+    positions, pbc = np.array([[0.0, 0, 0], [1.5, 0, 0]]), np.array([True] * 3)
+    verlet = VerletList(2.0, skin=0.5)
+    wide = verlet.pairs(positions, np.eye(3) * 9.0, pbc)
+    narrow = verlet.pairs(positions, np.eye(3) * 3.0, pbc)
+    assert len(narrow.idx_i) > len(wide.idx_i)
+    assert len(verlet.pairs(positions, np.eye(3) * 3.0, ~pbc).idx_i) == 1

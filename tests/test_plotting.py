@@ -1,0 +1,157 @@
+"""Pictures: what they show, and that nothing global is touched."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ase import Atoms
+from matplotlib.figure import Figure
+
+from ase_schnet.plotting import plot_drift, plot_scan, save_figure
+from ase_schnet.simulation.drift import drift
+from ase_schnet.simulation.record import MDRecord
+from ase_schnet.simulation.scan import ScanResult
+
+
+def record(energy_std_eV=None) -> MDRecord:
+    time_fs = np.arange(0.0, 1000.0, 0.5)
+    kinetic = 0.4 + 0.1 * np.sin(time_fs / 5)
+    return MDRecord(
+        time_fs=time_fs,
+        potential_energy_eV=-4209 - kinetic + 0.001 * np.sin(time_fs / 3),
+        kinetic_energy_eV=kinetic,
+        temperature_K=1000 * kinetic,
+        energy_std_eV=energy_std_eV,
+        max_forces_std_eV_per_Ang=energy_std_eV,
+        timestep_fs=0.5,
+        n_atoms=9,
+        n_degrees_of_freedom=21,
+    )
+
+
+def scan(reference: bool = True, std: bool = True) -> ScanResult:
+    """A Morse curve as reference; the model leaves it for the abyss beyond 1.6 Å."""
+    r = np.linspace(0.7, 2.5, 61)
+    curve = 4.7 * (1 - np.exp(-2.3 * (r - 0.97))) ** 2
+    return ScanResult(
+        coordinate_name="O2-H8 distance (Å)",
+        values=r[::-1],
+        energies_eV=(curve - 4209 - 500 * np.maximum(0, r - 1.6) ** 2)[::-1],
+        energy_std_eV=(0.002 + np.abs(r - 1) ** 2)[::-1] if std else None,
+        energy_committee_eV=None,
+        reference_energies_eV=np.where(r < 2, curve + 17, np.nan)[::-1] if reference else None,
+        frames=[Atoms("OH")] * len(r),
+    )
+
+
+def labels(figure: Figure) -> str:
+    """All that is written on the axes and in the legends."""
+    texts = []
+    for ax in figure.axes:
+        texts += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")]
+        texts += ax.get_legend_handles_labels()[1]
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("std", [None, np.full(2000, 0.01)], ids=["one model", "ensemble"])
+def test_drift_plot_shows_verdict_slope_and_units(std):
+    data = record(std)
+    figure = plot_drift(data, drift(data))
+    assert len(figure.axes) == (2 if std is None else 3)
+    shown = labels(figure)
+    for text in ("PASS", "drift", "meV/atom/ps", "time  (ps)", "T  (K)", "mean 400 K"):
+        assert text in shown
+    assert ("ensemble std" in shown) == (std is not None)
+    line = figure.axes[0].lines[0].get_ydata()
+    assert line[0] == 0
+    np.testing.assert_allclose(np.ptp(line), 2 / 9, rtol=1e-2)  # meV/atom
+
+
+def test_failed_verdict_is_on_the_plot():
+    data = record()
+    data = dataclasses.replace(data, potential_energy_eV=data.potential_energy_eV + data.time_fs)
+    assert "FAIL" in labels(plot_drift(data, drift(data)))
+
+
+def test_scan_plot_shows_band_range_reference_and_errors():
+    figure = plot_scan(scan(), trained_range=(0.88, 1.1))
+    shown = labels(figure)
+    for text in ("model", "reference", "± 1 std", "± 2 std", "seen in training", "ensemble std"):
+        assert text in shown
+    assert "O2-H8 distance (Å)" in shown
+    assert "energy relative to 0.97 Å  (eV)" in shown
+
+
+def test_scan_curves_meet_at_the_zero_named_on_the_axis():
+    top, bottom = plot_scan(scan(), trained_range=(0.88, 1.1)).axes
+    curves = {line.get_label(): line for line in top.lines}
+    r = curves["model"].get_xdata()
+    assert (np.diff(r) > 0).all()
+    zero = np.argmin(np.abs(r - 0.97))
+    assert curves["model"].get_ydata()[zero] == curves["reference"].get_ydata()[zero] == 0
+    before = r < 1.6
+    error = bottom.lines[0].get_ydata()
+    assert np.nanmax(error[before]) < 1e-9  # one curve, shifted by 17 + 4209 eV
+
+
+@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize("trained_range", [(0.88, 1.1), None, (5.0, 6.0)])
+@pytest.mark.parametrize("std", [True, False])
+def test_energy_axis_stays_legible_though_the_model_runs_away(
+    tmp_path, reference, trained_range, std
+):
+    figure = plot_scan(scan(reference, std), trained_range)
+    low, high = figure.axes[0].get_ylim()
+    if trained_range == (0.88, 1.1):
+        assert -3 < low < 0
+        assert 3 < high < 8
+    assert np.isfinite([low, high]).all()
+    save_figure(figure, tmp_path / "scan.png")
+
+
+def test_scans_with_gaps_are_drawn_and_empty_ones_refused(tmp_path):
+    whole = scan()
+    gaps = np.where(np.abs(whole.values - 0.97) < 0.05, np.nan, whole.energies_eV)
+    save_figure(plot_scan(dataclasses.replace(whole, energies_eV=gaps)), tmp_path / "a.png")
+    nowhere = np.full(61, np.nan)
+    figure = plot_scan(dataclasses.replace(whole, reference_energies_eV=nowhere))
+    assert "reference" not in labels(figure)
+    one = {"values": np.ones(1), "energies_eV": np.ones(1), "energy_std_eV": np.ones(1)}
+    save_figure(plot_scan(dataclasses.replace(scan(reference=False), **one)), tmp_path / "b.png")
+    with pytest.raises(ValueError, match="no finite energy"):
+        plot_scan(dataclasses.replace(whole, energies_eV=nowhere))
+
+
+def test_figures_can_be_drawn_into_given_axes():
+    axes = Figure().subplots(2, 1)
+    data = record()
+    assert plot_drift(data, drift(data), axes=axes) is axes[0].figure
+    axes = Figure().subplots(1, 2)
+    assert plot_scan(scan(), axes=axes) is axes[0].figure
+
+
+@pytest.mark.parametrize("name", ["plot.png", "plot.PDF", "plot.svg"])
+def test_figure_is_saved_as_its_suffix_says(tmp_path, name):
+    assert save_figure(plot_scan(scan()), tmp_path / name) == tmp_path / name
+    start = (tmp_path / name).read_bytes()[:5]
+    assert start in (b"\x89PNG\r", b"%PDF-", b"<?xml")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["plot", "plot.xlsx"])
+def test_unknown_picture_formats_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in .*png"):
+        save_figure(Figure(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawing_leaves_matplotlib_alone(tmp_path):
+    """No pyplot, hence no backend chosen, no display needed and no figure kept alive."""
+    code = (
+        "import sys, ase_schnet.plotting as p\n"
+        "p.save_figure(p.Figure(), sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)

@@ -1,0 +1,363 @@
+"""Losses, one fit, its checkpoint, and the cross-validation."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from factory import TINY, labelled_molecules, potentials, small_dataset
+from safetensors.torch import load_file
+
+from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.data.dataset import Dataset, label_statistics
+from ase_schnet.data.splits import plan_folds
+from ase_schnet.model.potential import Potential, energy_and_forces
+from ase_schnet.modelfile import CARD, WEIGHTS
+from ase_schnet.training.batches import BatchSource
+from ase_schnet.training.checkpoint import load_checkpoint
+from ase_schnet.training.crossval import WORK, Recipe, cross_validate
+from ase_schnet.training.loss import Loss, LossWeights, evaluate, losses_per_structure
+from ase_schnet.training.muon import Muon, orthogonalised
+from ase_schnet.training.report import summary
+from ase_schnet.training.trainer import Fit, FitSettings, TrainingDiverged, run_fit
+
+QUICK = FitSettings(epochs=10, batch_size=4, seed=3)
+
+
+def make_fit(settings=QUICK, weights=None, **kwargs) -> Fit:
+    data = small_dataset(24)
+    order = np.arange(24)
+    return Fit(
+        TINY,
+        data.subset(order[:18]),
+        data.subset(order[18:]),
+        weights or LossWeights(),
+        settings,
+        **kwargs,
+    )
+
+
+def predictions(data, dtype=torch.float64):
+    potential = potentials(members=1, dtype=dtype)[0]
+    batch, labels = BatchSource(data, TINY.cutoff, dtype).batch(np.arange(len(data)))
+    energies, forces = energy_and_forces(potential, batch)
+    return potential, batch, labels, energies.numpy(), forces.numpy()
+
+
+def test_standardised_loss_is_the_formula_of_the_notes():
+    data = small_dataset(9)
+    potential, batch, labels, energies, forces = predictions(data)
+    s = label_statistics(data)
+    variance = data.compositions() @ s.energy_std**2
+    e_term = ((energies - data.E) ** 2 / variance).mean()
+    f_term = (((forces - data.F) / s.forces_std[data.Z][:, None]) ** 2).mean()
+    loss = Loss(LossWeights(0.3, 2.0), s)(potential, batch, labels)
+    assert loss.item() == pytest.approx(0.3 * e_term + 2.0 * f_term)
+
+
+def test_schnet_loss_is_the_papers():
+    data = small_dataset(9)
+    potential, batch, labels, energies, forces = predictions(data)
+    per_structure = [
+        ((forces - data.F)[a:b] ** 2).sum() / (b - a)
+        for a, b in zip(data.ptr[:-1], data.ptr[1:], strict=True)
+    ]
+    expected = 0.01 * ((energies - data.E) ** 2).mean() + np.mean(per_structure)
+    weights = LossWeights(kind="schnet")
+    assert weights.energy == 0.01
+    loss = Loss(weights, label_statistics(data))(potential, batch, labels)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_standardised_loss_does_not_change_with_the_unit():
+    """The same data in kcal/mol: the network's scale follows, the loss stays."""
+    data, k = small_dataset(9), 23.06
+    scaled = replace(data, E=data.E * k, F=data.F * k)
+    losses = []
+    for d in (data, scaled):
+        s = label_statistics(d)
+        potential = Potential.create(
+            TINY, s.energy_shift, s.scale(np.array(d.elements)), seed=0, dtype=torch.float64
+        )
+        batch, labels = BatchSource(d, TINY.cutoff, torch.float64).batch(np.arange(9))
+        losses.append(Loss(LossWeights(), s)(potential, batch, labels).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+def test_evaluate_agrees_with_the_loss_it_reports():
+    fit = make_fit()
+    metrics = evaluate(fit.potential, fit.validation, fit.loss, batch_size=2)
+    each = losses_per_structure(fit.potential, fit.validation, fit.loss)
+    energy_only = LossWeights(1.0, 0.0)
+    e = evaluate(fit.potential, fit.validation, Loss(energy_only, label_statistics(small_dataset(24))), 64)
+    assert metrics.energy_mae_meV == pytest.approx(e.energy_mae_meV, rel=1e-5)
+    assert len(each) == metrics.n_structures == 6
+    assert each.min() <= metrics.loss <= each.max()
+
+
+def test_terms_of_weight_zero_are_not_evaluated(monkeypatch):
+    data = replace(small_dataset(24), F=None)
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError("forces were computed for an energy-only fit")
+
+    monkeypatch.setattr("ase_schnet.training.loss.energy_and_forces", forbidden)
+    fit = Fit(TINY, data, data, LossWeights(1.0, 0.0), replace(QUICK, epochs=1))
+    record = fit.run_epoch()
+    assert record["validation_forces_mae_meV_per_Ang"] is None
+    assert record["validation_energy_mae_meV"] > 0
+
+
+def test_a_force_only_fit_needs_no_energies():
+    data = replace(small_dataset(24), E=None)
+    fit = Fit(TINY, data, data, LossWeights(0.0, 1.0), replace(QUICK, epochs=2))
+    first, second = fit.run_epoch(), fit.run_epoch()
+    assert second["training_loss"] < first["training_loss"]
+    assert first["validation_energy_mae_meV"] is None
+
+
+@pytest.mark.parametrize("missing", ["energy", "forces"])
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_absent_labels_with_weight_are_an_error_before_training(missing, part):
+    data = small_dataset(12)
+    bare = replace(data, **{{"energy": "E", "forces": "F"}[missing]: None})
+    parts = {"training": data, "validation": data} | {part: bare}
+    with pytest.raises(ValueError, match=f"the {part} set has no {missing} labels"):
+        Fit(TINY, *parts.values(), LossWeights(), QUICK)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+@pytest.mark.parametrize("kind", ["standardised", "schnet"])
+def test_a_fit_learns(optimizer, kind):
+    settings = replace(QUICK, epochs=30, optimizer=optimizer, learning_rate=2e-3)
+    fit = make_fit(settings, LossWeights(kind=kind))
+    before = evaluate(fit.potential, fit.validation, fit.loss, 64)
+    result = run_fit(fit)
+    assert result.validation.loss < 0.2 * before.loss
+    assert result.validation.loss == min(row["validation_loss"] for row in result.history)
+    assert result.best_epoch <= 30
+
+
+def test_early_stopping_keeps_the_best_weights():
+    settings = replace(QUICK, epochs=200, patience=2, learning_rate=0.05)
+    fit = make_fit(settings)
+    result = run_fit(fit)
+    assert result.stopped_early
+    assert fit.epoch == result.best_epoch + 2
+
+
+def test_divergence_is_an_error_with_a_cure():
+    fit = make_fit(replace(QUICK, learning_rate=1e12, clip_norm=1e30, optimizer="adam"))
+    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+        for _ in range(10):
+            fit.run_epoch()
+
+
+def test_the_paper_schedule_and_ours():
+    paper = FitSettings(schedule="exponential")
+    assert paper.rate(99_999, 10**6) == 1e-3
+    assert paper.rate(200_000, 10**6) == pytest.approx(1e-3 * 0.96**2)
+    ours = FitSettings()
+    assert ours.rate(0, 10_000) < ours.rate(100, 10_000) <= 1e-3
+    assert ours.rate(9_999, 10_000) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "at least 1"),
+        ({"learning_rate": 0.0}, "learning rate must be positive"),
+        ({"schedule": "linear"}, "schedule is"),
+        ({"optimizer": "sgd"}, "optimizer is"),
+        ({"ema_decay": 1.0}, "ema decay"),
+    ],
+)
+def test_bad_settings(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FitSettings(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0.0, 0.0), "not both zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss is")],
+)
+def test_bad_weights(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LossWeights(*arguments)
+
+
+def test_muon_moves_every_direction_alike():
+    g = torch.randn(4, 24, 16, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(g))
+    assert values.min() > 0.4
+    assert values.max() < 1.4
+    u, _, vh = torch.linalg.svd(g, full_matrices=False)
+    overlap = torch.linalg.matrix_norm(u.mT @ orthogonalised(g) @ vh.mT - torch.eye(16))
+    assert (overlap < 0.4 * 4).all()  # of ‖1‖ = 4: nearly U Vᵀ
+    with pytest.raises(ValueError, match="matrices"):
+        Muon([torch.nn.Parameter(torch.zeros(3))], lr=0.1)
+
+
+def test_training_leaves_global_state_alone():
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    threads = torch.get_num_threads()
+    run_fit(make_fit(replace(QUICK, epochs=1)))
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+    assert torch.get_num_threads() == threads
+
+
+# ---- resume ------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_training import make_fit
+from ase_schnet.training.trainer import run_fit
+if __name__ == "__main__":
+    run_fit(make_fit(), checkpoint=__import__("pathlib").Path({path!r}), checkpoint_every_s=0.0)
+"""
+
+
+def test_ten_epochs_equal_five_a_kill_and_five_more_bit_for_bit(tmp_path):
+    whole = tmp_path / "whole.safetensors"
+    run_fit(make_fit(), whole)
+    path = tmp_path / "killed.safetensors"
+    code = KILLED.format(tests=str(Path(__file__).parent), path=str(path))
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (
+        path.exists() and 3 <= load_checkpoint(path)[1]["epoch"]
+    ):
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    epoch = load_checkpoint(path)[1]["epoch"]
+    assert 3 <= epoch < 10, "the kill came too late to prove anything"
+    run_fit(make_fit(), path)
+    (a, head_a), (b, head_b) = load_checkpoint(whole), load_checkpoint(path)
+    assert head_a == head_b
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_checkpoint_holds_raw_and_averaged_weights_apart(tmp_path):
+    path = tmp_path / "c.safetensors"
+    run_fit(make_fit(replace(QUICK, epochs=2)), path)
+    tensors = load_file(path)
+    name = "schnet.readout_in.weight"
+    assert not torch.equal(tensors[f"raw.{name}"], tensors[f"average.module.{name}"])
+
+
+def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    run_fit(make_fit(replace(QUICK, epochs=1)), path)
+    with pytest.raises(ValueError, match="other settings"):
+        make_fit(replace(QUICK, epochs=2)).load(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        make_fit().load(path)
+
+
+# ---- cross-validation --------------------------------------------------------------------------
+
+
+def recipe(n=24, folds=3, **settings) -> Recipe:
+    plan = plan_folds(n, folds, n_kept_out=4, seed=0)
+    return Recipe(TINY, LossWeights(), replace(QUICK, epochs=3, **settings), plan)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An ensemble trained by two processes."""
+    directory = tmp_path_factory.mktemp("crossval") / "model"
+    return directory, cross_validate(small_dataset(24), directory, recipe(), jobs=2)
+
+
+def test_cross_validation_writes_a_model_that_runs(trained):
+    directory, model = trained
+    assert sorted(p.name for p in directory.iterdir()) == sorted([CARD, WEIGHTS])
+    assert model.n_members == 3
+    atoms = labelled_molecules(1)[0]
+    atoms.calc = SchNetCalculator(directory)
+    assert np.isfinite(atoms.get_potential_energy())
+    card = model.card
+    assert card["kept_out"]["n_structures"] == 4
+    assert card["training"]["data_fingerprint"] == small_dataset(24).fingerprint()
+    assert len(card["folds"]) == 3
+    assert set(card["calibration"]) == {"energy", "forces", "forces_per_atom"}
+
+
+def test_the_tables_of_the_report_are_printed(trained):
+    text = summary(trained[1])
+    assert "Validation loss per structure, by fold" in text
+    assert "Ensemble std on the 4 kept-out structures" in text
+    for name in ("energy", "forces_x", "forces_y", "forces_z"):
+        assert name in text
+    assert "meV per structure" in text
+    assert "Spearman" in text
+
+
+@pytest.fixture
+def one_thread():
+    """As in a worker process; another number of threads adds up in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_processes_do_not_change_the_weights(trained, tmp_path):
+    cross_validate(small_dataset(24), tmp_path / "m", recipe(), jobs=1)
+    assert (tmp_path / "m" / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
+
+
+def test_a_finished_model_is_never_overwritten(trained):
+    before = (trained[0] / CARD).read_bytes()
+    with pytest.raises(ValueError, match="already holds a model"):
+        cross_validate(small_dataset(24), trained[0], recipe(), resume=True)
+    assert (trained[0] / CARD).read_bytes() == before
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_interrupted_cross_validation_resumes(trained, tmp_path, monkeypatch):
+    directory = tmp_path / "m"
+    done = []
+
+    def stop_after_the_first(fit, *args, **kwargs):
+        if done:
+            raise KeyboardInterrupt
+        done.append(run_fit(fit, *args, **kwargs))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ase_schnet.training.crossval.run_fit", stop_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(small_dataset(24), directory, recipe(), jobs=1)
+    assert (directory / WORK).is_dir()
+    with pytest.raises(ValueError, match="unfinished training.*--resume"):
+        cross_validate(small_dataset(24), directory, recipe(), jobs=1)
+    with pytest.raises(ValueError, match="other settings"):
+        cross_validate(small_dataset(24), directory, recipe(seed=9), jobs=1, resume=True)
+    cross_validate(small_dataset(24), directory, recipe(), jobs=1, resume=True)
+    assert (directory / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
+
+
+def test_kept_out_without_labels_is_an_error_before_training(tmp_path):
+    data = replace(small_dataset(24), F=None)
+    with pytest.raises(ValueError, match="kept-out set has no forces"):
+        cross_validate(data, tmp_path / "m", recipe())
+    assert not (tmp_path / "m").exists()
+
+
+def test_datasets_of_one_size_and_of_many_train_alike():
+    mixed = Dataset.from_atoms(labelled_molecules(12))
+    assert len(set(mixed.n_atoms)) == 3
+    fit = Fit(TINY, mixed, mixed, LossWeights(), replace(QUICK, epochs=1))
+    assert np.isfinite(fit.run_epoch()["training_loss"])
