@@ -31,7 +31,7 @@ _HOME = {
     "scan_distance": "simulation.scan",
     "ScanResult": "simulation.scan",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):

@@ -1,6 +1,6 @@
 """Ten picoseconds of ethanol at constant energy: was the energy conserved?
 
-    python md_examples/2_nve_drift.py
+python md_examples/2_nve_drift.py
 """
 
 from pathlib import Path

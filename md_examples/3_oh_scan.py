@@ -17,14 +17,14 @@ HERE = Path(__file__).parent
 REFERENCE = HERE / "ethanol_oh_scan_pbe_def2svp.xyz"
 OUTPUT = HERE / "output"
 OUTPUT.mkdir(exist_ok=True)
-O, H = 2, 8
+OXYGEN, HYDROGEN = 2, 8
 
 atoms = min(read(REFERENCE, ":"), key=lambda a: a.get_potential_energy())
 atoms.calc = SchNetCalculator("ethanol")
 distances = np.arange(0.70, 3.001, 0.02)
-scan = scan_distance(atoms, O, H, distances, reference=REFERENCE)
+scan = scan_distance(atoms, OXYGEN, HYDROGEN, distances, reference=REFERENCE)
 
-trained = atoms.calc.trained_distance_range("O", "H", atoms.get_distance(O, H))
+trained = atoms.calc.trained_distance_range("O", "H", atoms.get_distance(OXYGEN, HYDROGEN))
 figure = save_figure(plot_scan(scan, trained), OUTPUT / "oh_scan.png")
 scan.write_csv(OUTPUT / "oh_scan.csv")
 

@@ -186,7 +186,10 @@ def test_single_atoms_and_far_fragments(calc):
         (lambda a: a.__delitem__(slice(None)), "no atoms"),
         (lambda a: a.positions.__setitem__((4, 1), np.nan), r"atoms \[4\] are not finite"),
         (lambda a: a.positions.__setitem__((4, 1), np.inf), r"atoms \[4\] are not finite"),
-        (lambda a: a.numbers.__setitem__(2, 92), r"not trained on U \(atoms \[2\]\); it knows H, C"),
+        (
+            lambda a: a.numbers.__setitem__(2, 92),
+            r"not trained on U \(atoms \[2\]\); it knows H, C",
+        ),
         (lambda a: a.numbers.__setitem__(2, 0), r"not trained on X"),
         (lambda a: (a.set_cell([9, 9, 9]), a.set_pbc(True)), "trained on molecules.*periodic"),
         (lambda a: a.positions.__setitem__(5, a.positions[3]), "atoms 3 and 5 are in the same pl"),

@@ -86,9 +86,7 @@ def test_cfconv_is_the_sum_over_neighbours_of_equation_2():
     conv = CFConv(n_rbf=7, n_filters=5).double()
     atoms = ethanol()
     batch = batch_of(atoms, cutoff=2.5)
-    d = np.linalg.norm(
-        atoms.positions[batch.idx_j] - atoms.positions[batch.idx_i], axis=1
-    )
+    d = np.linalg.norm(atoms.positions[batch.idx_j] - atoms.positions[batch.idx_i], axis=1)
     rbf = GaussianRBF(7, 2.5, 10.0)(torch.tensor(d))
     envelope = CosineCutoff(2.5)(torch.tensor(d))
     x = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -157,7 +155,7 @@ def test_energy_is_smooth_as_a_pair_crosses_the_cutoff(potential):
     atoms = molecule("H2O") + molecule("H2O")
     energies, forces = [], []
     for gap in TINY.cutoff + np.array([-1e-4, 0.0, 1e-4]) + 0.0:
-        atoms.positions[3:] = molecule("H2O").positions + [gap, 0, 0]
+        atoms.positions[3:] = [*molecule("H2O").positions, gap, 0, 0]
         e, f = energy_and_forces(potential, batch_of(atoms))
         energies.append(e.item())
         forces.append(f.numpy())

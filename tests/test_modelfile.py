@@ -114,7 +114,7 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_run(saved, tmp_path
 
 def test_a_newer_format_says_upgrade(saved):
     rewrite_card(saved, format_version=2)
-    with pytest.raises(ModelFileError, match="format version 2.*upgrade"):
+    with pytest.raises(ModelFileError, match=r"format version 2.*upgrade"):
         load_model(saved)
 
 
@@ -144,7 +144,7 @@ def test_weights_that_do_not_fit_the_configuration(saved, damage):
     save_file(weights, saved / WEIGHTS)
     digest = hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest()
     rewrite_card(saved, weights_sha256=digest)
-    with pytest.raises(ModelFileError, match="readout_in|more"):
+    with pytest.raises(ModelFileError, match=r"readout_in|more"):
         load_model(saved)
 
 

@@ -35,12 +35,18 @@ def run(args: argparse.Namespace) -> int:
         f"{config['n_atom_basis']} features, {config['n_rbf']} Gaussians, "
         f"cutoff {config['cutoff']:g} Å ({config['envelope']} envelope)"
     )
-    print(f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}")
+    print(
+        f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
+    )
     print(f"distances   {ranges} Å")
-    print(f"data        {training['source']}, {training['n_structures']} structures, in "
-          f"{training['units_in_source']}")
-    print(f"trained     {training['finished']}, {training['wall_time_s'] / 60:.0f} min; "
-          f"{training.get('command', 'from Python')}")
+    print(
+        f"data        {training['source']}, {training['n_structures']} structures, in "
+        f"{training['units_in_source']}"
+    )
+    print(
+        f"trained     {training['finished']}, {training['wall_time_s'] / 60:.0f} min; "
+        f"{training.get('command', 'from Python')}"
+    )
     print()
     print(summary(model))
     return 0

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--clip-norm", type=float, default=10.0)
     fit.add_argument("--patience", type=int, default=0, help="epochs; 0 never stops early")
     fit.add_argument("--loss", choices=("standardised", "schnet"), default="standardised")
-    fit.add_argument("--energy-weight", type=float, help="default: 0.004, or 0.01 with --loss schnet")
+    fit.add_argument(
+        "--energy-weight", type=float, help="default: 0.004, or 0.01 with --loss schnet"
+    )
     fit.add_argument("--forces-weight", type=float, default=1.0)
     fit.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")

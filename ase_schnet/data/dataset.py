@@ -175,7 +175,7 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
     if dataset.F is not None:
         everywhere = float((dataset.F**2).mean())
         for z in species:
-            eta[z] = np.sqrt((dataset.F[dataset.Z == z] ** 2).mean() or everywhere)
+            eta[z] = np.sqrt((dataset.F[z == dataset.Z] ** 2).mean() or everywhere)
     return LabelStatistics(shift, spread, eta, undetermined=len(species) - rank)
 
 

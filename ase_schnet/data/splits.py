@@ -62,7 +62,9 @@ def plan_folds(
     return FoldPlan(folds, np.sort(kept_out))
 
 
-def random_split(n_structures: int, n_validation: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def random_split(
+    n_structures: int, n_validation: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices (training, validation) of one random split."""
     if not 0 < n_validation < n_structures:
         raise ValueError(f"cannot take {n_validation} of {n_structures} structures for validation")

@@ -1,6 +1,6 @@
 """SchNet: Z and distances in, one atomic energy per atom out (Schütt et al. 2017, arXiv:1706.08566).
 
-    embedding(Z) -> T × [atomwise, cfconv, atomwise, ssp, atomwise, + residual] -> readout
+embedding(Z) -> T × [atomwise, cfconv, atomwise, ssp, atomwise, + residual] -> readout
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class SchNetConfig:
             if not getattr(self, name) > 0:
                 raise ValueError(f"SchNetConfig.{name} must be positive, got {getattr(self, name)}")
         if self.envelope not in ("cosine", "none"):
-            raise ValueError(
-                f"SchNetConfig.envelope is 'cosine' or 'none', got {self.envelope!r}"
-            )
+            raise ValueError(f"SchNetConfig.envelope is 'cosine' or 'none', got {self.envelope!r}")
 
     def to_dict(self) -> dict:
         """Plain types, ready for JSON."""
