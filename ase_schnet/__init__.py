@@ -15,7 +15,7 @@ _HOME = {
     "equivalent_loss_weights": "units",
     "SchNetConfig": "model.schnet",
     "PRESETS": "model.schnet",
-    "FitSettings": "training.trainer",
+    "FitSettings": "training.settings",
     "LossWeights": "training.loss",
     "Recipe": "training.crossval",
     "cross_validate": "training.crossval",

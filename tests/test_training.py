@@ -25,7 +25,8 @@ from ase_schnet.training.crossval import WORK, Recipe, cross_validate
 from ase_schnet.training.loss import Loss, LossWeights, evaluate, losses_per_structure
 from ase_schnet.training.muon import Muon, orthogonalised
 from ase_schnet.training.report import summary
-from ase_schnet.training.trainer import Fit, FitSettings, TrainingDiverged, run_fit
+from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.trainer import Fit, TrainingDiverged, run_fit
 
 QUICK = FitSettings(epochs=10, batch_size=4, seed=3)
 

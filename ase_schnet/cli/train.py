@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.crossval import Recipe, cross_validate
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.report import summary
-    from ase_schnet.training.trainer import FitSettings
+    from ase_schnet.training.settings import FitSettings
 
     dataset, files = _read(args)
     plan = plan_folds(

@@ -92,8 +92,8 @@ def run_nve(
     if directory is not None:
         about = {"time_ps": n_steps * timestep_fs / 1000, "n_degrees_of_freedom": n_dof}
         recorder.values.extend(directory.open(atoms, recorder.names, about).ravel())
-    dynamics = VelocityVerlet(atoms, timestep_fs * units.fs)
-    return propagate(dynamics, recorder, n_steps, directory, progress)
+    with VelocityVerlet(atoms, timestep_fs * units.fs) as dynamics:
+        return propagate(dynamics, recorder, n_steps, directory, progress)
 
 
 def _check_arguments(

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import ase
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ase_schnet import __version__
-from ase_schnet.data.dataset import Dataset, label_statistics, sampled_distances
+from ase_schnet.data.dataset import Dataset, sampled_distances
 from ase_schnet.data.splits import FoldPlan
-from ase_schnet.evaluation import compare
-from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
-from ase_schnet.neighbors import half_list
-from ase_schnet.training.loss import LossWeights, losses_per_structure
-from ase_schnet.training.trainer import Fit, FitResult, FitSettings, run_fit
+from ase_schnet.training.card import conditions, fold_losses, judge
+from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.trainer import Fit, FitResult, run_fit
 
 WORK = "training"  # checkpoints live here, inside the model directory, until it is complete
 
@@ -46,6 +41,15 @@ class Recipe:
     settings: FitSettings
     plan: FoldPlan
     device: str = "cpu"
+
+    def to_dict(self) -> dict:
+        """Plain types, ready for JSON; the network's shape has its own place in the card."""
+        return {
+            "loss": self.weights.to_dict(),
+            "settings": self.settings.to_dict(),
+            "kept_out": self.plan.kept_out.tolist(),
+            "folds": [fold.tolist() for fold in self.plan.folds],
+        }
 
     def fit(self, dataset: Dataset, fold: int) -> Fit:
         """Member `fold`, ready to run."""
@@ -103,10 +107,12 @@ def cross_validate(
     model = _stack([result for _, result in members], dataset, recipe)
     training = {
         **(provenance or {}),
-        **_provenance(dataset, recipe),
+        **conditions(dataset),
+        **recipe.to_dict(),
         "wall_time_s": round(time.monotonic() - started),
     }
-    card = {"training": training, **_judge(model, members, dataset, recipe)}
+    kept_out = dataset.subset(recipe.plan.kept_out)
+    card = {"training": training, "folds": fold_losses(members), **judge(model, kept_out)}
     save_model(directory, replace(model, card=card))
     shutil.rmtree(work)
     return load_model(directory)
@@ -171,85 +177,3 @@ def _stack(results: list[FitResult], dataset: Dataset, recipe: Recipe) -> Traine
         pbc=bool(dataset.pbc.any()),
         distance_ranges=sampled_distances(dataset, recipe.config.cutoff),
     )
-
-
-def _judge(
-    model: TrainedModel, members: list[tuple[Fit, FitResult]], dataset: Dataset, recipe: Recipe
-) -> dict:
-    """Tables 3 and 4 of the implementation report, errors and calibration on the kept-out part."""
-    folds = []
-    for fit, result in members:
-        losses = losses_per_structure(result.potential, fit.validation, fit.loss)
-        folds.append(
-            {
-                "loss_min": float(losses.min()),
-                "loss_max": float(losses.max()),
-                "loss_mean": float(losses.mean()),
-                "loss_std": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
-                "best_epoch": result.best_epoch,
-                "epochs": fit.epoch,
-                "history": _thinned(result.history),
-                "validation": result.validation.to_dict(),
-            }
-        )
-    engine = TorchEnsemble(model)
-    comparison = compare(engine, dataset.subset(recipe.plan.kept_out))
-    return {
-        "folds": folds,
-        "kept_out": comparison.metrics(),
-        "kept_out_std": comparison.spread(),
-        "calibration": {k: c.to_dict() for k, c in comparison.calibration().items()},
-        "self_check": _self_check(engine, dataset.subset(recipe.plan.kept_out[:1])),
-    }
-
-
-def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
-    """About `points` rows of a fit's history as columns: enough to draw, small enough for the card."""
-    rows = history[:: max(1, len(history) // points)]
-    names = (
-        "epoch",
-        "training_loss",
-        "validation_loss",
-        "validation_energy_mae_meV",
-        "validation_forces_mae_meV_per_Ang",
-    )
-    return {name: [row[name] for row in rows] for name in names}
-
-
-def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
-    """One structure with the members' energies and mean forces, for the reader to repeat."""
-    pairs = half_list(
-        structure.R, engine.model.config["cutoff"], structure.cells[0], structure.pbc[0]
-    )
-    prediction = engine.evaluate(structure.Z, structure.R, pairs)
-    return {
-        "numbers": structure.Z.tolist(),
-        "positions_Ang": structure.R.tolist(),
-        "cell_Ang": structure.cells[0].tolist(),
-        "pbc": structure.pbc[0].tolist(),
-        "energies_eV": prediction.energies.tolist(),
-        "forces_eV_per_Ang": prediction.forces.mean(axis=0).tolist(),
-    }
-
-
-def _provenance(dataset: Dataset, recipe: Recipe) -> dict:
-    statistics = label_statistics(dataset)
-    return {
-        "source": dataset.source,
-        "units_in_source": dataset.units,
-        "data_fingerprint": dataset.fingerprint(),
-        "n_structures": len(dataset),
-        "species_shifts_undetermined": statistics.undetermined,
-        "kept_out": recipe.plan.kept_out.tolist(),
-        "folds": [fold.tolist() for fold in recipe.plan.folds],
-        "loss": recipe.weights.to_dict(),
-        "settings": recipe.settings.to_dict(),
-        "versions": {
-            "ase_schnet": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "ase": ase.__version__,
-            "python": platform.python_version(),
-        },
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,60 +32,14 @@ from ase_schnet.training.checkpoint import (
 )
 from ase_schnet.training.loss import Loss, LossWeights, Metrics, evaluate
 from ase_schnet.training.muon import Muon
+from ase_schnet.training.settings import FitSettings
 
 EVALUATION_BATCH = 64
-WARMUP_STEPS = 100  # Adam's second moments are guesses until then
 MUON_RATE = 10.0  # Muon's learning rate over Adam's: its step is measured in spectral norm
 
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How to minimise.
-
-    optimizer "muon": Muon for the dense layers' matrices, Adam for the rest; "adam": Adam for all, as in
-    the SchNet paper (AdamW where weight_decay > 0).
-    schedule "cosine": from learning_rate to zero over `epochs` (after a short warm-up);
-    "exponential": ×0.96 every 100 000 steps, as in the SchNet paper.
-    patience: stop after so many epochs without a better validation loss; 0 never stops early.
-    """
-
-    epochs: int = 500
-    batch_size: int = 10
-    learning_rate: float = 1e-3
-    optimizer: str = "muon"
-    schedule: str = "cosine"
-    weight_decay: float = 0.0
-    ema_decay: float = 0.99
-    clip_norm: float = 10.0
-    patience: int = 0
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError("epochs and batch size must be at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning rate must be positive, got {self.learning_rate}")
-        if self.optimizer not in ("muon", "adam"):
-            raise ValueError(f"optimizer is 'muon' or 'adam', got {self.optimizer!r}")
-        if self.schedule not in ("cosine", "exponential"):
-            raise ValueError(f"schedule is 'cosine' or 'exponential', got {self.schedule!r}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema decay lies in [0, 1), got {self.ema_decay}")
-
-    def to_dict(self) -> dict:
-        """Plain types, ready for JSON."""
-        return asdict(self)
-
-    def rate(self, step: int, total_steps: int) -> float:
-        """Learning rate of optimiser step `step`."""
-        if self.schedule == "exponential":
-            return self.learning_rate * 0.96 ** (step // 100_000)
-        warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-        return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
 @dataclass(frozen=True)

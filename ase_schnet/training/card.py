@@ -1,0 +1,100 @@
+"""What a cross-validation writes into the model card besides the weights."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+
+import ase
+import numpy as np
+import torch
+
+from ase_schnet import __version__
+from ase_schnet.data.dataset import Dataset, label_statistics
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.torch_ensemble import TorchEnsemble
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import half_list
+from ase_schnet.training.loss import losses_per_structure
+from ase_schnet.training.trainer import Fit, FitResult
+
+
+def fold_losses(members: list[tuple[Fit, FitResult]]) -> list[dict]:
+    """Validation loss of each fold over its structures: Table 3 of the implementation report."""
+    folds = []
+    for fit, result in members:
+        losses = losses_per_structure(result.potential, fit.validation, fit.loss)
+        folds.append(
+            {
+                "loss_min": float(losses.min()),
+                "loss_max": float(losses.max()),
+                "loss_mean": float(losses.mean()),
+                "loss_std": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
+                "best_epoch": result.best_epoch,
+                "epochs": fit.epoch,
+                "history": _thinned(result.history),
+                "validation": result.validation.to_dict(),
+            }
+        )
+    return folds
+
+
+def judge(model: TrainedModel, kept_out: Dataset) -> dict:
+    """Errors, spread (Table 4 of the report) and calibration on structures that no member saw."""
+    engine = TorchEnsemble(model)
+    comparison = compare(engine, kept_out)
+    return {
+        "kept_out": comparison.metrics(),
+        "kept_out_std": comparison.spread(),
+        "calibration": {k: c.to_dict() for k, c in comparison.calibration().items()},
+        "self_check": _self_check(engine, kept_out.subset(np.array([0]))),
+    }
+
+
+def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
+    """About `points` rows of a fit's history as columns: enough to draw, small enough for the card."""
+    rows = history[:: max(1, len(history) // points)]
+    names = (
+        "epoch",
+        "training_loss",
+        "validation_loss",
+        "validation_energy_mae_meV",
+        "validation_forces_mae_meV_per_Ang",
+    )
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
+    """One structure with the members' energies and mean forces, for the reader to repeat."""
+    pairs = half_list(
+        structure.R, engine.model.config["cutoff"], structure.cells[0], structure.pbc[0]
+    )
+    prediction = engine.evaluate(structure.Z, structure.R, pairs)
+    return {
+        "numbers": structure.Z.tolist(),
+        "positions_Ang": structure.R.tolist(),
+        "cell_Ang": structure.cells[0].tolist(),
+        "pbc": structure.pbc[0].tolist(),
+        "energies_eV": prediction.energies.tolist(),
+        "forces_eV_per_Ang": prediction.forces.mean(axis=0).tolist(),
+    }
+
+
+def conditions(dataset: Dataset) -> dict:
+    """Data and versions that a training stood on."""
+    statistics = label_statistics(dataset)
+    return {
+        "source": dataset.source,
+        "units_in_source": dataset.units,
+        "data_fingerprint": dataset.fingerprint(),
+        "n_structures": len(dataset),
+        "species_shifts_undetermined": statistics.undetermined,
+        "versions": {
+            "ase_schnet": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "ase": ase.__version__,
+            "python": platform.python_version(),
+        },
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
