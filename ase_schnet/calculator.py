@@ -81,8 +81,12 @@ class SchNetCalculator(Calculator):
 
     @property
     def model_info(self) -> dict:
-        """Name and checksum of the model, for the record of a run."""
-        return {"model": self.parameters.model, "sha256": self.trained.checksum}
+        """Name and checksum of the model and the device it runs on, for the record of a run."""
+        return {
+            "model": self.parameters.model,
+            "sha256": self.trained.checksum,
+            "device": str(self._engine.device),
+        }
 
     def trained_distance_range(self, symbol_i: str, symbol_j: str, distance: float):
         """Interval (low, high) in Å of i–j distances seen in training that holds `distance`, or None."""

@@ -10,7 +10,39 @@ from tqdm import tqdm
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
-from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std
+from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std, coverage
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """n labelled numbers beside their predictions by M members, in eV or eV/Å.
+
+    members (M, n), reference (n,). `unit` is the thousandth in which errors are told.
+    """
+
+    name: str
+    unit: str
+    members: np.ndarray
+    reference: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Prediction of the ensemble, (n,)."""
+        return self.members.mean(axis=0)
+
+    @property
+    def error(self) -> np.ndarray:
+        """mean − reference, (n,)."""
+        return self.mean - self.reference
+
+    @property
+    def std(self) -> np.ndarray:
+        """Sample standard deviation of the members, (n,)."""
+        return committee_mean_std(self.members)[1]
+
+    def coverage(self, levels: np.ndarray, scale: float = 1.0) -> np.ndarray:
+        """Fraction of errors inside the central intervals of a normal law of width scale · std."""
+        return coverage(self.error / (scale * self.std), levels)
 
 
 @dataclass(frozen=True)
@@ -25,22 +57,28 @@ class Comparison:
     reference_energies: np.ndarray | None
     reference_forces: np.ndarray | None
 
+    def quantities(self) -> list[Quantity]:
+        """What has labels: energies of the structures, components of the forces."""
+        found = []
+        if self.reference_energies is not None:
+            found.append(Quantity("energy", "meV", self.energies, self.reference_energies))
+        if self.reference_forces is not None:
+            members = self.forces.reshape(len(self.forces), -1)  # (M, 3N)
+            found.append(Quantity("forces", "meV/Å", members, self.reference_forces.ravel()))
+        return found
+
     def metrics(self) -> dict:
         """Errors of the members' mean and, for comparison, of a member on average; units in the names.
 
         Energies are per structure, forces per Cartesian component.
         """
         result: dict = {"n_structures": self.energies.shape[1], "n_atoms": self.forces.shape[1]}
-        for name, unit, values, reference in (
-            ("energy", "meV", self.energies, self.reference_energies),
-            ("forces", "meV_per_Ang", self.forces, self.reference_forces),
-        ):
-            if reference is not None:
-                error = 1000.0 * (values.mean(axis=0) - reference)
-                members = 1000.0 * (values - reference)
-                result[f"{name}_mae_{unit}"] = float(np.abs(error).mean())
-                result[f"{name}_rmse_{unit}"] = float(np.sqrt((error**2).mean()))
-                result[f"{name}_mae_of_a_member_{unit}"] = float(np.abs(members).mean())
+        for q in self.quantities():
+            unit = q.unit.replace("/Å", "_per_Ang")
+            of_a_member = np.abs(q.members - q.reference).mean()
+            result[f"{q.name}_mae_{unit}"] = 1000.0 * float(np.abs(q.error).mean())
+            result[f"{q.name}_rmse_{unit}"] = 1000.0 * float(np.sqrt((q.error**2).mean()))
+            result[f"{q.name}_mae_of_a_member_{unit}"] = 1000.0 * float(of_a_member)
         return result
 
     def spread(self) -> dict:
@@ -60,17 +98,14 @@ class Comparison:
 
     def calibration(self) -> dict[str, Calibration]:
         """Of the energies, the force components, and the length of the force on each atom."""
-        result = {}
-        if self.reference_energies is not None:
-            mean, std = committee_mean_std(self.energies)
-            result["energy"] = calibrate(mean - self.reference_energies, std)
+        result = {q.name: calibrate(q.error, q.std) for q in self.quantities()}
         if self.reference_forces is not None:
             mean, std = committee_mean_std(self.forces)
-            error = mean - self.reference_forces
-            result["forces"] = calibrate(error, std)
             # rms over the three components, so that the z-scores stay those of one component
-            per_atom = [np.sqrt((v**2).mean(axis=1)) for v in (error, std)]
-            result["forces_per_atom"] = calibrate(*per_atom)
+            error = mean - self.reference_forces
+            result["forces_per_atom"] = calibrate(
+                *(np.sqrt((v**2).mean(axis=1)) for v in (error, std))
+            )
         return result
 
 

@@ -46,8 +46,18 @@ def half_list(
     idx_i, idx_j, shifts = finder.compute(
         points=positions - positions.mean(axis=0), box=box, periodic=pbc, quantities="ijS"
     )
-    idx_i, idx_j = idx_i.astype(np.int64), idx_j.astype(np.int64)
-    return Pairs(idx_i, idx_j, shifts.astype(np.float64) @ box)
+    idx_i, idx_j, images = _in_order(idx_i.astype(np.int64), idx_j.astype(np.int64), shifts)
+    return Pairs(idx_i, idx_j, images.astype(np.float64) @ box)
+
+
+def _in_order(idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray):
+    """Each pair with i <= j, sorted: sums over pairs then add up alike whenever the list was made."""
+    leading = images[np.arange(len(images)), np.argmax(images != 0, axis=1)]  # first nonzero
+    turned = (idx_i > idx_j) | ((idx_i == idx_j) & (leading < 0))
+    idx_i, idx_j = np.where(turned, idx_j, idx_i), np.where(turned, idx_i, idx_j)
+    images = np.where(turned[:, None], -images, images)
+    order = np.lexsort((*images.T, idx_j, idx_i))
+    return idx_i[order], idx_j[order], images[order]
 
 
 class VerletList:

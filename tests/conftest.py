@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports torch, and for the processes that tests start: two threads on small matrices
+# are slower than one, and ten times slower where the machine has other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

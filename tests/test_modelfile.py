@@ -4,12 +4,14 @@ import hashlib
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from factory import TINY, random_model
 from safetensors.numpy import load_file, save_file
 
+from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import (
     CARD,
     WEIGHTS,
@@ -172,3 +174,10 @@ def test_trained_range_is_the_interval_that_holds_the_distance():
 def test_untrained_elements_are_named():
     with pytest.raises(ValueError, match="not trained on N, U; it knows H, C, O"):
         random_model().require_elements([1, 7, 92])
+
+
+def test_a_model_written_by_version_0_1_is_read_and_answers_as_it_did():
+    """tests/data/format_1 was written once, by version 0.1, and never again."""
+    model = load_model(Path(__file__).parent / "data" / "format_1")
+    assert model.card["written_by"] == "ase_schnet 0.1.0"
+    TorchEnsemble(model).self_check()

@@ -93,3 +93,22 @@ def test_verlet_list_follows_the_cell():
     narrow = verlet.pairs(positions, np.eye(3) * 3.0, pbc)
     assert len(narrow.idx_i) > len(wide.idx_i)
     assert len(verlet.pairs(positions, np.eye(3) * 3.0, ~pbc).idx_i) == 1
+
+
+@pytest.mark.parametrize("pbc", [False, True])
+def test_pairs_come_in_one_order_whenever_the_list_was_made(pbc):
+    """Otherwise a resumed run would add up in another order and leave the old one's last bit."""
+    rng, cell, pbc = np.random.default_rng(2), np.eye(3) * 8.0, np.array([pbc] * 3)
+    start = rng.uniform(0, 8, size=(80, 3))
+    now = start + rng.normal(scale=0.05, size=start.shape)
+    old, new = VerletList(3.0, skin=0.9), VerletList(3.0, skin=0.9)
+    old.pairs(start, cell, pbc)
+    lists = []
+    for verlet in (old, new):
+        pairs = verlet.pairs(now, cell, pbc)
+        close = np.linalg.norm(pairs.vectors(now), axis=1) < 3.0
+        lists.append([a[close] for a in pairs])
+    for a, b in zip(*lists, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert old._made_for is not None
+    assert not np.array_equal(old._made_for[0], new._made_for[0])

@@ -9,7 +9,14 @@ import pytest
 from ase import Atoms
 from matplotlib.figure import Figure
 
-from ase_schnet.plotting import plot_drift, plot_scan, save_figure
+from ase_schnet.evaluation import Comparison
+from ase_schnet.plotting import (
+    plot_drift,
+    plot_learning_curves,
+    plot_parity,
+    plot_scan,
+    save_figure,
+)
 from ase_schnet.simulation.drift import drift
 from ase_schnet.simulation.record import MDRecord
 from ase_schnet.simulation.scan import ScanResult
@@ -151,7 +158,49 @@ def test_drawing_leaves_matplotlib_alone(tmp_path):
     """No pyplot, hence no backend chosen, no display needed and no figure kept alive."""
     code = (
         "import sys, ase_schnet.plotting as p\n"
-        "p.save_figure(p.Figure(), sys.argv[1])\n"
+        "from matplotlib.figure import Figure\n"
+        "p.save_figure(Figure(), sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
+
+
+def comparison(members=3, forces=True) -> Comparison:
+    rng = np.random.default_rng(0)
+    energies, components = rng.normal(-4200, 0.2, 50), rng.normal(size=(450, 3))
+    return Comparison(
+        energies=energies + rng.normal(scale=0.01, size=(members, 50)),
+        forces=components + rng.normal(scale=0.02, size=(members, 450, 3)),
+        reference_energies=energies,
+        reference_forces=components if forces else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "forces", "panels"), [(3, True, 6), (1, True, 2), (3, False, 3)]
+)
+def test_parity_shows_every_labelled_quantity_and_a_std_only_for_an_ensemble(
+    tmp_path, members, forces, panels
+):
+    figure = plot_parity(comparison(members, forces))
+    assert len(figure.axes) == panels
+    assert "meV" in figure.axes[0].texts[0].get_text()
+    assert all(ax.get_xlabel() and ax.get_ylabel() for ax in figure.axes)
+    assert save_figure(figure, tmp_path / "parity.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("energies", [True, False])
+def test_learning_curves_have_a_line_per_fold(tmp_path, energies):
+    epochs = list(range(1, 11))
+    falling = [1.0 / e for e in epochs]
+    history = {
+        "epoch": epochs,
+        "training_loss": falling,
+        "validation_loss": falling,
+        "validation_forces_mae_meV_per_Ang": falling,
+        "validation_energy_mae_meV": falling if energies else [None] * 10,
+    }
+    figure = plot_learning_curves([{"history": history}] * 5)
+    assert len(figure.axes) == 2 + energies
+    assert len(figure.axes[1].lines) == 5
+    save_figure(figure, tmp_path / "curves.png")

@@ -40,7 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except KeyboardInterrupt:
-        print("\nase-schnet: stopped; what was written is kept", file=sys.stderr)
+        print(
+            f"\nase-schnet {args.command}: stopped; what was written is kept"
+            + (", the same command with --resume goes on" if "resume" in args else ""),
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:
         return 1

@@ -43,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
         f"data        {training['source']}, {training['n_structures']} structures, in "
         f"{training['units_in_source']}"
     )
-    print(
-        f"trained     {training['finished']}, {training['wall_time_s'] / 60:.0f} min; "
-        f"{training.get('command', 'from Python')}"
-    )
+    print(f"trained     {training['finished']}; {training.get('command', 'from Python')}")
     print()
     print(summary(model))
     return 0

@@ -24,7 +24,7 @@ from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import ModelFileError, TrainedModel
 from ase_schnet.neighbors import Pairs, half_list
 
-ONE_THREAD_BELOW = 200  # atoms; a molecule's matrices are too small to share
+ONE_THREAD_BELOW = 200  # atoms
 SELF_CHECK_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-2}  # eV and eV/Å
 LOG2 = math.log(2.0)
 SMALLEST_EXPONENT = -40.0  # smaller Gaussians are zero: below the grain, and denormals are slow
@@ -73,7 +73,7 @@ class TorchEnsemble:
         close = distances < self.model.config["cutoff"]
         idx_i, idx_j = pairs.idx_i[close], pairs.idx_j[close]
         vectors, distances = vectors[close], distances[close]
-        with torch.inference_mode(), _threads_for(len(numbers)):
+        with torch.inference_mode(), threads_for(len(numbers)):
             i, j = (torch.from_numpy(index).to(self.device) for index in (idx_i, idx_j))
             z = torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(self.device)
             atomic, hidden, layers = self._forward(z, self._to_device(distances), i, j)
@@ -181,8 +181,12 @@ class TorchEnsemble:
 
 
 @contextmanager
-def _threads_for(n_atoms: int) -> Iterator[None]:
-    """One thread for a small system, the caller's number again afterwards."""
+def threads_for(n_atoms: int) -> Iterator[None]:
+    """One thread for a small system, the caller's number again afterwards.
+
+    A molecule's matrices are too small to share: two threads are slower than one, and on a busy machine ten
+    times slower.
+    """
     threads = torch.get_num_threads()
     if n_atoms >= ONE_THREAD_BELOW or threads == 1:
         yield

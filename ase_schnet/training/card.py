@@ -30,7 +30,7 @@ def fold_losses(members: list[tuple[Fit, FitResult]]) -> list[dict]:
                 "loss_max": float(losses.max()),
                 "loss_mean": float(losses.mean()),
                 "loss_std": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
-                "best_epoch": result.best_epoch,
+                "epoch": result.epoch,
                 "epochs": fit.epoch,
                 "history": _thinned(result.history),
                 "validation": result.validation.to_dict(),

@@ -11,8 +11,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import time
-from concurrent.futures import ProcessPoolExecutor
+import signal
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,7 +97,6 @@ def cross_validate(
     for fold in range(len(recipe.plan.folds)):
         recipe.fit(dataset, fold)  # an input error shows here, before any process starts
     work.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     _train_members(dataset, work, recipe, jobs)
     members = []
     for fold in range(len(recipe.plan.folds)):
@@ -105,12 +104,7 @@ def cross_validate(
         fit.load(_checkpoint(work, fold))
         members.append((fit, fit.result()))
     model = _stack([result for _, result in members], dataset, recipe)
-    training = {
-        **(provenance or {}),
-        **conditions(dataset),
-        **recipe.to_dict(),
-        "wall_time_s": round(time.monotonic() - started),
-    }
+    training = {**(provenance or {}), **conditions(dataset), **recipe.to_dict()}
     kept_out = dataset.subset(recipe.plan.kept_out)
     card = {"training": training, "folds": fold_losses(members), **judge(model, kept_out)}
     save_model(directory, replace(model, card=card))
@@ -130,24 +124,30 @@ def _train_members(dataset: Dataset, work: Path, recipe: Recipe, jobs: int | Non
             run_fit(recipe.fit(dataset, fold), _checkpoint(work, fold), label=f"fold {fold + 1}")
         return
     context = multiprocessing.get_context("spawn")
-    lock = context.RLock()  # one terminal, several bars
+    stop, lock = context.Event(), context.RLock()  # one terminal, several bars
     executor = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(lock,)
+        jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
     )
     try:
         futures = [
             executor.submit(_train_member, dataset, work, recipe, fold, os.getpid())
             for fold in folds
         ]
-        for future in futures:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
             future.result()
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
+    finally:  # after Ctrl-C or a failure the members end their epoch and save it
+        stop.set()
+        executor.shutdown(cancel_futures=True)
 
 
-def _start_worker(lock) -> None:
+_stop = None  # in a worker process: set when the parent wants it to end
+
+
+def _start_worker(stop, lock) -> None:
+    global _stop  # the only way to hand a synchronisation primitive to a pool's tasks
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     torch.set_num_threads(1)  # this process is ours alone
     tqdm.set_lock(lock)
 
@@ -159,7 +159,7 @@ def _train_member(dataset: Dataset, work: Path, recipe: Recipe, fold: int, paren
         _checkpoint(work, fold),
         label=f"fold {fold + 1}",
         position=fold,
-        keep_going=lambda: os.getppid() == parent,
+        keep_going=lambda: not _stop.is_set() and os.getppid() == parent,
     )
 
 

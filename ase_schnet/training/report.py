@@ -11,11 +11,11 @@ def fold_table(model: TrainedModel) -> str:
     """Table 3 of the implementation report: validation loss of each fold over its structures."""
     lines = [
         "Validation loss per structure, by fold",
-        f"{'fold':>4} {'min':>10} {'max':>10} {'mean':>10} {'std':>10}  best epoch",
+        f"{'fold':>4} {'min':>10} {'max':>10} {'mean':>10} {'std':>10}  epoch",
     ]
     for k, row in enumerate(model.card["folds"]):
         numbers = " ".join(f"{row['loss_' + c]:10.3g}" for c in ("min", "max", "mean", "std"))
-        lines.append(f"{k + 1:>4} {numbers}  {row['best_epoch']:>5}/{row['epochs']}")
+        lines.append(f"{k + 1:>4} {numbers}  {row['epoch']:>5}/{row['epochs']}")
     return "\n".join(lines)
 
 

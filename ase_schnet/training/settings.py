@@ -16,7 +16,8 @@ class FitSettings:
     the SchNet paper (AdamW where weight_decay > 0).
     schedule "cosine": from learning_rate to zero over `epochs` (after a short warm-up);
     "exponential": ×0.96 every 100 000 steps, as in the SchNet paper.
-    patience: stop after so many epochs without a better validation loss; 0 never stops early.
+    patience: stop after so many epochs without a better validation loss and go back to the best;
+    0 never stops early and keeps the last.
     """
 
     epochs: int = 500

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset, label_statistics
+from ase_schnet.inference.torch_ensemble import threads_for
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.training.batches import BatchSource
@@ -44,10 +45,10 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class FitResult:
-    """The weights with the lowest validation loss, and how the fit went."""
+    """The averaged weights, of which epoch, and how the fit went."""
 
     potential: Potential
-    best_epoch: int
+    epoch: int
     validation: Metrics
     history: list[dict]
     stopped_early: bool
@@ -91,6 +92,11 @@ class Fit:
         self.best_epoch, self.best_loss = 0, math.inf
         self.best_weights = self._average_weights()
         self.history: list[dict] = []
+
+    @property
+    def atoms_per_batch(self) -> int:
+        """On average."""
+        return round(self.settings.batch_size * self.training.dataset.n_atoms.mean())
 
     @property
     def finished(self) -> bool:
@@ -138,11 +144,18 @@ class Fit:
         return record
 
     def result(self) -> FitResult:
-        """The best averaged weights, evaluated on the validation set."""
-        best = self.average.module
-        best.load_state_dict(self.best_weights)
-        metrics = evaluate(best, self.validation, self.loss, EVALUATION_BATCH)
-        return FitResult(best, self.best_epoch, metrics, self.history, self.stopped_early)
+        """The averaged weights with which the fit ends, evaluated on the validation set.
+
+        With patience, those of the lowest validation loss. Without, those of the last epoch, where the
+        schedule has brought them to rest: the minimum of a validation curve is partly noise, and a few
+        odd frames in its mean square can put it far from the end.
+        """
+        potential = self.average.module
+        epoch = self.best_epoch if self.settings.patience > 0 else self.epoch
+        if epoch != self.epoch:
+            potential.load_state_dict(self.best_weights)
+        metrics = evaluate(potential, self.validation, self.loss, EVALUATION_BATCH)
+        return FitResult(potential, epoch, metrics, self.history, self.stopped_early)
 
     def save(self, path: Path) -> None:
         """Write the whole state; see the module's docstring for why this is all of it."""
@@ -216,14 +229,15 @@ def run_fit(
     if checkpoint is not None and checkpoint.exists():
         fit.load(checkpoint)
     saved_at = time.monotonic()
-    with tqdm(
+    bar = tqdm(
         total=fit.settings.epochs,
         initial=fit.epoch,
         desc=label,
         unit="epoch",
         position=position,
         disable=None,  # off when not a terminal
-    ) as bar:
+    )
+    with bar, threads_for(fit.atoms_per_batch):
         while not fit.finished and keep_going():
             record = fit.run_epoch()
             bar.set_postfix_str(_describe(record))

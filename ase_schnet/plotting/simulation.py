@@ -1,41 +1,13 @@
-"""Every picture the package draws: plain arrays and records in, a Figure out.
-
-Figures are made without pyplot, so neither a display nor the caller's backend or rcParams are
-touched. Colours are those of Okabe & Ito, which the colour-blind can tell apart.
-"""
+"""Pictures of a simulation: energy drift, scans."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
-GREY = "#E4E4E4"
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as what its suffix says (.png, .pdf, .svg), whole or not at all.
-
-    Raises
-    ------
-    ValueError
-        For a suffix that is no picture format.
-    """
-    path = Path(path)
-    formats = figure.canvas.get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in formats:
-        raise ValueError(f"cannot draw {path}: its name must end in .{', .'.join(sorted(formats))}")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        figure.savefig(temporary, format=kind, dpi=200)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+from ase_schnet.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, legend_above
 
 
 def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
@@ -71,13 +43,13 @@ def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
         loc="left",
         pad=22,
     )
-    _legend_above(axes[0])
+    legend_above(axes[0])
 
     axes[1].plot(time, record.temperature_K, color=RED, lw=0.6)
     mean_K = record.temperature_K.mean()
     axes[1].axhline(mean_K, color=BLACK, lw=1, ls="--", label=f"mean {mean_K:.0f} K")
     axes[1].set_ylabel("T  (K)")
-    _legend_above(axes[1])
+    legend_above(axes[1])
     if has_std:
         axes[2].plot(time, 1000 * record.energy_std_eV / record.n_atoms, color=GREEN, lw=0.6)
         axes[2].set_ylabel("ensemble std\n(meV/atom)")
@@ -148,7 +120,7 @@ def plot_scan(
     if x[0] < x[-1]:
         axes[-1].set_xlim(x[0], x[-1])
     for ax in axes:
-        _legend_above(ax)
+        legend_above(ax)
     return axes[0].figure
 
 
@@ -181,17 +153,3 @@ def _legible_limits(
             high = max([high, *part[sane]])
     margin = 0.1 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-def _legend_above(ax: Axes) -> None:
-    """Put the legend where it covers no data."""
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=5,
-        frameon=False,
-        fontsize="small",
-        borderaxespad=0.2,
-        handlelength=1.5,
-        columnspacing=1.2,
-    )

@@ -1,0 +1,10 @@
+"""Every picture the package draws: plain arrays and records in, a Figure out.
+
+Figures are made without pyplot, so neither a display nor the caller's backend or rcParams are touched.
+"""
+
+from ase_schnet.plotting.simulation import plot_drift, plot_scan
+from ase_schnet.plotting.style import save_figure
+from ase_schnet.plotting.training import plot_learning_curves, plot_parity
+
+__all__ = ["plot_drift", "plot_learning_curves", "plot_parity", "plot_scan", "save_figure"]

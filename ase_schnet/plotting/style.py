@@ -1,0 +1,47 @@
+"""What all pictures share: colours that the colour-blind can tell apart, legends, whole files."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008)
+BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+GREY = "#E4E4E4"
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as what its suffix says (.png, .pdf, .svg), whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        For a suffix that is no picture format.
+    """
+    path = Path(path)
+    formats = figure.canvas.get_supported_filetypes()
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in formats:
+        raise ValueError(f"cannot draw {path}: its name must end in .{', .'.join(sorted(formats))}")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        figure.savefig(temporary, format=kind, dpi=200)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def legend_above(ax: Axes) -> None:
+    """Put the legend where it covers no data."""
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=5,
+        frameon=False,
+        fontsize="small",
+        borderaxespad=0.2,
+        handlelength=1.5,
+        columnspacing=1.2,
+    )

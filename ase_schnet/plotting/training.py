@@ -1,0 +1,105 @@
+"""Pictures of a training: learning curves, parity with labels, calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
+
+MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
+MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
+
+
+def plot_learning_curves(folds: list[dict]) -> Figure:
+    """Draw training and validation loss and the validation errors of each fold, by epoch.
+
+    Parameters
+    ----------
+    folds
+        The "folds" entry of a model card.
+    """
+    columns = {
+        "validation_forces_mae_meV_per_Ang": "validation force MAE  (meV/Å)",
+        "validation_energy_mae_meV": "validation energy MAE  (meV)",
+    }
+    known = [c for c in columns if folds[0]["history"][c][0] is not None]
+    figure = Figure(figsize=(4.2 * (1 + len(known)), 3.8), layout="constrained")
+    axes = figure.subplots(1, 1 + len(known), squeeze=False)[0]
+    for k, fold in enumerate(folds):
+        history, colour = fold["history"], MEMBER_COLOURS[k % len(MEMBER_COLOURS)]
+        axes[0].plot(history["epoch"], history["training_loss"], color=colour, lw=0.8, ls="--")
+        label = f"fold {k + 1}"
+        axes[0].plot(history["epoch"], history["validation_loss"], color=colour, label=label)
+        for ax, column in zip(axes[1:], known, strict=True):
+            ax.plot(history["epoch"], history[column], color=colour)
+    axes[0].set_ylabel("loss  (dashed: training, solid: validation)")
+    for ax, column in zip(axes[1:], known, strict=True):
+        ax.set_ylabel(columns[column])
+    for ax in axes:
+        ax.set_yscale("log")
+        ax.set_xlabel("epoch")
+    legend_above(axes[0])
+    return figure
+
+
+def plot_parity(comparison) -> Figure:
+    """Draw predicted against labelled values, and, for an ensemble, how far its std can be trusted.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    """
+    rows = comparison.quantities()
+    ensemble = len(comparison.energies) > 1
+    figure = Figure(figsize=(4.2 * (1 + 2 * ensemble), 3.9 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 1 + 2 * ensemble, squeeze=False)
+    for row, quantity in zip(axes, rows, strict=True):
+        _parity(row[0], quantity)
+        if ensemble:
+            _error_by_std(row[1], quantity)
+            _coverage(row[2], quantity)
+    return figure
+
+
+def _parity(ax: Axes, q) -> None:
+    zero = q.reference.mean() if q.name == "energy" else 0.0  # total energies are huge and alike
+    x, y = q.reference - zero, q.mean - zero
+    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    shown = np.random.default_rng(0).permutation(len(x))[:MAX_POINTS]
+    ax.plot(ends, ends, color=BLACK, lw=0.8)
+    ax.plot(x[shown], y[shown], ".", ms=2, color=BLUE, alpha=0.4, rasterized=True)
+    mae, rmse = 1000 * np.abs(q.error).mean(), 1000 * np.sqrt((q.error**2).mean())
+    text = f"MAE {mae:.2f} {q.unit}\nRMSE {rmse:.2f} {q.unit}\nn = {len(x)}"
+    ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize="small")
+    unit, relative = q.unit.removeprefix("m"), " − mean" if zero else ""
+    ax.set_xlabel(f"labelled {q.name}{relative}  ({unit})")
+    ax.set_ylabel(f"predicted {q.name}{relative and ' − the same'}  ({unit})")
+    ax.set_aspect("equal")
+
+
+def _error_by_std(ax: Axes, q) -> None:
+    """Root mean square error in bins of equal size by std: on the diagonal where the std is right."""
+    std, error = 1000 * q.std, 1000 * q.error
+    bins = np.array_split(np.argsort(std), min(20, len(std) // 10 + 1))
+    expected = [np.sqrt((std[b] ** 2).mean()) for b in bins]
+    observed = [np.sqrt((error[b] ** 2).mean()) for b in bins]
+    ends = [min(*expected, *observed), max(*expected, *observed)]
+    ax.loglog(ends, ends, color=BLACK, lw=0.8, label="std = error")
+    ax.loglog(expected, observed, "o-", ms=4, color=ORANGE, label=f"{len(bins)} equal bins")
+    ax.set_xlabel(f"ensemble std of the {q.name}  ({q.unit})")
+    ax.set_ylabel(f"root mean square error  ({q.unit})")
+    legend_above(ax)
+
+
+def _coverage(ax: Axes, q) -> None:
+    levels = np.linspace(0, 0.99, 100)
+    scale = np.sqrt(np.mean((q.error / q.std) ** 2))
+    ax.plot([0, 1], [0, 1], color=BLACK, lw=0.8)
+    ax.plot(levels, q.coverage(levels), color=BLUE, label="std as found")
+    ax.plot(levels, q.coverage(levels, scale), color=GREEN, label=f"std × {scale:.2f}")
+    ax.set_xlabel(f"expected coverage of the {q.name} errors")
+    ax.set_ylabel("observed coverage")
+    ax.set_aspect("equal")
+    legend_above(ax)
