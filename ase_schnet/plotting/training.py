@@ -75,7 +75,7 @@ def _parity(ax: Axes, q) -> None:
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize="small")
     unit, relative = q.unit.removeprefix("m"), " − mean" if zero else ""
     ax.set_xlabel(f"labelled {q.name}{relative}  ({unit})")
-    ax.set_ylabel(f"predicted {q.name}{relative and ' − the same'}  ({unit})")
+    ax.set_ylabel(f"predicted {q.name}{relative and ' − the same mean'}  ({unit})")
     ax.set_aspect("equal")
 
 
