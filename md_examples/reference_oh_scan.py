@@ -1,10 +1,9 @@
-"""Reference O-H scan of ethanol: UKS-PBE/def2-SVP singlet (S_z = 0) energies with pyscf.
+"""Reference O-H scan of ethanol: UKS-PBE/def2-SVP singlet (S_z = 0) energies (eV) with pyscf.
 
-The hydroxyl H (atom 8) is pulled off O (atom 2), all else frozen: the frames of the given extxyz
-file and more on that line, 0.70-2.93 Angstrom. Several starts a point are screened on a coarse
-grid; the lowest is converged (no RI, grid level 4) and followed until internally stable. One sweep
-inwards, one outwards; run again to go on after an interruption. RUNTIME on one core.
-Writes ethanol_oh_scan_pbe_def2svp.xyz (eV, Angstrom) beside this script. Run from this folder:
+The hydroxyl H (atom 8) is pulled off O (atom 2), all else frozen: the input's frames and more on
+that line, 0.70-2.93 Angstrom. Several starts a point are screened on a coarse grid; the lowest is
+converged (no RI, grid level 4) and followed until internally stable. One sweep inwards, one
+outwards: 1.5 h on one core; an interrupted run goes on where it stopped. Run from this folder:
 OMP_NUM_THREADS=1 python reference_oh_scan.py ../../shared/data/botnet-ethanol/test_H_removal.xyz
 """
 
@@ -23,12 +22,12 @@ from tqdm import tqdm
 O_ATOM, H_ATOM = 2, 8
 EXTRA_DISTANCES_A = np.r_[np.arange(0.70, 1.31, 0.05), np.arange(1.325, 2.95, 0.1)]
 OUTPUT = Path(__file__).with_name("ethanol_oh_scan_pbe_def2svp.xyz")
-THEORY = f"UKS-PBE/def2-SVP Sz=0 lowest root, grid level 4, no RI, pyscf {pyscf.__version__}"
+LEVEL = f"UKS-PBE/def2-SVP Sz=0 lowest root, grid level 4, no RI, pyscf {pyscf.__version__}"
 
 
 def scf(atoms, dm=None, spin=0, fine=True):
-    atom = list(zip(atoms.symbols, atoms.positions, strict=True))
-    mf = pyscf.gto.M(atom=atom, basis="def2-svp", spin=spin, verbose=0).UKS(xc="pbe")
+    atom = [(a.symbol, a.position) for a in atoms]
+    mf = pyscf.M(atom=atom, basis="def2-svp", spin=spin, verbose=0).UKS(xc="pbe")
     mf.grids.level, mf.conv_tol, mf.max_cycle = (4, 1e-9, 100) if fine else (1, 1e-6, 40)
     mf.kernel(dm0=dm)
     if fine and not mf.converged:  # second order where DIIS fails
@@ -75,7 +74,7 @@ def main(source):
             mf = scf(new, min(screened, key=lambda mf: mf.e_tot).make_rdm1())
             if r not in done or mf.e_tot * Hartree < done[r].get_potential_energy() - 1e-6:
                 mf, done[r] = follow(new, mf), new
-                new.info = {"OH_dist": r, "S2": round(mf.spin_square()[0], 6), "theory": THEORY}
+                new.info = {"OH_dist": r, "S2": round(abs(mf.spin_square()[0]), 6), "theory": LEVEL}
                 new.calc = SinglePointCalculator(new, energy=mf.e_tot * Hartree)
                 dms[r] = mf.make_rdm1()
             done[r].info["sweeps"] = sweep
