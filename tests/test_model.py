@@ -154,8 +154,8 @@ def test_energy_is_smooth_as_a_pair_crosses_the_cutoff(potential):
     """A jump here is invisible in the dynamics of one small molecule, where no pair crosses."""
     atoms = molecule("H2O") + molecule("H2O")
     energies, forces = [], []
-    for gap in TINY.cutoff + np.array([-1e-4, 0.0, 1e-4]) + 0.0:
-        atoms.positions[3:] = [*molecule("H2O").positions, gap, 0, 0]
+    for gap in TINY.cutoff + np.array([-1e-4, 0.0, 1e-4]):
+        atoms.positions[3:] = molecule("H2O").positions + np.array([gap, 0, 0])
         e, f = energy_and_forces(potential, batch_of(atoms))
         energies.append(e.item())
         forces.append(f.numpy())

@@ -126,7 +126,7 @@ def propagate(
         for step in range(first + 1, n_steps + 1):
             forces = _step(dynamics, forces, recorder.when(step))
             advance()
-            if bar.update():
+            if bar.update() or (step == n_steps and not bar.disable):
                 speed = recorder.summary(step - first, bar.format_dict["elapsed"])
                 bar.set_postfix_str(speed, refresh=False)
     except SimulationFailed as failure:
