@@ -45,22 +45,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="folds of consecutive frames, for data from one trajectory",
     )
-    fit = parser.add_argument_group("fit")
-    fit.add_argument("--epochs", type=int, default=500)
-    fit.add_argument("--batch-size", type=int, default=10)
-    fit.add_argument("--learning-rate", type=float, default=1e-3)
-    fit.add_argument("--optimizer", choices=("muon", "adam"), default="muon")
-    fit.add_argument("--schedule", choices=("cosine", "exponential"), default="cosine")
-    fit.add_argument("--weight-decay", type=float, default=0.0)
-    fit.add_argument("--ema-decay", type=float, default=0.99)
-    fit.add_argument("--clip-norm", type=float, default=10.0)
-    fit.add_argument("--patience", type=int, default=0, help="epochs; 0 never stops early")
-    fit.add_argument("--loss", choices=("standardised", "schnet"), default="standardised")
+    fit = parser.add_argument_group("fit (defaults in brackets)")
+    fit.add_argument("--epochs", type=int, default=500, help="[500]")
+    fit.add_argument("--batch-size", type=int, default=10, help="structures per step [10]")
     fit.add_argument(
-        "--energy-weight", type=float, help="default: 0.004, or 0.01 with --loss schnet"
+        "--learning-rate", type=float, default=1e-3, help="of Adam; Muon's is 10× [1e-3]"
     )
-    fit.add_argument("--forces-weight", type=float, default=1.0)
-    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--optimizer", choices=("muon", "adam"), default="muon", help="[muon]")
+    fit.add_argument(
+        "--schedule",
+        choices=("cosine", "exponential"),
+        default="cosine",
+        help="of the learning rate: to zero, or ×0.96 every 100 000 steps [cosine]",
+    )
+    fit.add_argument("--weight-decay", type=float, default=0.0, help="decoupled, as AdamW's [0]")
+    fit.add_argument(
+        "--ema-decay", type=float, default=0.99, help="running average of weights [0.99]"
+    )
+    fit.add_argument("--clip-norm", type=float, default=10.0, help="largest gradient norm [10]")
+    fit.add_argument(
+        "--patience",
+        type=int,
+        default=0,
+        help="epochs without progress to stop after; 0: never [0]",
+    )
+    fit.add_argument(
+        "--loss",
+        choices=("standardised", "schnet"),
+        default="standardised",
+        help="free of units, size and composition, or the SchNet paper's [standardised]",
+    )
+    fit.add_argument("--energy-weight", type=float, help="[0.004; with --loss schnet ρ = 0.01]")
+    fit.add_argument("--forces-weight", type=float, default=1.0, help="0: energies only [1]")
+    fit.add_argument("--seed", type=int, default=0, help="of the folds and the weights [0]")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
