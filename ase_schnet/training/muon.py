@@ -1,10 +1,10 @@
 """Muon: steepest descent in the spectral norm, for the matrices of a network.
 
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Each matrix moves by
-its momentum with all singular values set to about one, found by a Newton-Schulz iteration. On 1000
-ethanol frames 60 epochs of it reach half the force error of 100 epochs of Adam. `torch.optim.Muon` does
-the same matrix by matrix; here matrices of equal shape go through the iteration as one batch, which for
-a SchNet is four times faster.
+its momentum with all singular values set to about one, found by a Newton-Schulz iteration. One member on
+760 ethanol frames, preset `fast`, energy weight 0.1, force error on the test frames: 29 meV/Å after 60 epochs
+of it, 61 meV/Å after 100 epochs of Adam. `torch.optim.Muon` does the same matrix by matrix; here matrices
+of equal shape go through the iteration as one batch (12 of 64 × 64: 1.0 ms; torch's, 15 of them: 7.4 ms).
 """
 
 from __future__ import annotations
