@@ -63,21 +63,29 @@ class SchNetCalculator(Calculator):
         unknown = set(kwargs) - {"model", "device", "dtype", "skin"}
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
+        before = dict(self.parameters)
         changed = super().set(**kwargs)
         if changed:
-            p = self.parameters
-            if not p.skin >= 0:
-                raise ValueError(f"skin must be >= 0 Å, got {p.skin}")
-            self.trained: TrainedModel = load_model(p.model)
-            self._engine = TorchEnsemble(self.trained, p.device, p.dtype)
-            self._engine.self_check()
-            self._neighbors = VerletList(self.trained.config["cutoff"], p.skin)
-            # an own list: ASE keeps this on the class, where every calculator would see it
-            self.implemented_properties = [
-                *SINGLE,
-                *(COMMITTEE if self.trained.n_members > 1 else ()),
-            ]
+            try:
+                self._load()
+            except Exception:  # keep what worked, parameters and model
+                self.parameters.clear()
+                self.parameters.update(before)
+                raise
         return changed
+
+    def _load(self) -> None:
+        p = self.parameters
+        if not p.skin >= 0:
+            raise ValueError(f"skin must be >= 0 Å, got {p.skin}")
+        trained = load_model(p.model)
+        engine = TorchEnsemble(trained, p.device, p.dtype)
+        engine.self_check()
+        self.trained: TrainedModel = trained
+        self._engine = engine
+        self._neighbors = VerletList(trained.config["cutoff"], p.skin)
+        # an own list: ASE keeps this on the class, where every calculator would see it
+        self.implemented_properties = [*SINGLE, *(COMMITTEE if trained.n_members > 1 else ())]
 
     @property
     def model_info(self) -> dict:

@@ -253,6 +253,15 @@ def test_set_changes_the_precision(calc, atoms):
     assert calc.todict()["dtype"] == "float32"
 
 
+def test_a_change_that_fails_leaves_the_calculator_as_it_was(calc, atoms):
+    energy = atoms.get_potential_energy()
+    for change in ({"model": "no such model"}, {"dtype": "float16"}, {"skin": -1.0}):
+        with pytest.raises(ValueError, match=r"no model|dtype|skin"):
+            calc.set(**change)
+    assert calc.parameters.dtype == "float64"
+    assert atoms.get_potential_energy() == energy
+
+
 def test_optimiser_and_its_restart(atoms):
     start = atoms.get_potential_energy()
     BFGS(atoms, logfile=None, maxstep=0.02).run(fmax=0.01, steps=20)

@@ -79,20 +79,22 @@ class Loss:
         """Scalar loss, differentiable in the potential's weights."""
         if self.weights.forces > 0:
             energies, forces = energy_and_forces(potential, batch, create_graph=True)
-            loss = self.weights.forces * self._forces_term(forces - labels.F, batch)
+            loss = self.weights.forces * self.forces_term(forces - labels.F, batch)
         else:
             energies, loss = potential(batch), 0.0
         if self.weights.energy > 0:
-            loss = loss + self.weights.energy * self._energy_term(energies - labels.E, batch)
+            loss = loss + self.weights.energy * self.energy_term(energies - labels.E, batch)
         return loss
 
-    def _energy_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
+    def energy_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
+        """Mean over the structures of the squared errors (S,) in eV, without its weight."""
         if self.weights.kind == "standardised":
             variance = sum_per_structure(self._energy_variance[batch.Z], batch)  # (S,)
             return (error**2 / variance).mean()
         return (error**2).mean()
 
-    def _forces_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
+    def forces_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
+        """Mean of the squared errors (N, 3) in eV/Å, without its weight."""
         if self.weights.kind == "standardised":
             scaled = error * self._inverse_eta[batch.Z].to(error.dtype)[:, None]
             return (scaled**2).mean()
@@ -126,14 +128,14 @@ def evaluate(potential: Potential, source: BatchSource, loss: Loss, batch_size: 
         if loss.weights.forces > 0:
             energies, forces = energy_and_forces(potential, batch)
             delta = forces - labels.F
-            term = loss.weights.forces * loss._forces_term(delta, batch)
+            term = loss.weights.forces * loss.forces_term(delta, batch)
             force_errors.append(delta.flatten().cpu().numpy().astype(np.float64))
         else:
             with torch.no_grad():
                 energies, term = potential(batch), 0.0
         if loss.weights.energy > 0:
             delta = energies - labels.E
-            term = term + loss.weights.energy * loss._energy_term(delta, batch)
+            term = term + loss.weights.energy * loss.energy_term(delta, batch)
             energy_errors.append(delta.cpu().numpy())
         total += float(term) * batch.n_structures
     energy_mae, energy_rmse = _mae_rmse_milli(energy_errors)
