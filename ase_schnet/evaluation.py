@@ -42,7 +42,8 @@ class Quantity:
 
     def coverage(self, levels: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Fraction of errors inside the central intervals of a normal law of width scale · std."""
-        return coverage(self.error / (scale * self.std), levels)
+        known = self.std > 0  # zero by symmetry says nothing
+        return coverage(self.error[known] / (scale * self.std[known]), levels)
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,17 @@ class Comparison:
         }
 
     def calibration(self) -> dict[str, Calibration]:
-        """Of the energies, the force components, and the length of the force on each atom."""
-        result = {q.name: calibrate(q.error, q.std) for q in self.quantities()}
-        if self.reference_forces is not None:
-            mean, std = committee_mean_std(self.forces)
+        """Of the energies, the force components, and the length of the force on each atom.
+
+        A quantity with fewer than two positive stds (a single structure, say) is left out.
+        """
+        pairs = {q.name: (q.error, q.std) for q in self.quantities()}
+        if "forces" in pairs:
             # rms over the three components, so that the z-scores stay those of one component
-            error = mean - self.reference_forces
-            result["forces_per_atom"] = calibrate(
-                *(np.sqrt((v**2).mean(axis=1)) for v in (error, std))
+            pairs["forces_per_atom"] = tuple(
+                np.sqrt((v.reshape(-1, 3) ** 2).mean(axis=1)) for v in pairs["forces"]
             )
-        return result
+        return {k: calibrate(*pair) for k, pair in pairs.items() if (pair[1] > 0).sum() > 1}
 
 
 def compare(engine: TorchEnsemble, dataset: Dataset) -> Comparison:

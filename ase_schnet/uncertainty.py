@@ -44,18 +44,21 @@ class Calibration:
 def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
     """Fit and judge a std on labelled structures that no member was trained on.
 
-    errors, stds : arrays of one shape, in one unit. A mean squared z-score of one is the maximum of the
-    Gaussian likelihood in s (Kahle & Zipoli, arXiv:2108.05748; Pernot, arXiv:2402.10043).
+    errors, stds : arrays of one shape, in one unit. Where a std is exactly zero (a force that vanishes by
+    symmetry, an isolated atom) there is nothing to judge, and the prediction is left out. A mean squared
+    z-score of one is the maximum of the Gaussian likelihood in s (Kahle & Zipoli, arXiv:2108.05748; Pernot,
+    arXiv:2402.10043).
 
     Raises
     ------
-    ValueError : shapes differ, fewer than 2 values, or a std that is not positive.
+    ValueError : shapes differ, a std is negative, or fewer than 2 are positive.
     """
     errors, stds = np.ravel(errors), np.ravel(stds)
-    if errors.shape != stds.shape or len(errors) < 2:
-        raise ValueError(f"{errors.size} errors and {stds.size} stds: need as many, and at least 2")
-    if not np.all(stds > 0):
-        raise ValueError("every std must be positive: are the members all the same?")
+    if errors.shape != stds.shape or np.any(stds < 0):
+        raise ValueError(f"{errors.size} errors and {stds.size} stds: need as many, none negative")
+    errors, stds = errors[stds > 0], stds[stds > 0]
+    if len(stds) < 2:
+        raise ValueError("fewer than 2 stds are positive: are the members all the same?")
     z = errors / stds
     scale = float(np.sqrt(np.mean(z**2)))
     return Calibration(

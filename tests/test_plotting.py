@@ -168,9 +168,11 @@ def test_drawing_leaves_matplotlib_alone(tmp_path):
 def comparison(members=3, forces=True) -> Comparison:
     rng = np.random.default_rng(0)
     energies, components = rng.normal(-4200, 0.2, 50), rng.normal(size=(450, 3))
+    noise = rng.normal(scale=0.02, size=(members, 450, 3))
+    components[0], noise[:, 0] = 0.0, 0.0  # an isolated atom
     return Comparison(
         energies=energies + rng.normal(scale=0.01, size=(members, 50)),
-        forces=components + rng.normal(scale=0.02, size=(members, 450, 3)),
+        forces=components + noise,
         reference_energies=energies,
         reference_forces=components if forces else None,
     )

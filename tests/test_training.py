@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from factory import TINY, labelled_molecules, potentials, small_dataset
 from safetensors.torch import load_file
 
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.data.dataset import Dataset, label_statistics
-from ase_schnet.data.splits import plan_folds
+from ase_schnet.data.splits import FoldPlan, plan_folds
 from ase_schnet.model.potential import Potential, energy_and_forces
 from ase_schnet.modelfile import CARD, WEIGHTS
 from ase_schnet.training.batches import BatchSource
@@ -348,6 +350,19 @@ def test_kept_out_without_labels_is_an_error_before_training(tmp_path):
     with pytest.raises(ValueError, match="kept-out set has no forces"):
         cross_validate(data, tmp_path / "m", recipe())
     assert not (tmp_path / "m").exists()
+
+
+def test_isolated_atoms_and_a_single_kept_out_structure_do_not_spoil_the_end(tmp_path):
+    """They have no force to be uncertain about, and one energy gives no correlation."""
+    frames = labelled_molecules(11)
+    atom = Atoms("H")
+    atom.calc = SinglePointCalculator(atom, energy=-10.0, forces=np.zeros((1, 3)))
+    data = Dataset.from_atoms([atom, *frames])
+    plan = FoldPlan(tuple(np.array_split(np.arange(1, 12), 2)), kept_out=np.array([0]))
+    small = Recipe(TINY, LossWeights(), replace(QUICK, epochs=1), plan)
+    model = cross_validate(data, tmp_path / "m", small, jobs=1)
+    assert model.card["calibration"] == {}
+    assert "n = 1 structures" in summary(model)
 
 
 def test_datasets_of_one_size_and_of_many_train_alike():

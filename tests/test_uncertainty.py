@@ -51,8 +51,14 @@ def test_coverage_of_the_normal_law():
 
 @pytest.mark.parametrize(
     ("errors", "stds", "message"),
-    [([1.0], [1.0], "at least 2"), ([1, 2], [1], "need as many"), ([1, 2], [1, 0], "positive")],
+    [([1.0], [1.0], "fewer than 2"), ([1, 2], [1], "need as many"), ([1, 2], [1, -1], "negative")],
 )
 def test_bad_input(errors, stds, message):
     with pytest.raises(ValueError, match=message):
         calibrate(np.array(errors), np.array(stds))
+
+
+def test_what_vanishes_by_symmetry_is_left_out(honest):
+    error, std = honest
+    zeros = np.zeros(500)
+    assert calibrate(np.r_[error, zeros], np.r_[std, zeros]) == calibrate(error, std)

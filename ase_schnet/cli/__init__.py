@@ -57,10 +57,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _is_bad_input(error: Exception) -> bool:
     """Errors that name something the user can mend; any other is a bug and keeps its traceback."""
-    # ASE's InputError, UnknownFileTypeError and our TrainingDiverged and SimulationFailed are found by
-    # their base classes or names, so that a plain --help need not import ASE or torch
+    # found by the names of their classes, so that a plain --help need not import ASE or torch
     names = {cls.__name__ for cls in type(error).__mro__}
-    known = {"CalculatorSetupError", "UnknownFileTypeError", "TrainingDiverged", "SimulationFailed"}
+    known = {
+        "CalculatorSetupError",  # ASE's InputError is one
+        "UnknownFileTypeError",
+        "TrainingDiverged",
+        "SimulationFailed",
+        "BrokenProcessPool",  # somebody killed a worker; its checkpoint is there
+    }
     return isinstance(error, (ValueError, OSError)) or bool(names & known)
 
 

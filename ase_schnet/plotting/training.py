@@ -81,7 +81,8 @@ def _parity(ax: Axes, q) -> None:
 
 def _error_by_std(ax: Axes, q) -> None:
     """Root mean square error in bins of equal size by std: on the diagonal where the std is right."""
-    std, error = 1000 * q.std, 1000 * q.error
+    known = q.std > 0  # zero by symmetry says nothing
+    std, error = 1000 * q.std[known], 1000 * q.error[known]
     bins = np.array_split(np.argsort(std), min(20, len(std) // 10 + 1))
     expected = [np.sqrt((std[b] ** 2).mean()) for b in bins]
     observed = [np.sqrt((error[b] ** 2).mean()) for b in bins]
@@ -95,7 +96,8 @@ def _error_by_std(ax: Axes, q) -> None:
 
 def _coverage(ax: Axes, q) -> None:
     levels = np.linspace(0, 0.99, 100)
-    scale = np.sqrt(np.mean((q.error / q.std) ** 2))
+    known = q.std > 0
+    scale = np.sqrt(np.mean((q.error[known] / q.std[known]) ** 2))
     ax.plot([0, 1], [0, 1], color=BLACK, lw=0.8)
     ax.plot(levels, q.coverage(levels), color=BLUE, label="std as found")
     ax.plot(levels, q.coverage(levels, scale), color=GREEN, label=f"std × {scale:.2f}")
