@@ -112,7 +112,19 @@ class Comparison:
 
 
 def compare(engine: TorchEnsemble, dataset: Dataset) -> Comparison:
-    """Evaluate every structure of a data set with all members."""
+    """Evaluate every structure of a data set with all members.
+
+    Raises ValueError for elements the model was not trained on, and for periodic structures with a model
+    of molecules.
+    """
+    engine.model.require_elements(dataset.elements)
+    periodic = np.flatnonzero(dataset.pbc.any(axis=1))
+    if len(periodic) and not engine.model.pbc:
+        raise ValueError(
+            f"model {engine.model.path} was trained on molecules, but {len(periodic)} of "
+            f"{len(dataset)} structures are periodic (first: {periodic[0]}); "
+            "set their pbc to False if their box means nothing"
+        )
     cutoff = engine.model.config["cutoff"]
     energies, forces = [], []
     for s in tqdm(range(len(dataset)), desc="evaluate", unit="structure", disable=None):

@@ -66,6 +66,13 @@ def test_labels_that_are_not_numbers_are_named_by_frame():
         Dataset.from_atoms(frames)
 
 
+def test_elements_beyond_the_embedding_are_named():
+    frames = labelled_molecules(3)
+    frames[2].numbers[0] = 100
+    with pytest.raises(ValueError, match="frame 2 holds Fm; the network knows elements up to Es"):
+        Dataset.from_atoms(frames)
+
+
 def known_statistics(n=3000):
     """Structures whose atoms carry energies drawn from known means and spreads per species."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """The inference half against the training half: two implementations of one function."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,3 +164,14 @@ def test_comparison_reports_errors_of_the_mean_and_of_a_member():
     assert spread["min"] <= spread["mean"] <= spread["max"]
     assert spread["max"] == pytest.approx(comparison.forces.std(axis=0, ddof=1)[:, 1].max())
     assert set(comparison.calibration()) == {"energy", "forces", "forces_per_atom"}
+
+
+def test_comparison_refuses_what_the_model_cannot_describe():
+    data = small_dataset(6)
+    boxed = replace(data, pbc=data.pbc | True, cells=data.cells + 20 * np.eye(3))
+    with pytest.raises(ValueError, match=r"trained on molecules, but 6 of 6 .*first: 0"):
+        compare(TorchEnsemble(random_model()), boxed)
+    assert compare(TorchEnsemble(random_model(pbc=True)), boxed).energies.shape == (2, 6)
+    strange = replace(data, Z=np.where(data.Z == 8, 16, data.Z))
+    with pytest.raises(ValueError, match="not trained on S"):
+        compare(TorchEnsemble(random_model()), strange)

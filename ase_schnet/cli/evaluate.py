@@ -41,7 +41,6 @@ def run(args: argparse.Namespace) -> int:
     dataset = Dataset.from_atoms(frames, source=args.data)
     if dataset.E is None and dataset.F is None:
         raise ValueError(f"{args.data} has neither energies nor forces to compare with")
-    model.require_elements(dataset.elements)
     comparison = compare(TorchEnsemble(model, args.device), dataset)
     print("\n".join(error_lines(comparison.metrics())))
     if model.n_members > 1:

@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: the preset's)")
     parser.add_argument("--interactions", type=int, help="interaction blocks (default: preset's)")
-    parser.add_argument("--envelope", choices=("cosine", "none"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--envelope",
+        choices=("cosine", "none"),
+        help="of the filters at the cutoff; none leaves a step there (default: the preset's, cosine)",
+    )
     parser.add_argument("--folds", type=int, default=5, help="members of the ensemble (default: 5)")
     parser.add_argument(
         "--kept-out",

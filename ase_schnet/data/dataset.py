@@ -36,14 +36,22 @@ class Dataset:
     def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
         """Pack labelled Atoms (labels in their calculator, eV and eV/Å).
 
-        Raises ValueError when a label is present in some frames but not in all, since a loss cannot
-        tell a missing label from a wrong one.
+        Raises ValueError for no frames, empty frames, elements beyond the network's, labels that are not
+        finite, and a label that is present in some frames but not in all, since a loss cannot tell a
+        missing label from a wrong one.
         """
         if not frames:
             raise ValueError("no structures: the list of frames is empty")
         counts = np.array([len(a) for a in frames])
         if counts.min() == 0:
             raise ValueError(f"frame {counts.argmin()} has no atoms")
+        heaviest = [int(a.numbers.max()) for a in frames]
+        if max(heaviest) >= MAX_ELEMENTS:
+            worst = int(np.argmax(heaviest))
+            raise ValueError(
+                f"frame {worst} holds {chemical_symbols[heaviest[worst]]}; the network knows "
+                f"elements up to {chemical_symbols[MAX_ELEMENTS - 1]}"
+            )
         energies = _labels(frames, "energy")
         forces = _labels(frames, "forces")
         return cls(
