@@ -25,6 +25,12 @@ class Pairs(NamedTuple):
         return positions[self.idx_j] - positions[self.idx_i] + self.shifts
 
 
+def all_pairs(n_atoms: int) -> Pairs:
+    """Every pair of a molecule, however far apart."""
+    idx_i, idx_j = np.triu_indices(n_atoms, k=1)
+    return Pairs(idx_i, idx_j, np.zeros((len(idx_i), 3)))
+
+
 def half_list(
     positions: np.ndarray, cutoff: float, cell: np.ndarray | None = None, pbc=False
 ) -> Pairs:
@@ -37,26 +43,34 @@ def half_list(
     positions = np.asarray(positions, dtype=np.float64)
     pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
     if not pbc.any() and len(positions) <= ALL_PAIRS_LIMIT:
-        idx_i, idx_j = np.triu_indices(len(positions), k=1)
-        pairs = Pairs(idx_i, idx_j, np.zeros((len(idx_i), 3)))
+        pairs = all_pairs(len(positions))
         close = (pairs.vectors(positions) ** 2).sum(axis=1) < cutoff**2
-        return Pairs(idx_i[close], idx_j[close], pairs.shifts[close])
+        return Pairs(*(part[close] for part in pairs))
     box = np.asarray(cell, dtype=np.float64) if pbc.any() else np.zeros((3, 3))
     finder = vesin.NeighborList(cutoff=cutoff, full_list=False)
     idx_i, idx_j, shifts = finder.compute(
         points=positions - positions.mean(axis=0), box=box, periodic=pbc, quantities="ijS"
     )
-    idx_i, idx_j, images = _in_order(idx_i.astype(np.int64), idx_j.astype(np.int64), shifts)
+    idx_i, idx_j, images = _in_order(
+        idx_i.view(np.int64), idx_j.view(np.int64), shifts, len(positions)
+    )
     return Pairs(idx_i, idx_j, images.astype(np.float64) @ box)
 
 
-def _in_order(idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray):
+def _in_order(idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray, n_atoms: int):
     """Each pair with i <= j, sorted: sums over pairs then add up alike whenever the list was made."""
-    leading = images[np.arange(len(images)), np.argmax(images != 0, axis=1)]  # first nonzero
-    turned = (idx_i > idx_j) | ((idx_i == idx_j) & (leading < 0))
-    idx_i, idx_j = np.where(turned, idx_j, idx_i), np.where(turned, idx_i, idx_j)
-    images = np.where(turned[:, None], -images, images)
-    order = np.lexsort((*images.T, idx_j, idx_i))
+    base = 2 * np.abs(images).max(axis=0, initial=0).astype(np.int64) + 1  # (3,)
+    # one number per image, of opposite sign for the opposite image
+    code = (images[:, 0] * base[1] + images[:, 1]) * base[2] + images[:, 2]
+    turned = np.flatnonzero((idx_i > idx_j) | ((idx_i == idx_j) & (code < 0)))
+    idx_i[turned], idx_j[turned] = idx_j[turned], idx_i[turned]
+    images[turned] *= -1
+    code[turned] *= -1
+    key = idx_i * n_atoms  # a sort of one integer is ten times as quick as lexsort
+    key += idx_j
+    key *= base.prod()
+    key += code
+    order = np.argsort(key)
     return idx_i[order], idx_j[order], images[order]
 
 
@@ -65,14 +79,20 @@ class VerletList:
 
     The list holds pairs up to cutoff + skin and is rebuilt once an atom has moved more than skin/2
     since it was made (unwrapped positions) or the cell, its periodicity or the number of atoms changed.
+    A small molecule's list holds all pairs and is never rebuilt. The same list is the same object.
     """
 
     def __init__(self, cutoff: float, skin: float):
         self.cutoff, self.skin = cutoff, skin
-        self._made_for = None
+        self._made_for = self._all_pairs = None
 
     def pairs(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Pairs:
-        """Every pair closer than the cutoff, and some up to the skin beyond it."""
+        """Every pair closer than the cutoff, and some beyond it."""
+        n_atoms = len(positions)
+        if n_atoms <= ALL_PAIRS_LIMIT and not (pbc[0] or pbc[1] or pbc[2]):
+            if self._all_pairs is None or self._all_pairs[0] != n_atoms:
+                self._all_pairs = n_atoms, all_pairs(n_atoms)
+            return self._all_pairs[1]
         if self._stale(positions, cell, pbc):
             self._pairs = half_list(positions, self.cutoff + self.skin, cell, pbc)
             self._made_for = (positions.copy(), np.array(cell), np.array(pbc))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import norm, spearmanr
+import scipy  # its stats, half a second to import, are loaded when first used
 
 
 def committee_mean_std(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -15,7 +15,9 @@ def committee_mean_std(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if len(members) < 2:
         raise ValueError(f"a standard deviation needs at least 2 members, got {len(members)}")
-    return members.mean(axis=0), members.std(axis=0, ddof=1)
+    mean = members.sum(axis=0) / len(members)
+    deviations = members - mean
+    return mean, np.sqrt((deviations * deviations).sum(axis=0) / (len(members) - 1))
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
     z = errors / stds
     scale = float(np.sqrt(np.mean(z**2)))
     return Calibration(
-        spearman=float(spearmanr(stds, np.abs(errors)).statistic),
+        spearman=float(scipy.stats.spearmanr(stds, np.abs(errors)).statistic),
         scale=scale,
         miscalibration_area=miscalibration_area(z / scale),
         miscalibration_area_raw=miscalibration_area(z),
@@ -72,7 +74,7 @@ def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
 
 def coverage(z: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Fraction of |z| inside the central interval of each probability level of a standard normal."""
-    bounds = norm.ppf(0.5 * (1.0 + levels))
+    bounds = scipy.stats.norm.ppf(0.5 * (1.0 + levels))
     return np.searchsorted(np.sort(np.abs(z)), bounds, side="right") / len(z)
 
 

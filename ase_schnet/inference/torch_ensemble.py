@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ase_schnet.inference.prediction import Prediction
-from ase_schnet.modelfile import ModelFileError, TrainedModel
-from ase_schnet.neighbors import Pairs, half_list
+from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import Pairs
 
 ONE_THREAD_BELOW = 200  # atoms
-SELF_CHECK_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-2}  # eV and eV/Å
 LOG2 = math.log(2.0)
 SMALLEST_EXPONENT = -40.0  # smaller Gaussians are zero: below the grain, and denormals are slow
 
@@ -51,7 +50,8 @@ class TorchEnsemble:
     """
 
     def __init__(self, model: TrainedModel, device: str = "cpu", dtype: str = "float64"):
-        self.model, self.device, self.dtype = model, _torch_device(device), _torch_dtype(dtype)
+        self.model, self.device, self.dtype = model, torch_device(device), dtype
+        self._real = _torch_dtype(dtype)
         self._weights = {name: self._to_device(w) for name, w in model.weights.items()}
         self._scale = self._to_device(model.scale)  # (M,)
         config = model.config
@@ -60,52 +60,46 @@ class TorchEnsemble:
         )
 
     def __reduce__(self):
-        return (TorchEnsemble, (self.model, str(self.device), str(self.dtype).split(".")[1]))
+        return (TorchEnsemble, (self.model, str(self.device), self.dtype))
 
     def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
         """Energies and forces of every member.
 
-        numbers (N,), positions (N, 3) in Å, `pairs` a half list without coinciding atoms; pairs beyond
-        the cutoff do no harm.
+        numbers (N,), positions (N, 3) in Å, `pairs` a half list; pairs beyond the cutoff do no harm.
+        Raises AtomsCoincideError for two atoms nearer than 1e-6 Å.
         """
-        vectors = pairs.vectors(positions)  # (P, 3) float64
-        distances = np.sqrt((vectors**2).sum(axis=1))
-        close = distances < self.model.config["cutoff"]
-        idx_i, idx_j = pairs.idx_i[close], pairs.idx_j[close]
-        vectors, distances = vectors[close], distances[close]
+        vectors = pairs.vectors(np.asarray(positions))  # (P, 3) float64
+        squares = (vectors**2).sum(axis=1)
+        if len(squares) and squares.min() < COINCIDENT**2:
+            k = squares.argmin()
+            raise AtomsCoincideError(
+                f"atoms {pairs.idx_i[k]} and {pairs.idx_j[k]} are in the same place"
+            )
+        close = squares < self.model.config["cutoff"] ** 2
+        vectors, distances = vectors[close], np.sqrt(squares[close])
         with torch.inference_mode(), threads_for(len(numbers)):
-            i, j = (torch.from_numpy(index).to(self.device) for index in (idx_i, idx_j))
-            z = torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(self.device)
+            i, j, z = (
+                torch.from_numpy(np.asarray(index, dtype=np.int64)).to(self.device)
+                for index in (pairs.idx_i[close], pairs.idx_j[close], numbers)
+            )
             atomic, hidden, layers = self._forward(z, self._to_device(distances), i, j)
             slopes = self._backward(hidden, layers, i, j)  # (M, P) eV/Å
             scale = self._scale[:, None].to(torch.float64)
             atomic = (atomic.to(torch.float64) * scale).cpu().numpy()
-            slopes = (slopes.to(torch.float64) * scale).cpu().numpy()
+            slopes = slopes.to(torch.float64) * scale
+            v = torch.from_numpy(vectors).to(self.device)
+            d = torch.from_numpy(distances).to(self.device)
+            per_pair = (slopes / d)[:, :, None] * v  # (M, P, 3), on atom i
+            forces = per_pair.new_zeros((len(per_pair), len(numbers), 3))
+            forces.index_add_(1, i, per_pair).index_add_(1, j, -per_pair)
+            virials = -torch.einsum("mpa,pb->mab", per_pair, v)
         atomic_energies = atomic + self.model.energy_shift[:, numbers]  # (M, N)
-        pair_forces = slopes[:, :, None] * (vectors / distances[:, None])  # (M, P, 3), on atom i
-        forces = np.zeros((len(atomic), len(numbers), 3))
-        np.add.at(forces, (slice(None), idx_i), pair_forces)
-        np.subtract.at(forces, (slice(None), idx_j), pair_forces)
-        return Prediction(atomic_energies.sum(axis=1), atomic_energies, forces)
-
-    def self_check(self) -> None:
-        """Repeat the structure stored with the model. Raises ModelFileError if the answer differs."""
-        stored = self.model.card.get("self_check")
-        if stored is None:
-            return
-        numbers, positions = np.array(stored["numbers"]), np.array(stored["positions_Ang"])
-        pairs = half_list(positions, self.model.config["cutoff"], stored["cell_Ang"], stored["pbc"])
-        now = self.evaluate(numbers, positions, pairs)
-        tolerance = SELF_CHECK_TOLERANCE[self.dtype]
-        off = max(
-            np.abs(now.energies - stored["energies_eV"]).max(),
-            np.abs(now.forces.mean(axis=0) - stored["forces_eV_per_Ang"]).max(),
+        return Prediction(
+            atomic_energies.sum(axis=1),
+            atomic_energies,
+            forces.cpu().numpy(),
+            virials.cpu().numpy(),
         )
-        if not off < tolerance:
-            raise ModelFileError(
-                f"{self.model.path} gives another answer than when it was written: off by {off:.1e} "
-                f"eV or eV/Å (allowed {tolerance:.0e}); this installation cannot be trusted"
-            )
 
     def _forward(self, z: Tensor, d: Tensor, i: Tensor, j: Tensor):
         """Unit-free atomic energies (M, N), the readout's hidden layer, and the blocks' activations."""
@@ -177,7 +171,7 @@ class TorchEnsemble:
         return x_bar @ self._weights[name + ".weight"]
 
     def _to_device(self, array: np.ndarray) -> Tensor:
-        return torch.tensor(array, dtype=self.dtype, device=self.device)
+        return torch.tensor(array, dtype=self._real, device=self.device)
 
 
 @contextmanager
@@ -198,7 +192,8 @@ def threads_for(n_atoms: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _torch_device(device: str) -> torch.device:
+def torch_device(device: str) -> torch.device:
+    """The device of a name; "auto" is a GPU when there is one. Raises ValueError for any other."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,0 +1,161 @@
+"""All members of a SchNet ensemble at once, compiled, on the CPU: no torch, no autograd.
+
+`Ensemble.evaluate` runs the phases of `kernels` over chunks of atoms, in one thread for a molecule and in
+several for a large structure. Which thread takes a chunk does not change a bit of the answer.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ase_schnet.inference import kernels
+from ase_schnet.inference.arrays import (
+    Network,
+    Rows,
+    Scratch,
+    State,
+    edge_arrays,
+    network_arrays,
+    scratch_arrays,
+    state_arrays,
+)
+from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import Pairs
+
+CHUNK = 128  # atoms
+ONE_THREAD_BELOW = 200  # atoms; less work than this is done before a second thread has woken up
+
+
+class Ensemble:
+    """Evaluates a `TrainedModel`.
+
+    Parameters
+    ----------
+    model : the ensemble.
+    dtype : "float64" or "float32", the precision of the network. Distances are taken in float64 and
+        forces and energies added up in float64 whatever it is.
+    threads : the most it may use; None: OMP_NUM_THREADS if that is set, else every core this process may
+        run on.
+
+    One Ensemble is for one thread at a time: its working arrays are kept from call to call.
+    """
+
+    device = "cpu"
+
+    def __init__(self, model: TrainedModel, dtype: str = "float64", threads: int | None = None):
+        if dtype not in ("float64", "float32"):
+            raise ValueError(f"dtype is 'float64' or 'float32', got {dtype!r}")
+        self.model, self.dtype, self.threads = model, dtype, _allowed_threads(threads)
+        self._network = network_arrays(model, dtype)
+        self._pairs: Pairs | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_of = 0  # process
+        self._buffers = _Buffers(self._network)
+
+    def __reduce__(self):
+        return (Ensemble, (self.model, self.dtype, self.threads))
+
+    def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
+        """Energies, forces and virials of every member.
+
+        numbers (N,), positions (N, 3) in Å, `pairs` a half list in canonical order (`half_list`); pairs
+        beyond the cutoff do no harm. The same `pairs` object is looked at once only.
+
+        Raises
+        ------
+        AtomsCoincideError : two atoms are nearer than 1e-6 Å.
+        """
+        if pairs is not self._pairs or len(numbers) != self._buffers.n_atoms:
+            self._buffers.fit(len(numbers), pairs)
+            self._pairs = pairs
+        b = self._buffers
+        numbers = np.ascontiguousarray(numbers, dtype=np.int64)
+        positions = np.ascontiguousarray(positions, dtype=np.float64)
+        if len(numbers) < ONE_THREAD_BELOW or self.threads == 1:
+            kernels.run(
+                self._network, b.rows, b.edges, b.state, b.scratch(0), numbers, positions, CHUNK
+            )
+        else:
+            self._run_threaded(numbers, positions)
+        self._require_apart(b.state)
+        energies = b.state.energies.copy()
+        return Prediction(
+            energies.sum(axis=1), energies, b.state.forces.copy(), b.state.virials.sum(axis=0)
+        )
+
+    def _run_threaded(self, numbers: np.ndarray, positions: np.ndarray) -> None:
+        """Phase by phase; within a phase each thread takes the next chunk that is left."""
+        b, chunks = self._buffers, len(self._buffers.state.closest)
+
+        def work(thread: int, phase: int, left) -> None:
+            for chunk in left:  # shared: next() of a range iterator is one step of the interpreter
+                kernels.run_phase(
+                    phase,
+                    chunk,
+                    self._network,
+                    b.rows,
+                    b.edges,
+                    b.state,
+                    b.scratch(thread),
+                    numbers,
+                    positions,
+                    CHUNK,
+                )
+
+        if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
+            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
+            self._pool_of = os.getpid()
+        for phase in range(2 * len(self._network.out_w) + 1):
+            left = iter(range(chunks))
+            others = [self._pool.submit(work, t, phase, left) for t in range(1, self.threads)]
+            work(0, phase, left)
+            for other in others:
+                other.result()
+
+    @staticmethod
+    def _require_apart(state: State) -> None:
+        if state.closest.min() < COINCIDENT**2:
+            i, j = state.closest_pair[state.closest.argmin()]
+            raise AtomsCoincideError(f"atoms {min(i, j)} and {max(i, j)} are in the same place")
+
+
+class _Buffers:
+    """Working arrays, kept from call to call: fresh memory costs more than the arithmetic on it."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._scratch: list[Scratch] = []
+        self.n_atoms = self._n_entries = -1
+
+    def fit(self, n_atoms: int, pairs: Pairs) -> None:
+        """Make room for a structure and its pairs."""
+        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
+        needed = len(self.rows.partner)
+        if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
+            self._n_entries = needed + needed // 10
+            self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
+        if n_atoms != self.n_atoms:
+            self.state = state_arrays(self._network, n_atoms, -(-n_atoms // CHUNK))
+            self.n_atoms = n_atoms
+
+    def scratch(self, thread: int) -> Scratch:
+        """Working rows of one thread."""
+        while len(self._scratch) <= thread:
+            self._scratch.append(scratch_arrays(self._network, CHUNK))
+        return self._scratch[thread]
+
+
+def _allowed_threads(limit: int | None) -> int:
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    if limit is None:
+        wished = os.environ.get("OMP_NUM_THREADS", "")
+        return min(cores, int(wished)) if wished.isdigit() and int(wished) > 0 else cores
+    if not isinstance(limit, int | np.integer) or limit < 1:
+        raise ValueError(f"threads is a number >= 1 or None, got {limit!r}")
+    return int(limit)

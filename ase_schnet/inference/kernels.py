@@ -1,0 +1,251 @@
+"""The network and its adjoint as compiled phases over the atoms of one chunk, all members in turn.
+
+    begin ─► interact (each layer; the last turns around at the energy) ─► pull_back (each layer, downwards)
+
+Each of these phases works on the chunk of atoms first:last and writes to those rows alone, so chunks may run
+side by side once all chunks of the phase before are done. A pair inside a chunk is evaluated once and
+serves both its atoms; a pair between two chunks is evaluated in each of them. Sums run in one order
+whatever the number of threads, so the bits are the same.
+
+The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
+have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
+numba's cache on disk notices changes of this file only: touch it after a change of `loops.py` or `simd.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from ase_schnet.inference.loops import (
+    OPTIONS,
+    add_dense,
+    convolve,
+    convolve_back,
+    dense,
+    pair_slopes,
+    softplus,
+)
+
+
+def compiled(function):
+    """numba's njit, cached on disk beside the package, else in the user's cache, else in memory."""
+    try:
+        return numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:  # no place to write to
+        return numba.njit(**OPTIONS)(function)
+
+
+@compiled
+def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
+    """`Rows` of a half list in canonical order; each row comes in canonical order too."""
+    count = np.zeros(n_atoms + 1, np.int64)
+    for p in range(len(idx_i)):
+        count[idx_i[p] + 1] += 1
+        if idx_i[p] == idx_j[p] or idx_i[p] // chunk != idx_j[p] // chunk:
+            count[idx_j[p] + 1] += 1
+    start = np.cumsum(count)
+    partner = np.empty(start[-1], np.int32)
+    shift = np.empty((start[-1], 3))
+    both = np.empty(start[-1], np.bool_)
+    filled = start[:-1].copy()
+    for p in range(len(idx_i)):
+        i, j = idx_i[p], idx_j[p]
+        twice = i == j or i // chunk != j // chunk
+        e = filled[i]
+        filled[i] += 1
+        partner[e] = j
+        both[e] = not twice
+        for k in range(3):
+            shift[e, k] = shifts[p, k]
+        if twice:
+            e = filled[j]
+            filled[j] += 1
+            partner[e] = i
+            both[e] = False
+            for k in range(3):
+                shift[e, k] = -shifts[p, k]
+    return start, partner, shift, both
+
+
+@compiled
+def run(net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    """All phases of all chunks, one after the other."""
+    chunks = len(state.closest)
+    for phase in range(2 * len(net.out_w) + 1):
+        for chunk in range(chunks):
+            run_phase(
+                phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size
+            )
+
+
+@compiled
+def run_phase(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    """Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`, of one chunk."""
+    layers = len(net.out_w)
+    first = chunk * chunk_size
+    last = min(first + chunk_size, len(numbers))
+    if phase == 0:
+        begin(net, rows, edges, state, numbers, positions, chunk, first, last)
+    elif phase <= layers:
+        interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
+    else:
+        pull_back(net, rows, edges, state, scratch, 2 * layers - phase, chunk, first, last)
+
+
+@compiled
+def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
+    """Find the chunk's edges, embed its atoms, clear its answers."""
+    _find_edges(rows, edges, state, positions, net.cutoff, net.spacing, chunk, first, last)
+    edges.pull[:, rows.start[first] : rows.start[last]] = 0.0
+    state.forces[:, first:last] = 0.0
+    state.virials[chunk] = 0.0
+    for m in range(len(net.scale)):
+        for i in range(first, last):
+            state.x[m, i] = net.embedding[m, numbers[i]]
+            state.features[0, m, i] = net.start[m, numbers[i]]
+
+
+@compiled
+def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
+    """One interaction block; the last one goes on to the energy and turns around."""
+    n, last_layer = last - first, layer == len(net.out_w) - 1
+    y, mid, act = scratch.y[:n], scratch.a[:n], scratch.b[:n]
+    for m in range(len(net.scale)):
+        convolve(state.features[layer, m], net.tables[layer, m], rows, edges, y, first, last)
+        dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
+        softplus(mid, act, state.gates[layer, m, first:last])
+        x = state.x[m, first:last]
+        add_dense(act, net.out_w[layer, m], x)
+        for i in range(n):
+            for c in range(x.shape[1]):
+                x[i, c] += net.out_b[layer, m, c]
+        if not last_layer:
+            features = state.features[layer + 1, m, first:last]
+            dense(x, net.in_w[layer + 1, m], net.in_b[layer + 1, m], features)
+            continue
+        _read_out(net, state, scratch, numbers, m, first, last)
+        _to_convolution(net, state, scratch, layer, m, first, last)
+
+
+@compiled
+def _read_out(net, state, scratch, numbers, m, first, last):
+    """Atomic energies of member m, and ∂E/∂x."""
+    n = last - first
+    h, act, gate = scratch.h[:n], scratch.i[:n], scratch.g[:n]
+    x_bar, weight = state.x_bar[m, first:last], net.last_w[m]
+    dense(state.x[m, first:last], net.read_w[m], net.read_b[m], h)
+    softplus(h, act, gate)
+    for i in range(n):
+        energy = np.float64(net.last_b[m])
+        for c in range(len(weight)):
+            energy += act[i, c] * weight[c]
+            gate[i, c] *= weight[c]
+        z = numbers[first + i]
+        state.energies[m, first + i] = net.scale[m] * energy + net.shift[m, z]
+    x_bar[:] = 0.0
+    add_dense(gate, net.read_back[m], x_bar)
+
+
+@compiled
+def _to_convolution(net, state, scratch, layer, m, first, last):
+    """From ∂E/∂x behind block `layer` to ∂E/∂y of its convolution."""
+    s_bar, gate = scratch.a[: last - first], state.gates[layer, m, first:last]
+    y_bar = state.y_bar[layer, m, first:last]
+    s_bar[:] = 0.0
+    add_dense(state.x_bar[m, first:last], net.out_back[layer, m], s_bar)
+    for i in range(last - first):
+        for c in range(gate.shape[1]):
+            s_bar[i, c] *= gate[i, c]
+    y_bar[:] = 0.0
+    add_dense(s_bar, net.mid_back[layer, m], y_bar)
+
+
+@compiled
+def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """The adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
+    f_bar = scratch.y[: last - first]
+    for m in range(len(net.scale)):
+        pull, table = edges.pull[m], net.tables[layer, m]
+        y_bar, features = state.y_bar[layer, m], state.features[layer, m]
+        if layer > 0:
+            convolve_back(y_bar, features, table, rows, edges, f_bar, pull, first, last)
+            add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
+            _to_convolution(net, state, scratch, layer - 1, m, first, last)
+        else:  # the embedding does not depend on the distances
+            pair_slopes(y_bar, features, table, rows, edges, pull, first, last)
+            forces, virial = state.forces[m], state.virials[chunk, m]
+            _add_forces(rows, edges, pull, net.scale[m], forces, virial, first, last)
+
+
+@compiled
+def _find_edges(rows, edges, state, positions, cutoff, spacing, chunk, first, last):
+    """Entries below the cutoff, their direction and spline weights; the shortest distance of all."""
+    state.closest[chunk] = np.inf
+    for i in range(first, last):
+        e = rows.start[i]
+        for s in range(rows.start[i], rows.start[i + 1]):
+            j = rows.partner[s]
+            dx = positions[j, 0] - positions[i, 0] + rows.shift[s, 0]
+            dy = positions[j, 1] - positions[i, 1] + rows.shift[s, 1]
+            dz = positions[j, 2] - positions[i, 2] + rows.shift[s, 2]
+            square = dx * dx + dy * dy + dz * dz
+            if square < state.closest[chunk]:
+                state.closest[chunk] = square
+                state.closest_pair[chunk, 0], state.closest_pair[chunk, 1] = i, j
+            if not 0.0 < square < cutoff * cutoff:  # NaN too
+                continue
+            d = math.sqrt(square)
+            edges.partner[e] = j
+            edges.both[e] = rows.both[s]
+            edges.length[e] = d
+            edges.unit[e, 0] = dx / d
+            edges.unit[e, 1] = dy / d
+            edges.unit[e, 2] = dz / d
+            node = int(d / spacing)
+            edges.node[e] = node
+            _spline_weights(d / spacing - node, spacing, edges.basis[e], edges.slope[e])
+            e += 1
+        edges.end[i] = e
+
+
+@compiled
+def _spline_weights(t, spacing, basis, slope):
+    """The six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
+
+    Three of them are the mirror images of the other three.
+    """
+    s = 1.0 - t
+    basis[0] = s * s * s * s * s / 120.0
+    basis[1] = (1.0 + s * (5.0 + s * (10.0 + s * (10.0 + s * (5.0 - s * 5.0))))) / 120.0
+    basis[2] = (26.0 + s * (50.0 + s * (20.0 - s * (20.0 + s * (20.0 - s * 10.0))))) / 120.0
+    basis[3] = (26.0 + t * (50.0 + t * (20.0 - t * (20.0 + t * (20.0 - t * 10.0))))) / 120.0
+    basis[4] = (1.0 + t * (5.0 + t * (10.0 + t * (10.0 + t * (5.0 - t * 5.0))))) / 120.0
+    basis[5] = t * t * t * t * t / 120.0
+    per = 1.0 / (24.0 * spacing)
+    slope[0] = -s * s * s * s * per
+    slope[1] = -(1.0 + s * (4.0 + s * (6.0 + s * (4.0 - s * 5.0)))) * per
+    slope[2] = -(10.0 + s * (8.0 - s * (12.0 + s * (16.0 - s * 10.0)))) * per
+    slope[3] = (10.0 + t * (8.0 - t * (12.0 + t * (16.0 - t * 10.0)))) * per
+    slope[4] = (1.0 + t * (4.0 + t * (6.0 + t * (4.0 - t * 5.0)))) * per
+    slope[5] = t * t * t * t * per
+
+
+@compiled
+def _add_forces(rows, edges, pull, scale, forces, virial, first, last):
+    """∂E/∂d of the pairs as forces on their atoms, and virial −Σ ∂E/∂d · d u⊗u.
+
+    A pair between two chunks is met in both: half of its virial each time.
+    """
+    for i in range(first, last):
+        for e in range(rows.start[i], edges.end[i]):
+            j, slope = edges.partner[e], scale * pull[e]
+            share = slope * edges.length[e] * (1.0 if edges.both[e] else 0.5)
+            for a in range(3):
+                forces[i, a] += slope * edges.unit[e, a]
+                if edges.both[e]:
+                    forces[j, a] -= slope * edges.unit[e, a]
+                for b in range(3):
+                    virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]

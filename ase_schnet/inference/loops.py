@@ -1,0 +1,193 @@
+"""The innermost loops of the network: convolution and its adjoint, dense layers, softplus.
+
+Everything here works on C-contiguous 2-D arrays whose rows are padded (`simd.PAD`), with `simd`'s vectors.
+Arrays are indexed, not sliced: numba counts references to every slice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numba.extending
+import numpy as np
+
+from ase_schnet.inference.simd import (
+    BYTES,
+    add,
+    add_products_1_1,
+    add_products_1_2,
+    add_products_1_4,
+    add_products_3_1,
+    add_products_3_2,
+    add_products_3_4,
+    load,
+    mul,
+    muladd,
+    splat,
+    store,
+    total,
+)
+
+EXP = tuple(1.0 / math.factorial(k) for k in range(13, -1, -1))  # eʳ for |r| <= ln(2)/2
+ATANH = tuple(1.0 / (2 * k + 1) for k in range(15, -1, -1))  # artanh(q)/q in q², q <= 1/3
+LOG2_E = 1.0 / math.log(2.0)
+LN2_HIGH = 0.693359375  # few bits, so that its multiples are exact
+LN2_LOW = math.log(2.0) - LN2_HIGH
+MOST_NEGATIVE = (
+    -80.0
+)  # e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
+
+OPTIONS = {
+    # fused and vectorised sums; nothing that would let NaN pass for a number
+    "fastmath": {"contract", "nsz", "arcp", "reassoc"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+inner = numba.njit(**OPTIONS)
+
+
+@inner
+def convolve(f, table, rows, edges, y, first, last):
+    """y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2)."""
+    y[:] = 0.0
+    for i in range(first, last):
+        for e in range(rows.start[i], edges.end[i]):
+            j, both = edges.partner[e], edges.both[e]
+            basis = _splat_six(edges.basis, e)
+            for c in range(0, f.shape[1], BYTES // f.itemsize):
+                w = _spline(table, edges.node[e], c, basis)
+                store(y, i - first, c, muladd(load(f, j, c), w, load(y, i - first, c)))
+                if both:
+                    store(y, j - first, c, muladd(load(f, i, c), w, load(y, j - first, c)))
+
+
+@inner
+def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
+    """f̄_j = Σ_i ȳ_i ∘ W(d_ij), and ∂E/∂d of the pairs, (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij)."""
+    f_bar[:] = 0.0
+    for i in range(first, last):
+        for e in range(rows.start[i], edges.end[i]):
+            j, both = edges.partner[e], edges.both[e]
+            basis, slope = _splat_six(edges.basis, e), _splat_six(edges.slope, e)
+            g = splat(f.dtype.type(0.0))
+            for c in range(0, f.shape[1], BYTES // f.itemsize):
+                w = _spline(table, edges.node[e], c, basis)
+                w_slope = _spline(table, edges.node[e], c, slope)
+                y_i, y_j = load(y_bar, i, c), load(y_bar, j, c)
+                store(f_bar, i - first, c, muladd(y_j, w, load(f_bar, i - first, c)))
+                if both:
+                    store(f_bar, j - first, c, muladd(y_i, w, load(f_bar, j - first, c)))
+                product = muladd(y_i, load(f, j, c), mul(y_j, load(f, i, c)))
+                g = muladd(product, w_slope, g)
+            pull[e] += total(g)
+
+
+@inner
+def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
+    """The slopes of `convolve_back` alone."""
+    for i in range(first, last):
+        for e in range(rows.start[i], edges.end[i]):
+            j, slope = edges.partner[e], _splat_six(edges.slope, e)
+            g = splat(f.dtype.type(0.0))
+            for c in range(0, f.shape[1], BYTES // f.itemsize):
+                product = mul(load(y_bar, j, c), load(f, i, c))
+                product = muladd(load(y_bar, i, c), load(f, j, c), product)
+                g = muladd(product, _spline(table, edges.node[e], c, slope), g)
+            pull[e] += total(g)
+
+
+@inner
+def _splat_six(weights, e):
+    return (
+        splat(weights[e, 0]),
+        splat(weights[e, 1]),
+        splat(weights[e, 2]),
+        splat(weights[e, 3]),
+        splat(weights[e, 4]),
+        splat(weights[e, 5]),
+    )
+
+
+@inner
+def _spline(table, k, c, weights):
+    """Σ_a weights_a · table[k + a], of the features from c."""
+    low = mul(weights[0], load(table, k, c))
+    high = mul(weights[3], load(table, k + 3, c))
+    low = muladd(weights[1], load(table, k + 1, c), low)
+    high = muladd(weights[4], load(table, k + 4, c), high)
+    low = muladd(weights[2], load(table, k + 2, c), low)
+    high = muladd(weights[5], load(table, k + 5, c), high)
+    return add(low, high)
+
+
+@inner
+def dense(x, w, bias, out):
+    """out = x w + bias, rows (n, K) -> (n, F)."""
+    for i in range(len(out)):
+        for c in range(out.shape[1]):
+            out[i, c] = bias[c]
+    add_dense(x, w, out)
+
+
+@inner
+def add_dense(x, w, out):
+    """out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
+    n, width, lanes = len(x), w.shape[1], BYTES // out.itemsize
+    c = 0
+    while c + 4 * lanes <= width:
+        for i in range(0, n - 2, 3):
+            add_products_3_4(x, w, out, i, c)
+        for i in range(n // 3 * 3, n):
+            add_products_1_4(x, w, out, i, c)
+        c += 4 * lanes
+    while c + 2 * lanes <= width:
+        for i in range(0, n - 2, 3):
+            add_products_3_2(x, w, out, i, c)
+        for i in range(n // 3 * 3, n):
+            add_products_1_2(x, w, out, i, c)
+        c += 2 * lanes
+    while c < width:
+        for i in range(0, n - 2, 3):
+            add_products_3_1(x, w, out, i, c)
+        for i in range(n // 3 * 3, n):
+            add_products_1_1(x, w, out, i, c)
+        c += lanes
+
+
+@inner
+def softplus(x, out, gate):
+    """out = ln(1 + eˣ) and its slope, the sigmoid: written out because a call to exp is not vectorised.
+
+    With e = exp(−|x|): eʳ·2ᵏ by series, ln(1 + e) = 2 artanh(e/(2 + e)).
+    """
+    real = x.dtype.type
+    x, out, gate = x.reshape(x.size), out.reshape(x.size), gate.reshape(x.size)  # one long loop
+    for i in range(len(x)):
+        a = max(-abs(x[i]), real(MOST_NEGATIVE))
+        k = np.floor(a * real(LOG2_E) + real(0.5))
+        r = (a - k * real(LN2_HIGH)) - k * real(LN2_LOW)
+        p = real(EXP[0])
+        for coefficient in EXP[1:]:
+            p = p * r + real(coefficient)
+        e = p * power_of_two(k)
+        inverse = real(1.0) / ((real(1.0) + e) * (real(2.0) + e))
+        q = e * (real(1.0) + e) * inverse
+        p = real(ATANH[0])
+        for coefficient in ATANH[1:]:
+            p = p * (q * q) + real(coefficient)
+        out[i] = max(x[i], real(0.0)) + real(2.0) * q * p
+        sigmoid = (real(2.0) + e) * inverse  # 1/(1 + e), of |x|
+        gate[i] = sigmoid if x[i] >= 0 else e * sigmoid
+
+
+def power_of_two(k):
+    """2ᵏ of a whole number k in floating point, made from the bits of its exponent."""
+    raise NotImplementedError("only for compiled code")
+
+
+@numba.extending.overload(power_of_two)
+def _power_of_two(k):
+    if k == numba.float32:
+        return lambda k: np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return lambda k: np.int64((np.int64(k) + 1023) << 52).view(np.float64)

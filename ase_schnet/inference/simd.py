@@ -1,0 +1,210 @@
+"""Vectors of numbers for the innermost loops: what the compiler would not find by itself.
+
+numba leaves vectorising to LLVM, which must assume that every array may overlap every other and tests for it
+before each short loop; that costs more than the loop. Here the vector instructions are asked for by name. A
+`Vector` exists in compiled code only and has as many lanes as a register of this processor holds.
+
+    load(a, i, c)        lanes a[i, c], a[i, c + 1], ... of a 2-D array whose rows are a multiple of PAD wide
+    store(a, i, c, v)    the other way
+    splat(x)             x in every lane
+    muladd(a, b, c)      a · b + c in one instruction; mul(a, b), add(a, b)
+    total(v)             sum of the lanes
+    add_products_r_v     out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32  # of a register
+PAD = 16  # rows are padded to a multiple of this, which is a multiple of any number of lanes
+FUSE = ("contract",)  # a multiplication and an addition may become one instruction
+INT32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """numba's type of a register full of `dtype`."""
+
+    def __init__(self, dtype):
+        self.dtype, self.lanes = dtype, BYTES * 8 // dtype.bitwidth
+        super().__init__(f"Vector({self.lanes} x {dtype})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        element = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+def _address(context, builder, array_type, array, row, column, lanes=None):
+    """Of array[row, column], as a pointer to a vector, for a C-contiguous 2-D array."""
+    view = context.make_array(array_type)(context, builder, array)
+    width = cgutils.unpack_tuple(builder, view.shape)[1]
+    element = builder.gep(view.data, [builder.add(builder.mul(row, width), column)])
+    lanes = lanes or Vector(array_type.dtype).lanes
+    vector = ir.VectorType(context.get_value_type(array_type.dtype), lanes)
+    return builder.bitcast(element, vector.as_pointer())
+
+
+def _read(builder, address):
+    vector = builder.load(address)
+    vector.align = 4  # numpy promises no more
+    return vector
+
+
+def _write(builder, vector, address):
+    builder.store(vector, address).align = 4
+
+
+def _splat(builder, number, vector_type):
+    undefined = ir.Constant(vector_type, ir.Undefined)
+    first = builder.insert_element(undefined, number, INT32(0))
+    zeros = ir.Constant(ir.VectorType(INT32, vector_type.count), [0] * vector_type.count)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def _muladd(builder, a, b, c):
+    return builder.fadd(builder.fmul(a, b, flags=FUSE), c, flags=FUSE)
+
+
+@intrinsic
+def load(typing, array, row, column):
+    """array[row, column:column + lanes]"""
+
+    def emit(context, builder, signature, args):
+        return _read(builder, _address(context, builder, signature.args[0], *args))
+
+    return Vector(array.dtype)(array, types.intp, types.intp), emit
+
+
+@intrinsic
+def store(typing, array, row, column, vector):
+    """array[row, column:column + lanes] = vector"""
+
+    def emit(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:3])
+        _write(builder, args[3], address)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, vector), emit
+
+
+@intrinsic
+def splat(typing, number):
+    """A vector with `number` in every lane."""
+
+    def emit(context, builder, signature, args):
+        return _splat(builder, args[0], context.get_value_type(signature.return_type))
+
+    return Vector(number)(number), emit
+
+
+@intrinsic
+def muladd(typing, a, b, c):
+    """a · b + c"""
+
+    def emit(context, builder, signature, args):
+        return _muladd(builder, *args)
+
+    return a(a, b, c), emit
+
+
+@intrinsic
+def mul(typing, a, b):
+    """a · b"""
+
+    def emit(context, builder, signature, args):
+        return builder.fmul(*args)
+
+    return a(a, b), emit
+
+
+@intrinsic
+def add(typing, a, b):
+    """a + b"""
+
+    def emit(context, builder, signature, args):
+        return builder.fadd(*args)
+
+    return a(a, b), emit
+
+
+@intrinsic
+def total(typing, vector):
+    """Sum of the lanes: the upper half onto the lower, until one is left."""
+
+    def emit(context, builder, signature, args):
+        value, lanes = args[0], signature.args[0].lanes
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                ir.Constant(ir.VectorType(INT32, lanes), list(range(k, k + lanes)))
+                for k in (0, lanes)
+            ]
+            low, high = (builder.shuffle_vector(value, value, half) for half in halves)
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, INT32(0))
+
+    return vector.dtype(vector), emit
+
+
+def _add_products(rows: int, vectors: int):
+    """The intrinsic for a tile of `rows` rows by `vectors` vectors.
+
+    w may be float32 where x and out are float64: half the memory to fetch, widened on its way.
+    """
+
+    @intrinsic
+    def add_products(typing, x, w, out, row, column):
+        def emit(context, builder, signature, args):
+            (x, w, out, row, column), index = args, context.get_value_type(types.intp)
+            x_type, w_type, out_type = signature.args[:3]
+            tile = [(r, v) for r in range(rows) for v in range(vectors)]
+            lanes = Vector(out_type.dtype).lanes
+
+            def place(r, v):
+                return (builder.add(row, index(r)), builder.add(column, index(v * lanes)))
+
+            targets = {
+                (r, v): _address(context, builder, out_type, out, *place(r, v)) for r, v in tile
+            }
+            sums = {
+                at: cgutils.alloca_once_value(builder, _read(builder, targets[at])) for at in tile
+            }
+            view = context.make_array(x_type)(context, builder, x)
+            depth = cgutils.unpack_tuple(builder, view.shape)[1]
+            starts = [
+                builder.gep(view.data, [builder.mul(builder.add(row, index(r)), depth)])
+                for r in range(rows)
+            ]
+            with cgutils.for_range(builder, depth) as loop:
+                weights = []
+                for v in range(vectors):
+                    at = (loop.index, place(0, v)[1])
+                    weight = _read(builder, _address(context, builder, w_type, w, *at, lanes))
+                    if w_type.dtype != out_type.dtype:
+                        weight = builder.fpext(
+                            weight, context.get_value_type(Vector(out_type.dtype))
+                        )
+                    weights.append(weight)
+                for r in range(rows):
+                    number = builder.load(builder.gep(starts[r], [loop.index]))
+                    factor = _splat(builder, number, weights[0].type)
+                    for v in range(vectors):
+                        value = _muladd(builder, factor, weights[v], builder.load(sums[r, v]))
+                        builder.store(value, sums[r, v])
+            for at in tile:
+                _write(builder, builder.load(sums[at]), targets[at])
+            return context.get_dummy_value()
+
+        return types.void(x, w, out, types.intp, types.intp), emit
+
+    return add_products
+
+
+add_products_3_4, add_products_3_2, add_products_3_1 = (_add_products(3, v) for v in (4, 2, 1))
+add_products_1_4, add_products_1_2, add_products_1_1 = (_add_products(1, v) for v in (4, 2, 1))
