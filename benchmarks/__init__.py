@@ -1,0 +1,1 @@
+"""Speed against other packages; `python -m benchmarks.peers --help`. Not part of the installed package."""
