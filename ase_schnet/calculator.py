@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ase_schnet.inference.admission import require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
 from ase_schnet.modelfile import TrainedModel, load_model
@@ -144,7 +144,7 @@ class SchNetCalculator(Calculator):
         if before == now:
             return []
         if before is None:
-            return all_changes
+            return list(all_changes)
         return [name for name, a, b in zip(_STATE, before, now, strict=True) if a != b]
 
     def get_property(self, name, atoms=None, allow_calculation=True):
@@ -160,10 +160,9 @@ class SchNetCalculator(Calculator):
                 raise InputError("no structure to evaluate: pass atoms")
             state = _state(atoms)
             if state[1:] != self._checked:
-                self._require_known(atoms)
+                require_known(self.trained, atoms)
                 self._checked = state[1:]
-            if not np.isfinite(atoms.positions.sum()):
-                _require_finite(atoms)
+            require_finite(atoms)
             positions, numbers, cell = atoms.positions, atoms.numbers, atoms.cell.array
             pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
             try:
@@ -197,27 +196,6 @@ class SchNetCalculator(Calculator):
         self.__dict__.update(state)
         self._lock = threading.RLock()
 
-    def _require_known(self, atoms: Atoms) -> None:
-        if len(atoms) == 0:
-            raise InputError("the structure has no atoms")
-        odd = ~np.isin(atoms.numbers, self.trained.elements)
-        if odd.any():
-            names = sorted({chemical_symbols[z] for z in atoms.numbers[odd]})
-            raise InputError(
-                f"model {self.parameters.model!r} was not trained on {', '.join(names)} "
-                f"(atoms {np.flatnonzero(odd)[:5].tolist()}); it knows "
-                f"{', '.join(self.trained.symbols)}"
-            )
-        if atoms.pbc.any():
-            if not self.trained.pbc:
-                raise InputError(
-                    f"model {self.parameters.model!r} was trained on molecules, the structure is "
-                    f"periodic (pbc {atoms.pbc.tolist()}); set atoms.pbc = False"
-                )
-            cell = atoms.cell.array
-            if not np.isfinite(cell).all() or np.any(atoms.cell.lengths()[atoms.pbc] == 0):
-                raise InputError(f"the cell {cell.tolist()} does not span the periodic directions")
-
 
 _STATE = {"positions": np.float64, "numbers": np.int64, "cell": np.float64, "pbc": np.bool_}
 
@@ -230,12 +208,6 @@ def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
         atoms.cell.array.tobytes(),
         atoms.pbc.tobytes(),
     )
-
-
-def _require_finite(atoms: Atoms) -> None:
-    bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
-    if len(bad):
-        raise InputError(f"positions of atoms {bad[:5].tolist()} are not finite numbers")
 
 
 def _results(prediction: Prediction, volume: float | None) -> dict:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
 from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std, coverage
+
+ROUNDING = 1e-4  # of the rms std; the shear stress of a cubic crystal has that of its last digits
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """n labelled numbers beside their predictions by M members, in eV or eV/Å.
+    """n labelled numbers beside their predictions by M members, in eV, eV/Å or eV/Å³.
 
     members (M, n), reference (n,). `unit` is the thousandth in which errors are told.
     """
@@ -37,8 +39,9 @@ class Quantity:
 
     @property
     def std(self) -> np.ndarray:
-        """Sample standard deviation of the members, (n,)."""
-        return committee_mean_std(self.members)[1]
+        """Sample standard deviation of the members, (n,); zero where symmetry leaves but rounding."""
+        std = committee_mean_std(self.members)[1]
+        return np.where(std > ROUNDING * np.sqrt((std**2).mean()), std, 0.0)
 
     def coverage(self, levels: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Fraction of errors inside the central intervals of a normal law of width scale · std."""
@@ -50,55 +53,77 @@ class Quantity:
 class Comparison:
     """Predictions of M members beside the labels of S structures with N atoms in all.
 
-    energies (M, S) eV, forces (M, N, 3) eV/Å; reference_* the labels, None where there are none.
+    energies (M, S) eV, forces (M, N, 3) eV/Å, stress (M, S, 6) eV/Å³ in ASE's order and sign, None for
+    molecules alone; reference_* the labels, None where there are none (rows of NaN for stress).
+    n_atoms (S,) is given where energies are better told per atom: structures periodic or of many sizes.
     """
 
     energies: np.ndarray
     forces: np.ndarray
     reference_energies: np.ndarray | None
     reference_forces: np.ndarray | None
+    stress: np.ndarray | None = None
+    reference_stress: np.ndarray | None = None
+    n_atoms: np.ndarray | None = None
 
-    def quantities(self) -> list[Quantity]:
-        """What has labels: energies of the structures, components of the forces."""
+    def quantities(self, *, total_energies: bool = False) -> list[Quantity]:
+        """What has labels: energies of the structures, components of the forces and of the stress.
+
+        Energies are per atom where `n_atoms` is known, unless `total_energies` are asked for.
+        """
         found = []
         if self.reference_energies is not None:
-            found.append(Quantity("energy", "meV", self.energies, self.reference_energies))
+            whole = total_energies or self.n_atoms is None
+            unit, size = ("meV", 1) if whole else ("meV/atom", self.n_atoms)
+            reference = self.reference_energies / size
+            found.append(Quantity("energy", unit, self.energies / size, reference))
         if self.reference_forces is not None:
             members = self.forces.reshape(len(self.forces), -1)  # (M, 3N)
             found.append(Quantity("forces", "meV/Å", members, self.reference_forces.ravel()))
+        if self.stress is not None and self.reference_stress is not None:
+            known = ~np.isnan(self.reference_stress[:, 0])
+            members = self.stress[:, known].reshape(len(self.stress), -1)  # (M, 6K)
+            reference = self.reference_stress[known].ravel()
+            found.append(Quantity("stress", "meV/Å³", members, reference))
         return found
 
     def metrics(self) -> dict:
         """Errors of the members' mean and, for comparison, of a member on average; units in the names.
 
-        Energies are per structure, forces per Cartesian component.
+        Energies are per structure, and per atom too where `n_atoms` is known; forces per Cartesian, stress
+        per Voigt component.
         """
         result: dict = {"n_structures": self.energies.shape[1], "n_atoms": self.forces.shape[1]}
-        for q in self.quantities():
-            unit = q.unit.replace("/Å", "_per_Ang")
+        told = {q.unit: q for q in self.quantities(total_energies=True) + self.quantities()}
+        for q in told.values():
+            unit = q.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
             of_a_member = np.abs(q.members - q.reference).mean()
             result[f"{q.name}_mae_{unit}"] = 1000.0 * float(np.abs(q.error).mean())
             result[f"{q.name}_rmse_{unit}"] = 1000.0 * float(np.sqrt((q.error**2).mean()))
             result[f"{q.name}_mae_of_a_member_{unit}"] = 1000.0 * float(of_a_member)
+            if q.name == "stress":
+                result["n_stress"] = len(q.reference) // 6
         return result
 
     def spread(self) -> dict:
         """Smallest, largest and mean std over the structures (Table 4 of the implementation report).
 
-        Energy in eV per structure, force components x, y, z in eV/Å.
+        Energy in eV per structure, force components x, y, z in eV/Å, stress components together in eV/Å³.
         """
         _, energy_std = committee_mean_std(self.energies)
         _, forces_std = committee_mean_std(self.forces)
         columns = {"energy_eV": energy_std} | {
             f"forces_{axis}_eV_per_Ang": forces_std[:, k] for k, axis in enumerate("xyz")
         }
+        if self.stress is not None:
+            columns["stress_eV_per_Ang3"] = committee_mean_std(self.stress)[1].ravel()
         return {
             name: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())}
             for name, c in columns.items()
         }
 
     def calibration(self) -> dict[str, Calibration]:
-        """Of the energies, the force components, and the length of the force on each atom.
+        """Of the energies, force and stress components, and the length of the force on each atom.
 
         A quantity with fewer than two positive stds (a single structure, say) is left out.
         """
@@ -111,8 +136,8 @@ class Comparison:
         return {k: calibrate(*pair) for k, pair in pairs.items() if (pair[1] > 0).sum() > 1}
 
 
-def compare(engine: TorchEnsemble, dataset: Dataset) -> Comparison:
-    """Evaluate every structure of a data set with all members.
+def compare(engine, dataset: Dataset) -> Comparison:
+    """Evaluate every structure of a data set with all members, by either engine of `inference`.
 
     Raises ValueError for elements the model was not trained on, and for periodic structures with a model
     of molecules.
@@ -126,13 +151,26 @@ def compare(engine: TorchEnsemble, dataset: Dataset) -> Comparison:
             "set their pbc to False if their box means nothing"
         )
     cutoff = engine.model.config["cutoff"]
-    energies, forces = [], []
+    energies, forces, virials = [], [], []
     for s in tqdm(range(len(dataset)), desc="evaluate", unit="structure", disable=None):
         part = slice(dataset.ptr[s], dataset.ptr[s + 1])
         pairs = half_list(dataset.R[part], cutoff, dataset.cells[s], dataset.pbc[s])
         prediction = engine.evaluate(dataset.Z[part], dataset.R[part], pairs)
         energies.append(prediction.energies)
         forces.append(prediction.forces)
+        virials.append(prediction.virials)
     return Comparison(
-        np.stack(energies, axis=1), np.concatenate(forces, axis=1), dataset.E, dataset.F
+        np.stack(energies, axis=1),
+        np.concatenate(forces, axis=1),
+        dataset.E,
+        dataset.F,
+        stress=_stress(np.stack(virials, axis=1), dataset) if len(periodic) else None,
+        reference_stress=dataset.stress,
+        n_atoms=dataset.n_atoms if dataset.told_per_atom else None,
     )
+
+
+def _stress(virials: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Virials (M, S, 3, 3) in eV as stress (M, S, 6) in eV/Å³; zero for molecules."""
+    stress = -virials / dataset.volumes[:, None, None]
+    return np.stack([full_3x3_to_voigt_6_stress(member) for member in stress])

@@ -15,9 +15,10 @@ def committee_mean_std(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if len(members) < 2:
         raise ValueError(f"a standard deviation needs at least 2 members, got {len(members)}")
-    mean = members.sum(axis=0) / len(members)
-    deviations = members - mean
-    return mean, np.sqrt((deviations * deviations).sum(axis=0) / (len(members) - 1))
+    mean = np.add.reduce(members) / len(members)
+    squares = members - mean
+    squares *= squares
+    return mean, np.sqrt(np.add.reduce(squares) / (len(members) - 1))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet.data.dataset import Dataset
@@ -80,3 +81,24 @@ def _springs(atoms) -> tuple[float, np.ndarray]:
 def small_dataset(n: int = 24, **kwargs) -> Dataset:
     """`labelled_molecules`, packed."""
     return Dataset.from_atoms(labelled_molecules(n, **kwargs), source="springs")
+
+
+def labelled_crystals(n: int = 16, seed: int = 0) -> list:
+    """Strained, rattled crystals of 2 to 8 atoms with a Lennard-Jones potential's labels and stress."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for k in range(n):
+        atoms = bulk("C", "diamond", a=3.6).repeat([(1, 1, 1), (2, 1, 1), (2, 2, 1)][k % 3])
+        strain = np.eye(3) + rng.normal(scale=0.03, size=(3, 3))
+        atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+        atoms.positions += rng.normal(scale=0.05, size=atoms.positions.shape)
+        reference = atoms.copy()
+        reference.calc = LennardJones(sigma=1.4, epsilon=0.5, rc=4.0, smooth=True)
+        results = {
+            "energy": reference.get_potential_energy() - 10.0 * len(atoms),
+            "forces": reference.get_forces(),
+            "stress": reference.get_stress(),
+        }
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        frames.append(atoms)
+    return frames

@@ -9,11 +9,11 @@ from factory import labelled_molecules, small_dataset
 from ase_schnet.data.dataset import (
     Dataset,
     concatenated_ranges,
-    label_statistics,
     sampled_distances,
 )
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.splits import plan_folds, random_split
+from ase_schnet.data.statistics import label_statistics
 
 
 def test_packing_and_unpacking():

@@ -1,4 +1,4 @@
-"""The inference half against the training half: two implementations of one function."""
+"""The direct network of the inference half against the training half, and which engine is opened."""
 
 import pickle
 from dataclasses import replace
@@ -11,8 +11,10 @@ from factory import TINY, ethanol, potentials, preset, random_model, small_datas
 from test_model import batch_of
 
 from ase_schnet.evaluation import compare
+from ase_schnet.inference.engine import open_engine, self_check
+from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
-from ase_schnet.model.potential import energy_and_forces
+from ase_schnet.model.potential import properties_of
 from ase_schnet.modelfile import ModelFileError
 from ase_schnet.neighbors import half_list
 
@@ -23,19 +25,26 @@ def evaluate(engine, atoms):
     return engine.evaluate(atoms.numbers, atoms.positions, pairs)
 
 
+def by_autograd(potential, atoms):
+    """Energy, forces and virial −∂E/∂ε of a torch potential, in float64."""
+    batch = batch_of(atoms, potential.config.cutoff)
+    batch = batch._replace(volumes=torch.ones(1, dtype=torch.float64))  # so that stress is ∂E/∂ε
+    got = properties_of(potential.double(), batch, stress=True)
+    return got.energies.item(), got.forces.numpy(), -got.stress[0].numpy()
+
+
 @pytest.mark.parametrize(
     "config",
     [TINY, preset("small"), preset("default"), preset("fast"), preset("fast", envelope="none")],
     ids=["tiny", "small", "default", "fast", "no envelope"],
 )
 def test_hand_written_forces_equal_autograd(config):
-    engine = TorchEnsemble(random_model(config, members=2))
-    atoms = ethanol()
-    got = evaluate(engine, atoms)
+    got = evaluate(TorchEnsemble(random_model(config, members=2)), ethanol())
     for m, potential in enumerate(potentials(config, members=2)):
-        energy, forces = energy_and_forces(potential.double(), batch_of(atoms, config.cutoff))
-        assert got.energies[m] == pytest.approx(energy.item(), abs=1e-9)
-        np.testing.assert_allclose(got.forces[m], forces.numpy(), atol=1e-9)
+        energy, forces, virial = by_autograd(potential, ethanol())
+        assert got.energies[m] == pytest.approx(energy, abs=1e-9)
+        np.testing.assert_allclose(got.forces[m], forces, atol=1e-9)
+        np.testing.assert_allclose(got.virials[m], virial, atol=1e-8)
 
 
 def test_periodic_structures_agree_too():
@@ -43,9 +52,10 @@ def test_periodic_structures_agree_too():
     atoms.rattle(0.1, seed=3)
     atoms.positions[0] += atoms.cell[1] * 5  # outside the cell
     got = evaluate(TorchEnsemble(random_model(TINY, pbc=True)), atoms)
-    energy, forces = energy_and_forces(potentials(TINY)[0].double(), batch_of(atoms))
-    assert got.energies[0] == pytest.approx(energy.item(), abs=1e-8)
-    np.testing.assert_allclose(got.forces[0], forces.numpy(), atol=1e-8)
+    energy, forces, virial = by_autograd(potentials(TINY)[0], atoms)
+    assert got.energies[0] == pytest.approx(energy, abs=1e-8)
+    np.testing.assert_allclose(got.forces[0], forces, atol=1e-8)
+    np.testing.assert_allclose(got.virials[0], virial, atol=1e-7)
 
 
 def test_atomic_energies_add_up_to_the_energy():
@@ -113,32 +123,45 @@ def test_pickle_gives_the_same_engine():
     [
         ({"device": "gpu"}, "device is 'cpu'"),
         ({"dtype": "half"}, "dtype is 'float64' or 'float32'"),
+        ({"device": "auto", "dtype": "half"}, "dtype is 'float64' or 'float32'"),
+        ({"threads": 0}, "threads is a number >= 1 or None"),
     ],
 )
 def test_unknown_device_or_precision(arguments, message):
     with pytest.raises(ValueError, match=message):
-        TorchEnsemble(random_model(), **arguments)
+        open_engine(random_model(), **arguments)
+    if "threads" not in arguments:
+        with pytest.raises(ValueError, match=message):
+            TorchEnsemble(random_model(), **arguments)
+
+
+def test_the_cpu_is_the_compiled_engine():
+    engine = open_engine(random_model(), "cpu", "float32", threads=2)
+    assert type(engine) is Ensemble
+    assert (engine.device, engine.dtype, engine.threads) == ("cpu", "float32", 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="tests what happens without a GPU")
 def test_a_missing_gpu_is_named():
-    with pytest.raises(ValueError, match="torch finds no GPU"):
-        TorchEnsemble(random_model(), device="cuda")
+    for make in (open_engine, TorchEnsemble):
+        with pytest.raises(ValueError, match="torch finds no GPU"):
+            make(random_model(), device="cuda")
     assert TorchEnsemble(random_model(), device="auto").device.type == "cpu"
+    assert type(open_engine(random_model(), "auto")) is Ensemble
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_equals_cpu():
     model = random_model(preset("fast"))
-    cpu, gpu = (evaluate(TorchEnsemble(model, d), ethanol()) for d in ("cpu", "cuda"))
+    cpu, gpu = (evaluate(open_engine(model, d), ethanol()) for d in ("cpu", "cuda"))
+    assert type(open_engine(model, "auto")) is TorchEnsemble
     np.testing.assert_allclose(gpu.forces, cpu.forces, atol=1e-8)
 
 
-def test_self_check_notices_another_answer():
-    model = random_model()
-    engine, atoms = TorchEnsemble(model), molecule("H2O")
+def check_of(engine, atoms):
+    """What a card stores: what this engine says of a structure."""
     got = evaluate(engine, atoms)
-    model.card["self_check"] = {
+    return {
         "numbers": atoms.numbers.tolist(),
         "positions_Ang": atoms.positions.tolist(),
         "cell_Ang": atoms.cell.array.tolist(),
@@ -146,10 +169,41 @@ def test_self_check_notices_another_answer():
         "energies_eV": got.energies.tolist(),
         "forces_eV_per_Ang": got.forces.mean(axis=0).tolist(),
     }
-    engine.self_check()
-    model.card["self_check"]["energies_eV"][0] += 1e-4
+
+
+@pytest.mark.parametrize("atoms", [molecule("H2O"), bulk("C")], ids=["molecule", "crystal"])
+@pytest.mark.parametrize("engine", [Ensemble, TorchEnsemble])
+def test_self_check_notices_another_answer(engine, atoms):
+    model = random_model(pbc=True)
+    self_check(engine(model))  # nothing stored, nothing to check
+    atoms.rattle(0.05, seed=1)
+    model.card["self_check"] = stored = check_of(TorchEnsemble(model), atoms)
+    self_check(engine(model))
+    self_check(engine(model, dtype="float32"))
+    stored["energies_eV"][1] += 2e-6
     with pytest.raises(ModelFileError, match="another answer"):
-        engine.self_check()
+        self_check(engine(model))
+
+
+@pytest.mark.parametrize("spoiled", ["energies", "forces"])
+def test_self_check_notices_what_is_not_a_number(monkeypatch, spoiled):
+    model = random_model()
+    model.card["self_check"] = check_of(TorchEnsemble(model), molecule("H2O"))
+    engine = Ensemble(model)
+    answer = evaluate(engine, molecule("H2O"))
+    answer = answer._replace(**{spoiled: getattr(answer, spoiled) * np.nan})
+    monkeypatch.setattr(engine, "evaluate", lambda *_: answer)
+    with pytest.raises(ModelFileError, match="another answer"):
+        self_check(engine)
+
+
+def test_self_check_measures_the_tables():
+    """Filters too sharp for the finest table: the model is refused, not evaluated wrongly."""
+    model = random_model(replace(TINY, gamma=3e5))
+    model.card["self_check"] = check_of(TorchEnsemble(model), ethanol())
+    self_check(TorchEnsemble(model))
+    with pytest.raises(ModelFileError, match="another answer"):
+        self_check(Ensemble(model))
 
 
 def test_comparison_reports_errors_of_the_mean_and_of_a_member():

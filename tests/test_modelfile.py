@@ -11,6 +11,8 @@ import pytest
 from factory import TINY, random_model
 from safetensors.numpy import load_file, save_file
 
+from ase_schnet.inference.engine import self_check
+from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import (
     CARD,
@@ -66,11 +68,11 @@ def test_a_card_written_again_is_the_same(saved, tmp_path):
 
 
 @pytest.mark.parametrize("name", [CARD, WEIGHTS])
-def test_every_single_bit_flip_is_noticed(saved, name):
-    """Every bit of the card, and of the weights' header; every 997th bit of the rest."""
+def test_a_single_bit_flip_is_noticed(saved, name):
+    """Some bit of every byte of the card; every bit of the weights' header, every 997th of the rest."""
     path = saved / name
     good = path.read_bytes()
-    bits = range(8 * len(good))
+    bits = range(0, 8 * len(good), 7)
     if name == WEIGHTS:
         bits = [*range(0, 8 * 64), *range(8 * 64, 8 * len(good), 997)]
     unnoticed = []
@@ -180,4 +182,5 @@ def test_a_model_written_by_version_0_1_is_read_and_answers_as_it_did():
     """tests/data/format_1 was written once, by version 0.1, and never again."""
     model = load_model(Path(__file__).parent / "data" / "format_1")
     assert model.card["written_by"] == "ase_schnet 0.1.0"
-    TorchEnsemble(model).self_check()
+    for engine in (Ensemble(model), TorchEnsemble(model)):
+        self_check(engine)

@@ -73,14 +73,15 @@ def test_far_from_the_origin():
 @pytest.mark.parametrize("pbc", [False, True])
 def test_verlet_list_never_misses_a_pair(pbc):
     rng, cell = np.random.default_rng(5), CELLS["skewed"]
-    positions = rng.uniform(0, 1, size=(8, 3)) @ cell
+    positions = rng.uniform(0, 1, size=(8 if pbc else ALL_PAIRS_LIMIT + 1, 3)) @ cell
     verlet, pbc = VerletList(3.0, skin=0.6), np.array([pbc] * 3)
-    made = 0
+    made, before = 0, None
     for _ in range(60):
         positions += rng.normal(scale=0.05, size=positions.shape)  # drifts out of the cell
-        before = verlet._made_for
-        d = sorted_distances(positions, verlet.pairs(positions, cell, pbc))
-        made += verlet._made_for is not before
+        pairs = verlet.pairs(positions, cell, pbc)
+        d = sorted_distances(positions, pairs)
+        made += pairs is not before
+        before = pairs
         exact = sorted_distances(positions, half_list(positions, 3.0, cell, pbc))
         np.testing.assert_allclose(d[d < 3.0], exact, atol=1e-9)
     assert 1 < made < 40  # rebuilt when needed, and only then
@@ -112,3 +113,61 @@ def test_pairs_come_in_one_order_whenever_the_list_was_made(pbc):
         np.testing.assert_array_equal(a, b)
     assert old._made_for is not None
     assert not np.array_equal(old._made_for[0], new._made_for[0])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_pairs_are_in_canonical_order_under_wrapping(name):
+    """Sorted by i, then j, i <= j, each pair once, wherever the atoms' images lie."""
+    rng, cell = np.random.default_rng(3), CELLS[name]
+    inside = rng.uniform(0, 1, size=(40, 3))
+    lists = []
+    for moved in (inside, inside + rng.integers(-3, 4, size=(40, 3))):
+        positions = moved @ cell
+        pairs = half_list(positions, 4.0, cell, True)
+        assert (pairs.idx_i <= pairs.idx_j).all()
+        assert (np.diff(pairs.idx_i * 40 + pairs.idx_j) >= 0).all()
+        entries = np.column_stack([pairs.idx_i, pairs.idx_j, pairs.shifts.round(6)])
+        assert len(np.unique(entries, axis=0)) == len(entries)
+        own = pairs.idx_i == pairs.idx_j  # an image of itself, one way only
+        back = np.column_stack([pairs.idx_i, pairs.idx_j, -pairs.shifts.round(6)])[own]
+        assert not {tuple(e) for e in entries[own] + 0.0} & {tuple(e) for e in back + 0.0}
+        d = np.linalg.norm(pairs.vectors(positions), axis=1)
+        lists.append((pairs.idx_i, pairs.idx_j, sorted(d.round(8))))
+    for a, b in zip(*lists, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_order_of_images_does_not_depend_on_who_is_wrapped_where():
+    """Moving everything by a lattice vector leaves indices and shifts as they were, entry by entry."""
+    cell = CELLS["smaller than the cutoff"]
+    positions = np.random.default_rng(4).uniform(0, 1, size=(6, 3)) @ cell
+    here, there = (half_list(positions + v, 4.0, cell, True) for v in (0.0, 3 * cell[0] - cell[2]))
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_molecules_list_is_the_same_object_and_holds_every_pair():
+    """So that the engine looks at it once; a small molecule's is never made anew."""
+    rng, verlet = np.random.default_rng(0), VerletList(3.0, skin=0.5)
+    first = None
+    for _ in range(5):
+        positions = rng.uniform(-50, 50, size=(9, 3))
+        pairs = verlet.pairs(positions, np.eye(3), np.zeros(3, bool))
+        first = first or pairs
+        assert pairs is first
+        assert len(pairs.idx_i) == 36
+    assert len(verlet.pairs(positions[:5], np.eye(3), np.zeros(3, bool)).idx_i) == 10
+
+
+def test_a_list_that_holds_is_the_same_object():
+    """Positions may be changed in place, as ASE's dynamics does, without the list losing its reference."""
+    rng, verlet = np.random.default_rng(0), VerletList(3.0, skin=0.5)
+    positions, cell, pbc = rng.uniform(0, 8, size=(80, 3)), np.eye(3) * 8.0, np.array([True] * 3)
+    first = verlet.pairs(positions, cell, pbc)
+    positions[0, 0] += 0.24
+    assert verlet.pairs(positions, cell, pbc) is first
+    positions[0, 0] += 0.02
+    assert verlet.pairs(positions, cell, pbc) is not first
+    second = verlet.pairs(positions, cell, pbc)
+    cell[0, 0] = np.nextafter(8.0, 9.0)
+    assert verlet.pairs(positions, cell, pbc) is not second

@@ -16,7 +16,7 @@ from ase_schnet import SchNetCalculator, check_nve, load_model, run_nve
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.evaluation import compare
-from ase_schnet.inference.torch_ensemble import TorchEnsemble
+from ase_schnet.inference.ensemble import Ensemble
 
 ROOT = Path(__file__).resolve().parent.parent
 KCAL_PER_MOL = 43.3641  # meV
@@ -42,7 +42,7 @@ def test_the_card_says_where_the_model_comes_from():
 def test_errors_on_frames_it_never_saw(shared_data):
     """Published for SchNet with 1000 frames: 0.39 kcal/mol/Å and 0.08 kcal/mol (arXiv:1706.08566)."""
     frames, _ = read_labelled(shared_data("rmd17-npz", "rmd17_ethanol_test_01.npz"))
-    comparison = compare(TorchEnsemble(load_model("ethanol")), Dataset.from_atoms(frames[::3]))
+    comparison = compare(Ensemble(load_model("ethanol")), Dataset.from_atoms(frames[::3]))
     metrics = comparison.metrics()
     assert metrics["forces_mae_meV_per_Ang"] <= 0.34 * KCAL_PER_MOL
     assert metrics["energy_mae_meV"] <= 0.065 * KCAL_PER_MOL

@@ -17,14 +17,16 @@ from factory import TINY, labelled_molecules, potentials, small_dataset
 from safetensors.torch import load_file
 
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.data.dataset import Dataset, label_statistics
+from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan, plan_folds
+from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.potential import Potential, energy_and_forces
 from ase_schnet.modelfile import CARD, WEIGHTS
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.checkpoint import load_checkpoint
 from ase_schnet.training.crossval import WORK, Recipe, cross_validate
-from ase_schnet.training.loss import Loss, LossWeights, evaluate, losses_per_structure
+from ase_schnet.training.loss import Loss, LossWeights
+from ase_schnet.training.metrics import evaluate, losses_per_structure
 from ase_schnet.training.muon import Muon, orthogonalised
 from ase_schnet.training.report import summary
 from ase_schnet.training.settings import FitSettings
@@ -112,7 +114,7 @@ def test_terms_of_weight_zero_are_not_evaluated(monkeypatch):
     def forbidden(*args, **kwargs):
         raise AssertionError("forces were computed for an energy-only fit")
 
-    monkeypatch.setattr("ase_schnet.training.loss.energy_and_forces", forbidden)
+    monkeypatch.setattr("ase_schnet.model.potential.torch.autograd.grad", forbidden)
     fit = Fit(TINY, data, data, LossWeights(1.0, 0.0), replace(QUICK, epochs=1))
     record = fit.run_epoch()
     assert record["validation_forces_mae_meV_per_Ang"] is None
@@ -192,7 +194,7 @@ def test_bad_settings(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0.0, 0.0), "not both zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss is")],
+    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss is")],
 )
 def test_bad_weights(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
-    from ase_schnet.inference.torch_ensemble import TorchEnsemble
+    from ase_schnet.inference.engine import open_engine
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import calibration_lines, error_lines
 
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     )
     print(found)
     dataset = Dataset.from_atoms(frames, source=args.data)
-    if dataset.E is None and dataset.F is None:
-        raise ValueError(f"{args.data} has neither energies nor forces to compare with")
-    comparison = compare(TorchEnsemble(model, args.device), dataset)
+    if dataset.E is None and dataset.F is None and dataset.stress is None:
+        raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
+    comparison = compare(open_engine(model, args.device), dataset)
     print("\n".join(error_lines(comparison.metrics())))
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}

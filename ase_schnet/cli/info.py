@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.report import summary
 
     model = load_model(args.model)
-    training, config = model.card["training"], model.config
+    config = model.config
     ranges = "; ".join(
         f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
         for pair, intervals in model.distance_ranges.items()
@@ -39,11 +39,30 @@ def run(args: argparse.Namespace) -> int:
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
     )
     print(f"distances   {ranges} Å")
-    print(
-        f"data        {training['source']}, {training['n_structures']} structures, in "
-        f"{training['units_in_source']}"
-    )
-    print(f"trained     {training['finished']}; {training.get('command', 'from Python')}")
+    if "tables" in model.card:
+        off = model.card["tables"]
+        print(
+            f"tables      off the network by at most {off['forces_max_difference_eV_per_Ang']:.0e} eV/Å, "
+            f"{off['energy_max_difference_eV']:.0e} eV ({off['n_structures']} structures)"
+        )
+    for line in _origin(model.card.get("training")):
+        print(line)
     print()
     print(summary(model))
     return 0
+
+
+def _origin(training: dict | None) -> list[str]:
+    """Data, loss weights and command, as far as the card knows them."""
+    if not training:
+        return ["trained     unknown: the card says nothing of a training"]
+    loss = training["loss"]
+    weights = ", ".join(
+        f"{name} {loss[name]:g}" for name in ("energy", "forces", "stress") if name in loss
+    )
+    return [
+        f"data        {training['source']}, {training['n_structures']} structures, in "
+        f"{training['units_in_source']}",
+        f"loss        {loss['kind']}; weights {weights}",
+        f"trained     {training['finished']}; {training.get('command', 'from Python')}",
+    ]

@@ -79,8 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="standardised",
         help="free of units, size and composition, or the SchNet paper's [standardised]",
     )
-    fit.add_argument("--energy-weight", type=float, help="[0.004; with --loss schnet ρ = 0.01]")
+    fit.add_argument(
+        "--energy-weight",
+        type=float,
+        help="[0.004, crystals want some 0.05; with --loss schnet ρ = 0.01]",
+    )
     fit.add_argument("--forces-weight", type=float, default=1.0, help="0: energies only [1]")
+    fit.add_argument(
+        "--stress-weight",
+        type=float,
+        help="[0.1 where the data have stress; 0: not trained on]",
+    )
     fit.add_argument("--seed", type=int, default=0, help="of the folds and the weights [0]")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
@@ -105,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         contiguous=args.contiguous,
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
-    weights = LossWeights(args.energy_weight, args.forces_weight, args.loss)
+    weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
     recipe = Recipe(_config(args), weights, settings, plan, args.device)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),

@@ -28,7 +28,7 @@ class Network(NamedTuple):
 
     embedding: np.ndarray  # (M, 100, B)
     start: np.ndarray  # (M, 100, F) atomwise_in of the embedding: the first layer's features
-    tables: np.ndarray  # (T, M, n + 5, F) spline coefficients of the filters
+    tables: np.ndarray  # (T, M, n + 6, F) spline coefficients of the filters
     in_w: np.ndarray  # (T, M, B, F)
     in_b: np.ndarray  # (T, M, F)
     in_back: np.ndarray  # (T, M, F, B)

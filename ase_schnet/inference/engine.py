@@ -41,10 +41,9 @@ def self_check(engine) -> None:
     numbers, positions = np.array(stored["numbers"]), np.array(stored["positions_Ang"])
     pairs = half_list(positions, model.config["cutoff"], stored["cell_Ang"], stored["pbc"])
     now = engine.evaluate(numbers, positions, pairs)
-    off = max(
-        np.abs(now.energies - stored["energies_eV"]).max(),
-        np.abs(now.forces.mean(axis=0) - stored["forces_eV_per_Ang"]).max(),
-    )
+    energies = now.energies - stored["energies_eV"]  # (M,)
+    forces = now.forces.mean(axis=0) - stored["forces_eV_per_Ang"]  # (N, 3)
+    off = np.abs([*energies, *forces.ravel()]).max()  # NaN if there is one
     if not off < SELF_CHECK_TOLERANCE[engine.dtype]:
         raise ModelFileError(
             f"{model.path} gives another answer than when it was written: off by {off:.1e} eV or eV/Å "

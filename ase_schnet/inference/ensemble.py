@@ -73,8 +73,7 @@ class Ensemble:
             self._buffers.fit(len(numbers), pairs)
             self._pairs = pairs
         b = self._buffers
-        numbers = np.ascontiguousarray(numbers, dtype=np.int64)
-        positions = np.ascontiguousarray(positions, dtype=np.float64)
+        numbers, positions = _ours(numbers, np.int64), _ours(positions, np.float64)
         if len(numbers) < ONE_THREAD_BELOW or self.threads == 1:
             kernels.run(
                 self._network, b.rows, b.edges, b.state, b.scratch(0), numbers, positions, CHUNK
@@ -133,7 +132,9 @@ class _Buffers:
 
     def fit(self, n_atoms: int, pairs: Pairs) -> None:
         """Make room for a structure and its pairs."""
-        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
+        idx_i, idx_j = _ours(pairs.idx_i, np.int64), _ours(pairs.idx_j, np.int64)
+        shifts = _ours(pairs.shifts, np.float64)
+        self.rows = Rows(*kernels.rows_of(idx_i, idx_j, shifts, n_atoms, CHUNK))
         needed = len(self.rows.partner)
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
             self._n_entries = needed + needed // 10
@@ -147,6 +148,11 @@ class _Buffers:
         while len(self._scratch) <= thread:
             self._scratch.append(scratch_arrays(self._network, CHUNK))
         return self._scratch[thread]
+
+
+def _ours(array: np.ndarray, dtype) -> np.ndarray:
+    """The one kind of array the loops are compiled for; a copy only where it is of another."""
+    return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
 
 
 def _allowed_threads(limit: int | None) -> int:

@@ -9,7 +9,7 @@ whatever the number of threads, so the bits are the same.
 
 The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
 have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
-numba's cache on disk notices changes of this file only: touch it after a change of `loops.py` or `simd.py`.
+numba's cache on disk notices changes of this file only, so this file says what the others are (LOOPS).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from ase_schnet.inference.loops import (
     pair_slopes,
     softplus,
 )
+
+LOOPS = "80dc4b6b6965d920"  # of loops.py and simd.py; a test holds it to be true
 
 
 def compiled(function):

@@ -14,7 +14,7 @@ import numpy as np
 from ase_schnet.modelfile import TrainedModel
 
 DEGREE = 5
-SPACINGS = (0.04, 0.02, 0.014, 0.01, 0.007, 0.005)  # Å, tried from the left
+FIRST_SPACING, LEAST_SPACING = 0.02, 0.005  # Å
 SLOPE_TOLERANCE = 3e-8  # of the largest slope of a layer's filters
 REACH = 40  # nodes; how far a coefficient looks, since its share fades as 0.43ⁿ
 
@@ -35,17 +35,18 @@ def filter_tables(model: TrainedModel) -> tuple[np.ndarray, float]:
     """Spline coefficients (T, M, n + 6, F) of all filters, envelope included, and their spacing in Å.
 
     Between nodes k and k + 1 (at k · spacing) a filter is Σ_a basis_a · coefficients[k + a], a = 0..5.
-    The last node is the cutoff, where filter and slope are exactly those of the network. The spacing is the
-    first of SPACINGS that meets SLOPE_TOLERANCE halfway between the nodes, or the last.
+    The last node is the cutoff, where filter and slope are exactly those of the network. The spacing is such
+    that SLOPE_TOLERANCE is met: the error of a slope grows as its fifth power.
     """
-    cutoff = model.config["cutoff"]
-    for wanted in SPACINGS:
+    cutoff, wanted = model.config["cutoff"], FIRST_SPACING
+    while True:
         n = math.ceil(cutoff / wanted)
         spacing = cutoff / n
         tables = np.stack([_layer(model, t, n) for t in range(model.config["n_interactions"])])
-        if _slope_error(model, tables, n) < SLOPE_TOLERANCE:
-            break
-    return tables, spacing
+        error = _slope_error(model, tables, n)
+        if error < SLOPE_TOLERANCE or wanted <= LEAST_SPACING:
+            return tables, spacing
+        wanted = max(LEAST_SPACING, 0.9 * spacing * (SLOPE_TOLERANCE / error) ** 0.2)
 
 
 def filters(model: TrainedModel, layer: int, distances: np.ndarray) -> np.ndarray:

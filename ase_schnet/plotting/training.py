@@ -23,8 +23,9 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     columns = {
         "validation_forces_mae_meV_per_Ang": "validation force MAE  (meV/Å)",
         "validation_energy_mae_meV": "validation energy MAE  (meV)",
+        "validation_stress_mae_meV_per_Ang3": "validation stress MAE  (meV/Å³)",
     }
-    known = [c for c in columns if folds[0]["history"][c][0] is not None]
+    known = [c for c in columns if folds[0]["history"].get(c, [None])[0] is not None]
     figure = Figure(figsize=(4.2 * (1 + len(known)), 3.8), layout="constrained")
     axes = figure.subplots(1, 1 + len(known), squeeze=False)[0]
     for k, fold in enumerate(folds):
