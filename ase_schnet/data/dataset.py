@@ -1,4 +1,4 @@
-"""Many labelled structures as packed arrays, and what the labels say about themselves."""
+"""Many labelled structures as packed arrays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from ase_schnet.modelfile import MAX_ELEMENTS
 from ase_schnet.neighbors import half_list
@@ -19,7 +20,9 @@ class Dataset:
     """S structures with N atoms in all, CSR by structure: atoms ptr[s]:ptr[s+1] belong to s.
 
     Z (N,) int64 · R (N, 3) Å · ptr (S+1,) · E (S,) eV or None · F (N, 3) eV/Å or None ·
-    cells (S, 3, 3) Å · pbc (S, 3) bool. `source` and `units` (as in the file) are for the record.
+    cells (S, 3, 3) Å · pbc (S, 3) bool · stress (S, 6) eV/Å³ or None, in ASE's Voigt order
+    (xx, yy, zz, yz, xz, xy) and sign (tension positive), a row of NaN where a structure has none.
+    `source` and `units` (as in the file) are for the record.
     """
 
     Z: np.ndarray
@@ -31,14 +34,18 @@ class Dataset:
     pbc: np.ndarray
     source: str = ""
     units: str = "eV, Ang"
+    stress: np.ndarray | None = None
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
-        """Pack labelled Atoms (labels in their calculator, eV and eV/Å).
+        """Pack labelled Atoms (labels in their calculator, eV, eV/Å and eV/Å³).
+
+        Stress may be there in some frames only (crystals beside molecules); that of a structure without
+        a volume says nothing and is left out.
 
         Raises ValueError for no frames, empty frames, elements beyond the network's, labels that are not
-        finite, and a label that is present in some frames but not in all, since a loss cannot tell a
-        missing label from a wrong one.
+        finite, and energies or forces that are present in some frames but not in all, since a loss
+        cannot tell a missing label from a wrong one.
         """
         if not frames:
             raise ValueError("no structures: the list of frames is empty")
@@ -54,16 +61,18 @@ class Dataset:
             )
         energies = _labels(frames, "energy")
         forces = _labels(frames, "forces")
+        cells, pbc = np.array([a.cell.array for a in frames]), np.array([a.pbc for a in frames])
         return cls(
             Z=np.concatenate([a.numbers for a in frames]).astype(np.int64),
             R=np.concatenate([a.positions for a in frames]),
             ptr=np.concatenate([[0], counts.cumsum()]).astype(np.int64),
             E=None if energies is None else np.array(energies, dtype=np.float64),
             F=None if forces is None else np.concatenate(forces).astype(np.float64),
-            cells=np.array([a.cell.array for a in frames]),
-            pbc=np.array([a.pbc for a in frames]),
+            cells=cells,
+            pbc=pbc,
             source=source,
             units=units,
+            stress=_stress_labels(frames, np.isfinite(volumes_of(cells, pbc))),
         )
 
     def __len__(self) -> int:
@@ -79,6 +88,16 @@ class Dataset:
         """Sorted atomic numbers that occur."""
         return np.unique(self.Z).tolist()
 
+    @property
+    def told_per_atom(self) -> bool:
+        """Energy errors mean something per atom only: some are periodic, or they differ in size."""
+        return bool(self.pbc.any() or np.ptp(self.n_atoms))
+
+    @property
+    def volumes(self) -> np.ndarray:
+        """Å³ of each structure, (S,); see `volumes_of`."""
+        return volumes_of(self.cells, self.pbc)
+
     def subset(self, indices: np.ndarray) -> Dataset:
         """The structures `indices`, in that order."""
         indices = np.asarray(indices)
@@ -92,6 +111,7 @@ class Dataset:
             F=None if self.F is None else self.F[atoms],
             cells=self.cells[indices],
             pbc=self.pbc[indices],
+            stress=None if self.stress is None else _none_if_empty(self.stress[indices]),
         )
 
     def atoms(self, structure: int) -> Atoms:
@@ -112,6 +132,8 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.Z, self.R, self.ptr, self.E, self.F, self.cells, self.pbc):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        if self.stress is not None:  # without it the digest is that of version 0.1
+            digest.update(np.ascontiguousarray(self.stress).tobytes())
         return digest.hexdigest()
 
 
@@ -132,67 +154,37 @@ def _labels(frames: Sequence[Atoms], name: str) -> list | None:
     return values
 
 
+def _stress_labels(frames: Sequence[Atoms], has_volume: np.ndarray) -> np.ndarray | None:
+    """Stress of every frame, (S, 6) in eV/Å³ with rows of NaN, or None when no frame has it."""
+    stress = np.full((len(frames), 6), np.nan)
+    for k, atoms in enumerate(frames):
+        value = atoms.calc.results.get("stress") if atoms.calc is not None else None
+        if value is None or not has_volume[k]:
+            continue
+        value = np.asarray(value, dtype=np.float64)
+        stress[k] = full_3x3_to_voigt_6_stress(value) if value.shape == (3, 3) else value
+        if not np.isfinite(stress[k]).all():
+            raise ValueError(f"stress of frame {k} is not finite")
+    return _none_if_empty(stress)
+
+
+def _none_if_empty(stress: np.ndarray) -> np.ndarray | None:
+    return None if np.isnan(stress).all() else stress
+
+
+def volumes_of(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """|det cell| in Å³, (S,), of cells (S, 3, 3); infinite where nothing is periodic or a vector is zero.
+
+    So the stress of a molecule, its virial over this volume, is zero and never NaN.
+    """
+    volumes = np.abs(np.linalg.det(cells))
+    return np.where(pbc.any(axis=1) & (volumes > 0), volumes, np.inf)
+
+
 def concatenated_ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """[start, start+1, ..., start+length-1] of each pair, joined: the rows of a CSR selection."""
     ends = lengths.cumsum()
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
-
-
-@dataclass(frozen=True)
-class LabelStatistics:
-    """What the training labels say about shift and scale (papers/pes_loss_functions.txt).
-
-    energy_shift (100,) eV: μ_z, mean atomic energy per species.
-    energy_std (100,) eV: σ_z, spread of the atomic energies per species.
-    forces_std (100,) eV/Å: η_z, rms force component per species.
-    undetermined : how many of the species' shifts the compositions leave free; only their sum over
-    each structure is fixed then (one single composition fixes one sum and nothing else).
-    """
-
-    energy_shift: np.ndarray
-    energy_std: np.ndarray
-    forces_std: np.ndarray
-    undetermined: int
-
-    def scale(self, present: np.ndarray) -> float:
-        """One scale in eV for energy and forces (× 1/Å): the rms force, else the atomic spread."""
-        values = self.forces_std[present]
-        values = values if np.any(values > 0) else self.energy_std[present]
-        scale = float(np.sqrt(np.mean(values**2)))
-        return scale if scale > 0 else 1.0
-
-
-def label_statistics(dataset: Dataset) -> LabelStatistics:
-    """Estimate μ_z, σ_z and η_z. Use the training set alone: anything else leaks the test labels.
-
-    Where compositions leave directions free, the solution nearest to "the same for every species" is
-    taken (ridge towards the mean per atom).
-    """
-    species = np.array(dataset.elements)
-    counts = dataset.compositions()[:, species]  # (S, E)
-    shift, spread, eta = np.zeros((3, MAX_ELEMENTS))
-    rank = int(np.linalg.matrix_rank(counts))
-    if dataset.E is not None:
-        per_atom = counts / dataset.n_atoms[:, None]  # (S, E), rows sum to 1
-        shift[species] = _ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
-        residual = dataset.E - counts @ shift[species]  # (S,)
-        # variances add over atoms: <r²>/N = Σ_z (n_z/N) σ_z²
-        squares = residual**2 / dataset.n_atoms
-        variance = _ridge_to_mean(per_atom, squares)
-        spread[species] = np.sqrt(np.maximum(variance, 0.01 * squares.mean()))
-    if dataset.F is not None:
-        everywhere = float((dataset.F**2).mean())
-        for z in species:
-            eta[z] = np.sqrt((dataset.F[z == dataset.Z] ** 2).mean() or everywhere)
-    return LabelStatistics(shift, spread, eta, undetermined=len(species) - rank)
-
-
-def _ridge_to_mean(per_atom: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Per-species values whose composition average fits `values` (S,), drawn to their mean."""
-    mean = values.mean()
-    gram = per_atom.T @ per_atom
-    ridge = 1e-9 * np.trace(gram) * np.eye(len(gram))
-    return mean + np.linalg.solve(gram + ridge, per_atom.T @ (values - mean))
 
 
 def sampled_distances(

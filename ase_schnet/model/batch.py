@@ -20,6 +20,7 @@ class AtomsBatch(NamedTuple):
     shifts         (P, 3)  float    lattice vector added to R[idx_j], in Å
     idx_m          (N,)    int64    structure of each atom
     n_structures   int              S
+    volumes        (S,)    float    Å³, infinite for a molecule; None where no stress is wanted
     ============== ======= ======== =====================================================
     """
 
@@ -30,6 +31,7 @@ class AtomsBatch(NamedTuple):
     shifts: Tensor
     idx_m: Tensor
     n_structures: int
+    volumes: Tensor | None = None
 
 
 def pair_distances(batch: AtomsBatch) -> Tensor:
@@ -56,4 +58,7 @@ def collate(parts: list[AtomsBatch]) -> AtomsBatch:
         shifts=torch.cat([p.shifts for p in parts]),
         idx_m=torch.cat([p.idx_m + s for p, s in zip(parts, n_structures, strict=False)]),
         n_structures=n_structures[-1],
+        volumes=None
+        if any(p.volumes is None for p in parts)
+        else torch.cat([p.volumes for p in parts]),
     )

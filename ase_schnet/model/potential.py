@@ -1,6 +1,8 @@
-"""From the network's unit-free atomic energies to energies in eV and forces in eV/Å."""
+"""From the network's unit-free atomic energies to energies in eV, forces in eV/Å, stress in eV/Å³."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,15 +52,66 @@ class Potential(nn.Module):
         return self.scale * interaction.to(torch.float64) + shift
 
 
+class Properties(NamedTuple):
+    """What a potential says of a batch: energies (S,) eV, forces (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
+
+    Forces and stress are None unless asked for. Stress has ASE's sign: positive under tension.
+    """
+
+    energies: Tensor
+    forces: Tensor | None = None
+    stress: Tensor | None = None
+
+
+def properties_of(
+    potential: Potential,
+    batch: AtomsBatch,
+    *,
+    forces: bool = True,
+    stress: bool = False,
+    create_graph: bool = False,
+) -> Properties:
+    """Energies, F = −∂E/∂R and σ = (1/V) ∂E/∂ε from one differentiation.
+
+    ε strains every pair vector: positions and lattice shifts alike, r → r (1 + ε). σ is symmetrised and
+    V is |det cell|, so left-handed cells are right; a molecule, of infinite volume, has σ = 0.
+    The one place where energy becomes forces and stress. `create_graph=True` keeps their graph, without
+    which a loss of them trains nothing. The batch handed in is not changed.
+    """
+    if not (forces or stress):
+        with torch.set_grad_enabled(create_graph):
+            return Properties(potential(batch))
+    R = batch.R.detach().requires_grad_(forces)
+    strain = R.new_zeros((batch.n_structures, 3, 3)).requires_grad_(stress)
+    batch = batch._replace(R=R)
+    energies = potential(_strained(batch, strain) if stress else batch)  # (S,)
+    wanted = [x for x in (R, strain) if x.requires_grad]
+    gradients = list(torch.autograd.grad(energies.sum(), wanted, create_graph=create_graph))
+    minus_forces = gradients.pop(0) if forces else None
+    return Properties(
+        energies if create_graph else energies.detach(),
+        -minus_forces if forces else None,
+        _symmetric(gradients.pop()) / batch.volumes[:, None, None] if stress else None,
+    )
+
+
 def energy_and_forces(
     potential: Potential, batch: AtomsBatch, *, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Energies (S,) in eV and forces F = −∂E/∂R (N, 3) in eV/Å.
+    """Energies (S,) in eV and forces (N, 3) in eV/Å: `properties_of` without stress."""
+    energies, forces, _ = properties_of(potential, batch, create_graph=create_graph)
+    return energies, forces
 
-    The one place where energy becomes forces. `create_graph=True` keeps the graph of the forces, without
-    which a force loss trains nothing. The batch handed in is not changed.
-    """
-    batch = batch._replace(R=batch.R.detach().requires_grad_(True))
-    energies = potential(batch)  # (S,)
-    (gradient,) = torch.autograd.grad(energies.sum(), batch.R, create_graph=create_graph)
-    return (energies if create_graph else energies.detach()), -gradient
+
+def _strained(batch: AtomsBatch, strain: Tensor) -> AtomsBatch:
+    """Every vector r of structure s as r + r ε_s, with strain ε (S, 3, 3)."""
+    of_atoms = strain[batch.idx_m]  # (N, 3, 3)
+    of_pairs = of_atoms[batch.idx_i]  # (P, 3, 3)
+    return batch._replace(
+        R=batch.R + torch.einsum("na,nab->nb", batch.R, of_atoms),
+        shifts=batch.shifts + torch.einsum("pa,pab->pb", batch.shifts, of_pairs),
+    )
+
+
+def _symmetric(matrices: Tensor) -> Tensor:
+    return 0.5 * (matrices + matrices.mT)

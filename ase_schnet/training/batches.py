@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset, concatenated_ranges
@@ -14,10 +15,14 @@ from ase_schnet.neighbors import half_list
 
 
 class Labels(NamedTuple):
-    """Reference values of a batch: E (S,) eV float64 or None, F (N, 3) eV/Å or None."""
+    """Reference values of a batch, or None: E (S,) eV float64, F (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
+
+    Stress is NaN where a structure has no label.
+    """
 
     E: Tensor | None
     F: Tensor | None
+    stress: Tensor | None = None
 
 
 class BatchSource:
@@ -34,6 +39,7 @@ class BatchSource:
         self._idx_i = np.concatenate([pairs.idx_i for pairs in lists])
         self._idx_j = np.concatenate([pairs.idx_j for pairs in lists])
         self._shifts = np.concatenate([pairs.shifts for pairs in lists])
+        self._volumes = dataset.volumes
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -53,10 +59,14 @@ class BatchSource:
             shifts=self._tensor(self._shifts[pairs], self.dtype),
             idx_m=self._tensor(np.repeat(np.arange(len(structures)), n_atoms)),
             n_structures=len(structures),
+            volumes=self._tensor(self._volumes[structures], self.dtype),
         )
         return batch, Labels(
             E=None if data.E is None else self._tensor(data.E[structures], torch.float64),
             F=None if data.F is None else self._tensor(data.F[atoms], self.dtype),
+            stress=None
+            if data.stress is None
+            else self._tensor(voigt_6_to_full_3x3_stress(data.stress[structures]), self.dtype),
         )
 
     def epoch(self, batch_size: int, order: np.ndarray | None = None):

@@ -10,13 +10,17 @@ import numpy as np
 import torch
 
 from ase_schnet import __version__
-from ase_schnet.data.dataset import Dataset, label_statistics
-from ase_schnet.evaluation import compare
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.statistics import label_statistics
+from ase_schnet.evaluation import Comparison, compare
+from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
-from ase_schnet.training.loss import losses_per_structure
+from ase_schnet.training.metrics import losses_per_structure
 from ase_schnet.training.trainer import Fit, FitResult
+
+COMPARED = 20  # kept-out structures on which the two engines are compared
 
 
 def fold_losses(members: list[tuple[Fit, FitResult]]) -> list[dict]:
@@ -41,13 +45,32 @@ def fold_losses(members: list[tuple[Fit, FitResult]]) -> list[dict]:
 
 def judge(model: TrainedModel, kept_out: Dataset) -> dict:
     """Errors, spread (Table 4 of the report) and calibration on structures that no member saw."""
-    engine = TorchEnsemble(model)
-    comparison = compare(engine, kept_out)
+    compiled, network = Ensemble(model), TorchEnsemble(model)
+    comparison = compare(compiled, kept_out)
+    some = kept_out.subset(np.arange(min(len(kept_out), COMPARED)))
     return {
         "kept_out": comparison.metrics(),
         "kept_out_std": comparison.spread(),
         "calibration": {k: c.to_dict() for k, c in comparison.calibration().items()},
-        "self_check": _self_check(engine, kept_out.subset(np.array([0]))),
+        "tables": tables_accuracy(comparison, compare(network, some)),
+        "self_check": _self_check(network, kept_out.subset(np.array([0]))),
+    }
+
+
+def tables_accuracy(compiled: Comparison, network: Comparison) -> dict:
+    """Largest differences between the compiled engine, whose filters are splines, and the network itself.
+
+    compiled may hold more structures than network, after those.
+    """
+    n_structures, n_atoms = network.energies.shape[1], network.forces.shape[1]
+    return {
+        "n_structures": n_structures,
+        "energy_max_difference_eV": float(
+            np.abs(compiled.energies[:, :n_structures] - network.energies).max()
+        ),
+        "forces_max_difference_eV_per_Ang": float(
+            np.abs(compiled.forces[:, :n_atoms] - network.forces).max()
+        ),
     }
 
 
@@ -60,6 +83,7 @@ def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
         "validation_loss",
         "validation_energy_mae_meV",
         "validation_forces_mae_meV_per_Ang",
+        "validation_stress_mae_meV_per_Ang3",
     )
     return {name: [row[name] for row in rows] for name in names}
 

@@ -85,6 +85,7 @@ def cross_validate(
     TrainingDiverged : a member's loss is no longer finite.
     """
     directory = Path(directory)
+    recipe = replace(recipe, weights=recipe.weights.settled(dataset))
     recipe.weights.require(dataset.subset(recipe.plan.kept_out), "kept-out")
     if (directory / CARD).exists():
         raise ValueError(f"{directory} already holds a model; choose another output directory")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from ase.units import GPa, kcal, mol
+
 from ase_schnet.modelfile import TrainedModel
 
-KCAL_PER_MOL = 43.3641  # meV
+# factor and name of the unit that other people use, from that of a metric
+OTHER_UNITS = {
+    "meV": (1e-3 / (kcal / mol), "kcal/mol"),
+    "meV_per_atom": (1e-3 / (kcal / mol), "kcal/mol"),
+    "meV_per_Ang": (1e-3 / (kcal / mol), "kcal/mol/Å"),
+    "meV_per_Ang3": (1e-3 / GPa, "GPa"),
+}
 
 
 def fold_table(model: TrainedModel) -> str:
@@ -27,7 +35,7 @@ def spread_table(model: TrainedModel) -> str:
     ]
     for name, row in model.card["kept_out_std"].items():
         quantity, unit = name.rsplit("_eV", 1)
-        unit = "meV" + unit.replace("_per_Ang", "/Å")
+        unit = "meV" + unit.replace("_per_Ang3", "/Å³").replace("_per_Ang", "/Å")
         numbers = " ".join(f"{1000 * row[c]:10.2f}" for c in ("min", "max", "mean"))
         lines.append(f"{quantity:<10} {numbers}  {unit}")
     return "\n".join(lines)
@@ -35,22 +43,28 @@ def spread_table(model: TrainedModel) -> str:
 
 def error_lines(metrics: dict) -> list[str]:
     """Errors with unit, normalisation and number of values."""
-    lines = []
     n, atoms = metrics["n_structures"], metrics["n_atoms"]
-    for name, unit, label, each in (
+    rows = (
         ("energy", "meV", "meV per structure", f"{n} structures"),
+        ("energy", "meV_per_atom", "meV per atom", f"{n} structures"),
         ("forces", "meV_per_Ang", "meV/Å per component", f"{3 * atoms} components"),
-    ):
-        mae = metrics.get(f"{name}_mae_{unit}")
-        if mae is None:
-            continue
-        kcal = "kcal/mol" if name == "energy" else "kcal/mol/Å"
-        lines.append(
-            f"{name:<7} MAE {mae:.2f} {label} ({mae / KCAL_PER_MOL:.3f} {kcal}), "
-            f"RMSE {metrics[f'{name}_rmse_{unit}']:.2f}; "
-            f"one member alone {metrics[f'{name}_mae_of_a_member_{unit}']:.2f}; n = {each}"
-        )
-    return lines
+        (
+            "stress",
+            "meV_per_Ang3",
+            "meV/Å³ per component",
+            f"{6 * metrics.get('n_stress', 0)} components",
+        ),
+    )
+    return [_error_line(metrics, *row) for row in rows if f"{row[0]}_mae_{row[1]}" in metrics]
+
+
+def _error_line(metrics: dict, name: str, unit: str, label: str, n: str) -> str:
+    mae, rmse = metrics[f"{name}_mae_{unit}"], metrics[f"{name}_rmse_{unit}"]
+    factor, other = OTHER_UNITS[unit]
+    return (
+        f"{name:<7} MAE {mae:.2f} {label} ({mae * factor:.3f} {other}), RMSE {rmse:.2f}; "
+        f"one member alone {metrics[f'{name}_mae_of_a_member_{unit}']:.2f}; n = {n}"
+    )
 
 
 def calibration_lines(calibration: dict[str, dict]) -> list[str]:
@@ -64,22 +78,17 @@ def calibration_lines(calibration: dict[str, dict]) -> list[str]:
 
 
 def summary(model: TrainedModel) -> str:
-    """Everything a training prints at its end."""
+    """Everything a training prints at its end; of a card from elsewhere, the tables it has."""
     card = model.card
-    parts = [
-        fold_table(model),
-        "",
-        spread_table(model),
-        "",
-        "Ensemble on the kept-out part",
-        *error_lines(card["kept_out"]),
-        *calibration_lines(card["calibration"]),
-    ]
-    free = card["training"]["species_shifts_undetermined"]
+    parts = [fold_table(model)] if "folds" in card else []
+    parts += [spread_table(model)] if "kept_out_std" in card else []
+    if "kept_out" in card:
+        lines = error_lines(card["kept_out"]) + calibration_lines(card.get("calibration", {}))
+        parts.append("\n".join(["Ensemble on the kept-out part", *lines]))
+    free = card.get("training", {}).get("species_shifts_undetermined")
     if free:
-        parts += [
-            "",
+        parts.append(
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
-            "undetermined; only their sum over a structure is meaningful",
-        ]
-    return "\n".join(parts)
+            "undetermined; only their sum over a structure is meaningful"
+        )
+    return "\n\n".join(parts)

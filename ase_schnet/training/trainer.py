@@ -18,7 +18,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ase_schnet.data.dataset import Dataset, label_statistics
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.statistics import label_statistics
 from ase_schnet.inference.torch_ensemble import threads_for
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
@@ -31,7 +32,8 @@ from ase_schnet.training.checkpoint import (
     save_checkpoint,
     unnested,
 )
-from ase_schnet.training.loss import Loss, LossWeights, Metrics, evaluate
+from ase_schnet.training.loss import Loss, LossWeights
+from ase_schnet.training.metrics import Metrics, evaluate
 from ase_schnet.training.muon import Muon
 from ase_schnet.training.settings import FitSettings
 
@@ -66,6 +68,7 @@ class Fit:
         settings: FitSettings,
         device: str = "cpu",
     ):
+        weights = weights.settled(training)
         weights.require(training, "training")
         weights.require(validation, "validation")
         statistics = label_statistics(training)
@@ -240,7 +243,7 @@ def run_fit(
     with bar, threads_for(fit.atoms_per_batch):
         while not fit.finished and keep_going():
             record = fit.run_epoch()
-            bar.set_postfix_str(_describe(record))
+            bar.set_postfix_str(_describe(record, fit.training.dataset.told_per_atom))
             bar.update()
             if checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every_s:
                 fit.save(checkpoint)
@@ -250,10 +253,13 @@ def run_fit(
     return fit.result() if fit.finished else None
 
 
-def _describe(record: dict) -> str:
-    parts = []
-    if record["validation_forces_mae_meV_per_Ang"] is not None:
-        parts.append(f"F {record['validation_forces_mae_meV_per_Ang']:.1f} meV/Å")
-    if record["validation_energy_mae_meV"] is not None:
-        parts.append(f"E {record['validation_energy_mae_meV']:.1f} meV")
-    return ", ".join(parts)
+def _describe(record: dict, per_atom: bool) -> str:
+    """The validation errors of an epoch in a few words."""
+    energy = ("energy_mae_meV_per_atom", "meV/atom") if per_atom else ("energy_mae_meV", "meV")
+    columns = {
+        "F": ("forces_mae_meV_per_Ang", "meV/Å"),
+        "E": energy,
+        "σ": ("stress_mae_meV_per_Ang3", "meV/Å³"),
+    }
+    known = {k: (record[f"validation_{name}"], unit) for k, (name, unit) in columns.items()}
+    return ", ".join(f"{k} {v:.1f} {unit}" for k, (v, unit) in known.items() if v is not None)

@@ -1,0 +1,87 @@
+"""What training labels say about shift and scale (papers/pes_loss_functions.txt)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.modelfile import MAX_ELEMENTS
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """Shifts and scales per species, and how well they are determined.
+
+    energy_shift (100,) eV: μ_z, mean atomic energy per species.
+    energy_std (100,) eV: σ_z, spread of the atomic energies per species.
+    forces_std (100,) eV/Å: η_z, rms force component per species.
+    virial_std (100,) eV: ω_z, rms component of an atom's share of the virial V·σ, per species; zero
+    where the data have no stress.
+    undetermined : how many of the species' shifts the compositions leave free; only their sum over
+    each structure is fixed then (one single composition fixes one sum and nothing else).
+    """
+
+    energy_shift: np.ndarray
+    energy_std: np.ndarray
+    forces_std: np.ndarray
+    virial_std: np.ndarray
+    undetermined: int
+
+    def scale(self, present: np.ndarray) -> float:
+        """One scale in eV for energy and forces (× 1/Å): the rms force, else the atomic spread."""
+        values = self.forces_std[present]
+        values = values if np.any(values > 0) else self.energy_std[present]
+        scale = float(np.sqrt(np.mean(values**2)))
+        return scale if scale > 0 else 1.0
+
+
+def label_statistics(dataset: Dataset) -> LabelStatistics:
+    """Estimate μ_z, σ_z, η_z and ω_z. Use the training set alone: anything else leaks the test labels.
+
+    Where compositions leave directions free, the solution nearest to "the same for every species" is
+    taken (ridge towards the mean per atom).
+
+    Why virials and not stresses: the virial V·σ is a sum over atoms as the energy is, so its variance is
+    Σ_z n_z ω_z² whatever the size and composition. A stress is that sum divided by a volume, which in a
+    slab is mostly vacuum: its error would count less the more vacuum one leaves.
+    """
+    species = np.array(dataset.elements)
+    counts = dataset.compositions()[:, species]  # (S, E)
+    shift, spread, eta, omega = np.zeros((4, MAX_ELEMENTS))
+    rank = int(np.linalg.matrix_rank(counts))
+    per_atom = counts / dataset.n_atoms[:, None]  # (S, E), rows sum to 1
+    if dataset.E is not None:
+        shift[species] = _ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
+        residual = dataset.E - counts @ shift[species]  # (S,)
+        spread[species] = _spread_per_atom(per_atom, residual**2 / dataset.n_atoms)
+    if dataset.F is not None:
+        everywhere = float((dataset.F**2).mean())
+        for z in species:
+            eta[z] = np.sqrt((dataset.F[z == dataset.Z] ** 2).mean() or everywhere)
+    if dataset.stress is not None:
+        known = ~np.isnan(dataset.stress[:, 0])
+        virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
+        virials *= dataset.volumes[known, None, None]
+        squares = (virials**2).mean(axis=(1, 2)) / dataset.n_atoms[known]
+        omega[species] = _spread_per_atom(per_atom[known], squares)
+    return LabelStatistics(shift, spread, eta, omega, undetermined=len(species) - rank)
+
+
+def _spread_per_atom(per_atom: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Std per species from squares (S,) of sums over atoms, divided by the number of atoms.
+
+    Variances add over atoms: <r²>/N = Σ_z (n_z/N) σ_z².
+    """
+    variance = _ridge_to_mean(per_atom, squares)
+    return np.sqrt(np.maximum(variance, 0.01 * squares.mean()))
+
+
+def _ridge_to_mean(per_atom: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Per-species values whose composition average fits `values` (S,), drawn to their mean."""
+    mean = values.mean()
+    gram = per_atom.T @ per_atom
+    ridge = 1e-9 * np.trace(gram) * np.eye(len(gram))
+    return mean + np.linalg.solve(gram + ridge, per_atom.T @ (values - mean))

@@ -1,0 +1,88 @@
+"""The errors that a fit reports, with their units."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ase_schnet.model.potential import Potential
+from ase_schnet.training.batches import BatchSource
+from ase_schnet.training.loss import Loss
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Errors with their units; None where there were no labels or the term has no weight.
+
+    energy_*_meV are per structure, energy_*_meV_per_atom divided by its number of atoms,
+    forces_*_meV_per_Ang per Cartesian component, stress_*_meV_per_Ang3 per Voigt component.
+    """
+
+    loss: float
+    energy_mae_meV: float | None
+    energy_rmse_meV: float | None
+    energy_mae_meV_per_atom: float | None
+    energy_rmse_meV_per_atom: float | None
+    forces_mae_meV_per_Ang: float | None
+    forces_rmse_meV_per_Ang: float | None
+    stress_mae_meV_per_Ang3: float | None
+    stress_rmse_meV_per_Ang3: float | None
+    n_structures: int
+
+    def to_dict(self) -> dict:
+        """Plain types, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class _Errors:
+    """Errors of one batch after the other, each a flat array in eV, eV/Å or eV/Å³."""
+
+    energy: list[np.ndarray] = field(default_factory=list)
+    energy_per_atom: list[np.ndarray] = field(default_factory=list)
+    forces: list[np.ndarray] = field(default_factory=list)
+    stress: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, properties, batch, labels, with_energy: bool) -> None:
+        if with_energy:
+            error = (properties.energies - labels.E).cpu().numpy()
+            self.energy.append(error)
+            self.energy_per_atom.append(error / np.bincount(batch.idx_m.cpu().numpy()))
+        if properties.forces is not None:
+            error = (properties.forces - labels.F).flatten()
+            self.forces.append(error.cpu().numpy().astype(np.float64))
+        if properties.stress is not None:
+            error = (properties.stress - labels.stress).cpu().numpy().astype(np.float64)
+            components = full_3x3_to_voigt_6_stress(error).ravel()
+            self.stress.append(components[~np.isnan(components)])
+
+
+def evaluate(potential: Potential, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
+    """Errors of `potential` over every structure of `source`."""
+    errors, total = _Errors(), 0.0
+    for batch, labels in source.epoch(batch_size):
+        properties = loss.properties(potential, batch, labels)
+        errors.add(properties, batch, labels, loss.weights.energy > 0)
+        total += float(loss.of(properties, batch, labels)) * batch.n_structures
+    return Metrics(
+        total / len(source),
+        *_mae_rmse_milli(errors.energy),
+        *_mae_rmse_milli(errors.energy_per_atom),
+        *_mae_rmse_milli(errors.forces),
+        *_mae_rmse_milli(errors.stress),
+        len(source),
+    )
+
+
+def losses_per_structure(potential: Potential, source: BatchSource, loss: Loss) -> np.ndarray:
+    """The loss of each structure by itself, (S,)."""
+    return np.array([float(loss(potential, *parts).detach()) for parts in source.epoch(1)])
+
+
+def _mae_rmse_milli(errors: list[np.ndarray]) -> tuple[float | None, float | None]:
+    error = 1000.0 * np.concatenate(errors) if errors else np.array([])
+    if not len(error):
+        return None, None
+    return float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
