@@ -39,6 +39,8 @@ class Contestant:
 
     def runs(self, case: str, members: int) -> bool:
         """Whether it is asked for this."""
+        if members > 1 and case == LARGE[-1] and self.package != "ours":
+            return False  # five models in turn: half a minute for one call
         return members in self.members and (not self.cases or case in self.cases)
 
 

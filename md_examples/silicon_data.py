@@ -1,0 +1,44 @@
+"""The data of models/silicon: mlearn's silicon with two components of the stress put right.
+
+    python md_examples/silicon_data.py ../shared/data/mlearn
+
+writes Si_training_corrected.extxyz and Si_test_corrected.extxyz here. The source is PBE, 214 and 25 frames of
+crystal, melt, vacancies and surfaces: Zuo et al., J. Phys. Chem. A 2020, 124, 731 (github.com/materialsvirtuallab/mlearn).
+
+As distributed, yz and xz of the stress are swapped in every frame outside the group "Elastic". The energies and
+forces say so: a model trained on them finds the shear stress with the two exchanged. So does ASE's Tersoff potential,
+which knows nothing of these data: its shear stress correlates with the labels of the test set's 17 molecular
+dynamics and vacancy frames by 0.0 as they are and by 0.6 exchanged, with those of the elastic frames by 1.0 as
+they are.
+"""
+
+import sys
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import read, write
+
+AS_MEANT = [0, 1, 2, 4, 3, 5]  # where xx, yy, zz, yz, xz, xy stand in the labels as distributed
+
+
+def put_right(frames: list[Atoms]) -> list[Atoms]:
+    """The same labelled frames, in place, with the stress in ASE's order."""
+    for atoms in frames:
+        if atoms.info["group"] != "Elastic":
+            atoms.calc.results["stress"] = atoms.calc.results["stress"][AS_MEANT]
+    return frames
+
+
+def main(mlearn: str) -> None:
+    """Read both parts, correct, write."""
+    for part in ("training", "test"):
+        frames = put_right(read(Path(mlearn) / f"Si_{part}.extxyz.gz", ":"))
+        target = f"Si_{part}_corrected.extxyz"
+        write(target, frames)
+        print(f"{target}: {len(frames)} frames")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
