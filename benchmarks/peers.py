@@ -89,6 +89,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="s for the slowest contestant of a case, then fewer rounds, at least 3 (default: 60)",
     )
     add("--quick", action="store_true", help="two small cases, one thread, three rounds")
+    add("--resume", action="store_true", help="keep what an interrupted run with the same options timed")
     add("--output", type=Path, default=HERE, help="where the files go (default: benchmarks/)")
     add(
         "--venvs",
@@ -153,12 +154,18 @@ def install(options: argparse.Namespace):
 
 def race_all(options, scripts, lineup, cases, failures: list[dict]) -> list[dict]:
     """Calls of every case and dynamics of ethanol, for every number of threads and members."""
-    records = []
+    partial, records = options.output / PARTIAL, []
+    if options.resume and partial.exists():
+        kept = json.loads(partial.read_text())
+        records, failures[:] = kept["records"], kept["failures"]
+    done = {(r["threads"], r["members"], r["case"]) for r in records}
     bar = tqdm(unit="round", file=sys.stderr)
     for threads in options.threads:
         with workers(scripts, threads) as running:
             for members in options.members:
                 for name, path in cases.items():
+                    if (threads, members, name) in done:
+                        continue
                     bar.set_description(f"{name}, {members} members, {threads} threads")
                     race = Race(running, lineup, path, members, threads)
                     records += race.calls(options.rounds, options.budget, bar)
@@ -170,7 +177,7 @@ def race_all(options, scripts, lineup, cases, failures: list[dict]) -> list[dict
                         {"measure": "call", **race.about, "contestant": who, "reason": why}
                         for who, why in race.failed.items()
                     ]
-                    save(options.output / PARTIAL, {"records": records, "failures": failures})
+                    save(partial, {"records": records, "failures": failures})
     bar.close()
     return records
 

@@ -101,7 +101,7 @@ def test_errors_on_frames_it_never_saw(model, frames):
     assert metrics["n_stress"] == 25
     assert metrics["energy_mae_meV_per_atom"] <= 9.5
     assert metrics["forces_mae_meV_per_Ang"] <= 110.0
-    assert metrics["stress_mae_meV_per_Ang3"] <= 2.2
+    assert metrics["stress_mae_meV_per_Ang3"] <= 1.25
 
 
 @pytest.mark.parametrize("width", [0.01, 0.02, 0.04])
