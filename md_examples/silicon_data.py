@@ -2,14 +2,15 @@
 
     python md_examples/silicon_data.py ../shared/data/mlearn
 
-writes Si_training_corrected.extxyz and Si_test_corrected.extxyz here. The source is PBE, 214 and 25 frames of
-crystal, melt, vacancies and surfaces: Zuo et al., J. Phys. Chem. A 2020, 124, 731 (github.com/materialsvirtuallab/mlearn).
+writes Si_training_corrected.extxyz and Si_test_corrected.extxyz here. The source is PBE, 214 and 25 frames
+of crystal, melt, vacancies and surfaces: Zuo et al., J. Phys. Chem. A 2020, 124, 731
+(github.com/materialsvirtuallab/mlearn).
 
-As distributed, yz and xz of the stress are swapped in every frame outside the group "Elastic". The energies and
-forces say so: a model trained on them finds the shear stress with the two exchanged. So does ASE's Tersoff potential,
-which knows nothing of these data: its shear stress correlates with the labels of the test set's 17 molecular
-dynamics and vacancy frames by 0.0 as they are and by 0.6 exchanged, with those of the elastic frames by 1.0 as
-they are.
+As distributed, yz and xz of the stress are swapped in every frame outside the group "Elastic". The energies
+and forces say so: a model trained on them finds the shear stress with the two exchanged. So does ASE's
+Tersoff potential, which knows nothing of these data: its shear stress correlates with the labels of the test
+set's 17 molecular dynamics and vacancy frames by 0.0 as they are and by 0.6 exchanged, with those of the
+elastic frames by 1.0 as they are.
 """
 
 import sys
