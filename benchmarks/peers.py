@@ -89,7 +89,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="s for the slowest contestant of a case, then fewer rounds, at least 3 (default: 60)",
     )
     add("--quick", action="store_true", help="two small cases, one thread, three rounds")
-    add("--resume", action="store_true", help="keep what an interrupted run with the same options timed")
+    add(
+        "--resume",
+        action="store_true",
+        help="keep what an interrupted run with the same options timed",
+    )
     add("--output", type=Path, default=HERE, help="where the files go (default: benchmarks/)")
     add(
         "--venvs",
