@@ -24,12 +24,20 @@ _HOME = {
     "load_model": "modelfile",
     "calibrate": "uncertainty",
     "run_nve": "simulation.md",
+    "run_nvt": "simulation.md",
+    "run_npt": "simulation.md",
     "MDRecord": "simulation.record",
+    "Monitor": "simulation.monitor",
+    "SimulationStopped": "simulation.propagate",
     "drift": "simulation.drift",
     "check_nve": "simulation.drift",
     "Drift": "simulation.drift",
     "scan_distance": "simulation.scan",
+    "scan_angle": "simulation.scan",
+    "scan_dihedral": "simulation.scan",
+    "scan_map": "simulation.scan",
     "ScanResult": "simulation.scan",
+    "ScanMap": "simulation.scan",
 }
 __all__ = sorted(_HOME)
 

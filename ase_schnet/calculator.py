@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ase_schnet.inference.admission import require_finite, require_known
+from ase_schnet.inference.admission import limits, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
 from ase_schnet.modelfile import TrainedModel, load_model
@@ -32,6 +32,7 @@ class SchNetCalculator(Calculator):
     dtype : "float64" or "float32", precision of the network.
     skin : Å added to the cutoff of the neighbour list, which is kept until an atom has moved half of it.
     threads : the most the CPU may use for a large structure; None: OMP_NUM_THREADS, else every core.
+    repulsion : "zbl" lets atoms repel below the distances seen in training; None leaves it to the network.
 
     Results
     -------
@@ -64,17 +65,17 @@ class SchNetCalculator(Calculator):
         dtype: str = "float64",
         skin: float = 0.5,
         threads: int | None = None,
+        repulsion: str | None = None,
         **kwargs,
     ):
         self._lock = threading.RLock()
         self._checked = None  # numbers, cell and pbc found to be within the model
-        super().__init__(
-            model=str(model), device=device, dtype=dtype, skin=skin, threads=threads, **kwargs
-        )
+        kwargs |= {"device": device, "dtype": dtype, "skin": skin, "threads": threads}
+        super().__init__(model=str(model), repulsion=repulsion, **kwargs)
 
     def set(self, **kwargs) -> dict:
         """Change parameters; the model is loaded anew when one of them differs."""
-        unknown = set(kwargs) - {"model", "device", "dtype", "skin", "threads"}
+        unknown = set(kwargs) - {"model", "device", "dtype", "skin", "threads", "repulsion"}
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
         with self._lock:
@@ -94,7 +95,7 @@ class SchNetCalculator(Calculator):
         if not p.skin >= 0:
             raise ValueError(f"skin must be >= 0 Å, got {p.skin}")
         trained = load_model(p.model)
-        engine = open_engine(trained, p.device, p.dtype, p.threads)
+        engine = open_engine(trained, p.device, p.dtype, p.threads, p.repulsion)
         self_check(engine)
         self.trained: TrainedModel = trained
         self._engine = engine
@@ -111,12 +112,18 @@ class SchNetCalculator(Calculator):
 
     @property
     def model_info(self) -> dict:
-        """Name and checksum of the model and the device it runs on, for the record of a run."""
+        """Name and checksum of the model and what it runs with, for the record of a run."""
         return {
             "model": self.parameters.model,
             "sha256": self.trained.checksum,
             "device": str(self._engine.device),
+            "repulsion": self.parameters.repulsion,
         }
+
+    @property
+    def limits(self) -> dict:
+        """How far the model may be believed, for `simulation.monitor.Monitor`: see `admission.limits`."""
+        return limits(self.trained)
 
     def trained_distance_range(self, symbol_i: str, symbol_j: str, distance: float):
         """Interval (low, high) in Å of i–j distances seen in training that holds `distance`, or None."""

@@ -124,19 +124,39 @@ def test_md_drift_and_scan_hang_together(model_dir, tmp_path, capsys):
     structure, run_dir = tmp_path / "water.xyz", tmp_path / "run"
     write(structure, molecule("H2O"))
     arguments = ["md", model_dir, str(structure), "-o", str(run_dir), "--time", "0.1"]
-    md = main([*arguments, "--temperature", "30", "--timestep", "0.25", "--test-time", "0.1"])
+    unwatched = ["--monitor", "off"]  # the tiny model was trained on no H-H distance
+    md = main(
+        [*arguments, "--temperature", "30", "--timestep", "0.25", "--test-time", "0.1", *unwatched]
+    )
     out = capsys.readouterr().out
     assert "meV/atom/ps" in out
     assert md == (0 if "PASS" in out else 1)
     assert main(["drift", str(run_dir), "--no-plot"]) == md
     frames = read(run_dir / "trajectory.traj", ":")
-    assert len(frames) > 5
+    assert len(frames) == 5
     plot = tmp_path / "oh.png"
     scan = ["scan", model_dir, str(structure), "--distance", "0", "1", "--from", "0.8"]
     assert main([*scan, "--to", "1.5", "--points", "5", "-o", str(plot)]) == 0
     table = np.genfromtxt(plot.with_suffix(".csv"), delimiter=",", names=True, deletechars="")
     assert len(table) == 5
     assert plot.stat().st_size > 10_000
+
+
+def test_md_with_a_thermostat_and_with_a_monitor_that_stops_it(tmp_path, capsys):
+    structure, run_dir = tmp_path / "ethanol.xyz", tmp_path / "run"
+    write(structure, molecule("CH3CH2OH"))
+    md = ["md", "ethanol", str(structure), "--ensemble", "nvt", "--time", "0.1", "-o"]
+    assert main([*md, str(run_dir), "--thermostat", "langevin", "--time-constant", "200"]) == 0
+    assert "of the conserved energy" in capsys.readouterr().out
+    assert (run_dir / "drift.png").stat().st_size > 10_000
+    assert main(["drift", str(run_dir), "--no-plot"]) == 0
+    hot = [*md, str(tmp_path / "hot"), "--temperature", "30000"]
+    assert main(hot) == 1
+    out = capsys.readouterr().out
+    assert "FAIL: step 0 (0 ps):" in out
+    assert "the monitor's limit is 10000 K" in out
+    assert len(read(tmp_path / "hot" / "trajectory.traj", ":")) == 1
+    assert main(["drift", str(tmp_path / "hot"), "--no-plot"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,6 +173,28 @@ def test_md_drift_and_scan_hang_together(model_dir, tmp_path, capsys):
         (["md", "{model}", "{tmp}/absent.xyz", "-o", "{tmp}/run"], "absent.xyz"),
         (["md", "{model}", "{uranium}", "-o", "{tmp}/run"], "not trained on U"),
         (["md", "{model}", "{water}", "-o", "{tmp}/run", "--timestep", "-1"], "timestep"),
+        (
+            [
+                "md",
+                "{model}",
+                "{water}",
+                "-o",
+                "{tmp}/run",
+                "--ensemble",
+                "nvt",
+                "--thermostat",
+                "x",
+            ],
+            "no thermostat 'x': there are bussi, langevin, nose-hoover",
+        ),
+        (
+            ["md", "{model}", "{water}", "-o", "{tmp}/run", "--pressure", "1"],
+            "is for --ensemble npt",
+        ),
+        (
+            ["md", "{model}", "{water}", "-o", "{tmp}/run", "--ensemble", "npt"],
+            "periodic in all three directions",
+        ),
         (["drift", "{tmp}/absent"], "absent"),
         (
             ["scan", "{model}", "{water}", "--distance", "0", "9", "--from", "1", "--to", "2"],

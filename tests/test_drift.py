@@ -1,6 +1,7 @@
 """The verdict on energy conservation: passes what is sound, fails what is not and says why."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
 from scipy.signal import lfilter
 
+from ase_schnet import SchNetCalculator
 from ase_schnet.simulation.drift import check_nve, drift
-from ase_schnet.simulation.md import MDRecord, run_nve
-from ase_schnet.simulation.timeseries import jump_time, slope_error
+from ase_schnet.simulation.md import MDRecord, run_nve, run_nvt
+from ase_schnet.simulation.timeseries import jump_time, slope_error, walk_slope_error
 
 ARGON = {"sigma": 3.4, "epsilon": 0.0104, "rc": 6.5}
 
@@ -119,6 +121,16 @@ def test_two_standard_errors_hold_the_true_slope_in_95_of_100_cases(r):
     assert 0.91 < held < 0.985  # 95 % and three standard errors of 300 trials
 
 
+def test_two_standard_errors_hold_the_slope_of_a_random_walk():
+    """What a thermostat does: the integrator's error accumulates by chance."""
+    x = np.arange(4000.0)
+    held = []
+    for seed in range(300):
+        y = 1e-2 * x + np.cumsum(np.random.default_rng(seed).standard_normal(len(x)))
+        held.append(abs(np.polyfit(x, y, 1)[0] - 1e-2) < 2 * walk_slope_error(x, y))
+    assert 0.91 < np.mean(held) < 0.985
+
+
 def test_a_drift_within_two_standard_errors_is_no_drift():
     noise = 0.1 * correlated_noise(2000, 0.99, seed=4)
     verdict = drift(series(noise))
@@ -212,6 +224,73 @@ def test_energy_with_a_step_fails():
     record, verdict = check_nve(atoms, time_ps=1, timestep_fs=4)
     assert np.ptp(record.total_energy_eV) > high
     assert not verdict.passed
+
+
+def ethanol(calculator) -> Atoms:
+    return molecule("CH3CH2OH", calculator=calculator)
+
+
+def test_our_ethanol_passes_and_fails_with_steps_of_4_fs():
+    _, verdict = check_nve(ethanol(SchNetCalculator("ethanol")), time_ps=1)
+    assert verdict.passed, verdict
+    with pytest.warns(UserWarning, match="coarse for hydrogen"):
+        record, verdict = check_nve(ethanol(SchNetCalculator("ethanol")), timestep_fs=4)
+    assert len(record) < 64
+    assert str(verdict).startswith("FAIL: step ")
+    assert "a time step of 4 fs is too long" in str(verdict)
+
+
+def test_forces_that_are_not_numbers_fail_and_name_the_atoms(tmp_path):
+    """The same is said of the run's directory later on."""
+
+    calls = iter(range(50))
+
+    def spoil(energy, forces, positions):
+        forces[2] = forces[2] if next(calls, None) is not None else np.nan
+        return energy, forces
+
+    atoms = copper()
+    atoms.calc = Modified(EMT(), spoil)
+    _, verdict = check_nve(atoms, timestep_fs=4, seed=1, time_ps=2, run_dir=tmp_path / "run")
+    assert not verdict.passed
+    assert "forces or momenta are not finite on Cu2" in str(verdict)
+    assert str(drift(MDRecord.read(tmp_path / "run"))) == str(verdict)
+    broken = series(np.where(np.arange(4001) > 3000, np.nan, 0.1))
+    assert "not finite (NaN)" in str(drift(broken))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda e, f, x: (e, f + np.array([1e-3, 0, 0])),
+            "begin as a whole to move.*do not sum to zero",
+        ),
+        (
+            lambda e, f, x: (e, f + 3e-4 * np.cross([0, 0, 1], x - x.mean(axis=0))),
+            "begin as a whole to turn.*exert a torque",
+        ),
+    ],
+    ids=["net force", "torque"],
+)
+def test_forces_from_nowhere_fail(change, message):
+    """Too weak to be seen in the energy of a short run, but no force between atoms does this."""
+    atoms = argon(Modified(LennardJones(**ARGON, smooth=True), change))
+    _, verdict = check_nve(atoms, time_ps=1, timestep_fs=4, temperature_K=40)
+    assert re.search(message, "; ".join(verdict.reasons))
+
+
+def test_a_thermostat_is_judged_by_what_it_conserves():
+    record = run_nvt(copper(), temperature_K=300, time_ps=2, timestep_fs=4)
+    verdict = drift(record)
+    assert verdict.passed, verdict
+    assert verdict.ensemble == "nvt"
+    assert "of the conserved energy" in str(verdict)
+    # a leak of 1 % of the kinetic energy in every 100 fs makes the temperature wrong by 1 %
+    assert verdict.allowed_drift_meV_per_atom_per_ps == pytest.approx(0.1 * 29, rel=0.4)
+    leak = 10 * record.time_fs / 1000 * record.n_atoms / 1000  # 10 meV/atom/ps
+    leaking = dataclasses.replace(record, conserved_energy_eV=record.conserved_energy_eV + leak)
+    assert "the conserved energy drifts by" in str(drift(leaking))
 
 
 def test_time_step_too_long_fails():

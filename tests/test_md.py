@@ -1,12 +1,5 @@
 """Dynamics: velocities, conservation laws, files, resuming, and failing with a message."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-
 import numpy as np
 import pytest
 from ase import Atoms
@@ -19,6 +12,7 @@ from ase.io import read
 
 from ase_schnet.simulation import rundir
 from ase_schnet.simulation.md import MDRecord, SimulationFailed, run_nve
+from ase_schnet.simulation.propagate import SimulationStopped
 from ase_schnet.simulation.velocities import degrees_of_freedom, thermalise
 
 SHORT = {"time_ps": 0.1, "timestep_fs": 1.0, "seed": 3}
@@ -170,47 +164,7 @@ def test_run_names_its_model(tmp_path):
     assert "c0ffee" in (tmp_path / "run" / "run.json").read_text()
 
 
-# --- resuming -----------------------------------------------------------------------------------
-
-KILLED_RUN = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from test_md import cluster
-from ase_schnet.simulation import md, rundir
-
-rundir.RESTART_SECONDS = 0.05
-atoms = cluster()
-calculate = atoms.calc.calculate
-atoms.calc.calculate = lambda *args, **kw: (time.sleep(0.001), calculate(*args, **kw))[1]
-md.run_nve(atoms, time_ps=1.0, timestep_fs=1.0, seed=3, run_dir={run_dir!r}, trajectory_every=7)
-"""
-
-
-def test_resumed_after_kill_9_the_run_equals_an_uninterrupted_one(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    arguments = {"time_ps": 1.0, "timestep_fs": 1.0, "seed": 3, "trajectory_every": 7}
-    run_nve(cluster(), run_dir=whole, **arguments)
-
-    script = textwrap.dedent(KILLED_RUN).format(
-        tests=os.path.dirname(__file__), run_dir=str(killed)
-    )
-    child = subprocess.Popen([sys.executable, "-c", script])
-    log = killed / "log.csv"
-    while child.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 300):
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    n_lines = log.read_bytes().count(b"\n")
-    assert 0 < rundir.Restart.read(killed / "restart.npz").step < n_lines < 1002
-
-    resumed = run_nve(cluster(), run_dir=killed, resume=True, **arguments)
-    assert log.read_bytes() == (whole / "log.csv").read_bytes()
-    assert len(resumed) == 1001
-    frames, expected = (read(d / "trajectory.traj", index=":") for d in (killed, whole))
-    assert [f.info["step"] for f in frames] == [f.info["step"] for f in expected]
-    for frame, other in zip(frames, expected, strict=True):
-        np.testing.assert_array_equal(frame.positions, other.positions)
-        np.testing.assert_array_equal(frame.get_momenta(), other.get_momenta())
+# --- resuming (after a kill: test_resume) --------------------------------------------------------
 
 
 def test_ctrl_c_keeps_the_run_and_resume_goes_on(tmp_path):
@@ -316,6 +270,50 @@ def test_failing_run_without_directory_says_the_same():
     atoms = Atoms("HHeLi", 3.0 * np.eye(3), calculator=BreaksAfter(10, nan_on_two))
     with pytest.raises(SimulationFailed, match=r"not finite on He1, Li2$"):
         run_nve(atoms, **SHORT)
+
+
+class Watch:
+    """A monitor that writes down its calls and stops the run at one of them."""
+
+    every = 4
+
+    def __init__(self, stop_at: int = 10**9):
+        self.stop_at, self.seen = stop_at, []
+
+    def start(self, atoms, directory, step):
+        self.directory, self.began = directory, step
+
+    def check(self, atoms, step, time_fs, temperature_K):
+        self.seen.append((step, time_fs, temperature_K))
+        if step == self.stop_at:
+            raise SimulationStopped(f"step {step}: seen enough")
+
+
+def test_monitor_is_asked_and_may_stop_the_run_which_can_be_resumed_without_it(tmp_path):
+    watch = Watch()
+    record = run_nve(cluster(), monitor=watch, **SHORT)
+    assert (watch.began, watch.directory) == (0, None)
+    assert [step for step, _, _ in watch.seen] == list(range(0, 101, 4))
+    assert watch.seen[2] == (8, 8.0, record.temperature_K[8])
+
+    watch, atoms = Watch(stop_at=36), cluster()
+    with pytest.raises(
+        SimulationStopped, match=r"step 36: seen enough\. The last frame is in"
+    ) as stop:
+        run_nve(atoms, run_dir=tmp_path / "a", monitor=watch, trajectory_every=12, **SHORT)
+    assert watch.directory == tmp_path / "a"
+    assert stop.value.record.failure == MDRecord.read(tmp_path / "a").failure
+    steps = [frame.info["step"] for frame in read(tmp_path / "a" / "trajectory.traj", index=":")]
+    assert steps == [0, 12, 24, 36]
+    options = SHORT | {"trajectory_every": 12}
+    again = Watch()
+    run_nve(cluster(), run_dir=tmp_path / "a", resume=True, monitor=again, **options)
+    assert again.began == 30
+    assert again.seen[0][0] == 32
+    run_nve(cluster(), run_dir=tmp_path / "b", **options)
+    assert (tmp_path / "a" / "log.csv").read_bytes() == (tmp_path / "b" / "log.csv").read_bytes()
+    assert MDRecord.read(tmp_path / "a").failure is None
+    assert len(read(tmp_path / "a" / "trajectory.traj", index=":")) == 9
 
 
 @pytest.mark.parametrize(

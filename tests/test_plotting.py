@@ -76,6 +76,37 @@ def test_drift_plot_shows_verdict_slope_and_units(std):
     np.testing.assert_allclose(np.ptp(line), 2 / 9, rtol=1e-2)  # meV/atom
 
 
+@pytest.mark.parametrize("ensemble", ["nvt", "npt"])
+def test_run_with_a_thermostat_is_drawn_beside_the_law_of_its_temperature(ensemble):
+    rng = np.random.default_rng(0)
+    data = dataclasses.replace(
+        record(),
+        temperature_K=rng.gamma(21 / 2, 2 * 300 / 21, size=2000),
+        ensemble=ensemble,
+        target_temperature_K=300.0,
+        time_constant_fs=100.0,
+        pressure_GPa=rng.normal(1.0, 0.1, size=2000) if ensemble == "npt" else None,
+        volume_Ang3=rng.normal(160.0, 1.0, size=2000) if ensemble == "npt" else None,
+        target_pressure_GPa=1.0 if ensemble == "npt" else None,
+    )
+    figure = plot_drift(data, drift(data))
+    shown = labels(figure)
+    assert "asked for 300 K" in shown
+    assert ("P  (GPa)" in shown) == ("V  (Å³/atom)" in shown) == (ensemble == "npt")
+    law = next(ax for ax in figure.axes if "21 degrees of" in ax.get_title()).lines[0]
+    density, temperature_K = law.get_data()
+    assert np.trapezoid(density, temperature_K) == pytest.approx(1, abs=1e-3)
+    mean = np.trapezoid(density * temperature_K, temperature_K)
+    variance = np.trapezoid(density * (temperature_K - 300) ** 2, temperature_K)
+    assert mean == pytest.approx(300, rel=1e-3)
+    assert variance == pytest.approx(2 * 300**2 / 21, rel=1e-2)
+
+
+def test_run_that_failed_at_once_is_drawn():
+    data = dataclasses.replace(record().first(0.001), failure="step 3: exploded")
+    assert "FAIL" in labels(plot_drift(data, drift(data)))
+
+
 def test_failed_verdict_is_on_the_plot():
     data = record()
     data = dataclasses.replace(data, potential_energy_eV=data.potential_energy_eV + data.time_fs)

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the card and print it."""
+    from ase_schnet.inference.repulsion import onsets
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import summary
 
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
     )
     print(f"distances   {ranges} Å")
+    begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
+    print(f"repulsion   off; repulsion='zbl' begins below {begins} Å")
     if "tables" in model.card:
         off = model.card["tables"]
         print(

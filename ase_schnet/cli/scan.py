@@ -1,17 +1,25 @@
-"""ase-schnet scan MODEL STRUCTURE --distance I J -o PLOT"""
+"""ase-schnet scan MODEL STRUCTURE (--distance I J | --angle I J K | --dihedral I J K L) -o PLOT"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-HELP = "Scan the distance of two atoms: energy, ensemble band, training range, reference."
+HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or a map of two of them."
 EXAMPLE = """\
-example:
-  ase-schnet scan ethanol ethanol.xyz --distance 2 8 --from 0.7 --to 2.5 -o oh.png
+example of a scan, of the molecule that `ase build CH3CH2OH ethanol.xyz` writes:
+  ase-schnet scan ethanol ethanol.xyz --dihedral 0 1 2 3 --from 0 --to 360 --points 37 --relaxed
 
-A csv file with the same name is written beside the plot.
+example of a map, where every option has one value for each coordinate:
+  ase-schnet scan ethanol ethanol.xyz --dihedral 0 1 2 3 --dihedral 2 1 0 6 \\
+      --from 0 0 --to 360 120 --points 37 13 -o map.png
+
+Atoms are counted from 0. The first atom of a coordinate stays, the last moves, and with it what hangs
+on it beyond the bond I-J of a distance, J-K of an angle or a dihedral. A csv file with the plot's name
+is written beside it. Ctrl-C keeps the points finished by then.
 """
+COORDINATES = {"distance": ("I", "J"), "angle": ("I", "J", "K"), "dihedral": ("I", "J", "K", "L")}
+POINTS, MAP_POINTS = 60, 25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,59 +27,162 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
     parser.add_argument("structure", metavar="STRUCTURE", help="any file that ASE reads")
-    parser.add_argument(
-        "--distance",
+    what = parser.add_argument_group("what is scanned: one coordinate, or two for a map")
+    for name, atoms in COORDINATES.items():
+        what.add_argument(
+            f"--{name}",
+            type=int,
+            nargs=len(atoms),
+            metavar=atoms,
+            action="append",
+            dest="coordinates",  # all kinds in one list, in the order given
+            help="in Å" if name == "distance" else "in degrees",
+        )
+    first = {"type": float, "nargs": "+", "required": True, "metavar": "X"}
+    what.add_argument("--from", **first, dest="start", help="first value, Å or degrees")
+    what.add_argument("--to", **first, dest="stop", help="last value")
+    what.add_argument(
+        "--points",
         type=int,
-        nargs=2,
-        required=True,
-        metavar=("I", "J"),
-        help="atoms, counted from 0; J moves, and with it what is bonded to it beyond I",
+        nargs="+",
+        metavar="N",
+        help=f"number of values (default: {POINTS}, of a map {MAP_POINTS} each)",
     )
-    parser.add_argument("--from", type=float, required=True, dest="start", metavar="ANG")
-    parser.add_argument("--to", type=float, required=True, dest="stop", metavar="ANG")
-    parser.add_argument("--points", type=int, default=60, help="(default: 60)")
+    what.add_argument(
+        "--moving",
+        type=int,
+        nargs="+",
+        action="append",
+        metavar="K",
+        help="atoms that move as one piece, the last of the coordinate among them; for a map, give "
+        "it once for each coordinate",
+    )
+    parser.add_argument("--relaxed", action="store_true", help="relax all else at every point")
     parser.add_argument(
-        "--moving", type=int, nargs="+", metavar="K", help="atoms that move, J included"
+        "--fmax", type=float, default=0.01, help="largest force left, eV/Å (default: 0.01)"
     )
     parser.add_argument(
-        "--reference", metavar="FILE", help="structures with energies along the same distance"
+        "--reference", metavar="FILE", help="structures with energies along the same coordinate"
+    )
+    parser.add_argument(
+        "--repulsion", choices=["zbl"], help="repel below the distances seen in training"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT")
+    parser.add_argument("--frames", metavar="FILE.xyz", help="write the structures, to be labelled")
     parser.add_argument("--no-plot", action="store_true", help="write the csv file only")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, write, draw."""
-    import numpy as np
+    """Scan, write, draw. 130 if Ctrl-C cut it short."""
     from ase.io import read
 
     from ase_schnet.calculator import SchNetCalculator
-    from ase_schnet.simulation.scan import scan_distance
 
-    if args.points < 2:
-        raise ValueError(f"--points must be at least 2, not {args.points}")
+    axes = _axes(args)
+    table = Path(args.output).with_suffix(".csv")
+    for path in (table, Path(args.frames or ".")):
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
     atoms = read(args.structure)
-    atoms.calc = SchNetCalculator(args.model, device=args.device)
-    i, j = args.distance
-    result = scan_distance(
+    options = {} if args.repulsion is None else {"repulsion": args.repulsion}
+    atoms.calc = SchNetCalculator(args.model, device=args.device, **options)
+    result, draw = (_map if len(axes) > 1 else _cut)(atoms, args, axes)
+    result.write_csv(table)
+    print(f"table: {table}")
+    if args.frames:
+        result.write_frames(args.frames)
+        print(f"structures: {args.frames}")
+    if not args.no_plot:
+        from ase_schnet.plotting import save_figure
+
+        print(f"plot: {save_figure(draw(), args.output)}")
+    asked = 1
+    for values in axes:
+        asked *= len(values)
+    return 0 if len(result.frames) == asked else 130
+
+
+def _axes(args: argparse.Namespace) -> list:
+    """Values of every coordinate."""
+    import numpy as np
+
+    n = len(args.coordinates or ())
+    if not 1 <= n <= 2:
+        flags = ", ".join(f"--{name}" for name in COORDINATES)
+        raise ValueError(f"give one of {flags}, or two of them for a map; not {n}")
+    points = args.points or [POINTS if n == 1 else MAP_POINTS] * n
+    for flag, values in (("--from", args.start), ("--to", args.stop), ("--points", points)):
+        if len(values) != n:
+            raise ValueError(f"{flag} needs one value for each coordinate: {n}, not {len(values)}")
+    if min(points) < 2:
+        raise ValueError(f"--points must be at least 2, not {min(points)}")
+    if args.moving and len(args.moving) != n:
+        raise ValueError("give --moving once for each coordinate of a map, or not at all")
+    return [np.linspace(*limits) for limits in zip(args.start, args.stop, points, strict=True)]
+
+
+def _cut(atoms, args: argparse.Namespace, axes: list):
+    """Scan one coordinate; return the result and how to draw it."""
+    from functools import partial
+
+    import numpy as np
+
+    from ase_schnet.plotting import plot_scan
+    from ase_schnet.simulation.scan import scan_angle, scan_dihedral, scan_distance
+
+    (indices,) = args.coordinates
+    scan = {2: scan_distance, 3: scan_angle, 4: scan_dihedral}[len(indices)]
+    result = scan(
         atoms,
-        i,
-        j,
-        np.linspace(args.start, args.stop, args.points),
-        moving=args.moving,
+        *indices,
+        *axes,
+        moving=args.moving[0] if args.moving else None,
+        relaxed=args.relaxed,
+        fmax=args.fmax,
         reference=args.reference,
     )
-    trained_range = atoms.calc.trained_distance_range(
-        atoms.symbols[i], atoms.symbols[j], atoms.get_distance(i, j, mic=True)
-    )
-    table = Path(args.output).with_suffix(".csv")
-    result.write_csv(table)
-    if trained_range is not None:
-        print("{}: {:.3f} to {:.3f} in training".format(result.coordinate_name, *trained_range))
-    print(f"table: {table}")
-    if not args.no_plot:
-        from ase_schnet.plotting import plot_scan, save_figure
+    trained_range = _trained_range(atoms, indices, result.coordinate_name)
+    if np.isfinite(result.energies_eV).any():
+        low, high = np.nanargmin(result.energies_eV), np.nanargmax(result.energies_eV)
+        print(
+            f"{result.coordinate_name}: lowest at {result.values[low]:.4g}, highest at "
+            f"{result.values[high]:.4g}, {np.ptp(result.energies_eV[[low, high]]):.4f} eV above"
+        )
+    return result, partial(plot_scan, result, trained_range)
 
-        print(f"plot: {save_figure(plot_scan(result, trained_range), args.output)}")
-    return 0
+
+def _map(atoms, args: argparse.Namespace, axes: list):
+    """Scan two coordinates; return the result and how to draw it."""
+    from functools import partial
+
+    from ase_schnet.plotting import plot_scan_map
+    from ase_schnet.simulation.scan import scan_map
+
+    if args.reference:
+        raise ValueError("--reference is a curve along one coordinate: a map has none")
+    (first, second), (first_values, second_values) = args.coordinates, axes
+    result = scan_map(
+        atoms,
+        first,
+        first_values,
+        second,
+        second_values,
+        moving=tuple(args.moving or (None, None)),
+        relaxed=args.relaxed,
+        fmax=args.fmax,
+    )
+    pairs = zip(args.coordinates, result.coordinate_names, strict=True)
+    trained_ranges = [_trained_range(atoms, indices, name) for indices, name in pairs]
+    return result, partial(plot_scan_map, result, trained_ranges)
+
+
+def _trained_range(atoms, indices: list[int], name: str) -> tuple[float, float] | None:
+    """Interval of a distance that the model has seen in training; it knows none of angles."""
+    if len(indices) != 2:
+        return None
+    here = atoms.get_distance(*indices, mic=True)
+    trained = atoms.calc.trained_distance_range(*atoms.symbols[indices], here)
+    if trained is not None:
+        print("{}: {:.3f} to {:.3f} in training".format(name, *trained))
+    return trained

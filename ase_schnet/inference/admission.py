@@ -1,4 +1,4 @@
-"""Which structures a model can be asked about."""
+"""Which structures a model can be asked about, and how far its answers may be believed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,29 @@ from ase.calculators.calculator import InputError
 from ase.data import chemical_symbols
 
 from ase_schnet.modelfile import TrainedModel
+
+#: Largest calibrated std of a force that still is a prediction, over the rms force of the training data.
+MAX_STD_OVER_FORCE = 1.0
+
+
+def limits(model: TrainedModel) -> dict:
+    """How far the model may be believed, in plain types: for whatever watches a run.
+
+    distance_ranges_Ang : pair name ("H-O") -> [[low, high], ...] seen in training, below cutoff_Ang.
+    forces_std_scale : error of a force component expected for a std of one, from the kept-out part;
+        and max_forces_std_eV_per_Ang, the largest std so calibrated that still is a prediction; both of
+        two or more members only.
+    """
+    known = {
+        "distance_ranges_Ang": model.distance_ranges,
+        "cutoff_Ang": float(model.config["cutoff"]),
+    }
+    if model.n_members > 1:
+        calibration = model.card.get("calibration", {}).get("forces_per_atom", {})
+        known["forces_std_scale"] = float(calibration.get("scale", 1.0))
+        # the scale of a trained network is the rms force component, in eV/Å
+        known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * float(np.mean(model.scale))
+    return known
 
 
 def require_known(model: TrainedModel, atoms: Atoms) -> None:

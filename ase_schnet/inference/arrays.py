@@ -12,7 +12,7 @@ import numpy as np
 
 from ase_schnet.inference.simd import PAD
 from ase_schnet.inference.tables import DEGREE, filter_tables
-from ase_schnet.modelfile import TrainedModel
+from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 
 LOG2 = np.log(2.0)
 CACHE_LINE = 64  # bytes
@@ -47,6 +47,7 @@ class Network(NamedTuple):
     shift: np.ndarray  # (M, 100) float64, eV
     cutoff: float  # Å
     spacing: float  # Å, of the tables' nodes
+    onset: np.ndarray  # (100, 100) float64, Å: a nearer pair is seen almost at it; zeros: never
 
 
 class Rows(NamedTuple):
@@ -98,8 +99,11 @@ class Scratch(NamedTuple):
     g: np.ndarray  # (C, H)
 
 
-def network_arrays(model: TrainedModel, dtype: str) -> Network:
-    """The weights as `kernels` want them, widths padded with zeros that no energy notices."""
+def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = None) -> Network:
+    """The weights as `kernels` want them, widths padded with zeros that no energy notices.
+
+    onset : as in `repulsion.Repulsion`; None for no repulsion.
+    """
     tables, spacing = filter_tables(model)
     w = {name: array.astype(np.float64) for name, array in model.weights.items()}
     layers = range(model.config["n_interactions"])
@@ -146,6 +150,7 @@ def network_arrays(model: TrainedModel, dtype: str) -> Network:
         shift=np.ascontiguousarray(model.energy_shift, dtype=np.float64),
         cutoff=float(model.config["cutoff"]),
         spacing=spacing,
+        onset=np.zeros((MAX_ELEMENTS, MAX_ELEMENTS)) if onset is None else onset,
     )
 
 

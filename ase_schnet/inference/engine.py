@@ -14,18 +14,22 @@ SELF_CHECK_TOLERANCE = {"float64": 1e-6, "float32": 1e-2}  # eV and eV/Å
 
 
 def open_engine(
-    model: TrainedModel, device: str = "cpu", dtype: str = "float64", threads: int | None = None
+    model: TrainedModel,
+    device: str = "cpu",
+    dtype: str = "float64",
+    threads: int | None = None,
+    repulsion: str | None = None,
 ):
     """The compiled `Ensemble` for "cpu", and for "auto" without a GPU; else torch's on that device.
 
-    Raises ValueError for an unknown device or precision, and for a GPU that torch does not find.
+    Raises ValueError for an unknown device, precision or repulsion, and for a GPU that torch does not find.
     """
     if device == "cpu":
-        return Ensemble(model, dtype, threads)
+        return Ensemble(model, dtype, threads, repulsion)
     torch_ensemble = import_module("ase_schnet.inference.torch_ensemble")  # seconds: only if wanted
     if torch_ensemble.torch_device(device).type == "cpu":
-        return Ensemble(model, dtype, threads)
-    return torch_ensemble.TorchEnsemble(model, device, dtype)
+        return Ensemble(model, dtype, threads, repulsion)
+    return torch_ensemble.TorchEnsemble(model, device, dtype, repulsion)
 
 
 def self_check(engine) -> None:

@@ -23,6 +23,7 @@ from ase_schnet.inference.arrays import (
     state_arrays,
 )
 from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
+from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
@@ -40,24 +41,34 @@ class Ensemble:
         forces and energies added up in float64 whatever it is.
     threads : the most it may use; None: OMP_NUM_THREADS if that is set, else every core this process may
         run on.
+    repulsion : below the distances seen in training; None for none (see `repulsion.py`).
 
     One Ensemble is for one thread at a time: its working arrays are kept from call to call.
     """
 
     device = "cpu"
 
-    def __init__(self, model: TrainedModel, dtype: str = "float64", threads: int | None = None):
+    def __init__(
+        self,
+        model: TrainedModel,
+        dtype: str = "float64",
+        threads: int | None = None,
+        repulsion: str | None = None,
+    ):
         if dtype not in ("float64", "float32"):
             raise ValueError(f"dtype is 'float64' or 'float32', got {dtype!r}")
         self.model, self.dtype, self.threads = model, dtype, _allowed_threads(threads)
-        self._network = network_arrays(model, dtype)
+        self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
+        onset = None if self.repulsion is None else self.repulsion.onset
+        self._network = network_arrays(model, dtype, onset)
         self._pairs: Pairs | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
         self._buffers = _Buffers(self._network)
 
     def __reduce__(self):
-        return (Ensemble, (self.model, self.dtype, self.threads))
+        kind = self.repulsion and self.repulsion.kind
+        return (Ensemble, (self.model, self.dtype, self.threads, kind))
 
     def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
         """Energies, forces and virials of every member.
@@ -82,9 +93,12 @@ class Ensemble:
             self._run_threaded(numbers, positions)
         self._require_apart(b.state)
         energies = b.state.energies.copy()
-        return Prediction(
+        prediction = Prediction(
             energies.sum(axis=1), energies, b.state.forces.copy(), b.state.virials.sum(axis=0)
         )
+        if self.repulsion is not None:
+            self.repulsion.add_to(prediction, numbers, positions, pairs)
+        return prediction
 
     def _run_threaded(self, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Phase by phase; within a phase each thread takes the next chunk that is left."""

@@ -38,6 +38,8 @@ MOST_NEGATIVE = (
     -80.0
 )  # e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
 
+HELD_BACK_OVER = 0.1  # of an onset: over this length the network stops following the distance
+
 OPTIONS = {
     # fused and vectorised sums; nothing that would let NaN pass for a number
     "fastmath": {"contract", "nsz", "arcp", "reassoc"},
@@ -95,6 +97,20 @@ def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
                 product = muladd(load(y_bar, i, c), load(f, j, c), product)
                 g = muladd(product, _spline(table, edges.node[e], c, slope), g)
             pull[e] += total(g)
+
+
+@inner
+def held_back(d, onset):
+    """The distance that the network is shown of a pair at d, and its derivative by d; C².
+
+    d itself beyond the onset. Below, the derivative falls from 1 to 0 over w = 0.1 onset, and so the distance
+    ends at onset − w/2. (`repulsion.held_back` is the same for arrays.)
+    """
+    if d >= onset:
+        return d, 1.0
+    w = HELD_BACK_OVER * onset
+    u = min((onset - d) / w, 1.0)
+    return onset - w * u * (1.0 - u * u * (1.0 - 0.5 * u)), 1.0 - u * u * (3.0 - 2.0 * u)
 
 
 @inner

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
+from ase_schnet.inference.repulsion import Repulsion, held_back
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
@@ -47,10 +48,18 @@ class TorchEnsemble:
     device : "cpu", "cuda", "cuda:1", or "auto" (a GPU when there is one).
     dtype : "float64" or "float32", the precision of the network. Distances are taken in float64 and total
         energies added up in float64 whatever it is.
+    repulsion : below the distances seen in training; None for none (see `repulsion.py`).
     """
 
-    def __init__(self, model: TrainedModel, device: str = "cpu", dtype: str = "float64"):
+    def __init__(
+        self,
+        model: TrainedModel,
+        device: str = "cpu",
+        dtype: str = "float64",
+        repulsion: str | None = None,
+    ):
         self.model, self.device, self.dtype = model, torch_device(device), dtype
+        self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
         self._real = _torch_dtype(dtype)
         self._weights = {name: self._to_device(w) for name, w in model.weights.items()}
         self._scale = self._to_device(model.scale)  # (M,)
@@ -60,7 +69,8 @@ class TorchEnsemble:
         )
 
     def __reduce__(self):
-        return (TorchEnsemble, (self.model, str(self.device), self.dtype))
+        kind = self.repulsion and self.repulsion.kind
+        return (TorchEnsemble, (self.model, str(self.device), self.dtype, kind))
 
     def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
         """Energies and forces of every member.
@@ -77,29 +87,37 @@ class TorchEnsemble:
             )
         close = squares < self.model.config["cutoff"] ** 2
         vectors, distances = vectors[close], np.sqrt(squares[close])
+        seen, rates = distances, None  # what the network is shown of them, and its derivative
+        if self.repulsion is not None:
+            seen, rates = held_back(distances, self.repulsion.onset_of(numbers, pairs)[close])
         with torch.inference_mode(), threads_for(len(numbers)):
             i, j, z = (
                 torch.from_numpy(np.asarray(index, dtype=np.int64)).to(self.device)
                 for index in (pairs.idx_i[close], pairs.idx_j[close], numbers)
             )
-            atomic, hidden, layers = self._forward(z, self._to_device(distances), i, j)
+            atomic, hidden, layers = self._forward(z, self._to_device(seen), i, j)
             slopes = self._backward(hidden, layers, i, j)  # (M, P) eV/Å
             scale = self._scale[:, None].to(torch.float64)
             atomic = (atomic.to(torch.float64) * scale).cpu().numpy()
             slopes = slopes.to(torch.float64) * scale
             v = torch.from_numpy(vectors).to(self.device)
+            if rates is not None:
+                slopes *= torch.from_numpy(rates).to(self.device)
             d = torch.from_numpy(distances).to(self.device)
             per_pair = (slopes / d)[:, :, None] * v  # (M, P, 3), on atom i
             forces = per_pair.new_zeros((len(per_pair), len(numbers), 3))
             forces.index_add_(1, i, per_pair).index_add_(1, j, -per_pair)
             virials = -torch.einsum("mpa,pb->mab", per_pair, v)
         atomic_energies = atomic + self.model.energy_shift[:, numbers]  # (M, N)
-        return Prediction(
+        prediction = Prediction(
             atomic_energies.sum(axis=1),
             atomic_energies,
             forces.cpu().numpy(),
             virials.cpu().numpy(),
         )
+        if self.repulsion is not None:
+            self.repulsion.add_to(prediction, numbers, positions, pairs)
+        return prediction
 
     def _forward(self, z: Tensor, d: Tensor, i: Tensor, j: Tensor):
         """Unit-free atomic energies (M, N), the readout's hidden layer, and the blocks' activations."""

@@ -3,8 +3,17 @@
 Figures are made without pyplot, so neither a display nor the caller's backend or rcParams are touched.
 """
 
-from ase_schnet.plotting.simulation import plot_drift, plot_scan
+from ase_schnet.plotting.dynamics import plot_drift
+from ase_schnet.plotting.scan import plot_scan
+from ase_schnet.plotting.scan_map import plot_scan_map
 from ase_schnet.plotting.style import save_figure
 from ase_schnet.plotting.training import plot_learning_curves, plot_parity
 
-__all__ = ["plot_drift", "plot_learning_curves", "plot_parity", "plot_scan", "save_figure"]
+__all__ = [
+    "plot_drift",
+    "plot_learning_curves",
+    "plot_parity",
+    "plot_scan",
+    "plot_scan_map",
+    "save_figure",
+]

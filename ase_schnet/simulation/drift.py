@@ -1,120 +1,82 @@
 """Does a run conserve its energy? The drift, the fluctuation, and a verdict that names the cause.
 
-Definitions follow others so that figures can be compared: the slope of the total energy per atom
-and the deviation in units of the spread of kinetic energy are those of ml-peg and mlipaudit; that
-the fluctuation of a symplectic integrator must fall with the square of the time step is the
-integrator test of physical_validation (Merz & Shirts, PLoS ONE 13, e0202764 (2018)).
+At constant energy the total energy is judged; with a thermostat or barostat the total energy and what
+these hold. The limits are in :mod:`~ase_schnet.simulation.verdict`.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.io import read
+from numpy.typing import NDArray
 
-from ase_schnet.simulation.md import MDRecord, run_nve
+from ase_schnet.simulation.md import MDRecord, SimulationExploded, run_nve
 from ase_schnet.simulation.rundir import TRAJECTORY_FILE
-from ase_schnet.simulation.timeseries import N_BLOCKS, jump_time, line_fit, slope_error
+from ase_schnet.simulation.timeseries import (
+    N_BLOCKS,
+    jump_time,
+    line_fit,
+    slope_error,
+    walk_slope_error,
+)
+from ase_schnet.simulation.verdict import MAX_DRIFT, MAX_LEAK, Drift
 
-#: meV/atom/ps. It heats a solid (3 kB per atom) by 0.04 K/ps, 4 K in 100 ps. GROMACS allows 0.05
-#: for its pair lists and sees 0.0005 to 0.005.
-MAX_DRIFT = 0.01
-#: ... or this many standard errors, so that a short run is not failed for its noise.
-MAX_STANDARD_ERRORS = 2.0
-#: Largest |E - E(0)| over the standard deviation of the kinetic energy (ml-peg). At 1 the lost
-#: energy is as large as what the atoms exchange: the ensemble is no longer microcanonical.
-MAX_DEVIATION = 1.0
-#: Halving the step must divide the fluctuation by 4; 1 ps windows of healthy runs scatter by 0.2.
-TIMESTEP_RATIO, TIMESTEP_RATIO_TOLERANCE = 4.0, 0.6
+__all__ = ["Drift", "check_nve", "drift", "require_samples", "starts_as_half_step"]
+
 #: Sub-directory of a run for its half-step run.
 HALF_STEP_DIR = "half_step"
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How well a constant-energy run conserved its energy; ``print`` it for the verdict.
-
-    Attributes
-    ----------
-    drift_meV_per_atom_per_ps, drift_stderr_meV_per_atom_per_ps
-        Least-squares slope of the total energy and its standard error, autocorrelation included.
-    rms_fluctuation_meV_per_atom
-        Root mean square of the total energy about that line.
-    max_deviation_over_kinetic_std
-        Largest |E(t) - E(0)| over the standard deviation of the kinetic energy.
-    timestep_ratio
-        Standard deviation of the total energy over that of the run with half the time step from
-        the same state and over the same time; None where there is no such run.
-    jump_ps
-        Time of the largest sudden change of the total energy; None if it is smooth.
-    time_ps
-        Length of the run.
-    """
-
-    drift_meV_per_atom_per_ps: float
-    drift_stderr_meV_per_atom_per_ps: float
-    rms_fluctuation_meV_per_atom: float
-    max_deviation_over_kinetic_std: float
-    timestep_ratio: float | None
-    jump_ps: float | None
-    time_ps: float
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Which criteria failed and the likely cause; empty if none did."""
-        return tuple(_reasons(self))
-
-    @property
-    def passed(self) -> bool:
-        return not self.reasons
-
-    def __str__(self) -> str:
-        slope = round(self.drift_meV_per_atom_per_ps, 4) + 0.0  # never -0
-        error = self.drift_stderr_meV_per_atom_per_ps
-        ratio = "not tested" if self.timestep_ratio is None else f"{self.timestep_ratio:.2f}"
-        verdict = "PASS" if self.passed else "FAIL: " + "; ".join(self.reasons)
-        return f"""\
-energy drift       {slope:+.4f} ± {error:.4f} meV/atom/ps over {self.time_ps:g} ps \
-(allowed {MAX_DRIFT:g} or {MAX_STANDARD_ERRORS:g} standard errors)
-rms fluctuation    {self.rms_fluctuation_meV_per_atom:.3g} meV/atom
-largest deviation  {self.max_deviation_over_kinetic_std:.2g} of the kinetic energy's spread \
-(allowed {MAX_DEVIATION:g})
-half the step      divides the fluctuation by {ratio} \
-(expected {TIMESTEP_RATIO:g} ± {TIMESTEP_RATIO_TOLERANCE:g})
-{verdict}"""
-
-
 def drift(record: MDRecord, half_step_record: MDRecord | None = None) -> Drift:
-    """Judge a constant-energy run, and with a half-step run also its order in the time step.
+    """Judge a run and, at constant energy with a half-step run, also its order in the time step.
 
     Parameters
     ----------
     record
-        At least 64 samples.
+        At least 64 samples, unless the run failed.
     half_step_record
-        Run from the same state with half the time step; it may be shorter.
+        Constant-energy run from the same state with half the time step; it may be shorter.
 
     Raises
     ------
     ValueError
         If the record is too short, or the other is not its half-step run.
     """
-    _require_samples(len(record))
+    failed = record.failure is not None
+    if failed and len(record) < 2 * N_BLOCKS:
+        return _unmeasured(record)
+    require_samples(len(record))
     time_ps = record.time_fs / 1000
-    energy = 1000 * (record.total_energy_eV - record.total_energy_eV[0]) / record.n_atoms  # meV
+    energy = conserved_meV_per_atom(record)
     slope, residual = line_fit(time_ps, energy)
+    # What a thermostat does to the atoms makes the integrator's error a random walk.
+    error = slope_error if record.ensemble == "nve" else walk_slope_error
     deviation = record.n_atoms / 1000 * np.abs(energy).max()
+    thermal_eV = record.kinetic_energy_eV.mean() / max(record.n_degrees_of_freedom, 1)
     return Drift(
         drift_meV_per_atom_per_ps=slope,
-        drift_stderr_meV_per_atom_per_ps=slope_error(time_ps, energy),
+        drift_stderr_meV_per_atom_per_ps=error(time_ps, energy),
         rms_fluctuation_meV_per_atom=float(np.sqrt(np.mean(residual**2))),
         max_deviation_over_kinetic_std=_ratio(deviation, record.kinetic_energy_eV.std()),
         timestep_ratio=_timestep_ratio(record, half_step_record) if half_step_record else None,
         jump_ps=jump_time(time_ps, energy),
         time_ps=float(time_ps[-1]),
+        ensemble=record.ensemble,
+        allowed_drift_meV_per_atom_per_ps=_allowed_drift(record),
+        translation_gained_over_thermal=_largest(record.translation_gained_eV, thermal_eV),
+        rotation_gained_over_thermal=_largest(record.rotation_gained_eV, thermal_eV),
+        failure=record.failure,
     )
+
+
+def conserved_meV_per_atom(record: MDRecord) -> NDArray:
+    """The energy that should not change less its start, (T,), meV/atom."""
+    energy = record.conserved_energy_eV
+    if energy is None:
+        energy = record.total_energy_eV
+    return 1000 * (energy - energy[0]) / record.n_atoms
 
 
 def check_nve(
@@ -142,14 +104,20 @@ def check_nve(
     Returns
     -------
     record, drift
-        Of the main run; ``atoms`` end as its last frame.
+        Of the main run; ``atoms`` end as its last frame. Of a run that explodes or whose forces are not
+        finite, what there is of it, and a verdict that says so.
     """
     if not (test_time_ps == 0 or 1000 * test_time_ps >= timestep_fs):
         raise ValueError(f"test_time_ps must be 0 or at least one step, not {test_time_ps} ps")
     if time_ps > 0 and timestep_fs > 0:  # else run_nve says so
-        _require_samples(1000 * time_ps / timestep_fs / max(options.get("record_every", 1), 1))
+        require_samples(1000 * time_ps / timestep_fs / max(options.get("record_every", 1), 1))
     start = atoms.copy()
-    record = run_nve(atoms, time_ps=time_ps, timestep_fs=timestep_fs, run_dir=run_dir, **options)
+    try:
+        record = run_nve(
+            atoms, time_ps=time_ps, timestep_fs=timestep_fs, run_dir=run_dir, **options
+        )
+    except SimulationExploded as explosion:
+        return explosion.record, drift(explosion.record)
     half_time_ps = min(time_ps, test_time_ps)
     if half_time_ps == 0:
         return record, drift(record)
@@ -159,6 +127,7 @@ def check_nve(
         start = read(Path(run_dir) / TRAJECTORY_FILE, index=0)
         options["temperature_K"] = None
     start.calc = atoms.calc
+    options["monitor"] = None  # it has seen these structures
     half = run_nve(
         start, time_ps=half_time_ps, timestep_fs=timestep_fs / 2, run_dir=half_dir, **options
     )
@@ -168,7 +137,9 @@ def check_nve(
 def starts_as_half_step(record: MDRecord, other: MDRecord) -> bool:
     """Whether ``other`` starts from the state of ``record`` and has half its time step."""
     return (
-        record.n_atoms == other.n_atoms
+        min(len(record), len(other)) > 0
+        and record.ensemble == other.ensemble == "nve"
+        and record.n_atoms == other.n_atoms
         and math.isclose(record.timestep_fs, 2 * other.timestep_fs)
         and math.isclose(record.kinetic_energy_eV[0], other.kinetic_energy_eV[0], rel_tol=1e-9)
         # Loose enough for a calculator with a memory (tblite: 1e-4 eV between histories).
@@ -176,9 +147,37 @@ def starts_as_half_step(record: MDRecord, other: MDRecord) -> bool:
     )
 
 
-def _require_samples(n_samples: float) -> None:
+def require_samples(n_samples: float) -> None:
+    """Refuse what is too short to judge; ValueError."""
     if n_samples < 2 * N_BLOCKS:
         raise ValueError(f"the run is too short to judge: it needs {2 * N_BLOCKS} samples")
+
+
+def _unmeasured(record: MDRecord) -> Drift:
+    """The verdict on a run that failed before there was anything to measure."""
+    return Drift(
+        drift_meV_per_atom_per_ps=math.nan,
+        drift_stderr_meV_per_atom_per_ps=math.nan,
+        rms_fluctuation_meV_per_atom=math.nan,
+        max_deviation_over_kinetic_std=math.nan,
+        timestep_ratio=None,
+        jump_ps=None,
+        time_ps=float(record.time_fs[-1]) / 1000 if len(record) else 0.0,
+        ensemble=record.ensemble,
+        failure=record.failure,
+    )
+
+
+def _allowed_drift(record: MDRecord) -> float:
+    if record.ensemble == "nve":
+        return MAX_DRIFT
+    kinetic_meV = 1000 * record.kinetic_energy_eV.mean() / record.n_atoms
+    within_ps = record.time_constant_fs / 1000
+    return max(MAX_DRIFT, MAX_LEAK * kinetic_meV / within_ps)
+
+
+def _largest(gained_eV: NDArray | None, thermal_eV: float) -> float | None:
+    return None if gained_eV is None else _ratio(gained_eV.max(), thermal_eV)
 
 
 def _timestep_ratio(record: MDRecord, half: MDRecord) -> float | None:
@@ -199,37 +198,3 @@ def _ratio(numerator: float, denominator: float) -> float:
     if denominator == 0:
         return 0.0 if numerator == 0 else math.inf
     return float(numerator / denominator)
-
-
-def _reasons(d: Drift) -> list[str]:
-    reasons = []
-    slope, error = d.drift_meV_per_atom_per_ps, d.drift_stderr_meV_per_atom_per_ps
-    ratio, tolerance = d.timestep_ratio, TIMESTEP_RATIO_TOLERANCE
-    if abs(slope) > max(MAX_DRIFT, MAX_STANDARD_ERRORS * error):
-        reason = f"the total energy drifts by {slope:+.3g} ± {error:.2g} meV/atom/ps"
-        if ratio is None:
-            reason += " (a run with half the time step would tell the cause)"
-        elif abs(ratio - TIMESTEP_RATIO) <= tolerance:
-            reason += " (time step too long, or rounding: float32, a loosely converged SCF)"
-        reasons.append(reason)
-    if d.max_deviation_over_kinetic_std >= MAX_DEVIATION:
-        reasons.append(
-            "the total energy leaves its start by "
-            f"{d.max_deviation_over_kinetic_std:.3g} times the spread of the kinetic energy"
-        )
-    if d.jump_ps is not None:
-        reasons.append(
-            f"the total energy jumps at {d.jump_ps:g} ps (a cutoff without envelope, or a switch "
-            "of electronic state)"
-        )
-    if ratio is not None and ratio < TIMESTEP_RATIO - tolerance:
-        reasons.append(
-            f"halving the time step divides the fluctuation by {ratio:.2f}, not 4 (forces that are "
-            "not -dE/dx, a cutoff without envelope, or noise: float32, a loosely converged SCF)"
-        )
-    if ratio is not None and ratio > TIMESTEP_RATIO + tolerance:
-        reasons.append(
-            f"halving the time step divides the fluctuation by {ratio:.2f}, not 4 (time step too "
-            "long for the fastest vibration)"
-        )
-    return reasons

@@ -1,24 +1,43 @@
-"""Molecular dynamics that is recorded in full precision, resumes exactly and says when it fails."""
+"""Molecular dynamics that is recorded in full precision, resumes exactly and says when it fails.
+
+``run_nve``, ``run_nvt`` and ``run_npt`` differ in the integrator alone: the run directory, the
+recorder and the loop are the same for all.
+"""
 
 import math
-import warnings
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from ase import Atoms, units
-from ase.md.verlet import VelocityVerlet
+from ase import Atoms
 
-from ase_schnet.simulation.propagate import Recorder, SimulationFailed, propagate
+from ase_schnet.simulation.arguments import positive
+from ase_schnet.simulation.barostat import MTKFullCell, MTKIsothermalIsobaric
+from ase_schnet.simulation.integrators import NVE
+from ase_schnet.simulation.propagate import (
+    Monitor,
+    SimulationExploded,
+    SimulationFailed,
+    SimulationStopped,
+)
 from ase_schnet.simulation.record import MDRecord
-from ase_schnet.simulation.rundir import RunDirectory
-from ase_schnet.simulation.velocities import degrees_of_freedom, thermalise
+from ase_schnet.simulation.run import run
+from ase_schnet.simulation.thermostats import THERMOSTATS, LangevinNVT
 
-__all__ = ["MDRecord", "SimulationFailed", "run_nve"]
+__all__ = [
+    "MDRecord",
+    "SimulationExploded",
+    "SimulationFailed",
+    "SimulationStopped",
+    "run_npt",
+    "run_nve",
+    "run_nvt",
+]
 
-#: Longest time step accepted; heavy atoms at room temperature allow about this.
-MAX_TIMESTEP_FS = 10.0
-#: A bond to hydrogen vibrates in 9 to 11 fs; more than a tenth of that is coarse.
-MAX_HYDROGEN_TIMESTEP_FS = 1.0
+#: Time constant of a thermostat that rescales, and of Langevin's friction (its inverse): the latter
+#: acts on every single vibration and so must be gentler.
+TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
+#: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
+PRESSURE_TIME_CONSTANT_FS = 1000.0
 
 
 def run_nve(
@@ -29,10 +48,11 @@ def run_nve(
     temperature_K: float | None = 300.0,
     run_dir: str | Path | None = None,
     record_every: int = 1,
-    trajectory_every: int = 20,
+    trajectory_every: int = 100,
     seed: int = 0,
     resume: bool = False,
     progress: bool | None = None,
+    monitor: Monitor | None = None,
 ) -> MDRecord:
     """Run constant-energy dynamics (velocity Verlet) and return its record.
 
@@ -55,77 +75,124 @@ def run_nve(
     record_every, trajectory_every
         Steps between samples and between frames.
     seed
-        Of the velocities.
+        Of the velocities and, in ``run_nvt``, of the thermostat.
     resume
         Continue the run in ``run_dir`` after an interrupt or a kill as if it had never stopped
         (start it, where there is none yet); a larger ``time_ps`` than before extends it.
     progress
         Show a progress bar; None shows it on a terminal only.
+    monitor
+        May stop the run, see :mod:`~ase_schnet.simulation.monitor`.
 
     Raises
     ------
     ValueError
         For arguments that make no run, a ``run_dir`` in use, or a resume with other settings.
     SimulationFailed
-        If the run explodes or a calculation fails.
+        If the run explodes, a calculation fails or (SimulationStopped) the monitor stops it.
+    OSError
+        If ``run_dir`` cannot be written; what is there can be resumed.
     """
-    n_steps = _check_arguments(atoms, time_ps, timestep_fs, temperature_K)
-    settings = {
-        "ensemble": "nve",
-        "timestep_fs": float(timestep_fs),
-        "temperature_K": None if temperature_K is None else float(temperature_K),
-        "seed": _whole("seed", seed, 0),
-        "record_every": _whole("record_every", record_every, 1),
-        "trajectory_every": _whole("trajectory_every", trajectory_every, 1),
-    }
-    directory = None if run_dir is None else RunDirectory(run_dir, settings, resume=resume)
-    restart = None if directory is None else directory.restart
-    if restart is None:
-        n_dof = degrees_of_freedom(atoms)
-        if temperature_K is not None:
-            thermalise(atoms, temperature_K, seed)
-    else:
-        directory.check_start(atoms, n_steps, own_momenta=temperature_K is None)
-        n_dof = directory.about["n_degrees_of_freedom"]
-        restart.apply(atoms)
-    recorder = Recorder(atoms, settings, n_dof)
-    if directory is not None:
-        about = {"time_ps": n_steps * timestep_fs / 1000, "n_degrees_of_freedom": n_dof}
-        recorder.values.extend(directory.open(atoms, recorder.names, about).ravel())
-    with VelocityVerlet(atoms, timestep_fs * units.fs) as dynamics:
-        return propagate(dynamics, recorder, n_steps, directory, progress)
-
-
-def _check_arguments(
-    atoms: Atoms, time_ps: float, timestep_fs: float, temperature_K: float | None
-) -> int:
-    """Refuse what makes no run; return its number of steps."""
-    if len(atoms) == 0:
-        raise ValueError("there are no atoms to move")
-    if atoms.calc is None:
-        raise ValueError("the atoms have no calculator: set atoms.calc first")
-    if not np.isfinite(atoms.positions).all():
-        raise ValueError("the atoms have positions that are not finite")
-    if len(atoms) > 1 and degrees_of_freedom(atoms) <= 0:
-        raise ValueError("all atoms are held by constraints: nothing can move")
-    if not 0 < timestep_fs <= MAX_TIMESTEP_FS:
-        raise ValueError(f"timestep_fs must be above 0 and at most 10 fs, not {timestep_fs}")
     if temperature_K is not None and not 0 <= temperature_K < math.inf:
         raise ValueError(f"temperature_K must be 0 or more, not {temperature_K}")
-    n_steps = round(1000 * time_ps / timestep_fs) if math.isfinite(time_ps) else 0
-    if n_steps < 1:
-        raise ValueError(f"time_ps must be at least one step of {timestep_fs} fs, not {time_ps} ps")
-    light = (atoms.numbers == 1) & (atoms.get_masses() < 1.5)
-    if timestep_fs > MAX_HYDROGEN_TIMESTEP_FS and light.any():
-        warnings.warn(
-            f"a step of {timestep_fs} fs is coarse for hydrogen, whose bonds vibrate in about "
-            "10 fs; 0.5 fs is usual",
-            stacklevel=3,
-        )
-    return n_steps
+    start_K = None if temperature_K is None else float(temperature_K)
+    physics = {"ensemble": "nve", "temperature_K": start_K}
+    options = {"run_dir": run_dir, "resume": resume, "progress": progress, "monitor": monitor}
+    options |= {"record_every": record_every, "trajectory_every": trajectory_every, "seed": seed}
+    return run(atoms, NVE, NVE, physics, time_ps=time_ps, timestep_fs=timestep_fs, **options)
 
 
-def _whole(name: str, value: int, smallest: int) -> int:
-    if isinstance(value, (int, np.integer)) and value >= smallest:
-        return int(value)
-    raise ValueError(f"{name} must be a whole number of at least {smallest}, not {value!r}")
+def run_nvt(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    thermostat: str = "bussi",
+    time_constant_fs: float | None = None,
+    new_momenta: bool = True,
+    **options,
+) -> MDRecord:
+    """Run dynamics at constant temperature and return its record.
+
+    Parameters
+    ----------
+    temperature_K
+        Above 0. The mean kinetic energy per degree of freedom will be half kB times this.
+    thermostat
+        "bussi" (stochastic rescaling): samples the canonical ensemble and hardly disturbs the dynamics.
+        "langevin" (BAOAB): friction and noise on every atom, overall motion included; the safe choice for
+        what equilibrates slowly, but time correlations are those of a damped system.
+        "nose-hoover": a chain of three, deterministic. Periodic or anchored structures only: it is
+        not ergodic for a single molecule, which is refused.
+    time_constant_fs
+        Of the coupling; for "langevin" the inverse of the friction. By default 100 fs, and
+        1000 fs for "langevin".
+    new_momenta
+        Draw them at ``temperature_K``; False goes on with those of ``atoms``, less their
+        overall motion unless the thermostat is "langevin".
+    atoms, **options
+        As in :func:`run_nve`: time_ps, timestep_fs, run_dir, record_every, trajectory_every,
+        seed, resume, progress, monitor.
+
+    Raises
+    ------
+    As :func:`run_nve`.
+    """
+    if thermostat not in THERMOSTATS:
+        raise ValueError(f"no thermostat {thermostat!r}: there are {', '.join(THERMOSTATS)}")
+    kind = THERMOSTATS[thermostat]
+    if time_constant_fs is None:
+        time_constant_fs = LANGEVIN_TIME_CONSTANT_FS if kind is LangevinNVT else TIME_CONSTANT_FS
+    parameters = {
+        "temperature_K": positive("temperature_K", temperature_K),
+        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
+    }
+    physics = {"ensemble": "nvt", "thermostat": thermostat, **parameters}
+    physics["new_momenta"] = bool(new_momenta)
+    return run(atoms, kind, partial(kind, **parameters), physics, **options)
+
+
+def run_npt(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    pressure_GPa: float = 0.0,
+    full_cell: bool = False,
+    time_constant_fs: float = TIME_CONSTANT_FS,
+    pressure_time_constant_fs: float = PRESSURE_TIME_CONSTANT_FS,
+    new_momenta: bool = True,
+    **options,
+) -> MDRecord:
+    """Run dynamics at constant temperature and pressure (Martyna, Tobias & Klein); return its record.
+
+    Parameters
+    ----------
+    atoms
+        Periodic in three directions, with a calculator that has a stress. They move and
+        their cell changes, in place.
+    temperature_K, time_constant_fs
+        Of a Nosé-Hoover chain of three.
+    pressure_GPa, pressure_time_constant_fs
+        Of the barostat; a negative pressure pulls.
+    full_cell
+        Let the shape of the cell change too, not only the volume: for solids; a liquid would flow.
+    new_momenta, **options
+        As in :func:`run_nvt`.
+
+    Raises
+    ------
+    As :func:`run_nve`.
+    """
+    if not math.isfinite(pressure_GPa):
+        raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
+    kind = MTKFullCell if full_cell else MTKIsothermalIsobaric
+    parameters = {
+        "temperature_K": positive("temperature_K", temperature_K),
+        "pressure_GPa": float(pressure_GPa),
+        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
+        "pressure_time_constant_fs": positive(
+            "pressure_time_constant_fs", pressure_time_constant_fs
+        ),
+    }
+    physics = {"ensemble": "npt", "thermostat": "nose-hoover", "full_cell": bool(full_cell)}
+    physics |= {**parameters, "new_momenta": bool(new_momenta)}
+    return run(atoms, kind, partial(kind, **parameters), physics, **options)

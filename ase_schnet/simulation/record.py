@@ -12,19 +12,29 @@ from numpy.typing import NDArray
 #: File names inside a run directory.
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
 
+#: In every log ...
 COLUMNS = (
     "time_fs",
     "potential_energy_eV",
     "kinetic_energy_eV",
     "total_energy_eV",
+    "conserved_energy_eV",
     "temperature_K",
 )
-UNCERTAINTY_COLUMNS = ("energy_std_eV", "max_forces_std_eV_per_Ang")
+#: ... and where there is such a thing, in this order.
+OPTIONAL_COLUMNS = (
+    "pressure_GPa",
+    "volume_Ang3",
+    "translation_gained_eV",
+    "rotation_gained_eV",
+    "energy_std_eV",
+    "max_forces_std_eV_per_Ang",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class MDRecord:
-    """Energies and temperature along a run: T samples of float64.
+    """What was measured along a run: T samples of float64.
 
     Attributes
     ----------
@@ -40,6 +50,24 @@ class MDRecord:
         Largest standard deviation of any force component, eV/Å.
     timestep_fs : float
     n_atoms, n_degrees_of_freedom : int
+    conserved_energy_eV : (T,) array or None
+        Total energy plus what thermostat and barostat hold; None where that is the total energy.
+    pressure_GPa : (T,) array or None
+        Of the virial and of the motion, where the forces came with a stress.
+    volume_Ang3 : (T,) array or None
+        At constant pressure, Å³.
+    translation_gained_eV, rotation_gained_eV : (T,) array or None
+        |ΔP|²/2M and |ΔL|²/2I of the changes since the start of momentum and (of a molecule) angular
+        momentum, which forces between atoms cannot change, as of every tenth sample. None where something
+        else may.
+    ensemble : "nve", "nvt" or "npt"
+    thermostat : name, or None at constant energy
+    target_temperature_K, target_pressure_GPa : float or None
+        What thermostat and barostat aim at.
+    time_constant_fs : float or None
+        Of the thermostat.
+    failure
+        Why the run ended early; None if it did not.
     """
 
     time_fs: NDArray
@@ -51,6 +79,17 @@ class MDRecord:
     timestep_fs: float
     n_atoms: int
     n_degrees_of_freedom: int
+    conserved_energy_eV: NDArray | None = None
+    pressure_GPa: NDArray | None = None
+    volume_Ang3: NDArray | None = None
+    translation_gained_eV: NDArray | None = None
+    rotation_gained_eV: NDArray | None = None
+    ensemble: str = "nve"
+    thermostat: str | None = None
+    target_temperature_K: float | None = None
+    target_pressure_GPa: float | None = None
+    time_constant_fs: float | None = None
+    failure: str | None = None
 
     @property
     def total_energy_eV(self) -> NDArray:
@@ -71,7 +110,7 @@ class MDRecord:
 
     def write_csv(self, path: str | Path) -> None:
         """Write one line per sample; every float reads back to the same bits."""
-        names = [n for n in COLUMNS + UNCERTAINTY_COLUMNS if getattr(self, n) is not None]
+        names = [n for n in COLUMNS + OPTIONAL_COLUMNS if getattr(self, n) is not None]
         table = np.column_stack([getattr(self, name) for name in names])
         lines = [",".join(names) + "\n", *map(csv_line, table.tolist())]
         Path(path).write_text("".join(lines))
@@ -89,8 +128,8 @@ class MDRecord:
         try:
             run = json.loads((run_dir / RUN_FILE).read_text())
             names, rows = read_log(run_dir / LOG_FILE)
-            known = {"timestep_fs": run["settings"]["timestep_fs"]}
-            known |= {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
+            known = {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
+            known |= known_of(run["settings"]) | {"failure": run.get("failure")}
         except FileNotFoundError as error:
             raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
         except (KeyError, ValueError) as error:
@@ -102,7 +141,20 @@ class MDRecord:
         """Make a record of a table ``rows`` (T, len(names)) whose columns are ``names``."""
         table = dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
         del table["total_energy_eV"]  # the sum of two others
-        return cls(**dict.fromkeys(UNCERTAINTY_COLUMNS) | table, **known)
+        return cls(**dict.fromkeys(OPTIONAL_COLUMNS) | table, **known)
+
+
+def known_of(settings: dict) -> dict:
+    """What a record keeps of a run's settings."""
+    thermal = settings["ensemble"] != "nve"  # at constant energy the temperature is but the start's
+    return {
+        "timestep_fs": settings["timestep_fs"],
+        "ensemble": settings["ensemble"],
+        "thermostat": settings.get("thermostat"),
+        "target_temperature_K": settings["temperature_K"] if thermal else None,
+        "target_pressure_GPa": settings.get("pressure_GPa"),
+        "time_constant_fs": settings.get("time_constant_fs"),
+    }
 
 
 def csv_line(values: Iterable[float]) -> str:

@@ -2,10 +2,12 @@
 
 ===================  ==========================================================================
 ``run.json``         settings, structure, calculator and versions
-``log.csv``          one line per sample: :data:`~ase_schnet.simulation.record.COLUMNS`
+``log.csv``          one line per sample; the names of its columns carry their units, and
+                     :class:`~ase_schnet.simulation.record.MDRecord` says what they are
 ``trajectory.traj``  ASE trajectory with momenta; ``info`` holds ``step``, ``time_fs`` and, of an
                      ensemble, ``energy_std`` (eV) and ``forces_std`` (N, 3) (eV/Å)
-``restart.npz``      the last step that is complete in all files; replaced atomically
+``restart.npz``      positions, momenta, cell, thermostat, barostat and random numbers after the last
+                     step that is complete in all files; replaced atomically
 ===================  ==========================================================================
 
 A run that was killed is cut back to ``restart.npz`` and goes on as if it had never stopped, bit
@@ -13,27 +15,29 @@ for bit where the calculator is a function of the atoms alone. (One with a memor
 guess or a neighbour list with a skin, goes on to within its own reproducibility.)
 """
 
+import contextlib
 import json
-import platform
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
-import ase
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
+from ase_schnet.simulation.integrators import Integrator
+from ase_schnet.simulation.provenance import provenance
 from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
-from ase_schnet.simulation.restart import Restart, atomic_file, flush_to_disk
+from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, flush_to_disk
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 
 #: A kill costs at most this much wall time.
 RESTART_SECONDS = 5.0
+#: An interrupt costs at most so many steps.
+STEPS_BETWEEN_STATES = 10
 #: A resumed run whose first energy now differs by more has got another calculator.
 RESUME_TOLERANCE_EV_PER_ATOM = 1e-3
 
@@ -62,7 +66,8 @@ class RunDirectory:
         self.settings = settings
         self.about: dict = {}
         self.restart: Restart | None = None  # where to go on from
-        self.state: Restart | None = None  # the last complete step
+        self.state: Restart | None = None  # a recent complete step
+        self._broken = False  # the disk took no more
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return
         if not resume:
@@ -84,17 +89,20 @@ class RunDirectory:
         if n_steps < self.restart.step:
             done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
             raise ValueError(f"the run in {self.path} is already {done_ps:g} ps long")
-        with TrajectoryReader(self.path / TRAJECTORY_FILE) as frames:
-            begin = frames[0]
-        known = [(begin.positions, begin.get_momenta()), self.restart[1:]]
+        begin = self.first_frame()
         same_kind = all(
             np.array_equal(getattr(atoms, name), getattr(begin, name))
-            for name in ("numbers", "cell", "pbc")
+            for name in ("numbers", "pbc")
         )
+        known = [
+            (begin.positions, begin.get_momenta(), begin.cell.array),
+            (self.restart.positions, self.restart.momenta, self.restart.cell),
+        ]
         if not same_kind or not any(
             np.array_equal(atoms.positions, positions)
+            and np.array_equal(atoms.cell.array, cell)
             and (not own_momenta or np.array_equal(atoms.get_momenta(), momenta))
-            for positions, momenta in known
+            for positions, momenta, cell in known
         ):
             raise ValueError(f"{self.path} holds a run of another structure")
         then_eV = begin.get_potential_energy()
@@ -106,12 +114,17 @@ class RunDirectory:
                 f"{then_eV:.6f} eV, now it is {now_eV:.6f} eV"
             )
 
+    def first_frame(self) -> Atoms:
+        """The atoms at step 0, with the results of then."""
+        with TrajectoryReader(self.path / TRAJECTORY_FILE) as frames:
+            return frames[0]
+
     def open(self, atoms: Atoms, names: Sequence[str], about: dict) -> NDArray:
         """Open the files for writing and return the rows (T, C) already in the log."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.about = self.about | about | {"settings": self.settings} | _provenance(atoms)
-        with atomic_file(self.path / RUN_FILE) as file:
-            file.write(json.dumps(self.about, indent=1, default=str).encode() + b"\n")
+        self.about = self.about | about | {"settings": self.settings} | provenance(atoms)
+        self.about.pop("failure", None)  # it goes on
+        self._write_about()
         rows = np.empty((0, len(names)))
         if self.restart is not None:
             rows = self._cut_back()
@@ -124,16 +137,28 @@ class RunDirectory:
             self._log.write(",".join(names) + "\n")
         return rows
 
-    def advance(self, atoms: Atoms, step: int, row: Sequence[float] | None) -> None:
-        """Write what is due after a complete step, and from time to time a restart point."""
-        if row is not None:
-            self._log.write(csv_line(row))
-        if step % self.settings["trajectory_every"] == 0:
-            self.write_frame(atoms, step)
-        first = self.state is None
-        self.state = Restart.of(atoms, step)
-        if first or time.monotonic() - self._saved_at > RESTART_SECONDS:
-            self._save()
+    def advance(
+        self, integrator: Integrator, step: int, row: Sequence[float] | None, *, last: bool
+    ) -> None:
+        """Write what is due after a complete step, and from time to time a restart point.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or gone. The directory can be resumed from its last restart point.
+        """
+        try:
+            if row is not None:
+                self._log.write(csv_line(row))
+            if step % self.settings["trajectory_every"] == 0:
+                self.write_frame(integrator.atoms, step)
+            if step % STEPS_BETWEEN_STATES == 0 or last:
+                first = self.state is None
+                self.state = Restart.of(integrator, step)
+                if first or time.monotonic() - self._saved_at > RESTART_SECONDS:
+                    self._save()
+        except OSError as error:
+            raise self._cannot_write(error, step) from error
 
     def write_frame(self, atoms: Atoms, step: int) -> None:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
@@ -146,14 +171,39 @@ class RunDirectory:
         self._trajectory.write(frame, **known)
         self._log.flush()
 
+    def note_failure(self, atoms: Atoms, step: int, why: str) -> None:
+        """Keep the frame at which the run could not go on, and the reason."""
+        self.write_frame(atoms, step)
+        self.about["failure"] = why
+        self._write_about()
+
     def close(self) -> None:
-        """Close all files with the last complete step as restart point."""
+        """Close all files, with ``state`` as restart point."""
         try:
-            if self.state is not None:
+            if self.state is not None and not self._broken:
                 self._save()
+        except OSError as error:
+            raise self._cannot_write(error, self.state.step) from error
         finally:
-            self._trajectory.close()
-            self._log.close()
+            if self._broken:  # what the disk no longer takes lies beyond the restart point
+                for file in (self._trajectory.backend.fd, self._log):
+                    with contextlib.suppress(OSError):
+                        file.close()
+            else:
+                self._trajectory.close()
+                self._log.close()
+
+    def _cannot_write(self, error: OSError, step: int) -> OSError:
+        self._broken = True
+        return OSError(
+            error.errno,
+            f"{error.strerror}: {self.path} could not be written at step {step}; when it can, "
+            "resume=True (--resume) goes on from its last restart point",
+        )
+
+    def _write_about(self) -> None:
+        with atomic_file(self.path / RUN_FILE) as file:
+            file.write(json.dumps(self.about, indent=1, default=str).encode() + b"\n")
 
     def _save(self) -> None:
         # The restart point may only name what is on the disk already.
@@ -172,21 +222,8 @@ class RunDirectory:
         if lines < n_rows + 1:
             raise ValueError(f"{self.path / LOG_FILE} is shorter than {RESTART_FILE} says")
         n_frames = self.restart.step // self.settings["trajectory_every"] + 1
-        _cut_trajectory(self.path / TRAJECTORY_FILE, n_frames)
+        cut_trajectory(self.path / TRAJECTORY_FILE, n_frames)
         return read_log(self.path / LOG_FILE)[1]
-
-
-def _cut_trajectory(path: Path, n_frames: int) -> None:
-    with TrajectoryReader(path) as frames:
-        if len(frames) == n_frames:
-            return
-        if len(frames) < n_frames:
-            raise ValueError(f"{path} is shorter than {RESTART_FILE} says")
-        shorter = path.with_name(path.name + ".tmp")
-        with TrajectoryWriter(shorter) as writer:
-            for frame in frames[:n_frames]:
-                writer.write(frame)
-    shorter.replace(path)
 
 
 def _read_json(path: Path) -> dict:
@@ -203,25 +240,3 @@ def _check_same(old: dict, new: dict) -> None:
     if changed:
         what = ", ".join(f"{key} was {old.get(key)}, now {new[key]}" for key in changed)
         raise ValueError(f"a run can only be resumed with its own settings: {what}")
-
-
-def _provenance(atoms: Atoms) -> dict:
-    calculator = atoms.calc
-    try:
-        package = metadata.version("ase_schnet")
-    except metadata.PackageNotFoundError:
-        package = "not installed"
-    return {
-        "formula": atoms.get_chemical_formula(),
-        "n_atoms": len(atoms),
-        "calculator": {
-            "name": getattr(calculator, "name", None) or type(calculator).__name__,
-            "model_info": getattr(calculator, "model_info", None),
-        },
-        "versions": {
-            "ase_schnet": package,
-            "ase": ase.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-    }

@@ -39,6 +39,20 @@ def slope_error(x: NDArray, y: NDArray) -> float:
     return error * math.sqrt((1 + r) / (1 - r))
 
 
+def walk_slope_error(x: NDArray, y: NDArray) -> float:
+    """Standard error of the slope of y(x) where y is a random walk, which has slopes by chance.
+
+    A walk that gains a variance s²Δ over a block of length Δ has block averages whose steps have the
+    variance 2s²Δ/3, and over the length T least-squares slopes of variance 6s²/5T. Noise that does
+    not accumulate makes the figure too large, never too small.
+    """
+    size = len(x) // N_BLOCKS
+    x, y = (a[: size * N_BLOCKS].reshape(N_BLOCKS, size).mean(axis=1) for a in (x, y))
+    length = x[1] - x[0]
+    per_length = 1.5 * np.diff(y).var(ddof=1) / length
+    return math.sqrt(1.2 * per_length / (length * N_BLOCKS))
+
+
 def jump_time(time_ps: NDArray, energy: NDArray) -> float | None:
     """Time of the largest isolated change of the energy from one sample to the next."""
     change = np.abs(np.diff(energy))  # (T-1,)

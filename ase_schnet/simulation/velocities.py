@@ -1,5 +1,7 @@
 """Degrees of freedom, and the velocities a run starts with."""
 
+import math
+
 import numpy as np
 from ase import Atoms, units
 from ase.md.velocitydistribution import Stationary
@@ -47,15 +49,32 @@ def thermalise(atoms: Atoms, temperature_K: float, seed: int) -> None:
     temperature over :func:`degrees_of_freedom` is the one asked for. Atoms under constraints only
     get the draw and the rescaling. Changes the momenta of ``atoms``.
     """
-    thermalize_momenta(atoms, temperature_K, rng=np.random.default_rng(seed))
+    draw_momenta(atoms, temperature_K, seed)
     if not atoms.constraints:
-        Stationary(atoms, preserve_temperature=False)
-        if not atoms.pbc.any():
-            _stop_rotation(atoms)
+        remove_overall_motion(atoms)
     n_dof = degrees_of_freedom(atoms)
     drawn = temperature(atoms.get_kinetic_energy(), n_dof)
     if drawn > 0:
         atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature_K / drawn))
+
+
+def draw_momenta(atoms: Atoms, temperature_K: float, seed: int) -> None:
+    """Draw Maxwell-Boltzmann momenta, overall motion included, for a thermostat that keeps it."""
+    thermalize_momenta(atoms, temperature_K, rng=np.random.default_rng(seed))
+
+
+def remove_overall_motion(atoms: Atoms, at_most: float = math.inf) -> None:
+    """Remove the momentum and, of a molecule, the angular momentum.
+
+    Only where that takes no more than the fraction ``at_most`` of the kinetic energy.
+    """
+    before, energy = atoms.get_momenta(), atoms.get_kinetic_energy()
+    Stationary(atoms, preserve_temperature=False)
+    if not atoms.pbc.any():
+        _stop_rotation(atoms)
+    taken = atoms.get_momenta() - before  # (N, 3)
+    if 0.5 * (taken**2 / atoms.get_masses()[:, None]).sum() > at_most * energy:
+        atoms.set_momenta(before)
 
 
 def _stop_rotation(atoms: Atoms) -> None:

@@ -1,62 +1,17 @@
-"""Pictures of a simulation: energy drift, scans."""
+"""Pictures of a scan: energies along one coordinate with band, reference and errors."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, legend_above
+from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, legend_above
 
-
-def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
-    """Draw total energy with its fitted line, temperature and, if recorded, the ensemble's std.
-
-    Parameters
-    ----------
-    record : MDRecord
-    drift : Drift
-        Of this record.
-    axes
-        Two to draw in (three where ``record`` has an energy std); by default a new figure.
-    """
-    has_std = record.energy_std_eV is not None
-    if axes is None:
-        heights = [2.2, 1, 1] if has_std else [2.2, 1]
-        figure = Figure(figsize=(7, 1.5 + sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    time = record.time_fs / 1000  # (T,) ps
-    energy = 1000 * (record.total_energy_eV - record.total_energy_eV[0]) / record.n_atoms
-    slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
-    spread = 1000 * record.kinetic_energy_eV.std() / record.n_atoms
-    line = energy.mean() + slope * (time - time.mean())
-
-    axes[0].plot(time, energy, color=BLUE, lw=0.6, label="total energy")
-    text = f"drift {slope:+.2g} ± {error:.1g} meV/atom/ps"
-    axes[0].plot(time, line, color=ORANGE, lw=2, label=text)
-    axes[0].set_ylabel("E − E(0)  (meV/atom)")
-    axes[0].set_title(
-        f"{'PASS' if drift.passed else 'FAIL'}: the total energy fluctuates by "
-        f"{drift.rms_fluctuation_meV_per_atom:.2g}, the kinetic by {spread:.2g} meV/atom",
-        fontsize="medium",
-        loc="left",
-        pad=22,
-    )
-    legend_above(axes[0])
-
-    axes[1].plot(time, record.temperature_K, color=RED, lw=0.6)
-    mean_K = record.temperature_K.mean()
-    axes[1].axhline(mean_K, color=BLACK, lw=1, ls="--", label=f"mean {mean_K:.0f} K")
-    axes[1].set_ylabel("T  (K)")
-    legend_above(axes[1])
-    if has_std:
-        axes[2].plot(time, 1000 * record.energy_std_eV / record.n_atoms, color=GREEN, lw=0.6)
-        axes[2].set_ylabel("ensemble std\n(meV/atom)")
-        axes[2].set_ylim(bottom=0)
-    axes[-1].set_xlabel("time  (ps)")
-    axes[-1].set_xlim(time[0], time[-1])
-    return axes[0].figure
+#: An ensemble whose std is this many times the median of the scan has nothing to say there.
+LOST = 20.0
 
 
 def plot_scan(
@@ -68,7 +23,8 @@ def plot_scan(
 
     Each curve is relative to its own energy at one common point: where the reference (without one,
     the model) is lowest, within the trained range if there is one. The energy axis follows the
-    reference, and the model inside the trained range; a model that runs away is cut off.
+    reference, and the model inside the trained range; a model that runs away, or whose ensemble is
+    LOST, is cut off. Points that did not relax are circled.
 
     Parameters
     ----------
@@ -79,11 +35,11 @@ def plot_scan(
         Two to draw in, energies and errors (one where there is neither std nor reference); by
         default a new figure.
     """
-    order = np.argsort(result.values)
-    x, model = result.values[order], result.energies_eV[order]  # (P,)
+    order = np.argsort(result.values, kind="stable")  # (P,)
+    x, model = result.values[order], result.energies_eV[order]
     std, reference = (
-        None if column is None else column[order]
-        for column in (result.energy_std_eV, result.reference_energies_eV)
+        None if values is None else values[order]
+        for values in (result.energy_std_eV, result.reference_energies_eV)
     )
     if reference is not None and not np.isfinite(reference).any():
         reference = None  # the scan lies outside its range
@@ -92,7 +48,7 @@ def plot_scan(
         figure = Figure(figsize=(7, 2 * sum(heights)), layout="constrained")
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         axes = axes[:, 0]
-    trained = np.ones(len(x), dtype=bool)
+    trained = known(model, std)
     if trained_range is not None:
         trained = (x >= trained_range[0]) & (x <= trained_range[1])
         for ax, label in zip(axes, ("seen in training", None), strict=False):
@@ -101,6 +57,33 @@ def plot_scan(
     model = model - model[zero]
     if reference is not None:
         reference = reference - reference[zero]
+    _curves(axes, x, model, std, reference, zero)
+    if result.converged is not None and not result.converged.all():
+        failed = ~result.converged[order]
+        axes[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+    axes[0].set_ylim(_legible_limits(model, reference, trained))
+    axes[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
+    if len(axes) > 1:
+        axes[1].set_ylabel("energy error  (eV)")
+    axes[-1].set_xlabel(result.coordinate_name)
+    set_degree_ticks(axes[-1].xaxis, x, result.unit)
+    if x[0] < x[-1]:
+        axes[-1].set_xlim(x[0], x[-1])
+    for ax in axes:
+        legend_above(ax)
+    return axes[0].figure
+
+
+def _curves(
+    axes: Sequence[Axes],
+    x: NDArray,
+    model: NDArray,
+    std: NDArray | None,
+    reference: NDArray | None,
+    zero: int,
+) -> None:
+    """Model, band and reference (P,) in the first axes, the errors in the second."""
+    if reference is not None:
         error = np.abs(model - reference)
         error[zero] = np.nan  # zero by construction
         axes[0].plot(x, reference, color=BLACK, lw=1.5, ls="--", label="reference", zorder=4)
@@ -111,17 +94,23 @@ def plot_scan(
             axes[0].fill_between(x, model - n * std, model + n * std, **band)
         axes[1].semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
     axes[0].plot(x, model, color=BLUE, lw=2, label="model")
-    axes[0].set_ylim(_legible_limits(model, reference, trained))
-    unit = result.coordinate_name.rpartition("(")[2].rstrip(")")
-    axes[0].set_ylabel(f"energy relative to {x[zero]:.3g} {unit}  (eV)")
-    if len(axes) > 1:
-        axes[1].set_ylabel("energy error  (eV)")
-    axes[-1].set_xlabel(result.coordinate_name)
-    if x[0] < x[-1]:
-        axes[-1].set_xlim(x[0], x[-1])
-    for ax in axes:
-        legend_above(ax)
-    return axes[0].figure
+
+
+def known(energy: NDArray, std: NDArray | None) -> NDArray:
+    """Where there is an energy and the ensemble is not lost: std within LOST times its median."""
+    finite = np.isfinite(energy)
+    return finite if std is None else finite & (std <= LOST * np.nanmedian(std))
+
+
+def with_unit(value: float, unit: str) -> str:
+    return f"{value:.3g}°" if unit == "°" else f"{value:.3g} {unit}"
+
+
+def set_degree_ticks(axis, values: NDArray, unit: str) -> None:
+    """Sixths of a turn, where the scan is long enough for them; thirds of those for a shorter one."""
+    span = np.ptp(values)
+    if unit == "°" and span >= 60:
+        axis.set_major_locator(MultipleLocator(60 if span >= 180 else 20))
 
 
 def _common_zero(model: NDArray, reference: NDArray | None, trained: NDArray) -> int:

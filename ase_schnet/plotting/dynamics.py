@@ -1,0 +1,167 @@
+"""Pictures of a run: what should be conserved, temperature, pressure, volume, uncertainty."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ase_schnet.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    legend_above,
+)
+
+#: More samples than this are thinned: they would only make a band blacker and a file larger.
+MAX_POINTS = 20_000
+#: Part of a run at the start that is left out of distributions: it may still be equilibrating.
+EQUILIBRATION = 0.2
+
+
+def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
+    """Draw a run: the conserved energy with its fitted line, temperature, and what else was recorded.
+
+    With a thermostat the distribution of each quantity over the last 80 % of the run stands beside it,
+    that of the temperature with the law it must follow: 2 E_kin / (n kB) of n degrees of freedom has a
+    gamma distribution of shape n/2.
+
+    Parameters
+    ----------
+    record : MDRecord
+    drift : Drift
+        Of this record.
+    axes
+        To draw in, from above: energy, temperature, pressure and volume of a run at constant pressure,
+        ensemble std where there is one. By default a new figure, with the distributions.
+    """
+    panels = [_draw_energy, _draw_temperature]
+    if record.ensemble == "npt":
+        panels += [_draw_pressure, _draw_volume]
+    if record.energy_std_eV is not None:
+        panels.append(_draw_uncertainty)
+    beside = [None] * len(panels)
+    if axes is None:
+        axes, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
+    thin = max(1, len(record) // MAX_POINTS)
+    for panel, ax, side in zip(panels, axes, beside, strict=True):
+        values, law = panel(ax, record, drift, slice(None, None, thin))
+        if side is not None:
+            _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
+            side.set_ylim(ax.get_ylim())
+    time = record.time_fs / 1000
+    axes[-1].set_xlabel("time  (ps)")
+    if time[0] < time[-1]:
+        axes[-1].set_xlim(time[0], time[-1])
+    return axes[0].figure
+
+
+def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axes | None]]:
+    heights = [2.2] + [1.1] * (n - 1)
+    columns = 2 if distributions else 1
+    figure = Figure(figsize=(7.5 if distributions else 7, 1.2 + sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(n, columns, height_ratios=heights, width_ratios=[5, 1][:columns])
+    axes = []
+    for row in range(n):
+        axes.append(figure.add_subplot(grid[row, 0], sharex=axes[0] if axes else None))
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
+    if not distributions:
+        return axes, [None] * n
+    beside = [None, *(figure.add_subplot(grid[row, 1]) for row in range(1, n))]
+    beside[1].set_title("distribution", fontsize="small")
+    return axes, beside
+
+
+def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+    time = record.time_fs / 1000  # (T,) ps
+    energy = record.conserved_energy_eV
+    energy = record.total_energy_eV if energy is None else energy
+    energy = 1000 * (energy - energy[0]) / record.n_atoms
+    ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
+    slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
+    title = "PASS" if drift.passed else "FAIL"
+    if math.isfinite(slope):
+        spread = 1000 * record.kinetic_energy_eV.std() / record.n_atoms
+        line = energy.mean() + slope * (time[[0, -1]] - time.mean())
+        text = f"drift {slope:+.2g} ± {error:.1g} meV/atom/ps"
+        ax.plot(time[[0, -1]], line, color=ORANGE, lw=2, label=text)
+        title += (
+            f": the {drift.quantity} fluctuates by {drift.rms_fluctuation_meV_per_atom:.2g}, "
+            f"the kinetic by {spread:.2g} meV/atom"
+        )
+    symbol = "E" if record.ensemble == "nve" else "H"
+    ax.set_ylabel(f"{symbol} − {symbol}(0)  (meV/atom)")
+    ax.set_title(title, fontsize="medium", loc="left", pad=22)
+    legend_above(ax)
+    return energy, None
+
+
+def _draw_temperature(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, tuple | None]:
+    target_K = record.target_temperature_K
+    _draw_series(ax, record, record.temperature_K, thin, RED, "T  (K)", "{:.0f} K", target_K)
+    if record.target_temperature_K is None or record.n_degrees_of_freedom == 0:
+        return record.temperature_K, None
+    return record.temperature_K, _temperature_law(
+        record.target_temperature_K, record.n_degrees_of_freedom
+    )
+
+
+def _draw_pressure(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+    target_GPa = record.target_pressure_GPa
+    _draw_series(ax, record, record.pressure_GPa, thin, SKY, "P  (GPa)", "{:.3g} GPa", target_GPa)
+    return record.pressure_GPa, None
+
+
+def _draw_volume(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+    volume = record.volume_Ang3 / record.n_atoms
+    _draw_series(ax, record, volume, thin, PURPLE, "V  (Å³/atom)", "{:.4g} Å³/atom")
+    return volume, None
+
+
+def _draw_uncertainty(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+    std = 1000 * record.energy_std_eV / record.n_atoms
+    ax.plot(record.time_fs[thin] / 1000, std[thin], color=GREEN, lw=0.6)
+    ax.set_ylabel("ensemble std\n(meV/atom)")
+    ax.set_ylim(bottom=0)
+    return std, None
+
+
+def _draw_series(ax, record, values, thin, color, label, mean_format, target=None) -> None:
+    """A fluctuating quantity and its mean, with a thermostat that after equilibration."""
+    ax.plot(record.time_fs[thin] / 1000, values[thin], color=color, lw=0.6)
+    text = "mean "
+    if record.ensemble != "nve":
+        values = values[int(EQUILIBRATION * len(values)) :]
+        text += f"of the last {100 * (1 - EQUILIBRATION):.0f} %: "
+    text += mean_format.format(values.mean())
+    if target is not None:
+        text += f", asked for {mean_format.format(target)}"
+    ax.axhline(values.mean(), color=BLACK, lw=1, ls="--", label=text)
+    ax.set_ylabel(label)
+    legend_above(ax)
+
+
+def _temperature_law(target_K: float, n_dof: int) -> tuple[NDArray, NDArray, str]:
+    """Temperatures (G,) and their probability density (G,) in the canonical ensemble."""
+    shape, scale = n_dof / 2, 2 * target_K / n_dof
+    grid = target_K * np.linspace(1e-3, 1 + 6 * math.sqrt(2 / n_dof), 400)
+    log = (shape - 1) * np.log(grid / scale) - grid / scale - math.lgamma(shape)
+    return grid, np.exp(log) / scale, f"{n_dof} degrees of\nfreedom, {target_K:g} K"
+
+
+def _draw_distribution(ax: Axes, values: NDArray, law: tuple | None) -> None:
+    """A histogram lying on its side, with the law it should follow."""
+    ax.hist(values, bins=40, density=True, orientation="horizontal", color="#BBBBBB")
+    if law is not None:
+        grid, density, label = law
+        ax.plot(density, grid, color=BLACK, lw=1.2)
+        ax.set_title(f"law of {label}", fontsize="x-small")
+    ax.set_xticks([])
+    ax.tick_params(labelleft=False)

@@ -1,0 +1,113 @@
+"""Pictures of a map of two coordinates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
+from ase_schnet.plotting.style import BLACK, ORANGE, RED, legend_above
+
+#: A std that spans more than this is drawn in logarithmic steps.
+WIDE = 30.0
+
+
+def plot_scan_map(
+    result,
+    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
+    axes: Sequence[Axes] | None = None,
+) -> Figure:
+    """Draw a map of the energy and, of an ensemble, of its standard deviation.
+
+    The first coordinate runs to the right, the second upwards. The energy is relative to its lowest
+    point, within the trained ranges if there are any and where the ensemble is not lost. The
+    scale follows the map there: walls far above are one colour, a model that falls below is white.
+    A cross marks a point that did not relax.
+
+    Parameters
+    ----------
+    result : ScanMap
+    trained_ranges
+        For each coordinate the range that the model has seen in training, framed, or None.
+    axes
+        Two to draw in, energy and std (one where there is no std); by default a new figure.
+    """
+    x, y = (np.argsort(values, kind="stable") for values in result.values)
+    grid = np.ix_(x, y)
+    energy, std = (
+        None if g is None else g[grid].T for g in (result.energies_eV, result.energy_std_eV)
+    )  # (Q, P)
+    x, y = result.values[0][x], result.values[1][y]
+    if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
+        raise ValueError("a map needs at least two by two points with an energy to draw")
+    sane = known(energy, std)
+    for values, limits in zip(np.meshgrid(x, y), trained_ranges, strict=True):
+        if limits is not None:
+            inside = sane & (values >= limits[0]) & (values <= limits[1])
+            sane = inside if inside.any() else sane
+    lowest = np.unravel_index(np.where(sane, energy, np.inf).argmin(), energy.shape)
+    energy = energy - energy[lowest]
+    top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
+    levels = MaxNLocator(14).tick_values(0, top)
+    panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
+    if std is not None:
+        panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
+    if axes is None:
+        figure = Figure(figsize=(0.6 + 5 * len(panels), 4.6), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for ax, panel in zip(axes, panels, strict=False):
+        _contours(ax, x, y, *panel)
+        _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
+        ax.set_xlabel(result.coordinate_names[0])
+        legend_above(ax)
+    axes[0].set_ylabel(result.coordinate_names[1])
+    return axes[0].figure
+
+
+def _std_levels(std: NDArray) -> NDArray:
+    """Even steps from zero, or 1, 2, 5, 10, ... where the std spans more than WIDE."""
+    low, high = np.nanmin(std), np.nanquantile(std, 0.95)
+    if 0 < WIDE * low < high:
+        return LogLocator(subs=(1, 2, 5)).tick_values(low, high)
+    return MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9)
+
+
+def _contours(
+    ax: Axes, x: NDArray, y: NDArray, grid: NDArray, levels: NDArray, colours: str, title: str
+) -> None:
+    """Fill contours of ``grid`` (Q, P) with a colour bar; equal steps of colour for all levels."""
+    grid = np.ma.masked_invalid(grid)
+    beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
+    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
+    colours = colormaps[colours].with_extremes(under="white")
+    norm = BoundaryNorm(levels, colours.N, extend=extend)
+    filled = ax.contourf(x, y, grid, levels=levels, cmap=colours, norm=norm, extend=extend)
+    ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
+    ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
+
+
+def _marks(ax: Axes, result, lowest: tuple[float, float], trained_ranges) -> None:
+    """The minimum, what did not relax, the trained ranges, and ticks."""
+    units = [name.rpartition("(")[2].rstrip(")") for name in result.coordinate_names]
+    where = ", ".join(with_unit(v, u) for v, u in zip(lowest, units, strict=True))
+    star = {"ls": "", "marker": "*", "ms": 14, "mfc": ORANGE, "mec": BLACK, "clip_on": False}
+    ax.plot(*lowest, **star, zorder=5, label=f"minimum ({where})")
+    if result.converged is not None:
+        failed = np.argwhere(~result.converged & np.isfinite(result.energies_eV))
+        if len(failed):
+            where = [values[k] for values, k in zip(result.values, failed.T, strict=True)]
+            ax.plot(*where, "x", color=RED, label="not converged")
+    lines = (ax.axvline, ax.axhline)
+    text = "seen in training"
+    for values, line, limits in zip(result.values, lines, trained_ranges, strict=True):
+        for limit in limits or ():
+            if values.min() <= limit <= values.max():
+                line(limit, color=RED, lw=1.2, ls="--", label=text)
+                text = None
+    for axis, values, unit in zip((ax.xaxis, ax.yaxis), result.values, units, strict=True):
+        set_degree_ticks(axis, values, unit)

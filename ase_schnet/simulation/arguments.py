@@ -1,0 +1,58 @@
+"""Refusals, one clear line each, of arguments and structures that make no run."""
+
+import math
+import warnings
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.simulation.velocities import degrees_of_freedom
+
+#: Longest time step accepted; heavy atoms at room temperature allow about this.
+MAX_TIMESTEP_FS = 10.0
+#: A bond to hydrogen vibrates in 9 to 11 fs; more than a tenth of that is coarse.
+MAX_HYDROGEN_TIMESTEP_FS = 1.0
+
+
+def check_atoms(atoms: Atoms) -> None:
+    """Refuse atoms that cannot move; ValueError."""
+    if len(atoms) == 0:
+        raise ValueError("there are no atoms to move")
+    if atoms.calc is None:
+        raise ValueError("the atoms have no calculator: set atoms.calc first")
+    if not np.isfinite(atoms.positions).all():
+        raise ValueError("the atoms have positions that are not finite")
+    if len(atoms) > 1 and degrees_of_freedom(atoms) <= 0:
+        raise ValueError("all atoms are held by constraints: nothing can move")
+
+
+def number_of_steps(time_ps: float, timestep_fs: float) -> int:
+    """Steps in the run; ValueError if there are none or they are too long."""
+    if not 0 < timestep_fs <= MAX_TIMESTEP_FS:
+        raise ValueError(f"timestep_fs must be above 0 and at most 10 fs, not {timestep_fs}")
+    n_steps = round(1000 * time_ps / timestep_fs) if math.isfinite(time_ps) else 0
+    if n_steps < 1:
+        raise ValueError(f"time_ps must be at least one step of {timestep_fs} fs, not {time_ps} ps")
+    return n_steps
+
+
+def warn_of_coarse_steps(atoms: Atoms, timestep_fs: float, stacklevel: int) -> None:
+    light = (atoms.numbers == 1) & (atoms.get_masses() < 1.5)
+    if timestep_fs > MAX_HYDROGEN_TIMESTEP_FS and light.any():
+        warnings.warn(
+            f"a step of {timestep_fs} fs is coarse for hydrogen, whose bonds vibrate in about "
+            "10 fs; 0.5 fs is usual",
+            stacklevel=stacklevel,
+        )
+
+
+def positive(name: str, value: float) -> float:
+    if 0 < value < math.inf:
+        return float(value)
+    raise ValueError(f"{name} must be above 0, not {value}")
+
+
+def whole(name: str, value: int, smallest: int) -> int:
+    if isinstance(value, (int, np.integer)) and value >= smallest:
+        return int(value)
+    raise ValueError(f"{name} must be a whole number of at least {smallest}, not {value!r}")

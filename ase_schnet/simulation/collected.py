@@ -1,0 +1,71 @@
+"""Frames set aside during a run, to be labelled: an extxyz file that outlives a kill."""
+
+import io
+import re
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import write
+
+from ase_schnet.simulation.restart import flush_to_disk
+
+COLLECTED_FILE = "collected.extxyz"
+
+
+class CollectedFrames:
+    """Appends frames to ``collected.extxyz`` of a run directory.
+
+    A frame has positions, cell and momenta, ``forces_std`` (N, 3) in eV/Å, and in ``info`` ``step``,
+    ``time_fs``, ``energy_std`` (eV) and ``reason``. It has no energy and no forces: those are for a
+    reference method to give, and what the model thought of them must not be mistaken for labels.
+
+    Parameters
+    ----------
+    directory
+        Of the run; its frames beyond ``step``, and one cut short by a kill, are dropped.
+    step
+        Where the run goes on from; 0 at its start.
+
+    Attributes
+    ----------
+    n_frames : int
+    last_time_fs : float or None
+        Of the last frame.
+    """
+
+    def __init__(self, directory: Path, step: int):
+        self.path = directory / COLLECTED_FILE
+        self.n_frames, self.last_time_fs = 0, None
+        if self.path.exists():
+            self._cut_back(step)
+
+    def append(self, atoms: Atoms, step: int, time_fs: float, reason: str) -> None:
+        """Write the atoms with their calculator's uncertainties, through to the disk."""
+        results = getattr(atoms.calc, "results", {})
+        frame = atoms.copy()
+        frame.info = {"step": step, "time_fs": float(time_fs), "reason": reason}
+        if "energy_std" in results:
+            frame.info["energy_std"] = float(results["energy_std"])
+        if "forces_std" in results:
+            frame.arrays["forces_std"] = results["forces_std"].copy()
+        text = io.StringIO()
+        write(text, frame, format="extxyz")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+        flush_to_disk(self.path)
+        self.n_frames, self.last_time_fs = self.n_frames + 1, time_fs
+
+    def _cut_back(self, step: int) -> None:
+        with self.path.open("r+b") as file:
+            end = 0
+            while True:
+                count = file.readline().strip()
+                found = re.search(rb"\bstep=(\d+) time_fs=(\S+)", file.readline())
+                # A frame is on the disk before a restart point beyond it is: none to keep is cut.
+                if found is None or int(found[1]) > step:
+                    break
+                for _ in range(int(count)):
+                    file.readline()
+                end = file.tell()
+                self.n_frames, self.last_time_fs = self.n_frames + 1, float(found[2])
+            file.truncate(end)

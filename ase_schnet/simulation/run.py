@@ -1,0 +1,96 @@
+"""What the run of every ensemble has in common."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.simulation.arguments import (
+    check_atoms,
+    number_of_steps,
+    warn_of_coarse_steps,
+    whole,
+)
+from ase_schnet.simulation.integrators import Integrator
+from ase_schnet.simulation.propagate import Monitor, propagate
+from ase_schnet.simulation.record import MDRecord
+from ase_schnet.simulation.recorder import Recorder
+from ase_schnet.simulation.rundir import RunDirectory
+from ase_schnet.simulation.velocities import remove_overall_motion
+
+
+def run(
+    atoms: Atoms,
+    kind: type[Integrator],
+    build: Callable[..., Integrator],
+    physics: dict,
+    *,
+    time_ps: float = 10.0,
+    timestep_fs: float = 0.5,
+    run_dir: str | Path | None = None,
+    record_every: int = 1,
+    trajectory_every: int = 100,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool | None = None,
+    monitor: Monitor | None = None,
+) -> MDRecord:
+    """Check, open the directory, start or go on, propagate.
+
+    Parameters
+    ----------
+    kind, build
+        Class of the integrator, and what makes one of it from atoms, timestep_fs, n_dof, rng.
+    physics
+        Settings of the ensemble: ``ensemble``, ``temperature_K`` and those of its integrator.
+
+    The others are those of :func:`~ase_schnet.simulation.md.run_nve`.
+    """
+    n_steps = number_of_steps(time_ps, timestep_fs)
+    check_atoms(atoms)
+    kind.check(atoms)
+    warn_of_coarse_steps(atoms, timestep_fs, stacklevel=4)
+    settings = physics | {
+        "timestep_fs": float(timestep_fs),
+        "seed": whole("seed", seed, 0),
+        "record_every": whole("record_every", record_every, 1),
+        "trajectory_every": whole("trajectory_every", trajectory_every, 1),
+    }
+    directory = None if run_dir is None else RunDirectory(run_dir, settings, resume=resume)
+    restart = None if directory is None else directory.restart
+    if restart is None:
+        n_dof = kind.count_degrees_of_freedom(atoms)
+        _set_momenta(atoms, kind, settings)
+        begin = atoms
+    else:
+        directory.check_start(atoms, n_steps, own_momenta=not _draws(settings))
+        n_dof = directory.about["n_degrees_of_freedom"]
+        restart.apply(atoms)
+        begin = directory.first_frame()
+    rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities
+    integrator = build(atoms, timestep_fs, n_dof, rng)
+    if restart is not None:
+        integrator.restore(restart.integrator)
+    recorder = Recorder(integrator, settings, begin)
+    if directory is not None:
+        about = {"time_ps": n_steps * timestep_fs / 1000, "n_degrees_of_freedom": n_dof}
+        recorder.values.extend(directory.open(atoms, recorder.names, about).ravel())
+    with integrator.dynamics:
+        return propagate(integrator, recorder, n_steps, directory, monitor, progress)
+
+
+def _draws(settings: dict) -> bool:
+    return settings["temperature_K"] is not None and settings.get("new_momenta", True)
+
+
+def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
+    if _draws(settings):
+        kind.draw(atoms, settings["temperature_K"], settings["seed"])
+    elif settings["ensemble"] != "nve" and kind.conserves_momentum and not atoms.constraints:
+        remove_overall_motion(atoms)  # the thermostat does not count it
+    if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
+        raise ValueError(
+            "nothing moves, so there is nothing to thermalise: a single atom needs "
+            "thermostat='langevin', and atoms at rest new_momenta=True"
+        )

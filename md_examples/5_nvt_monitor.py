@@ -1,0 +1,53 @@
+"""Ethanol at room temperature, watched; then too hot for its model, stopped; and the frames worth labelling.
+
+    python md_examples/5_nvt_monitor.py
+
+A model answers whatever it is asked. The monitor notices when it guesses: by the spread of its members, and
+by distances that its training never saw.
+"""
+
+import shutil
+from pathlib import Path
+
+from ase.build import molecule
+from ase.io import read
+from ase.optimize import BFGS
+
+from ase_schnet import Monitor, SchNetCalculator, SimulationStopped, drift, run_nvt
+from ase_schnet.plotting import plot_drift, save_figure
+
+OUTPUT = Path(__file__).parent / "output"
+OUTPUT.mkdir(exist_ok=True)
+
+start = molecule("CH3CH2OH")
+start.calc = SchNetCalculator("ethanol")
+BFGS(start, logfile=None).run(fmax=0.01)
+
+
+def run(temperature_K, time_ps, name, monitor):
+    """A fresh run from the relaxed molecule into output/<name>."""
+    atoms = start.copy()
+    atoms.calc = start.calc
+    shutil.rmtree(OUTPUT / name, ignore_errors=True)
+    options = {"temperature_K": temperature_K, "time_ps": time_ps, "run_dir": OUTPUT / name}
+    return run_nvt(atoms, monitor=monitor, **options)
+
+
+record = run(300, 5, "nvt_300K", Monitor("stop"))
+figure = save_figure(plot_drift(record, drift(record)), OUTPUT / "nvt_300K.png")
+print(f"300 K: {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average")
+print(f"picture: {figure}")
+
+try:
+    run(3000, 5, "nvt_3000K", Monitor("stop"))
+except SimulationStopped as stopped:
+    print(f"3000 K: {stopped}")
+
+try:
+    run(1000, 1, "nvt_1000K", Monitor("collect", max_frames=20))
+except SimulationStopped as stopped:
+    print(f"1000 K: {stopped}")
+frames = read(OUTPUT / "nvt_1000K" / "collected.extxyz", ":")
+print(
+    f"collected for labelling: {len(frames)} frames; the first because of {frames[0].info['reason']}"
+)

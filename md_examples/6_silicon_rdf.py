@@ -1,0 +1,56 @@
+"""Silicon at 300 K: constant temperature, was its conserved quantity conserved, and how do the atoms lie?
+
+python md_examples/6_silicon_rdf.py
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from ase.build import bulk
+from ase.geometry.rdf import get_rdf
+from ase.io import read
+from matplotlib.figure import Figure
+
+from ase_schnet import SchNetCalculator, drift, run_nvt
+from ase_schnet.plotting import save_figure
+
+OUTPUT = Path(__file__).parent / "output"
+RUN = OUTPUT / "silicon_nvt"
+SPACING, N_BINS = 5.469, 160  # Å, PBE
+R_MAX = 5.4  # Å, below half of the cell
+
+atoms = bulk("Si", "diamond", a=SPACING, cubic=True) * (2, 2, 2)  # 64 atoms
+atoms.calc = SchNetCalculator("silicon")
+# stopped half way, the same command goes on
+record = run_nvt(atoms, temperature_K=300, timestep_fs=1, time_ps=10, run_dir=RUN, resume=True)
+print(
+    f"64 atoms of silicon, {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average"
+)
+print(drift(record))
+
+frames = read(RUN / "trajectory.traj", ":")[50:]  # the first picosecond is for equilibration
+r = (np.arange(N_BINS) + 0.5) * R_MAX / N_BINS  # Å
+g = np.mean([get_rdf(frame, R_MAX, N_BINS)[0] for frame in frames], axis=0)
+
+# the crystal at rest: where its neighbours lie, and how many
+shells = np.sqrt([3 / 16, 1 / 2, 11 / 16]) * SPACING
+density = 8 / SPACING**3
+coordination = np.cumsum(g * 4 * np.pi * r**2 * density) * R_MAX / N_BINS
+for shell, (low, high) in enumerate(itertools.pairwise([0, 3.2, 4.2, 5.0])):
+    inside = (r > low) & (r < high)
+    neighbours = np.ptp(coordination[inside])
+    mean = np.average(r[inside], weights=(g * r**2)[inside])
+    print(
+        f"shell {shell + 1}: {neighbours:.1f} neighbours at {mean:.3f} Å, at rest {shells[shell]:.3f} Å"
+    )
+
+figure = Figure(figsize=(7, 4), layout="constrained")
+ax = figure.subplots()
+ax.plot(r, g, color="#0072B2", lw=1.5, label="300 K, models/silicon")
+for k, shell in enumerate(shells):
+    ax.axvline(shell, color="#D55E00", lw=1, ls="--", label=None if k else "crystal at rest")
+ax.axhline(1, color="#000000", lw=0.5)
+ax.set(xlabel="distance  (Å)", ylabel="g(r)", xlim=(0, R_MAX), ylim=(0, None))
+ax.legend(frameon=False)
+print(f"picture: {save_figure(figure, OUTPUT / 'silicon_rdf.png')}")

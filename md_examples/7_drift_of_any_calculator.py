@@ -1,0 +1,39 @@
+"""The drift check asks nothing of SchNet: copper with ASE's EMT potential, sound and then spoilt.
+
+python md_examples/7_drift_of_any_calculator.py
+"""
+
+from pathlib import Path
+
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from ase_schnet import check_nve, drift, run_nvt
+from ase_schnet.plotting import plot_drift, save_figure
+
+OUTPUT = Path(__file__).parent / "output"
+OUTPUT.mkdir(exist_ok=True)
+
+
+class Overestimated(EMT):
+    """EMT whose forces are 2 % too large, as after a mistake in a unit: no longer -dE/dx."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        self.results["forces"] = 1.02 * self.results["forces"]
+
+
+for name, calculator in (("EMT", EMT()), ("forces times 1.02", Overestimated())):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=0)  # out of its lattice sites, so that anharmonicity is felt
+    atoms.calc = calculator
+    record, verdict = check_nve(atoms, temperature_K=300, timestep_fs=4, time_ps=4)
+    print(f"{name}\n{verdict}\n")
+    if verdict.passed:
+        save_figure(plot_drift(record, verdict), OUTPUT / "copper_nve.png")
+
+# with a thermostat the total energy changes; what it and the heat bath hold together must not
+atoms = bulk("Cu", cubic=True)
+atoms.calc = EMT()
+record = run_nvt(atoms, temperature_K=300, timestep_fs=4, time_ps=4)
+print(f"EMT with a thermostat\n{drift(record)}")
