@@ -38,6 +38,13 @@ _HOME = {
     "scan_map": "simulation.scan",
     "ScanResult": "simulation.scan",
     "ScanMap": "simulation.scan",
+    "Motion": "simulation.spectra",
+    "Spectrum": "simulation.spectra",
+    "ir_spectrum": "simulation.spectra",
+    "raman_spectra": "simulation.spectra",
+    "vibrational_density_of_states": "simulation.spectra",
+    "normal_modes": "simulation.spectra",
+    "NormalModes": "simulation.spectra",
 }
 __all__ = sorted(_HOME)
 

@@ -8,18 +8,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
 
+from ase_schnet.dipole.rpr import RotatePredictRotate
+from ase_schnet.dipole.store import parts_of
 from ase_schnet.inference.admission import limits, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
-from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
+from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.uncertainty import committee_mean_std
-
-SINGLE = ("energy", "free_energy", "energies", "forces")
-COMMITTEE = ("energy_std", "forces_std", "energy_committee", "forces_committee")
-STRESS, STRESS_COMMITTEE = ("stress",), ("stress_std",)
+from ase_schnet.results import OURS, names_of, part_results, potential_results
 
 
 class SchNetCalculator(Calculator):
@@ -41,7 +38,9 @@ class SchNetCalculator(Calculator):
     structures. With two or more members also `energy_std` (float), `forces_std` (N, 3), `stress_std`
     (6,): sample standard deviations (ddof = 1), as found, not calibrated; `energy_committee` (M,),
     `forces_committee` (M, N, 3).
-    One evaluation fills all of them.
+    One evaluation fills all of them. Of a model directory that has such parts, also `dipole` (3,) in e·Å
+    about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
+    asked for, so that dynamics that need none pay for none; `on_request` names them.
 
     ASE's base class compares and copies the Atoms for longer than a molecule's network takes. Here a state
     is known by the bytes of its positions, numbers, cell and pbc; `calc.atoms` is made when asked for.
@@ -101,14 +100,19 @@ class SchNetCalculator(Calculator):
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked = None
+        self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
         # an own list: ASE keeps this on the class, where every calculator would see it
-        stress, several = trained.pbc, trained.n_members > 1
-        self.implemented_properties = [
-            *SINGLE,
-            *(STRESS if stress else ()),
-            *(COMMITTEE if several else ()),
-            *(STRESS_COMMITTEE if stress and several else ()),
-        ]
+        self.implemented_properties = names_of(trained.n_members, trained.pbc, self._parts)
+
+    @property
+    def on_request(self) -> tuple[str, ...]:
+        """Results that are computed when asked for, and not before; of the structure last evaluated."""
+        atoms = self.atoms
+        return tuple(
+            quantity
+            for quantity, part in self._parts.items()
+            if atoms is None or (part.knows(atoms.numbers) and not atoms.pbc.any())
+        )
 
     @property
     def model_info(self) -> dict:
@@ -160,24 +164,40 @@ class SchNetCalculator(Calculator):
             return super().get_property(name, atoms, allow_calculation)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """Evaluate all members at `atoms` and fill every property."""
+        """Evaluate all members at `atoms` and fill every property but those `on_request` not asked for."""
         with self._lock:
             atoms = self.atoms if atoms is None else atoms
             if atoms is None:
                 raise InputError("no structure to evaluate: pass atoms")
             state = _state(atoms)
-            if state[1:] != self._checked:
-                require_known(self.trained, atoms)
-                self._checked = state[1:]
-            require_finite(atoms)
-            positions, numbers, cell = atoms.positions, atoms.numbers, atoms.cell.array
-            pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
-            try:
-                prediction = self._engine.evaluate(numbers, positions, pairs)
-            except AtomsCoincideError as error:
-                raise InputError(str(error)) from None
-            self.results = _results(prediction, self._volume(atoms))
-            self._atoms, self._state = None, state
+            wanted = [q for q in self._parts if q in properties or f"{q}_std" in properties]
+            if not (wanted and self.results and state == self._state):
+                self._evaluate(atoms, state)
+            for quantity in wanted:
+                self.results |= self._part_results(quantity, atoms)
+
+    def _evaluate(self, atoms: Atoms, state: tuple[bytes, ...]) -> None:
+        if state[1:] != self._checked:
+            require_known(self.trained, atoms)
+            self._checked = state[1:]
+        require_finite(atoms)
+        positions, numbers, cell = atoms.positions, atoms.numbers, atoms.cell.array
+        pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
+        try:
+            prediction = self._engine.evaluate(numbers, positions, pairs)
+        except AtomsCoincideError as error:
+            raise InputError(str(error)) from None
+        self.results = potential_results(prediction, self._volume(atoms))
+        self._atoms, self._state = None, state
+
+    def _part_results(self, quantity: str, atoms: Atoms) -> dict:
+        part = self._parts[quantity]
+        try:
+            part.require(atoms.numbers, atoms.pbc.any())
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        value = part.predict(atoms.positions)
+        return part_results(quantity, value.mean, value.std)
 
     def _volume(self, atoms: Atoms) -> float | None:
         """In Å³, also of a left-handed cell; None where a stress means nothing."""
@@ -188,9 +208,7 @@ class SchNetCalculator(Calculator):
     def export_properties(self):
         """ASE's own properties only; its `Properties` knows no committee and raises KeyError on one."""
         everything = self.results
-        self.results = {
-            k: v for k, v in everything.items() if k not in (*COMMITTEE, *STRESS_COMMITTEE)
-        }
+        self.results = {k: v for k, v in everything.items() if k not in OURS}
         try:
             return super().export_properties()
         finally:
@@ -215,24 +233,3 @@ def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
         atoms.cell.array.tobytes(),
         atoms.pbc.tobytes(),
     )
-
-
-def _results(prediction: Prediction, volume: float | None) -> dict:
-    """ASE's results of a prediction: Python floats and C-contiguous float64 arrays."""
-    several, energies = len(prediction.energies) > 1, prediction.energies
-    results = {"energy": float(energies.sum() / len(energies))}
-    results["free_energy"] = results["energy"]
-    results["energies"] = prediction.atomic_energies.mean(axis=0)
-    if several:
-        results["forces"], results["forces_std"] = committee_mean_std(prediction.forces)
-        results["energy_std"] = float(committee_mean_std(energies)[1])
-        results["energy_committee"] = energies
-        results["forces_committee"] = prediction.forces
-    else:
-        results["forces"] = prediction.forces[0]
-    if volume is not None:
-        stresses = full_3x3_to_voigt_6_stress(-prediction.virials / volume)  # (M, 6)
-        results["stress"] = stresses.mean(axis=0)
-        if several:
-            results["stress_std"] = committee_mean_std(stresses)[1]
-    return results

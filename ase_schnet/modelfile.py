@@ -134,12 +134,13 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
     text = "{\n" + ",\n".join(entries) + "\n}\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.replace("0" * 64, digest, 1)
-    _write(directory / WEIGHTS, weights)
-    _write(directory / CARD, text.encode())
+    write_whole(directory / WEIGHTS, weights)
+    write_whole(directory / CARD, text.encode())
     return directory
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write under a temporary name and rename."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)

@@ -49,6 +49,32 @@ def test_a_label_in_some_frames_only_is_named():
         Dataset.from_atoms(frames)
 
 
+def test_dipoles_and_polarizabilities_may_be_there_in_some_frames_only():
+    frames = labelled_molecules(3)
+    plain = Dataset.from_atoms(frames)
+    assert plain.dipole is None
+    assert plain.polarizability is None
+    frames[1].calc.results["dipole"] = np.array([0.1, 0.2, 0.3])
+    frames[2].info["polarizability"] = np.diag([1.0, 2.0, 3.0])
+    data = Dataset.from_atoms(frames)
+    assert data.dipole[1].tolist() == [0.1, 0.2, 0.3]
+    assert np.isnan(data.dipole[[0, 2]]).all()
+    assert data.polarizability[2, 2, 2] == 3.0
+    assert data.subset(np.array([2, 1])).dipole[1].tolist() == [0.1, 0.2, 0.3]
+    assert data.subset(np.array([0, 2])).dipole is None
+    assert data.fingerprint() != plain.fingerprint()
+
+
+def test_a_dipole_that_is_no_vector_or_no_number_is_named():
+    frames = labelled_molecules(2)
+    frames[1].calc.results["dipole"] = np.zeros(2)
+    with pytest.raises(ValueError, match=r"dipole of frame 1 has shape \(2,\), expected \(3,\)"):
+        Dataset.from_atoms(frames)
+    frames[1].calc.results["dipole"] = np.array([0.0, np.nan, 0.0])
+    with pytest.raises(ValueError, match="dipole of frame 1 is not finite"):
+        Dataset.from_atoms(frames)
+
+
 def test_unlabelled_and_empty():
     data = Dataset.from_atoms([molecule("H2O")])
     assert data.E is None

@@ -15,7 +15,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"training", "calculator", "plugin"},
-    {"model", "evaluation", "augment", "dipole", "interfaces"},
+    {"model", "evaluation", "results", "augment", "dipole", "interfaces"},
     {"inference"},
     {"data", "simulation"},
     {"units", "neighbors", "modelfile", "uncertainty", "plotting"},

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from ase_schnet import __version__
 
-COMMANDS = ("train", "evaluate", "info", "md", "drift", "scan")
+COMMANDS = ("train", "train-dipole", "evaluate", "info", "md", "drift", "scan", "spectrum")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = import_module(f"ase_schnet.cli.{name}")
+        module = import_module(f"ase_schnet.cli.{name.replace('-', '_')}")
         sub = commands.add_parser(
             name,
             help=module.HELP,

@@ -46,8 +46,30 @@ def run(args: argparse.Namespace) -> int:
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
         print("\n".join(calibration_lines(calibration)))
+    for line in _part_lines(model, dataset):
+        print(line)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity, save_figure
 
         print(f"plot: {save_figure(plot_parity(comparison), args.output)}")
     return 0
+
+
+def _part_lines(model, dataset) -> list[str]:
+    """Errors of dipole and polarizability, where both the model and the data have them."""
+    import numpy as np
+
+    from ase_schnet.dipole.fit import errors
+    from ase_schnet.dipole.rpr import UNITS
+    from ase_schnet.dipole.store import parts_of
+
+    lines = []
+    for quantity, part in parts_of(model.path).items():
+        if getattr(dataset, quantity) is None:
+            continue
+        error, unit = errors(part, dataset), UNITS[quantity]
+        lines.append(
+            f"{quantity:<8}MAE {np.abs(error).mean():.3g} {unit} per component, RMSE "
+            f"{np.sqrt((error**2).mean()):.3g}; n = {error.size} components"
+        )
+    return lines

@@ -21,7 +21,8 @@ class Dataset:
 
     Z (N,) int64 · R (N, 3) Å · ptr (S+1,) · E (S,) eV or None · F (N, 3) eV/Å or None ·
     cells (S, 3, 3) Å · pbc (S, 3) bool · stress (S, 6) eV/Å³ or None, in ASE's Voigt order
-    (xx, yy, zz, yz, xz, xy) and sign (tension positive), a row of NaN where a structure has none.
+    (xx, yy, zz, yz, xz, xy) and sign (tension positive) · dipole (S, 3) e·Å or None ·
+    polarizability (S, 3, 3) e²Å²/eV or None: of these three a row of NaN where a structure has none.
     `source` and `units` (as in the file) are for the record.
     """
 
@@ -35,13 +36,16 @@ class Dataset:
     source: str = ""
     units: str = "eV, Ang"
     stress: np.ndarray | None = None
+    dipole: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
-        """Pack labelled Atoms (labels in their calculator, eV, eV/Å and eV/Å³).
+        """Pack labelled Atoms (labels in their calculator: eV, eV/Å, eV/Å³, e·Å).
 
-        Stress may be there in some frames only (crystals beside molecules); that of a structure without
-        a volume says nothing and is left out.
+        Stress, dipole and polarizability may be there in some frames only (crystals beside molecules). The
+        stress of a structure without a volume says nothing and is left out. ASE's results know no
+        polarizability: it is looked for in ``info["polarizability"]``, (3, 3) in e²Å²/eV, ASE's unit.
 
         Raises ValueError for no frames, empty frames, elements beyond the network's, labels that are not
         finite, and energies or forces that are present in some frames but not in all, since a loss
@@ -73,6 +77,10 @@ class Dataset:
             source=source,
             units=units,
             stress=_stress_labels(frames, np.isfinite(volumes_of(cells, pbc))),
+            dipole=_rows("dipole", (3,), [_result(a, "dipole") for a in frames]),
+            polarizability=_rows(
+                "polarizability", (3, 3), [a.info.get("polarizability") for a in frames]
+            ),
         )
 
     def __len__(self) -> int:
@@ -111,7 +119,9 @@ class Dataset:
             F=None if self.F is None else self.F[atoms],
             cells=self.cells[indices],
             pbc=self.pbc[indices],
-            stress=None if self.stress is None else _none_if_empty(self.stress[indices]),
+            stress=_rows_of(self.stress, indices),
+            dipole=_rows_of(self.dipole, indices),
+            polarizability=_rows_of(self.polarizability, indices),
         )
 
     def atoms(self, structure: int) -> Atoms:
@@ -132,14 +142,15 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.Z, self.R, self.ptr, self.E, self.F, self.cells, self.pbc):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-        if self.stress is not None:  # without it the digest is that of version 0.1
-            digest.update(np.ascontiguousarray(self.stress).tobytes())
+        for array in (self.stress, self.dipole, self.polarizability):
+            if array is not None:  # without them the digest is that of version 0.1
+                digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
 def _labels(frames: Sequence[Atoms], name: str) -> list | None:
     """Label `name` of every frame, or None when no frame has it."""
-    values = [a.calc.results.get(name) if a.calc is not None else None for a in frames]
+    values = [_result(a, name) for a in frames]
     missing = [k for k, value in enumerate(values) if value is None]
     if len(missing) == len(frames):
         return None
@@ -156,20 +167,35 @@ def _labels(frames: Sequence[Atoms], name: str) -> list | None:
 
 def _stress_labels(frames: Sequence[Atoms], has_volume: np.ndarray) -> np.ndarray | None:
     """Stress of every frame, (S, 6) in eV/Å³ with rows of NaN, or None when no frame has it."""
-    stress = np.full((len(frames), 6), np.nan)
-    for k, atoms in enumerate(frames):
-        value = atoms.calc.results.get("stress") if atoms.calc is not None else None
-        if value is None or not has_volume[k]:
+    values = [_result(a, "stress") if has_volume[k] else None for k, a in enumerate(frames)]
+    voigt = [full_3x3_to_voigt_6_stress(v) if np.shape(v) == (3, 3) else v for v in values]
+    return _rows("stress", (6,), voigt)
+
+
+def _result(atoms: Atoms, name: str):
+    return None if atoms.calc is None else atoms.calc.results.get(name)
+
+
+def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:
+    """Labels that some frames may lack, (S, *shape) with rows of NaN, or None when no frame has one."""
+    rows = np.full((len(values), *shape), np.nan)
+    for k, value in enumerate(values):
+        if value is None:
             continue
-        value = np.asarray(value, dtype=np.float64)
-        stress[k] = full_3x3_to_voigt_6_stress(value) if value.shape == (3, 3) else value
-        if not np.isfinite(stress[k]).all():
-            raise ValueError(f"stress of frame {k} is not finite")
-    return _none_if_empty(stress)
+        if np.shape(value) != shape:
+            raise ValueError(f"{name} of frame {k} has shape {np.shape(value)}, expected {shape}")
+        rows[k] = value
+        if not np.isfinite(rows[k]).all():
+            raise ValueError(f"{name} of frame {k} is not finite")
+    return _none_if_empty(rows)
 
 
-def _none_if_empty(stress: np.ndarray) -> np.ndarray | None:
-    return None if np.isnan(stress).all() else stress
+def _rows_of(rows: np.ndarray | None, indices: np.ndarray) -> np.ndarray | None:
+    return None if rows is None else _none_if_empty(rows[indices])
+
+
+def _none_if_empty(rows: np.ndarray) -> np.ndarray | None:
+    return None if np.isnan(rows).all() else rows
 
 
 def volumes_of(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:

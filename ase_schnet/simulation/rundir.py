@@ -34,6 +34,9 @@ from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, 
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 
+#: Results that ASE's trajectories have no place for.
+IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
+
 #: A kill costs at most this much wall time.
 RESTART_SECONDS = 5.0
 #: An interrupt costs at most so many steps.
@@ -162,11 +165,13 @@ class RunDirectory:
 
     def write_frame(self, atoms: Atoms, step: int) -> None:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
+        for name in getattr(atoms.calc, "on_request", ()):  # what only frames are worth
+            atoms.calc.get_property(name, atoms)
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()  # without calculator: it would be asked for each property, slowly
         frame.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
-        # Trajectories keep only ASE's own property names; these two survive in info.
-        frame.info |= {k: results[k] for k in ("energy_std", "forces_std") if k in results}
+        # Trajectories keep only ASE's own property names; these survive in info.
+        frame.info |= {k: results[k] for k in IN_INFO if k in results}
         known = {k: results[k] for k in all_properties if results.get(k) is not None}
         self._trajectory.write(frame, **known)
         self._log.flush()

@@ -10,9 +10,9 @@ from ase.calculators.calculator import BaseCalculator
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.simulation.scan.coordinate import Coordinate
-from ase_schnet.simulation.scan.files import write_csv, write_frames
 from ase_schnet.simulation.scan.reference import evaluate_along, read_curve
-from ase_schnet.simulation.scan.walk import column, prepare, walk
+from ase_schnet.simulation.scan.walk import column, member_columns, prepare, walk
+from ase_schnet.simulation.tables import write_csv, write_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class ScanResult:
             "reference_energy_eV": self.reference_energies_eV,
             "converged": self.converged,
         }
-        write_csv(path, columns, self.energy_committee_eV)
+        write_csv(path, columns | member_columns(self.energy_committee_eV))
 
     def write_frames(self, path: str | Path) -> None:
         """Write the structures as extended xyz, ready to be labelled.

@@ -10,8 +10,8 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.simulation.scan.coordinate import Coordinate
-from ase_schnet.simulation.scan.files import write_csv, write_frames
-from ase_schnet.simulation.scan.walk import Point, column, prepare, walk
+from ase_schnet.simulation.scan.walk import Point, column, member_columns, prepare, walk
+from ase_schnet.simulation.tables import write_csv, write_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,8 @@ class ScanMap:
             energy_eV=self.energies_eV, energy_std_eV=self.energy_std_eV, converged=self.converged
         )
         members = self.energy_committee_eV
-        write_csv(path, columns, None if members is None else members[self._finished])
+        finished = None if members is None else members[self._finished]
+        write_csv(path, columns | member_columns(finished))
 
     def write_frames(self, path: str | Path) -> None:
         """Write the structures as extended xyz, ready to be labelled.

@@ -105,6 +105,13 @@ def column(points: Sequence[dict], name: str) -> NDArray | None:
     return np.array([point.get(name, missing) for point in points], dtype=float)
 
 
+def member_columns(committee: NDArray | None) -> dict[str, NDArray]:
+    """The members' energies (P, M), if any, as named columns of a table."""
+    if committee is None:
+        return {}
+    return {f"energy_member_{k}_eV": member for k, member in enumerate(committee.T)}
+
+
 def _solve(
     site: tuple[int, ...],
     frame: Atoms,

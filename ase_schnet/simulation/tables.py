@@ -1,4 +1,4 @@
-"""Scans on disk: a table that reads back to the same bits, and structures to be labelled."""
+"""Results on disk: a table that reads back to the same bits, and structures to be labelled."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,12 @@ from ase.io import write
 from numpy.typing import NDArray
 
 
-def write_csv(
-    path: str | Path, columns: Mapping[str, NDArray | None], committee: NDArray | None
-) -> None:
-    """Write columns (P,) that are not None, and the members' energies (P, M), whole or not at all.
+def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
+    """Write columns (P,) that are not None, whole or not at all.
 
     Every float reads back to the same bits; True and False are 1 and 0.
     """
     known = {name: column for name, column in columns.items() if column is not None}
-    if committee is not None:
-        known |= {f"energy_member_{k}_eV": member for k, member in enumerate(committee.T)}
     numbers = (c.astype(int) if c.dtype == bool else c for c in known.values())
     rows = zip(*(column.tolist() for column in numbers), strict=True)
     path = Path(path)

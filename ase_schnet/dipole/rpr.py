@@ -1,0 +1,176 @@
+"""A dipole or polarizability model: rotate to the principal axes, predict there, rotate back.
+
+All members of the ensemble share the basis, so that a prediction costs one set of Gaussians. Nothing here
+needs more than numpy; `fit.fit` makes such models. They are stored as arrays (for safetensors) and a
+dictionary of JSON types: `arrays`, `card`, `from_parts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ase_schnet.dipole.basis import VOIGT, Basis
+from ase_schnet.uncertainty import committee_mean_std
+
+RANKS = {"dipole": 1, "polarizability": 2}
+UNITS = {"dipole": "e*Ang", "polarizability": "e^2*Ang^2/eV"}
+FORMAT_VERSION = 1
+BLOCK = 64  # structures at a time: their Gaussians should stay in the cache
+_STORED = ("masses", "orders", "reference", "distances", "centres")
+
+
+class Value(NamedTuple):
+    """The ensemble's answer: shape (3,) e·Å for a dipole, (3, 3) e²Å²/eV for a polarizability."""
+
+    mean: np.ndarray
+    std: np.ndarray  # of the members, ddof = 1
+    members: np.ndarray  # (M, ...)
+
+
+@dataclass(frozen=True)
+class RotatePredictRotate:
+    """M members that predict one quantity of one molecule with its atoms in one order.
+
+    quantity : "dipole" or "polarizability". numbers : (N,) atomic numbers in the order of training.
+    coefficients : (m, A, M), see `Basis`. linear : (B, M). charge : in e; the dipole is about the centre
+    of mass always, and says nothing else of an ion. training : JSON types, for the record.
+    """
+
+    quantity: str
+    numbers: np.ndarray
+    basis: Basis
+    coefficients: np.ndarray
+    linear: np.ndarray
+    charge: int = 0
+    training: dict = field(default_factory=dict)
+
+    @property
+    def n_members(self) -> int:
+        """M."""
+        return self.linear.shape[1]
+
+    @property
+    def symbols(self) -> str:
+        """The atoms in their order, "COHHHH"."""
+        return "".join(chemical_symbols[z] for z in self.numbers)
+
+    def knows(self, numbers: np.ndarray) -> bool:
+        """Whether these are its atoms, in its order."""
+        return np.array_equal(numbers, self.numbers)
+
+    def require(self, numbers: np.ndarray, pbc: bool = False) -> None:
+        """Raise ValueError for other atoms, another order of them, or a periodic structure."""
+        if pbc:
+            raise ValueError(f"the {self.quantity} model is of a molecule: set pbc to False")
+        if not self.knows(numbers):
+            given = "".join(chemical_symbols[z] for z in numbers)
+            same = sorted(numbers) == sorted(self.numbers)
+            cure = "reorder the atoms" if same else "it knows this molecule alone"
+            raise ValueError(
+                f"the {self.quantity} model was trained on atoms {self.symbols}, not {given}: {cure}"
+            )
+
+    def predict(self, positions: np.ndarray) -> Value:
+        """Mean, std and members at positions (N, 3) in Å, wherever the molecule lies and however turned."""
+        members = self.predict_many(positions[None])[:, 0]
+        return Value(*committee_mean_std(members), members)
+
+    def predict_many(self, positions: np.ndarray) -> np.ndarray:
+        """The members' values for positions (S, N, 3) in Å: (M, S, 3) or (M, S, 3, 3)."""
+        blocks = [
+            self.basis.expand(positions[k : k + BLOCK], self.coefficients, self.linear)
+            for k in range(0, len(positions), BLOCK)
+        ]
+        values = np.concatenate(blocks).transpose(2, 0, 1)  # (M, S, K)
+        return values if self.basis.rank == 1 else full_tensor(values)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a safetensors file holds, all contiguous."""
+        stored = {name: np.ascontiguousarray(getattr(self.basis, name)) for name in _STORED}
+        return {
+            **stored,
+            "numbers": np.ascontiguousarray(self.numbers, dtype=np.int64),
+            "coefficients": np.ascontiguousarray(self.coefficients),
+            "linear": np.ascontiguousarray(self.linear),
+        }
+
+    def card(self) -> dict:
+        """What a JSON file holds: everything that is not an array."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "quantity": self.quantity,
+            "units": UNITS[self.quantity],
+            "origin": "centre of mass",
+            "charge": self.charge,
+            "atoms": self.symbols,
+            "n_members": self.n_members,
+            "stiffness_per_amu_Ang2": float(self.basis.stiffness),
+            "width": float(self.basis.width),
+            "training": self.training,
+        }
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, np.ndarray], card: dict) -> RotatePredictRotate:
+        """The model of its `arrays` and `card`.
+
+        Raises
+        ------
+        ValueError : a newer format, a quantity that is unknown, or arrays that are missing, not finite or do
+            not fit each other.
+        """
+        if card.get("format_version") != FORMAT_VERSION or card.get("quantity") not in RANKS:
+            raise ValueError(
+                f"a {card.get('quantity')} model of format {card.get('format_version')}: this version "
+                f"reads format {FORMAT_VERSION} of {' and '.join(RANKS)}"
+            )
+        missing = {*_STORED, "numbers", "coefficients", "linear"} - set(arrays)
+        if missing:
+            raise ValueError(f"the {card['quantity']} model lacks {', '.join(sorted(missing))}")
+        basis = Basis(
+            **{name: arrays[name] for name in _STORED},
+            stiffness=card["stiffness_per_amu_Ang2"],
+            width=card["width"],
+            rank=RANKS[card["quantity"]],
+        )
+        model = cls(
+            card["quantity"],
+            arrays["numbers"],
+            basis,
+            arrays["coefficients"],
+            arrays["linear"],
+            card["charge"],
+            card["training"],
+        )
+        model._check()
+        return model
+
+    def _check(self) -> None:
+        """Every shape follows from those of `numbers`, `centres` and `linear`."""
+        n, m, b = len(self.numbers), len(self.basis.centres), self.basis
+        n_linear = len(self.linear)
+        shapes = {
+            "masses": (b.masses, (n,)),
+            "orders": (b.orders, (len(b.orders), n)),
+            "reference": (b.reference, (n, 3)),
+            "distances": (b.distances, (n * (n - 1) // 2,)),
+            "centres": (b.centres, (m, 3 * n + n * (n - 1) // 2)),
+            "coefficients": (self.coefficients, (m, b.n_per_centre, self.n_members)),
+            "linear": (self.linear, (n_linear, self.n_members)),
+        }
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(
+                    f"{name} of the {self.quantity} model is not finite numbers of shape {shape}"
+                )
+
+
+def full_tensor(components: np.ndarray) -> np.ndarray:
+    """Symmetric (..., 3, 3) of its six components (..., 6) in Voigt order."""
+    tensor = np.empty((*components.shape[:-1], 3, 3))
+    tensor[..., VOIGT[0], VOIGT[1]] = components
+    tensor[..., VOIGT[1], VOIGT[0]] = components
+    return tensor

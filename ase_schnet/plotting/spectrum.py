@@ -1,0 +1,132 @@
+"""Pictures of vibrational spectra, with what they are compared with."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ase_schnet.plotting.style import BLACK, BLUE, GREEN, RED, legend_above
+
+LABELS = {
+    "vdos": ("density of states", "modes per cm⁻¹"),
+    "ir": ("infrared", "absorption  (km/mol per cm⁻¹)"),
+    "raman-isotropic": ("isotropic", "Raman activity  (Å⁴/amu per cm⁻¹)"),
+    "raman-depolarised": ("depolarised", "Raman activity  (Å⁴/amu per cm⁻¹)"),
+}
+#: Names of bands nearer than this share of the axis stand one above the other.
+NAME_WIDTH = 0.13
+#: Height of such a line of text and the mark below it, as a share of the axis.
+NAME_HEIGHT = 0.085
+#: The axis ends a little above the last wavenumber at which there is this share of the maximum.
+LAST_SHARE, MARGIN = 0.01, 1.08
+
+
+def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
+    """Draw spectra with their errors, harmonic sticks with names, and measured positions.
+
+    Parameters
+    ----------
+    *spectra : Spectrum
+        In the same units.
+    modes : NormalModes
+        With infrared intensities, sticks on an axis of their own; else ticks below the spectrum.
+    measured : MeasuredBands
+        Ticks below the spectrum.
+    axes
+        Two to draw in, the spectrum and the ticks below (one where there are none); by default a new
+        figure.
+    """
+    sticks = modes is not None and spectra[0].kind == "ir"
+    sticks = sticks and modes.intensity_km_per_mol is not None
+    rows = [("harmonic", modes.wavenumber_cm, RED)] if modes is not None and not sticks else []
+    if measured is not None:
+        rows.append(("measured", measured.wavenumber_cm, BLACK))
+    if axes is None:
+        figure = Figure(figsize=(8, 4.2 + 0.25 * len(rows)), layout="constrained")
+        heights = [3.6, 0.25 * len(rows)] if rows else [1]
+        grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
+        axes = grid[:, 0]
+    top = axes[0]
+    for spectrum, color in zip(spectra, (BLUE, GREEN), strict=False):
+        _draw(top, spectrum, color)
+    if sticks:
+        _sticks(top, modes)
+    if rows:
+        _ticks(axes[1], rows)
+    top.set_ylabel(LABELS[spectra[0].kind][1])
+    end = max([*map(_end, spectra), *(values.max() for _, values, _ in rows)])
+    if modes is not None:
+        end = max(end, modes.wavenumber_cm.max())
+    top.set_xlim(0, MARGIN * end)
+    low, high = 0.0, 1.06 * max(_highest(spectrum) for spectrum in spectra)
+    if modes is not None:
+        high *= 1 + 1.2 * NAME_HEIGHT * _name_bands(top, modes, MARGIN * end)
+    top.set_ylim(low, high)
+    source = f";  measured: {measured.source}" if measured is not None and measured.source else ""
+    axes[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
+    legend_above(top)
+    return top.figure
+
+
+def _draw(ax: Axes, spectrum, color: str) -> None:
+    x, y = spectrum.wavenumber_cm, spectrum.intensity
+    runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
+    label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
+    ax.plot(x, y, color=color, lw=1.2, label=label)
+    error = spectrum.error
+    if error is not None:
+        band = {"color": color, "alpha": 0.3, "lw": 0, "label": "± 1 standard error"}
+        ax.fill_between(x, np.maximum(y - error, 0), y + error, **band)
+
+
+def _sticks(ax: Axes, modes) -> None:
+    """Harmonic intensities on an axis at the right, behind the spectrum and below the names."""
+    right = ax.twinx()
+    ax.set_zorder(right.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    heights = modes.intensity_km_per_mol
+    right.vlines(modes.wavenumber_cm, 0, heights, color=RED, lw=1.5, alpha=0.8)
+    right.set_ylim(0, 1.5 * heights.max() or 1.0)
+    right.set_ylabel("harmonic intensity  (km/mol)", color=RED)
+    right.tick_params(axis="y", colors=RED)
+    ax.plot([], [], color=RED, lw=1.5, label="harmonic")  # for the legend
+
+
+def _ticks(ax: Axes, rows: list[tuple[str, NDArray, str]]) -> None:
+    """A row of vertical marks for each of (name, wavenumbers, colour)."""
+    for k, (_, wavenumber, color) in enumerate(rows):
+        ax.vlines(wavenumber, -k - 0.35, -k + 0.35, color=color, lw=1.5)
+    ax.set_yticks([-k for k in range(len(rows))], [name for name, _, _ in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-len(rows) + 0.45, 0.55)
+
+
+def _name_bands(ax: Axes, modes, width: float) -> int:
+    """Write the names of modes at the top, where they are; return the number of lines of text."""
+    names = dict.fromkeys(name for name in modes.names if name)
+    ends: list[float] = []  # of the text in each line, counted from the top
+    transform = ax.get_xaxis_transform()
+    for name in names:  # from low to high wavenumber
+        group = modes.wavenumber_cm[[own == name for own in modes.names]]
+        middle = group.mean()
+        start = middle - NAME_WIDTH * width / 2
+        line = next((k for k, end in enumerate(ends) if end <= start), len(ends))
+        ends[line : line + 1] = [start + NAME_WIDTH * width]
+        y = 0.985 - NAME_HEIGHT * line
+        style = {"ha": "center", "va": "top", "fontsize": "small", "color": RED}
+        ax.text(middle, y, name, transform=transform, **style)
+        y -= 0.06
+        ax.plot(
+            [group.min(), group.max()], [y, y], "|-", color=RED, lw=1, ms=4, transform=transform
+        )
+    return len(ends)
+
+
+def _end(spectrum) -> float:
+    y = spectrum.intensity
+    return float(spectrum.wavenumber_cm[np.flatnonzero(y >= LAST_SHARE * y.max())[-1]])
+
+
+def _highest(spectrum) -> float:
+    error = 0 if spectrum.error is None else spectrum.error
+    return float((spectrum.intensity + error).max()) or 1.0  # where nothing absorbs

@@ -1,0 +1,57 @@
+"""The infrared spectrum of methanol at 300 K, from dynamics with models/methanol.
+
+    python md_examples/8_ir_spectrum.py
+
+Twenty runs of 5 ps, each from its own velocities and after 1 ps to forget the relaxed start. Where the bands
+are is the potential's doing, how high they are the dipole's. Stopped half way, the same command goes on.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from ase.build import molecule
+
+from ase_schnet import SchNetCalculator, ir_spectrum, normal_modes, run_nvt
+from ase_schnet.plotting import plot_spectrum, save_figure
+from ase_schnet.simulation.spectra import Motion
+from ase_schnet.simulation.spectra.bands import MeasuredBands
+
+HERE = Path(__file__).parent
+OUTPUT = HERE / "output" / "methanol_ir"
+N_RUNS = 20
+
+calculator = SchNetCalculator("methanol")
+start = molecule("CH3OH")[
+    [0, 2, 4, 5, 3, 1]
+]  # in the order of training: C, its hydrogens, H of O, O
+start.calc = calculator
+modes = normal_modes(start)
+
+motions = []
+for k in range(N_RUNS):
+    atoms = start.copy()
+    atoms.calc = calculator
+    options = {"time_ps": 6, "timestep_fs": 0.5, "trajectory_every": 4, "seed": k}
+    run_nvt(atoms, temperature_K=300, run_dir=OUTPUT / f"run_{k}", resume=True, **options)
+    motions.append(Motion.read(OUTPUT / f"run_{k}", skip_ps=1))
+
+spectrum = ir_spectrum(motions)
+spectrum.write_csv(OUTPUT.with_suffix(".csv"))
+measured = MeasuredBands.read(HERE / "methanol_bands_measured.csv")
+figure = save_figure(
+    plot_spectrum(spectrum, modes=modes, measured=measured), OUTPUT.with_suffix(".png")
+)
+
+print(f"methanol, {N_RUNS} × 5 ps, {spectrum.temperature_K:.0f} K on average")
+print(
+    "harmonic bands:",
+    ", ".join(
+        f"{w:.0f} {n}".strip() for w, n in zip(modes.wavenumber_cm, modes.names, strict=True)
+    ),
+)
+print("bands:         ", ", ".join(f"{w:.0f}" for w in np.sort(spectrum.bands_cm())), "cm⁻¹")
+print(
+    f"intensity:      {spectrum.integral()[0]:.0f} ± {spectrum.integral()[1]:.0f} km/mol, "
+    f"harmonic {modes.intensity_km_per_mol.sum():.0f}"
+)
+print(f"picture: {figure}")

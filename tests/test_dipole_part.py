@@ -1,0 +1,167 @@
+"""A dipole part in a model directory: written, read, offered by the calculator, written into runs."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.calculators.calculator import InputError
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from ase.vibrations import Infrared
+from factory import random_model
+
+from ase_schnet import Dataset, SchNetCalculator, run_nve
+from ase_schnet.cli import main
+from ase_schnet.dipole.fit import fit
+from ase_schnet.dipole.store import load_part, part_file, save_part
+from ase_schnet.modelfile import ModelFileError, save_model
+
+CHARGES = np.array([-0.66, 0.33, 0.33])  # e, of O, H, H
+
+
+def waters(n: int, seed: int) -> list[Atoms]:
+    """Labelled water, bent and stretched and anywhere, with the dipole of constant charges."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for _ in range(n):
+        atoms = molecule("H2O")
+        atoms.positions += 0.05 * rng.standard_normal((3, 3))
+        atoms.rotate(rng.uniform(0, 360), rng.standard_normal(3))
+        atoms.translate(rng.standard_normal(3))
+        atoms.calc = SinglePointCalculator(atoms, dipole=CHARGES @ atoms.positions)
+        frames.append(atoms)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def part():
+    return fit(Dataset.from_atoms(waters(100, seed=0)))
+
+
+@pytest.fixture
+def directory(part, tmp_path):
+    model = replace(random_model(), distance_ranges={})
+    save_part(save_model(tmp_path / "model", model), part)
+    return tmp_path / "model"
+
+
+def test_what_was_written_is_read_bit_for_bit(part, tmp_path):
+    save_part(tmp_path, part)
+    again = load_part(tmp_path, "dipole")
+    positions = waters(1, seed=5)[0].positions
+    assert np.array_equal(again.predict(positions).members, part.predict(positions).members)
+    assert again.training == part.training
+    assert load_part(tmp_path, "polarizability") is None
+
+
+@pytest.mark.parametrize("where", [0.02, 0.3, 0.6, 0.99])
+def test_damage_of_one_bit_is_noticed(part, tmp_path, where):
+    path = save_part(tmp_path, part)
+    data = bytearray(path.read_bytes())
+    data[int(where * len(data))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError):
+        load_part(tmp_path, "dipole")
+
+
+def test_the_calculator_gives_the_dipole_of_the_labels(directory):
+    calculator = SchNetCalculator(directory)
+    for atoms in waters(5, seed=1):
+        label = atoms.calc.results["dipole"]
+        atoms.calc = calculator
+        assert np.abs(atoms.get_dipole_moment() - label).max() < 1e-4
+        std = calculator.get_property("dipole_std", atoms)
+        assert std.shape == (3,)
+        assert (std < 1e-3).all()
+
+
+def test_a_dipole_is_computed_when_asked_for_and_costs_no_second_evaluation(directory, monkeypatch):
+    calculator = SchNetCalculator(directory)
+    atoms = molecule("H2O")
+    atoms.calc = calculator
+    calls = []
+    evaluate = calculator._engine.evaluate
+    monkeypatch.setattr(
+        calculator._engine, "evaluate", lambda *a: calls.append(1) or evaluate(*a), raising=False
+    )
+    forces = atoms.get_forces()
+    assert "dipole" not in calculator.results
+    first = atoms.get_dipole_moment()
+    assert len(calls) == 1
+    assert np.array_equal(atoms.get_forces(), forces)
+    atoms.positions[1, 0] += 0.1
+    assert not np.array_equal(atoms.get_dipole_moment(), first)
+    assert not np.array_equal(atoms.get_forces(), forces)
+    assert len(calls) == 2
+
+
+def test_other_molecules_have_energies_but_no_dipole(directory):
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = SchNetCalculator(directory)
+    atoms.get_forces()
+    assert atoms.calc.on_request == ()
+    with pytest.raises(InputError, match="it knows this molecule alone"):
+        atoms.get_dipole_moment()
+    swapped = molecule("H2O")[[1, 0, 2]]
+    swapped.calc = atoms.calc
+    with pytest.raises(InputError, match="reorder the atoms"):
+        swapped.get_dipole_moment()
+
+
+def test_models_without_the_part_offer_no_dipole(tmp_path):
+    save_model(tmp_path / "model", random_model())
+    calculator = SchNetCalculator(tmp_path / "model")
+    assert "dipole" not in calculator.implemented_properties
+    assert calculator.on_request == ()
+
+
+def test_pickle_export_and_ase_get_properties(directory):
+    atoms = molecule("H2O")
+    atoms.calc = pickle.loads(pickle.dumps(SchNetCalculator(directory)))
+    dipole = atoms.get_dipole_moment()
+    assert np.array_equal(atoms.get_properties(["energy", "dipole"])["dipole"], dipole)
+    assert "dipole_std" not in atoms.calc.export_properties()
+
+
+def test_frames_of_a_run_hold_the_dipole(directory, tmp_path):
+    atoms = molecule("H2O")
+    atoms.calc = SchNetCalculator(directory)
+    options = {"timestep_fs": 0.1, "temperature_K": 10, "time_ps": 0.002, "trajectory_every": 5}
+    run_nve(atoms, run_dir=tmp_path / "run", **options)
+    frames = read(tmp_path / "run" / "trajectory.traj", ":")
+    assert len(frames) == 5
+    for frame in frames:
+        assert np.abs(frame.get_dipole_moment() - CHARGES @ frame.positions).max() < 1e-4
+        assert frame.info["dipole_std"].shape == (3,)
+
+
+def test_infrared_of_ase_runs_and_its_dipole_derivatives_are_the_charges(directory, tmp_path):
+    atoms = molecule("H2O")
+    atoms.calc = SchNetCalculator(directory)
+    infrared = Infrared(atoms, name=str(tmp_path / "ir"))
+    infrared.run()
+    infrared.read()
+    step = 1e-3
+    for i in range(3):
+        moved = atoms.copy()
+        moved.calc = atoms.calc
+        moved.positions[i, 0] += step
+        slope = (moved.get_dipole_moment() - atoms.get_dipole_moment()) / step
+        assert np.abs(slope - [CHARGES[i], 0, 0]).max() < 0.01
+    assert np.isfinite(infrared.intensities).all()
+
+
+def test_train_dipole_on_the_command_line(tmp_path, capsys):
+    data, test = tmp_path / "data.xyz", tmp_path / "test.xyz"
+    write(data, waters(60, seed=2))
+    write(test, waters(20, seed=3))
+    command = ["train-dipole", str(data), "-o", str(tmp_path / "model")]
+    assert main([*command, "--units", "eV, Ang, e*Ang", "--test", str(test)]) == 0
+    out = capsys.readouterr().out
+    assert "the ensemble; n = 20 structures" in out
+    assert part_file(tmp_path / "model", "dipole").exists()
+    assert main([*command, "--quantity", "polarizability", "--units", "eV, Ang, e*Ang"]) == 2
+    assert "polarizability found in 0/60 structures" in capsys.readouterr().err
