@@ -101,18 +101,17 @@ class SchNetCalculator(Calculator):
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked = None
         self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
+        self._orders: dict[str, np.ndarray | None] = {}
         # an own list: ASE keeps this on the class, where every calculator would see it
         self.implemented_properties = names_of(trained.n_members, trained.pbc, self._parts)
 
     @property
     def on_request(self) -> tuple[str, ...]:
         """Results that are computed when asked for, and not before; of the structure last evaluated."""
+        if self._state is None:
+            return tuple(self._parts)
         atoms = self.atoms
-        return tuple(
-            quantity
-            for quantity, part in self._parts.items()
-            if atoms is None or (part.knows(atoms.numbers) and not atoms.pbc.any())
-        )
+        return tuple(q for q in self._parts if self._order(q, atoms) is not None)
 
     @property
     def model_info(self) -> dict:
@@ -192,12 +191,23 @@ class SchNetCalculator(Calculator):
 
     def _part_results(self, quantity: str, atoms: Atoms) -> dict:
         part = self._parts[quantity]
-        try:
-            part.require(atoms.numbers, atoms.pbc.any())
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        value = part.predict(atoms.positions)
+        order = self._order(quantity, atoms)
+        if order is None:
+            raise InputError(
+                f"the {quantity} of {self.parameters.model} is that of one molecule, {part.symbols} with the "
+                f"bonds it was trained on; {atoms.symbols} is another, periodic, or has broken bonds"
+            )
+        value = part.predict(atoms.positions[order])
         return part_results(quantity, value.mean, value.std)
+
+    def _order(self, quantity: str, atoms: Atoms) -> np.ndarray | None:
+        """In which order the atoms are those of the part; None where they are not."""
+        if atoms.pbc.any():
+            return None
+        guess = self._orders.get(quantity)  # dynamics does not shuffle its atoms
+        order = self._parts[quantity].order_of(atoms.numbers, atoms.positions, guess)
+        self._orders[quantity] = order
+        return order
 
     def _volume(self, atoms: Atoms) -> float | None:
         """In Å³, also of a left-handed cell; None where a stress means nothing."""
@@ -233,3 +243,4 @@ def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
         atoms.cell.array.tobytes(),
         atoms.pbc.tobytes(),
     )
+

@@ -10,25 +10,20 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.uncertainty import committee_mean_std
 
+SINGLE = ("energy", "free_energy", "energies", "forces")
+COMMITTEE = ("energy_std", "forces_std", "energy_committee", "forces_committee")
+STRESS = ("stress",)
+STRESS_COMMITTEE = ("stress_std",)
+
 #: Names that ASE's own `Properties` and its writers do not know.
-OURS = (
-    "energy_std",
-    "forces_std",
-    "energy_committee",
-    "forces_committee",
-    "stress_std",
-    "dipole_std",
-    "polarizability",
-    "polarizability_std",
-)
+OURS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
 
 
 def names_of(n_members: int, stress: bool, parts: Iterable[str]) -> list[str]:
     """What a model of M members, trained with stress or not, with these parts, can give."""
-    names = ["energy", "free_energy", "energies", "forces", *(["stress"] if stress else [])]
+    names = [*SINGLE, *(STRESS if stress else ())]
     if n_members > 1:
-        names += ["energy_std", "forces_std", "energy_committee", "forces_committee"]
-        names += ["stress_std"] if stress else []
+        names += [*COMMITTEE, *(STRESS_COMMITTEE if stress else ())]
     return names + [name for part in parts for name in (part, f"{part}_std")]
 
 

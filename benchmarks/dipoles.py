@@ -17,7 +17,7 @@ import scipy
 from ase.data import atomic_masses
 from scipy.spatial.transform import Rotation
 
-from ase_schnet.dipole.fit import RPRSettings, fit
+from ase_schnet.dipole.fit import RPRSettings, fit_rpr
 from ase_schnet.uncertainty import calibrate
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot
@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 
 def ours(case: Case, train: np.ndarray, **settings):
     """The model, and a predictor of the members' mean like those of the rivals."""
-    model = fit(
+    model = fit_rpr(
         case.dataset(train),
         case.quantity,
         charge=case.charge,

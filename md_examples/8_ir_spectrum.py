@@ -21,9 +21,7 @@ OUTPUT = HERE / "output" / "methanol_ir"
 N_RUNS = 20
 
 calculator = SchNetCalculator("methanol")
-start = molecule("CH3OH")[
-    [0, 2, 4, 5, 3, 1]
-]  # in the order of training: C, its hydrogens, H of O, O
+start = molecule("CH3OH")
 start.calc = calculator
 modes = normal_modes(start)
 
@@ -38,20 +36,16 @@ for k in range(N_RUNS):
 spectrum = ir_spectrum(motions)
 spectrum.write_csv(OUTPUT.with_suffix(".csv"))
 measured = MeasuredBands.read(HERE / "methanol_bands_measured.csv")
-figure = save_figure(
-    plot_spectrum(spectrum, modes=modes, measured=measured), OUTPUT.with_suffix(".png")
-)
+picture = plot_spectrum(spectrum, modes=modes, measured=measured)
+figure = save_figure(picture, OUTPUT.with_suffix(".png"))
 
 print(f"methanol, {N_RUNS} × 5 ps, {spectrum.temperature_K:.0f} K on average")
-print(
-    "harmonic bands:",
-    ", ".join(
-        f"{w:.0f} {n}".strip() for w, n in zip(modes.wavenumber_cm, modes.names, strict=True)
-    ),
-)
+harmonic = [f"{w:.0f} {n}".strip() for w, n in zip(modes.wavenumber_cm, modes.names, strict=True)]
+print("harmonic bands:", ", ".join(harmonic))
 print("bands:         ", ", ".join(f"{w:.0f}" for w in np.sort(spectrum.bands_cm())), "cm⁻¹")
+total, error = spectrum.integral()
 print(
-    f"intensity:      {spectrum.integral()[0]:.0f} ± {spectrum.integral()[1]:.0f} km/mol, "
+    f"intensity:      {total:.0f} ± {error:.0f} km/mol, "
     f"harmonic {modes.intensity_km_per_mol.sum():.0f}"
 )
 print(f"picture: {figure}")

@@ -13,8 +13,8 @@ from ase.optimize import BFGS
 from factory import ELEMENTS, TINY, ethanol, random_model
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.calculator import COMMITTEE, SINGLE
 from ase_schnet.modelfile import save_model
+from ase_schnet.results import COMMITTEE, SINGLE
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.vibrations import Infrared
+from dipole_cases import distorted
 from factory import random_model
 
 from ase_schnet import Dataset, SchNetCalculator, run_nve
 from ase_schnet.cli import main
-from ase_schnet.dipole.fit import fit
+from ase_schnet.dipole.fit import fit_rpr
 from ase_schnet.dipole.store import load_part, part_file, save_part
 from ase_schnet.modelfile import ModelFileError, save_model
 
@@ -38,7 +39,7 @@ def waters(n: int, seed: int) -> list[Atoms]:
 
 @pytest.fixture(scope="module")
 def part():
-    return fit(Dataset.from_atoms(waters(100, seed=0)))
+    return fit_rpr(Dataset.from_atoms(waters(100, seed=0)))
 
 
 @pytest.fixture
@@ -103,12 +104,38 @@ def test_other_molecules_have_energies_but_no_dipole(directory):
     atoms.calc = SchNetCalculator(directory)
     atoms.get_forces()
     assert atoms.calc.on_request == ()
-    with pytest.raises(InputError, match="it knows this molecule alone"):
+    with pytest.raises(InputError, match="is that of one molecule"):
         atoms.get_dipole_moment()
-    swapped = molecule("H2O")[[1, 0, 2]]
-    swapped.calc = atoms.calc
-    with pytest.raises(InputError, match="reorder the atoms"):
-        swapped.get_dipole_moment()
+    torn = molecule("H2O")
+    torn.positions[1] += 3.0
+    torn.calc = atoms.calc
+    with pytest.raises(InputError, match="broken bonds"):
+        torn.get_dipole_moment()
+
+
+def test_the_order_of_the_atoms_does_not_matter(directory):
+    """Nor for a molecule whose elements come in the same order while its bonds do not."""
+    calculator = SchNetCalculator(directory)
+    atoms = waters(1, seed=4)[0]
+    atoms.calc = calculator
+    dipole = atoms.get_dipole_moment()
+    for order in ([1, 0, 2], [2, 1, 0], [0, 2, 1]):
+        other = atoms[order]
+        other.calc = calculator
+        assert np.abs(other.get_dipole_moment() - dipole).max() < 1e-9
+
+
+def test_bonds_tell_atoms_apart_that_elements_do_not():
+    """Ethanol in the orders of ASE and of rMD17: C2OH6 both, with the hydroxyl's hydrogen at 3 and 8."""
+    frames = distorted("CH3CH2OH", 60)
+    part = fit_rpr(Dataset.from_atoms(frames))
+    order = [1, 0, 2, 4, 5, 6, 7, 8, 3]
+    atoms = frames[0][order]
+    assert np.array_equal(atoms.numbers, frames[0].numbers)
+    found = part.order_of(atoms.numbers, atoms.positions)
+    value = part.predict(atoms.positions[found]).mean
+    assert np.abs(value - part.predict(frames[0].positions).mean).max() < 1e-8
+    assert np.abs(part.predict(atoms.positions).mean - value).max() > 0.01
 
 
 def test_models_without_the_part_offer_no_dipole(tmp_path):

@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.dipole.fit import RPRSettings, fit
+from ase_schnet.dipole.fit import RPRSettings, fit_rpr
 from ase_schnet.dipole.rpr import RotatePredictRotate
 
 QUANTITIES = ("dipole", "polarizability")
@@ -30,7 +30,7 @@ QUANTITIES = ("dipole", "polarizability")
 
 @cache
 def fitted(name: str, quantity: str = "dipole", n: int = 40) -> RotatePredictRotate:
-    return fit(distorted_dataset(name, n), quantity, settings=RPRSettings(n_members=3))
+    return fit_rpr(distorted_dataset(name, n), quantity, settings=RPRSettings(n_members=3))
 
 
 def turned(q, value):
@@ -228,15 +228,15 @@ def test_the_dipole_of_an_ion_is_about_the_centre_of_mass():
     com = np.array([data.atoms(k).get_center_of_mass() for k in range(len(data))])
     about_origin = replace(data, dipole=data.dipole + com)
     settings = RPRSettings(n_members=2)
-    model = fit(about_origin, charge=1, labels_about="coordinate origin", settings=settings)
-    same = fit(data, charge=1, labels_about="centre of mass", settings=settings)
+    model = fit_rpr(about_origin, charge=1, labels_about="coordinate origin", settings=settings)
+    same = fit_rpr(data, charge=1, labels_about="centre of mass", settings=settings)
     positions = distorted("NH3", 1, seed=4)[0].positions
     np.testing.assert_allclose(
         model.predict(positions + 5.0).mean, same.predict(positions).mean, atol=1e-8
     )
     assert (model.card()["charge"], model.card()["origin"]) == (1, "centre of mass")
     with pytest.raises(ValueError, match=r"dipole of an ion \(charge \+1\) depends on the origin"):
-        fit(data, charge=1)
+        fit_rpr(data, charge=1)
 
 
 # ------------------------------------------------------------- bad input
@@ -246,20 +246,20 @@ def test_what_cannot_be_fitted_is_refused():
     water = distorted("H2O", 12)
     data = Dataset.from_atoms(water)
     with pytest.raises(ValueError, match="no model of 'charges': it is one of dipole"):
-        fit(data, "charges")
+        fit_rpr(data, "charges")
     with pytest.raises(ValueError, match="structure 12 has atoms CHHHH, structure 0 OHH"):
-        fit(Dataset.from_atoms(water + distorted("CH4", 1)))
+        fit_rpr(Dataset.from_atoms(water + distorted("CH4", 1)))
     swapped = water[0][[1, 0, 2]]
     with pytest.raises(ValueError, match="structure 12 has atoms HOH, structure 0 OHH"):
-        fit(Dataset.from_atoms([*water, labelled(swapped)]))
+        fit_rpr(Dataset.from_atoms([*water, labelled(swapped)]))
     with pytest.raises(ValueError, match="dipole found in 12/13 structures"):
-        fit(Dataset.from_atoms([*water, molecule("H2O")]))
+        fit_rpr(Dataset.from_atoms([*water, molecule("H2O")]))
     with pytest.raises(ValueError, match="dipole found in 0/1 structures"):
-        fit(Dataset.from_atoms([molecule("H2O")]))
+        fit_rpr(Dataset.from_atoms([molecule("H2O")]))
     with pytest.raises(ValueError, match="3 structures are too few for 5 members"):
-        fit(data.subset(np.arange(3)))
+        fit_rpr(data.subset(np.arange(3)))
     with pytest.raises(ValueError, match="structure 0 is periodic"):
-        fit(Dataset.from_atoms([bulk("C")]))
+        fit_rpr(Dataset.from_atoms([bulk("C")]))
 
 
 def test_another_molecule_is_refused():
@@ -294,7 +294,7 @@ def test_methanol_dipoles_of_coupled_clusters(shared_data):
     frames, _ = read_labelled(shared_data("meuwly-dipoles", "ch3oh_cc_avtz_7201.npz"), "eV")
     data = turn_every_frame(Dataset.from_atoms(frames[::10]), seed=1)
     order = np.random.default_rng(0).permutation(len(data))
-    model = fit(data.subset(order[:400]), settings=RPRSettings(n_centres=300))
+    model = fit_rpr(data.subset(order[:400]), settings=RPRSettings(n_centres=300))
     test = data.subset(order[400:])
     predicted = model.predict_many(test.R.reshape(len(test), -1, 3)).mean(axis=0)
     assert np.abs(predicted - test.dipole).mean() < 5e-4
@@ -311,7 +311,7 @@ def test_malonaldehyde_polarizabilities(shared_data):
     data = turn_every_frame(Dataset.from_atoms(frames), seed=2)
     order = np.random.default_rng(0).permutation(len(data))
     settings = RPRSettings(n_centres=150)
-    model = fit(data.subset(order[:300]), "polarizability", settings=settings)
+    model = fit_rpr(data.subset(order[:300]), "polarizability", settings=settings)
     test = data.subset(order[300:])
     predicted = model.predict_many(test.R.reshape(len(test), -1, 3)).mean(axis=0)
     error = np.linalg.norm(predicted - test.polarizability) / np.linalg.norm(test.polarizability)

@@ -16,8 +16,8 @@ from factory import TINY, ethanol, random_model
 from test_engine_exactness import PERIODIC
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.calculator import COMMITTEE, SINGLE, STRESS, STRESS_COMMITTEE
 from ase_schnet.modelfile import save_model, shipped_models
+from ase_schnet.results import COMMITTEE, SINGLE, STRESS, STRESS_COMMITTEE
 
 
 @pytest.fixture(scope="module")

@@ -49,14 +49,14 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ase_schnet.data.dataset import Dataset
-    from ase_schnet.dipole.fit import RPRSettings, errors, fit
+    from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import save_part
 
     dataset = _read(args.data, args.units, Dataset)
     test = _read(args.test, args.units, Dataset) if args.test else None
     settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
-    part = fit(
+    part = fit_rpr(
         dataset,
         args.quantity,
         charge=args.charge,

@@ -43,7 +43,7 @@ class RPRSettings:
     seed: int = 0
 
 
-def fit(
+def fit_rpr(
     dataset: Dataset,
     quantity: str = "dipole",
     *,

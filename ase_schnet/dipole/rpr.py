@@ -1,19 +1,22 @@
 """A dipole or polarizability model: rotate to the principal axes, predict there, rotate back.
 
 All members of the ensemble share the basis, so that a prediction costs one set of Gaussians. Nothing here
-needs more than numpy; `fit.fit` makes such models. They are stored as arrays (for safetensors) and a
+needs more than numpy; `fit.fit_rpr` makes such models. They are stored as arrays (for safetensors) and a
 dictionary of JSON types: `arrays`, `card`, `from_parts`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import chemical_symbols, covalent_radii
 
 from ase_schnet.dipole.basis import VOIGT, Basis
+from ase_schnet.dipole.symmetry import BOND_STRETCH, BROKEN, bonds, orders_like
 from ase_schnet.uncertainty import committee_mean_std
 
 RANKS = {"dipole": 1, "polarizability": 2}
@@ -58,15 +61,55 @@ class RotatePredictRotate:
         """The atoms in their order, "COHHHH"."""
         return "".join(chemical_symbols[z] for z in self.numbers)
 
-    def knows(self, numbers: np.ndarray) -> bool:
-        """Whether these are its atoms, in its order."""
-        return np.array_equal(numbers, self.numbers)
+    @cached_property
+    def _bonded(self) -> np.ndarray:
+        """Bonds of the typical structure, (N, N)."""
+        distances = np.zeros((len(self.numbers), len(self.numbers)))
+        distances[np.triu_indices(len(self.numbers), 1)] = self.basis.distances
+        return bonds(self.numbers, distances + distances.T)
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs (2, P), and between which squared distances in Å² their bonds are those of training."""
+        i, j = np.triu_indices(len(self.numbers), 1)
+        length = covalent_radii[self.numbers[i]] + covalent_radii[self.numbers[j]]
+        bonded = self._bonded[i, j]
+        low = np.where(bonded, 0.0, (BOND_STRETCH * length) ** 2)
+        high = np.where(bonded, (BROKEN * length) ** 2, np.inf)
+        return np.stack([i, j]), low, high
+
+    def order_of(
+        self, numbers: np.ndarray, positions: np.ndarray, guess: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """In which order atoms are those of the model, (N,), found by their bonds; None if they are not.
+
+        guess : the order to try before searching; that of training by default.
+        Where several orders have the same bonds they are the model's exchanges and give the same value;
+        where the model knows no exchanges they would not, and there is no order but that of training.
+        """
+        if len(numbers) != len(self.numbers):
+            return None
+        guess = np.arange(len(numbers)) if guess is None else guess
+        if self._has_its_bonds(numbers[guess], positions[guess]):
+            return guess
+        distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+        near, reach = bonds(numbers, distances), bonds(numbers, distances, BROKEN)
+        orders = orders_like(numbers, near, reach, self.numbers, self._bonded)
+        found = list(islice(orders, 2))
+        ambiguous = len(found) > 1 and len(self.basis.orders) == 1
+        return np.array(found[0]) if found and not ambiguous else None
+
+    def _has_its_bonds(self, numbers: np.ndarray, positions: np.ndarray) -> bool:
+        (i, j), low, high = self._pairs
+        vectors = positions[i] - positions[j]
+        d2 = np.einsum("pa,pa->p", vectors, vectors)
+        return bool((numbers == self.numbers).all() and (d2 >= low).all() and (d2 < high).all())
 
     def require(self, numbers: np.ndarray, pbc: bool = False) -> None:
         """Raise ValueError for other atoms, another order of them, or a periodic structure."""
         if pbc:
             raise ValueError(f"the {self.quantity} model is of a molecule: set pbc to False")
-        if not self.knows(numbers):
+        if not np.array_equal(numbers, self.numbers):
             given = "".join(chemical_symbols[z] for z in numbers)
             same = sorted(numbers) == sorted(self.numbers)
             cure = "reorder the atoms" if same else "it knows this molecule alone"

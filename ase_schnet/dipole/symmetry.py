@@ -1,19 +1,57 @@
-"""Which exchanges of identical atoms leave the bonds of a molecule as they are."""
+"""Which orders of a molecule's atoms have the same bonds: exchanges of identical atoms, other orders."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from ase.data import covalent_radii
 
 BOND_STRETCH = 1.3  # bonded below this times the sum of the covalent radii
+BROKEN = 1.6  # and not bonded beyond this; in between a pair may pass for either
 
 
-def bonds(numbers: np.ndarray, distances: np.ndarray) -> np.ndarray:
+def bonds(numbers: np.ndarray, distances: np.ndarray, stretch: float = BOND_STRETCH) -> np.ndarray:
     """Bonded pairs, (N, N) bool, of typical distances (N, N) in Å."""
     radii = covalent_radii[numbers]
-    bonded = distances < BOND_STRETCH * (radii[:, None] + radii)
+    bonded = distances < stretch * (radii[:, None] + radii)
     np.fill_diagonal(bonded, False)
     return bonded
+
+
+def orders_like(
+    numbers: np.ndarray,
+    near: np.ndarray,
+    reach: np.ndarray,
+    like_numbers: np.ndarray,
+    like_bonded: np.ndarray,
+) -> Iterator[list[int]]:
+    """Every order in which atoms `numbers` are those of `like_numbers` with the bonds (N, N) `like_bonded`.
+
+    near : (N, N) pairs that must be bonded there. reach : pairs that may be. Depth-first: the next atom may
+    be any unused one of its element with the same bonds so far.
+    """
+    order: list[int] = []
+
+    def extend() -> Iterator[list[int]]:
+        k = len(order)
+        if k == len(like_numbers):
+            yield list(order)
+            return
+        bonded = like_bonded[k, :k]
+        for candidate in np.flatnonzero(numbers == like_numbers[k]):
+            if candidate in order:
+                continue
+            if (bonded <= reach[candidate, order]).all() and (
+                near[candidate, order] <= bonded
+            ).all():
+                order.append(int(candidate))
+                yield from extend()
+                order.pop()
+
+    if len(numbers) == len(like_numbers):
+        yield from extend()
 
 
 def equivalent_orders(numbers: np.ndarray, bonded: np.ndarray, limit: int) -> np.ndarray:
@@ -25,24 +63,7 @@ def equivalent_orders(numbers: np.ndarray, bonded: np.ndarray, limit: int) -> np
     identity alone is returned.
     """
     numbers = np.asarray(numbers)
-    found: list[list[int]] = []
-    order: list[int] = []
-
-    def extend() -> None:
-        """Depth-first: the next atom may be any unused one of its element with the same bonds so far."""
-        if len(found) > limit:
-            return
-        k = len(order)
-        if k == len(numbers):
-            found.append(list(order))
-            return
-        for candidate in np.flatnonzero(numbers == numbers[k]):
-            if candidate not in order and (bonded[candidate, order] == bonded[k, :k]).all():
-                order.append(int(candidate))
-                extend()
-                order.pop()
-
-    extend()
+    found = list(islice(orders_like(numbers, bonded, bonded, numbers, bonded), limit + 1))
     if len(found) > limit:
         return np.arange(len(numbers))[None]
     return np.array(sorted(found))
