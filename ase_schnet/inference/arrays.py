@@ -1,7 +1,8 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
-Shapes: M members, T layers, N atoms, E pair entries, F filters, B features per atom, H hidden in the
-readout; the last three rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
+Shapes: M members, T layers, N atoms, G ghosts (of other processes, if there are any), E pair entries, F
+filters, B features per atom, H hidden in the readout; the last three rounded up to a multiple of
+`simd.PAD`. "real" is the precision of the network.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ class State(NamedTuple):
 
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
-    features: np.ndarray  # (T, M, N, F) after atomwise_in
+    features: np.ndarray  # (T, M, N + G, F) after atomwise_in
     gates: np.ndarray  # (T, M, N, B) slope of the softplus
-    y_bar: np.ndarray  # (T, M, N, F) ∂E/∂y, y the sum of the convolution
+    y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV
     forces: np.ndarray  # (M, N, 3) float64, eV/Å
     virials: np.ndarray  # (chunks, M, 3, 3) float64, eV
@@ -168,16 +169,16 @@ def _room(shape: tuple[int, ...], dtype) -> np.ndarray:
     return aligned(np.broadcast_to(np.zeros(1, dtype), shape), dtype)
 
 
-def state_arrays(network: Network, n_atoms: int, chunks: int) -> State:
-    """For a structure of `n_atoms`."""
+def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0) -> State:
+    """For a structure of `n_atoms`, and `n_ghosts` that are only looked at."""
     layers, members, basis, filters = network.in_w.shape
     real = network.tables.dtype
     return State(
         x=_room((members, n_atoms, basis), real),
         x_bar=_room((members, n_atoms, basis), real),
-        features=_room((layers, members, n_atoms, filters), real),
+        features=_room((layers, members, n_atoms + n_ghosts, filters), real),
         gates=_room((layers, members, n_atoms, basis), real),
-        y_bar=_room((layers, members, n_atoms, filters), real),
+        y_bar=_room((layers, members, n_atoms + n_ghosts, filters), real),
         energies=np.zeros((members, n_atoms)),
         forces=np.zeros((members, n_atoms, 3)),
         virials=np.zeros((chunks, members, 3, 3)),

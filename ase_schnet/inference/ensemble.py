@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 
@@ -29,6 +30,18 @@ from ase_schnet.neighbors import Pairs
 
 CHUNK = 128  # atoms
 ONE_THREAD_BELOW = 200  # atoms; less work than this is done before a second thread has woken up
+
+
+class Ghosts(Protocol):
+    """Atoms that are another process's to evaluate, last among those given: neighbours of ours."""
+
+    count: int
+
+    def update(self, array: np.ndarray) -> None:
+        """Fill the last `count` rows of `array`, (M, N, width), with those of their owners.
+
+        Called by all processes in the same order.
+        """
 
 
 class Ensemble:
@@ -65,32 +78,41 @@ class Ensemble:
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
         self._buffers = _Buffers(self._network)
+        self._n_phases = 2 * len(self._network.out_w) + 1
 
     def __reduce__(self):
         kind = self.repulsion and self.repulsion.kind
         return (Ensemble, (self.model, self.dtype, self.threads, kind))
 
-    def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        pairs: Pairs,
+        ghosts: Ghosts | None = None,
+    ) -> Prediction:
         """Energies, forces and virials of every member.
 
         numbers (N,), positions (N, 3) in Å, `pairs` a half list in canonical order (`half_list`); pairs
         beyond the cutoff do no harm. The same `pairs` object is looked at once only.
+        With `ghosts` the answer is that of the other atoms, N − ghosts.count of them, complete but for the
+        sum over processes: their energies, their forces, and of a pair with a ghost half of the virial. The
+        first atom of a pair is never a ghost.
 
         Raises
         ------
         AtomsCoincideError : two atoms are nearer than 1e-6 Å.
         """
-        if pairs is not self._pairs or len(numbers) != self._buffers.n_atoms:
-            self._buffers.fit(len(numbers), pairs)
-            self._pairs = pairs
-        b = self._buffers
+        b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
         numbers, positions = _ours(numbers, np.int64), _ours(positions, np.float64)
-        if len(numbers) < ONE_THREAD_BELOW or self.threads == 1:
-            kernels.run(
-                self._network, b.rows, b.edges, b.state, b.scratch(0), numbers, positions, CHUNK
-            )
+        n_atoms = len(numbers) - n_ghosts
+        if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
+            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            self._pairs = pairs
+        if ghosts is not None:
+            self._run_with(ghosts, numbers, positions)
         else:
-            self._run_threaded(numbers, positions)
+            self._run(0, self._n_phases, numbers, positions)
         self._require_apart(b.state)
         energies = b.state.energies.copy()
         prediction = Prediction(
@@ -100,11 +122,48 @@ class Ensemble:
             self.repulsion.add_to(prediction, numbers, positions, pairs)
         return prediction
 
-    def _run_threaded(self, numbers: np.ndarray, positions: np.ndarray) -> None:
-        """Phase by phase; within a phase each thread takes the next chunk that is left."""
-        b, chunks = self._buffers, len(self._buffers.state.closest)
+    def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
+        """Phase by phase, and after each its result from whoever owns the ghosts.
 
-        def work(thread: int, phase: int, left) -> None:
+        A chunk gathers from its partners, in the adjoint too, and so what travels is always towards the
+        ghosts: features upwards, ∂E/∂y downwards. Nothing has to be added up on the way back, neither
+        features' adjoints nor forces: every sum runs in one process, in one order.
+        """
+        state, layers = self._buffers.state, len(self._network.out_w)
+        self._run(0, 2, numbers, positions)
+        for phase in range(2, self._n_phases):
+            done = phase - 1
+            ghosts.update(
+                state.features[done] if done < layers else state.y_bar[2 * layers - 1 - done]
+            )
+            self._run(phase, phase + 1, numbers, positions)
+
+    def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
+        """The phases from `first` to before `last`."""
+        b = self._buffers
+        if b.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
+            scratch = b.scratch(0)
+            kernels.run(
+                first,
+                last,
+                self._network,
+                b.rows,
+                b.edges,
+                b.state,
+                scratch,
+                numbers,
+                positions,
+                CHUNK,
+            )
+            return
+        for phase in range(first, last):
+            self._run_threaded(phase, numbers, positions)
+
+    def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
+        """Each thread takes the next chunk that is left."""
+        b = self._buffers
+
+        def work(thread: int) -> None:
             for chunk in left:  # shared: next() of a range iterator is one step of the interpreter
                 kernels.run_phase(
                     phase,
@@ -122,18 +181,17 @@ class Ensemble:
         if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
             self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
             self._pool_of = os.getpid()
-        for phase in range(2 * len(self._network.out_w) + 1):
-            left = iter(range(chunks))
-            others = [self._pool.submit(work, t, phase, left) for t in range(1, self.threads)]
-            work(0, phase, left)
-            for other in others:
-                other.result()
+        left = iter(range(len(b.state.closest)))
+        others = [self._pool.submit(work, t) for t in range(1, self.threads)]
+        work(0)
+        for other in others:
+            other.result()
 
     @staticmethod
     def _require_apart(state: State) -> None:
         if state.closest.min() < COINCIDENT**2:
             i, j = state.closest_pair[state.closest.argmin()]
-            raise AtomsCoincideError(f"atoms {min(i, j)} and {max(i, j)} are in the same place")
+            raise AtomsCoincideError(int(min(i, j)), int(max(i, j)))
 
 
 class _Buffers:
@@ -142,10 +200,10 @@ class _Buffers:
     def __init__(self, network: Network):
         self._network = network
         self._scratch: list[Scratch] = []
-        self.n_atoms = self._n_entries = -1
+        self.n_atoms = self.n_ghosts = self._n_entries = -1
 
-    def fit(self, n_atoms: int, pairs: Pairs) -> None:
-        """Make room for a structure and its pairs."""
+    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
+        """Make room for a structure and its pairs; `ghosts` (G,) the atomic numbers of what comes after."""
         idx_i, idx_j = _ours(pairs.idx_i, np.int64), _ours(pairs.idx_j, np.int64)
         shifts = _ours(pairs.shifts, np.float64)
         self.rows = Rows(*kernels.rows_of(idx_i, idx_j, shifts, n_atoms, CHUNK))
@@ -153,9 +211,12 @@ class _Buffers:
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
             self._n_entries = needed + needed // 10
             self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
-        if n_atoms != self.n_atoms:
-            self.state = state_arrays(self._network, n_atoms, -(-n_atoms // CHUNK))
-            self.n_atoms = n_atoms
+        if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
+            chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
+            self.state = state_arrays(self._network, n_atoms, chunks, len(ghosts))
+            self.n_atoms, self.n_ghosts = n_atoms, len(ghosts)
+        if len(ghosts):
+            self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
 
     def scratch(self, thread: int) -> Scratch:
         """Working rows of one thread."""

