@@ -2,18 +2,17 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from factory import labelled_molecules, small_dataset
+from factory import labelled_crystals, labelled_molecules, small_dataset
 
-from ase_schnet.data.dataset import (
-    Dataset,
-    concatenated_ranges,
-    sampled_distances,
-)
+from ase_schnet.data import pairs
+from ase_schnet.data.dataset import Dataset, concatenated_ranges, sampled_distances
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.splits import plan_folds, random_split
 from ase_schnet.data.statistics import label_statistics
+from ase_schnet.neighbors import half_list
 
 
 def test_packing_and_unpacking():
@@ -132,6 +131,16 @@ def test_one_composition_determines_only_a_sum():
     assert total_variance == pytest.approx(energies.var())
 
 
+def test_real_energies_are_standardised_though_their_law_is_another(shared_data):
+    """Molecules differ by whole bonds, not by independent atoms: some σ² end at their lower bound."""
+    frames, _ = read_labelled(shared_data("formats", "schnetpack_old_qm9.db"), "eV")
+    data = Dataset.from_atoms(frames)
+    s, n = label_statistics(data), data.compositions()
+    standardised = (data.E - n @ s.energy_shift) / np.sqrt(n @ s.energy_std**2)
+    assert np.sqrt((standardised**2).mean()) == pytest.approx(1.0, abs=0.01)
+    assert (s.energy_std[data.elements] > 0).all()
+
+
 def test_standardised_energies_have_unit_variance_whatever_the_size():
     data = known_statistics()
     s = label_statistics(data)
@@ -146,6 +155,41 @@ def test_sampled_distances_keep_bonds_and_next_neighbours_apart():
     bond, further = ranges["H-O"][:2]
     assert bond[0] < 0.97 < bond[1] < 1.3 < further[0]
     assert set(ranges) == {"H-H", "C-H", "H-O", "C-C", "C-O"}
+
+
+def test_sampled_distances_are_those_of_all_distances_sorted():
+    data = small_dataset(30)
+    ranges = sampled_distances(data, cutoff=2.5, gap=0.07)
+    for name in ("H-H", "C-H", "H-O"):
+        found = []
+        for s in range(len(data)):
+            atoms = data.atoms(s)
+            d, symbols = atoms.get_all_distances(), atoms.get_chemical_symbols()
+            found += [
+                d[i, j]
+                for i, j in zip(*np.triu_indices(len(atoms), 1), strict=True)
+                if sorted((symbols[i], symbols[j])) == name.split("-") and d[i, j] < 2.5
+            ]
+        parts = np.split(np.sort(found), np.flatnonzero(np.diff(np.sort(found)) > 0.07) + 1)
+        assert len(parts) > 2
+        assert ranges[name] == [pytest.approx([p[0], p[-1]]) for p in parts]
+
+
+@pytest.mark.parametrize("block", [1, 60, 10**6])
+def test_pairs_of_a_whole_data_set_are_those_of_its_structures(monkeypatch, block):
+    monkeypatch.setattr(pairs, "BLOCK", block)
+    lone = [Atoms("H"), Atoms("H2", [[0, 0, 0], [0, 0, 9]])]
+    for frames in (
+        labelled_molecules(12),
+        lone,
+        labelled_crystals(4) + labelled_crystals(3, seed=1),
+    ):
+        data = Dataset.from_atoms(frames)
+        got = pairs.packed_pairs(data.R, data.ptr, data.cells, data.pbc, cutoff=3.0)
+        alone = [half_list(a.positions, 3.0, a.cell.array, a.pbc) for a in frames]
+        assert got.n_pairs.tolist() == [len(p.idx_i) for p in alone]
+        for k, name in enumerate(("idx_i", "idx_j", "shifts")):
+            np.testing.assert_array_equal(getattr(got, name), np.concatenate([p[k] for p in alone]))
 
 
 def test_real_ethanol_ranges_are_those_of_the_sources(shared_data):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ase import Atoms
 from numpy.lib.npyio import NpzFile
 
 from ase_schnet.data._raw import RawFile
+from ase_schnet.data.frame import Frame
 from ase_schnet.units import FileUnits
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
@@ -25,23 +25,33 @@ class _Layout(NamedTuple):
     energy: str
     forces: str
     counts: str | None = None  # atoms per frame, where frames are padded to a common length
+    gradient: str | None = None  # minus the forces
+    charge: str | None = None  # total charge of each frame
     dipole: str | None = None
     dipole_unit: str | None = None
     units: FileUnits | None = None  # None: the layout does not define them
 
     def holds(self, keys: list[str]) -> bool:
         """Tell whether an archive with these keys is of this layout."""
-        return all(k in keys for k in (self.numbers, self.positions, self.counts) if k)
+        needed = (self.numbers, self.positions, self.counts, self.gradient)
+        return all(k in keys for k in needed if k)
 
 
 # PhysNet's keys contain the bare Z, R, E, F of other writers, whose forces may be gradients:
-# without the counts N a file is not taken for one.
+# without the counts N a file is not taken for one. NeuralForceField's say that they are gradients.
 LAYOUTS = (
     _Layout(
         "rMD17", "nuclear_charges", "coords", "energies", "forces", units=FileUnits("kcal/mol")
     ),
     _Layout("MD17/sGDML", "z", "R", "E", "F"),
-    _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang"),
+    _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang", charge="Q"),
+    _Layout("NFF", "Z", "R", "E", "F", gradient="energy_grad"),
+    _Layout(
+        *("QM7-X", "atNUM", "atXYZ", "ePBE0+MBD", "totFOR"),
+        dipole="vDIP",
+        dipole_unit="e*Ang",
+        units=FileUnits("eV"),
+    ),
 )
 
 
@@ -85,7 +95,7 @@ def _read_layout(
 ) -> RawFile:
     keys = {
         "energy": energy_key or layout.energy,
-        "forces": forces_key or layout.forces,
+        "forces": forces_key or layout.gradient or layout.forces,
         "dipole": layout.dipole,
     }
     _check_keys(archive, keys, asked=[k for k in (energy_key, forces_key) if k])
@@ -111,15 +121,16 @@ def _read_layout(
             values = _array(archive, key)
             if values.shape[:1] != (n_frames,):
                 raise ValueError(f"{key} has shape {values.shape}, expected {n_frames} frames")
-            labels[name] = list(values)
+            labels[name] = list(-values if key == layout.gradient else values)
     # Padding is cut off; forces that do not span the padded length stay, for the check to name.
     if "forces" in labels:
         labels["forces"] = [
             f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)
         ]
+    infos = _infos(archive, layout, n_frames)
     structures = [
-        Atoms(numbers=z[:n], positions=r[:n])
-        for z, r, n in zip(numbers, positions, counts, strict=True)
+        Frame(z[:n], r[:n], info=info)
+        for z, r, n, info in zip(numbers, positions, counts, infos, strict=True)
     ]
     return RawFile(structures, labels, _stated(archive), layout.units, layout.dipole_unit)
 
@@ -152,6 +163,14 @@ def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> 
             f"frame {wrong[0]}: {layout.numbers} does not have {layout.counts} = "
             f"{counts[wrong[0]]} atoms followed by zeros"
         )
+
+
+def _infos(archive: NpzFile, layout: _Layout, n_frames: int) -> list[dict | None]:
+    """The total charge of each frame; nothing where all are neutral."""
+    if layout.charge not in archive.files or not _array(archive, layout.charge).any():
+        return [None] * n_frames
+    charges = _array(archive, layout.charge).reshape(n_frames)
+    return [{"charge": float(charge)} for charge in charges]
 
 
 def _array(archive: NpzFile, key: str) -> np.ndarray:
@@ -188,5 +207,6 @@ def _stated(archive: NpzFile) -> str | None:
 
 
 def _keys_of(layout: _Layout) -> str:
-    keys = (layout.numbers, layout.positions, layout.energy, layout.forces, layout.counts)
+    forces = layout.gradient or layout.forces
+    keys = (layout.numbers, layout.positions, layout.energy, forces, layout.counts)
     return " ".join(key for key in keys if key)

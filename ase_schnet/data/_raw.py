@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ase_schnet.data.frame import Frame
 from ase_schnet.units import FileUnits
 
 PROPERTIES = ("energy", "forces", "stress", "dipole")
@@ -17,7 +17,7 @@ class RawFile:
 
     Attributes
     ----------
-    structures : list of Atoms
+    structures : list of Frame
         Positions and cells in the length unit of the file.
     labels : dict
         Of each property found, one value per structure; None where a structure lacks it.
@@ -29,7 +29,7 @@ class RawFile:
         The dipole unit of the layout, where that is defined and the energy unit is not.
     """
 
-    structures: list[Atoms]
+    structures: list[Frame]
     labels: dict[str, list]
     stated_units: str | None = None
     usual_units: FileUnits | None = None
@@ -49,17 +49,17 @@ class RawFile:
         """
         if not self.structures:
             raise ValueError("holds no structures")
-        for i, atoms in enumerate(self.structures):
-            if len(atoms) == 0:
+        for i, frame in enumerate(self.structures):
+            if len(frame.numbers) == 0:
                 raise ValueError(f"frame {i} has no atoms")
-            if atoms.numbers.min() < 1 or atoms.numbers.max() > 118:
+            if frame.numbers.min() < 1 or frame.numbers.max() > 118:
                 raise ValueError(f"frame {i} has atomic numbers outside 1 to 118")
-        _refuse_non_finite("positions", [atoms.positions for atoms in self.structures])
-        _refuse_non_finite("cells", [atoms.cell.array for atoms in self.structures])
+        _refuse_non_finite("positions", [frame.positions for frame in self.structures])
+        _refuse_non_finite("cells", [frame.cell for frame in self.structures])
         for name, values in self.labels.items():
             for i, value in enumerate(values):
                 if value is not None:
-                    values[i] = _shaped(name, value, len(self.structures[i]), i)
+                    values[i] = _shaped(name, value, len(self.structures[i].numbers), i)
             _refuse_non_finite(name, values)
 
 
@@ -74,7 +74,11 @@ def _shaped(name: str, value: object, n_atoms: int, frame: int) -> np.ndarray:
     if name == "stress" and array.shape in ((3, 3), (9,)):
         array = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
     if array.shape != shape:
-        raise ValueError(f"frame {frame}: {name} has shape {array.shape}, expected {shape}")
+        several = name in ("energy", "forces") and array.shape[1:] == shape
+        hint = f": {len(array)} electronic states? write one of them to its own file"
+        raise ValueError(
+            f"frame {frame}: {name} has shape {array.shape}, expected {shape}{hint * several}"
+        )
     return array
 
 

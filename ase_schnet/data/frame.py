@@ -1,0 +1,56 @@
+"""One structure as plain arrays: what 134 thousand molecules are held as until they are packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+
+
+class Frame(NamedTuple):
+    """One structure: what an `Atoms` knows, in a sixth of its memory.
+
+    numbers (N,) · positions (N, 3) · cell (3, 3), rows are lattice vectors, None without one ·
+    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray | None = None
+    pbc: np.ndarray | None = None
+    info: dict | None = None
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> Frame:
+        """Structure, cell and info of an `Atoms`; arrays are shared, not copied."""
+        cell = atoms.cell.array if atoms.cell.array.any() else None
+        pbc = atoms.pbc if atoms.pbc.any() else None
+        return cls(atoms.numbers, atoms.positions, cell, pbc, atoms.info or None)
+
+    def atoms(self) -> Atoms:
+        """An `Atoms` of its own, with nothing but structure, cell and info."""
+        return Atoms(
+            numbers=self.numbers,
+            positions=self.positions,
+            cell=self.cell,
+            pbc=self.pbc,
+            info=self.info,
+        )
+
+
+class AtomsOf(Sequence):
+    """Frames as a sequence of `Atoms` that are made when they are asked for, and not kept."""
+
+    def __init__(self, frames: Sequence[Frame]):
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Atoms:
+        return self._frames[index].atoms()
+
+    def __iter__(self) -> Iterator[Atoms]:
+        return (frame.atoms() for frame in self._frames)

@@ -1,0 +1,122 @@
+"""Frames and their labels joined into the arrays of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ase_schnet.data.frame import Frame
+from ase_schnet.modelfile import MAX_ELEMENTS
+
+
+def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.ndarray | None]:
+    """The array fields of `Dataset`, by name.
+
+    frames : in Å. labels : lists of one label per frame, None where it has none: "energy" eV,
+    "forces" (N, 3) eV/Å, "stress" (6,) or (3, 3) eV/Å³, "dipole" (3,) e·Å. Polarizabilities and weights
+    are in the frames' info.
+
+    Raises ValueError for what `Dataset.from_atoms` refuses.
+    """
+    if not frames:
+        raise ValueError("no structures: the list of frames is empty")
+    counts = np.array([len(f.numbers) for f in frames])
+    if counts.min() == 0:
+        raise ValueError(f"frame {counts.argmin()} has no atoms")
+    _refuse_heavy(frames)
+    cells, pbc = np.zeros((len(frames), 3, 3)), np.zeros((len(frames), 3), dtype=bool)
+    for k, frame in enumerate(frames):
+        cells[k] = 0.0 if frame.cell is None else frame.cell
+        pbc[k] = False if frame.pbc is None else frame.pbc
+    energies, forces = _complete("energy", labels), _complete("forces", labels)
+    infos = [frame.info or {} for frame in frames]
+    return {
+        "Z": np.concatenate([f.numbers for f in frames]).astype(np.int64),
+        "R": np.concatenate([f.positions for f in frames]).astype(np.float64),
+        "ptr": np.concatenate([[0], counts.cumsum()]).astype(np.int64),
+        "E": None if energies is None else np.array(energies, dtype=np.float64),
+        "F": None if forces is None else np.concatenate(forces).astype(np.float64),
+        "cells": cells,
+        "pbc": pbc,
+        "stress": _stress(labels, np.isfinite(volumes_of(cells, pbc))),
+        "dipole": _rows("dipole", (3,), labels.get("dipole", [])),
+        "polarizability": _rows("polarizability", (3, 3), [i.get("polarizability") for i in infos]),
+        "weight": _weights(infos),
+    }
+
+
+def _refuse_heavy(frames: Sequence[Frame]) -> None:
+    heaviest = [int(f.numbers.max()) for f in frames]
+    if max(heaviest) >= MAX_ELEMENTS:
+        worst = int(np.argmax(heaviest))
+        raise ValueError(
+            f"frame {worst} holds {chemical_symbols[heaviest[worst]]}; the network knows "
+            f"elements up to {chemical_symbols[MAX_ELEMENTS - 1]}"
+        )
+
+
+def _complete(name: str, labels: dict[str, list]) -> list | None:
+    """Label `name` of every frame, or None when no frame has it."""
+    values = labels.get(name, [])
+    missing = [k for k, value in enumerate(values) if value is None]
+    if len(missing) == len(values):
+        return None
+    if missing:
+        raise ValueError(
+            f"{name} found in {len(values) - len(missing)}/{len(values)} frames "
+            f"(first without: frame {missing[0]}); label every frame or drop those without"
+        )
+    for k, value in enumerate(values):
+        if not np.all(np.isfinite(value)):
+            raise ValueError(f"{name} of frame {k} is not finite")
+    return values
+
+
+def _stress(labels: dict[str, list], has_volume: np.ndarray) -> np.ndarray | None:
+    """Stress of every frame, (S, 6) in eV/Å³ with rows of NaN, or None when no frame has it."""
+    values = [v if has_volume[k] else None for k, v in enumerate(labels.get("stress", []))]
+    voigt = [full_3x3_to_voigt_6_stress(v) if np.shape(v) == (3, 3) else v for v in values]
+    return _rows("stress", (6,), voigt)
+
+
+def _weights(infos: list[dict]) -> np.ndarray | None:
+    """Weight of every frame in the loss, or None when all are 1."""
+    weights = np.array([float(info.get("loss_weight", 1.0)) for info in infos])
+    bad = ~(np.isfinite(weights) & (weights > 0))
+    if bad.any():
+        k = int(bad.argmax())
+        raise ValueError(f"loss_weight of frame {k} is {weights[k]:g}; it must be above 0")
+    return None if (weights == 1).all() else weights
+
+
+def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:
+    """Labels that some frames may lack, (S, *shape) with rows of NaN, or None when no frame has one."""
+    if all(value is None for value in values):
+        return None
+    rows = np.full((len(values), *shape), np.nan)
+    for k, value in enumerate(values):
+        if value is None:
+            continue
+        if np.shape(value) != shape:
+            raise ValueError(f"{name} of frame {k} has shape {np.shape(value)}, expected {shape}")
+        rows[k] = value
+        if not np.isfinite(rows[k]).all():
+            raise ValueError(f"{name} of frame {k} is not finite")
+    return rows
+
+
+def none_if_empty(rows: np.ndarray) -> np.ndarray | None:
+    """The rows, or None when all of them are NaN."""
+    return None if np.isnan(rows).all() else rows
+
+
+def volumes_of(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """|det cell| in Å³, (S,), of cells (S, 3, 3); infinite where nothing is periodic or a vector is zero.
+
+    So the stress of a molecule, its virial over this volume, is zero and never NaN.
+    """
+    volumes = np.abs(np.linalg.det(cells))
+    return np.where(pbc.any(axis=1) & (volumes > 0), volumes, np.inf)
