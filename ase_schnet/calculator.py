@@ -243,4 +243,3 @@ def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
         atoms.cell.array.tobytes(),
         atoms.pbc.tobytes(),
     )
-

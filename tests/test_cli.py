@@ -14,7 +14,7 @@ from factory import labelled_molecules, random_model
 
 from ase_schnet.cli import COMMANDS, main
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
-from ase_schnet.training.crossval import WORK
+from ase_schnet.training.workdir import WORK
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,8 @@ def test_help_and_version_are_quick_and_import_nothing_heavy():
 
 
 def test_train_writes_a_model_its_card_and_its_picture(trained):
-    assert sorted(p.name for p in trained.iterdir()) == [CARD, "training.png", WEIGHTS]
+    assert sorted(p.name for p in trained.iterdir()) == [CARD, WORK, "training.png", WEIGHTS]
+    assert sorted(p.name for p in (trained / WORK).iterdir()) == ["fold_1.csv", "fold_2.csv"]
     training = load_model(trained).card["training"]
     assert training["units_in_source"].startswith("kcal/mol")
     assert training["files"][0]["name"] == "molecules.xyz"

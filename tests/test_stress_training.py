@@ -30,8 +30,9 @@ from ase_schnet.training.crossval import Recipe, cross_validate
 from ase_schnet.training.loss import DEFAULT_STRESS_WEIGHT, Loss, LossWeights
 from ase_schnet.training.metrics import evaluate
 from ase_schnet.training.report import summary
+from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
-from ase_schnet.training.trainer import Fit, run_fit
+from ase_schnet.training.trainer import Fit
 
 QUICK = FitSettings(epochs=10, batch_size=4, seed=3)
 
@@ -325,13 +326,13 @@ def test_stress_without_weight_is_not_evaluated(monkeypatch):
     data = Dataset.from_atoms(labelled_crystals(6))
 
     def forbidden(*args):
-        raise AssertionError("the strain was applied for a fit without stress")
+        raise AssertionError("the stress was made for a fit without it")
 
-    monkeypatch.setattr("ase_schnet.model.potential._strained", forbidden)
+    monkeypatch.setattr("ase_schnet.model.tabulated._stress", forbidden)
     fit = Fit(TINY, data, data, LossWeights(stress=0.0), replace(QUICK, epochs=1))
     assert fit.run_epoch()["validation_stress_mae_meV_per_Ang3"] is None
     fit = Fit(TINY, data, data, LossWeights(), replace(QUICK, epochs=1))
-    with pytest.raises(AssertionError, match="strain"):
+    with pytest.raises(AssertionError, match="stress was made"):
         fit.run_epoch()
 
 

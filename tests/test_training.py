@@ -24,13 +24,16 @@ from ase_schnet.model.potential import Potential, energy_and_forces
 from ase_schnet.modelfile import CARD, WEIGHTS
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.checkpoint import load_checkpoint
-from ase_schnet.training.crossval import WORK, Recipe, cross_validate
+from ase_schnet.training.crossval import Recipe, cross_validate
+from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import evaluate, losses_per_structure
 from ase_schnet.training.muon import Muon, orthogonalised
 from ase_schnet.training.report import summary
+from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
-from ase_schnet.training.trainer import Fit, TrainingDiverged, run_fit
+from ase_schnet.training.trainer import Fit, TrainingDiverged
+from ase_schnet.training.workdir import WORK
 
 QUICK = FitSettings(epochs=10, batch_size=4, seed=3)
 
@@ -151,15 +154,18 @@ def test_a_fit_learns(optimizer, kind):
     assert result.epoch == 30
 
 
-def test_early_stopping_keeps_the_best_weights():
-    settings = replace(QUICK, epochs=200, patience=2, learning_rate=0.05)
+def test_early_stopping_keeps_the_best_weights(tmp_path):
+    settings, path = replace(QUICK, epochs=200, patience=2, learning_rate=0.05), tmp_path / "c"
     fit = make_fit(settings)
-    result = run_fit(fit)
+    result = run_fit(fit, path)
     assert result.stopped_early
     assert fit.epoch == result.epoch + 2
     best = min(row["validation_loss"] for row in result.history)
     assert result.validation.loss == pytest.approx(best)
+    assert result.history[result.epoch - 1]["validation_loss"] == best
     assert best < result.history[-1]["validation_loss"]
+    again = run_fit(make_fit(settings), path)  # stopped already
+    assert again.validation == result.validation
 
 
 def test_divergence_is_an_error_with_a_cure():
@@ -228,9 +234,10 @@ KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_training import make_fit
-from ase_schnet.training.trainer import run_fit
+from ase_schnet.training.run import run_fit
 if __name__ == "__main__":
-    run_fit(make_fit(), checkpoint=__import__("pathlib").Path({path!r}), checkpoint_every_s=0.0)
+    path = __import__("pathlib").Path({path!r})
+    run_fit(make_fit(), path, log=path.with_suffix(".csv"), checkpoint_every_s=0.0)
 """
 
 
@@ -249,7 +256,8 @@ def test_ten_epochs_equal_five_a_kill_and_five_more_bit_for_bit(tmp_path):
     process.wait()
     epoch = load_checkpoint(path)[1]["epoch"]
     assert 3 <= epoch < 10, "the kill came too late to prove anything"
-    run_fit(make_fit(), path)
+    run_fit(make_fit(), path, log=path.with_suffix(".csv"))
+    assert read_log(path.with_suffix(".csv"))["epoch"] == list(range(1, 11))
     (a, head_a), (b, head_b) = load_checkpoint(whole), load_checkpoint(path)
     assert head_a == head_b
     assert a.keys() == b.keys()
@@ -261,17 +269,17 @@ def test_a_checkpoint_holds_raw_and_averaged_weights_apart(tmp_path):
     run_fit(make_fit(replace(QUICK, epochs=2)), path)
     tensors = load_file(path)
     name = "schnet.readout_in.weight"
-    assert not torch.equal(tensors[f"raw.{name}"], tensors[f"average.module.{name}"])
+    assert not torch.equal(tensors[f"raw.{name}"], tensors[f"average.{name}"])
 
 
 def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
     run_fit(make_fit(replace(QUICK, epochs=1)), path)
     with pytest.raises(ValueError, match="other settings"):
-        make_fit(replace(QUICK, epochs=2)).load(path)
+        make_fit(replace(QUICK, epochs=2)).resume(path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="not a readable checkpoint"):
-        make_fit().load(path)
+        make_fit().resume(path)
 
 
 # ---- cross-validation --------------------------------------------------------------------------
@@ -291,7 +299,7 @@ def trained(tmp_path_factory):
 
 def test_cross_validation_writes_a_model_that_runs(trained):
     directory, model = trained
-    assert sorted(p.name for p in directory.iterdir()) == sorted([CARD, WEIGHTS])
+    assert sorted(p.name for p in directory.iterdir()) == sorted([CARD, WORK, WEIGHTS])
     assert model.n_members == 3
     atoms = labelled_molecules(1)[0]
     atoms.calc = SchNetCalculator(directory)
@@ -335,7 +343,7 @@ def test_an_interrupted_cross_validation_resumes(trained, tmp_path, monkeypatch)
         done.append(run_fit(fit, *args, **kwargs))
 
     with monkeypatch.context() as patch:
-        patch.setattr("ase_schnet.training.crossval.run_fit", stop_after_the_first)
+        patch.setattr("ase_schnet.training.fold.run_fit", stop_after_the_first)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(small_dataset(24), directory, recipe(), jobs=1)
     assert (directory / WORK).is_dir()

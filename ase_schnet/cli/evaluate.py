@@ -38,7 +38,12 @@ def run(args: argparse.Namespace) -> int:
         args.data, args.units, energy_key=args.energy_key, forces_key=args.forces_key
     )
     print(found)
-    dataset = Dataset.from_atoms(frames, source=args.data)
+    true = [atoms for atoms in frames if "augmented" not in atoms.info]
+    if len(true) < len(frames):
+        print(
+            f"{len(frames) - len(true)} augmented structures are left out: their labels are guesses"
+        )
+    dataset = Dataset.from_atoms(true, source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device), dataset)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import fields, replace
+from io import StringIO
 from pathlib import Path
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
@@ -48,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--contiguous",
         action="store_true",
         help="folds of consecutive frames, for data from one trajectory",
+    )
+    parser.add_argument(
+        "--augment",
+        metavar="HOW",
+        help="train on displaced structures too, such as 'delta, stretch, weight=0.1': see "
+        "ase-schnet augment --help. Made from the training part of each fold, they judge nothing",
     )
     fit = parser.add_argument_group("fit (defaults in brackets)")
     fit.add_argument("--epochs", type=int, default=500, help="[500]")
@@ -94,18 +102,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="train member K alone (1 to --folds): a job that goes on where it was stopped, and returns "
+        "at once if it is done. When all are, `ase-schnet assemble MODEL_DIR` joins them. Under torchrun "
+        "its processes share the fit",
+    )
+    parser.add_argument(
+        "--allow-outliers",
+        action="store_true",
+        help="train in spite of labels far from all others, which are otherwise an error",
+    )
     parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, train, print the tables, say where the model is."""
+    from ase_schnet.cli.assemble import report
+    from ase_schnet.training.crossval import cross_validate
+    from ase_schnet.training.distributed import launched_by_torchrun
+
+    if args.fold is not None:
+        return _run_fold(args)
+    if launched_by_torchrun():
+        raise ValueError("under torchrun the processes share one fit: say which with --fold K")
+    dataset, *rest = _read(args)
+    recipe, provenance = _recipe(args, dataset, *rest)
+    with _live(args, "training.png"):
+        model = cross_validate(
+            dataset,
+            args.output,
+            recipe,
+            jobs=args.jobs,
+            resume=args.resume,
+            provenance=provenance,
+            allow_outliers=args.allow_outliers,
+        )
+    report(model, args.output, plot=not args.no_plot)
+    return 0
+
+
+def _run_fold(args: argparse.Namespace) -> int:
+    """One member; say what is left to be done."""
+    from ase_schnet.training.distributed import leads, process_group
+    from ase_schnet.training.fold import train_fold
+    from ase_schnet.training.workdir import WorkDirectory
+
+    with process_group(args.device), redirect_stdout(sys.stdout if leads() else StringIO()):
+        dataset, *rest = _read(args)
+        recipe, provenance = _recipe(args, dataset, *rest)
+        with _live(args, f"training/fold_{args.fold}.png") if leads() else nullcontext():
+            train_fold(
+                dataset,
+                args.output,
+                recipe,
+                args.fold,
+                provenance=provenance,
+                allow_outliers=args.allow_outliers,
+            )
+        work = WorkDirectory(args.output)
+        if work.complete:
+            print(f"nothing to do: {args.output} holds the finished model")
+        else:
+            left = work.left_to_do() or f"join all with ase-schnet assemble {args.output}"
+            print(f"fold {args.fold} is done; {left}")
+    return 0
+
+
+def _live(args: argparse.Namespace, name: str):
+    """Learning curves that are drawn while the training goes on."""
+    if args.no_plot:
+        return nullcontext()
+    from ase_schnet.plotting import LiveFigure, plot_learning_curves
+    from ase_schnet.training.log import read_logs
+
+    def draw():
+        logs = read_logs(Path(args.output) / "training")
+        mine = [log for log in logs if args.fold in (None, log["fold"])]
+        return plot_learning_curves(mine) if mine else None
+
+    return LiveFigure(draw, Path(args.output) / name)
+
+
+def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
+    """What to train, and where it came from."""
     from ase_schnet.data.splits import plan_folds
-    from ase_schnet.training.crossval import Recipe, cross_validate
     from ase_schnet.training.loss import LossWeights
-    from ase_schnet.training.report import summary
+    from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
 
-    dataset, files = _read(args)
     plan = plan_folds(
         len(dataset),
         args.folds,
@@ -115,40 +202,42 @@ def run(args: argparse.Namespace) -> int:
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
-    recipe = Recipe(_config(args), weights, settings, plan, args.device)
+    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),
         "files": files,
         "split": {"seed": args.seed, "contiguous": args.contiguous},
     }
-    model = cross_validate(
-        dataset, args.output, recipe, jobs=args.jobs, resume=args.resume, provenance=provenance
-    )
-    print(summary(model))
-    if not args.no_plot:
-        from ase_schnet.plotting import plot_learning_curves, save_figure
-
-        path = save_figure(plot_learning_curves(model.card["folds"]), f"{args.output}/training.png")
-        print(f"learning curves: {path}")
-    print(f"model: {args.output}    use it: SchNetCalculator({args.output!r})")
-    return 0
+    return recipe, provenance
 
 
 def _read(args: argparse.Namespace):
-    """All files as one data set, saying what was found in each."""
+    """All files as one data set, saying what was found in each, and how to augment it."""
+    from ase_schnet.augment.frames import separate
+    from ase_schnet.augment.recipe import read_augmentation
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
+    from ase_schnet.data.outliers import refuse_outliers
 
-    frames, files = [], []
+    frames, files, places = [], [], {}
     for path in args.data:
         part, found = read_labelled(
             path, args.units, energy_key=args.energy_key, forces_key=args.forces_key
         )
         print(found)
+        places |= {id(atoms): f"{path}, frame {k}" for k, atoms in enumerate(part)}
         frames += part
         files.append({"name": Path(path).name, "sha256": found.sha256, "units": str(found.units)})
     names = ", ".join(f["name"] for f in files)
-    return Dataset.from_atoms(frames, source=names, units=files[0]["units"]), files
+    frames, augment = separate(frames)
+    if args.augment:
+        if augment is not None:
+            raise ValueError("the files hold augmented structures already: train without --augment")
+        augment = read_augmentation(args.augment)
+    dataset = Dataset.from_atoms(frames, source=names, units=files[0]["units"])
+    if not args.allow_outliers:
+        refuse_outliers(dataset, lambda k: places[id(frames[k])])
+    return dataset, files, augment
 
 
 def _config(args: argparse.Namespace):

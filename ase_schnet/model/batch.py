@@ -34,10 +34,14 @@ class AtomsBatch(NamedTuple):
     volumes: Tensor | None = None
 
 
+def pair_vectors(batch: AtomsBatch) -> Tensor:
+    """R_j + shift - R_i of the pairs, (P, 3) in Å, differentiable in R."""
+    return batch.R[batch.idx_j] - batch.R[batch.idx_i] + batch.shifts
+
+
 def pair_distances(batch: AtomsBatch) -> Tensor:
     """Distances |R_j + shift - R_i| of the pairs, (P,) in Å, differentiable in R."""
-    vectors = batch.R[batch.idx_j] - batch.R[batch.idx_i] + batch.shifts  # (P, 3)
-    return vectors.norm(dim=1)  # (P,)
+    return pair_vectors(batch).norm(dim=1)
 
 
 def sum_per_structure(values: Tensor, batch: AtomsBatch) -> Tensor:

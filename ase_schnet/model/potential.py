@@ -51,6 +51,10 @@ class Potential(nn.Module):
         shift = sum_per_structure(self.shift[batch.Z], batch)  # (S,)
         return self.scale * interaction.to(torch.float64) + shift
 
+    def properties(self, batch: AtomsBatch, **wanted: bool) -> Properties:
+        """As `properties_of`."""
+        return properties_of(self, batch, **wanted)
+
 
 class Properties(NamedTuple):
     """What a potential says of a batch: energies (S,) eV, forces (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
@@ -91,7 +95,7 @@ def properties_of(
     return Properties(
         energies if create_graph else energies.detach(),
         -minus_forces if forces else None,
-        _symmetric(gradients.pop()) / batch.volumes[:, None, None] if stress else None,
+        symmetric(gradients.pop()) / batch.volumes[:, None, None] if stress else None,
     )
 
 
@@ -113,5 +117,6 @@ def _strained(batch: AtomsBatch, strain: Tensor) -> AtomsBatch:
     )
 
 
-def _symmetric(matrices: Tensor) -> Tensor:
+def symmetric(matrices: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) averaged with their transposes."""
     return 0.5 * (matrices + matrices.mT)

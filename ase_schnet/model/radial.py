@@ -57,8 +57,11 @@ class CosineCutoff(nn.Module):
 
     def forward(self, distances: Tensor) -> Tensor:
         """(P,) in Å -> (P,)."""
-        envelope = 0.5 * (torch.cos(distances * (math.pi / self.cutoff)) + 1.0)
-        return envelope * (distances < self.cutoff)
+        return self.cosine(distances) * (distances < self.cutoff)
+
+    def cosine(self, distances: Tensor) -> Tensor:
+        """The same without its end: analytic, so that it may be interpolated up to the cutoff."""
+        return 0.5 * (torch.cos(distances * (math.pi / self.cutoff)) + 1.0)
 
 
 class HardCutoff(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
 
@@ -18,7 +19,7 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     Parameters
     ----------
     folds
-        The "folds" entry of a model card.
+        The "folds" entry of a model card, or what `training.log.read_logs` finds.
     """
     columns = {
         "validation_forces_mae_meV_per_Ang": "validation force MAE  (meV/Å)",
@@ -31,7 +32,7 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     for k, fold in enumerate(folds):
         history, colour = fold["history"], MEMBER_COLOURS[k % len(MEMBER_COLOURS)]
         axes[0].plot(history["epoch"], history["training_loss"], color=colour, lw=0.8, ls="--")
-        label = f"fold {k + 1}"
+        label = fold.get("label", f"fold {k + 1}")
         axes[0].plot(history["epoch"], history["validation_loss"], color=colour, label=label)
         for ax, column in zip(axes[1:], known, strict=True):
             ax.plot(history["epoch"], history[column], color=colour)
@@ -41,6 +42,7 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     for ax in axes:
         ax.set_yscale("log")
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes[0])
     return figure
 

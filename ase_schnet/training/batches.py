@@ -10,19 +10,20 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset, concatenated_ranges
+from ase_schnet.data.pairs import packed_pairs
 from ase_schnet.model.batch import AtomsBatch
-from ase_schnet.neighbors import half_list
 
 
 class Labels(NamedTuple):
     """Reference values of a batch, or None: E (S,) eV float64, F (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
 
-    Stress is NaN where a structure has no label.
+    Stress is NaN where a structure has no label. weight (S,) of the structures in the loss; None: 1.
     """
 
     E: Tensor | None
     F: Tensor | None
     stress: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class BatchSource:
@@ -30,15 +31,9 @@ class BatchSource:
 
     def __init__(self, dataset: Dataset, cutoff: float, dtype: torch.dtype, device: str = "cpu"):
         self.dataset, self.dtype, self.device = dataset, dtype, device
-        lists = [
-            half_list(dataset.R[a:b], cutoff, dataset.cells[s], dataset.pbc[s])
-            for s, (a, b) in enumerate(zip(dataset.ptr[:-1], dataset.ptr[1:], strict=True))
-        ]
-        self._n_pairs = np.array([len(pairs.idx_i) for pairs in lists])
+        pairs = packed_pairs(dataset.R, dataset.ptr, dataset.cells, dataset.pbc, cutoff)
+        self._n_pairs, self._idx_i, self._idx_j, self._shifts = pairs
         self._pair_start = self._n_pairs.cumsum() - self._n_pairs
-        self._idx_i = np.concatenate([pairs.idx_i for pairs in lists])
-        self._idx_j = np.concatenate([pairs.idx_j for pairs in lists])
-        self._shifts = np.concatenate([pairs.shifts for pairs in lists])
         self._volumes = dataset.volumes
 
     def __len__(self) -> int:
@@ -67,6 +62,9 @@ class BatchSource:
             stress=None
             if data.stress is None
             else self._tensor(voigt_6_to_full_3x3_stress(data.stress[structures]), self.dtype),
+            weight=None
+            if data.weight is None
+            else self._tensor(data.weight[structures], self.dtype),
         )
 
     def epoch(self, batch_size: int, order: np.ndarray | None = None):

@@ -23,24 +23,22 @@ from ase_schnet.training.trainer import Fit, FitResult
 COMPARED = 20  # kept-out structures on which the two engines are compared
 
 
-def fold_losses(members: list[tuple[Fit, FitResult]]) -> list[dict]:
-    """Validation loss of each fold over its structures: Table 3 of the implementation report."""
-    folds = []
-    for fit, result in members:
-        losses = losses_per_structure(result.potential, fit.validation, fit.loss)
-        folds.append(
-            {
-                "loss_min": float(losses.min()),
-                "loss_max": float(losses.max()),
-                "loss_mean": float(losses.mean()),
-                "loss_std": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
-                "epoch": result.epoch,
-                "epochs": fit.epoch,
-                "history": _thinned(result.history),
-                "validation": result.validation.to_dict(),
-            }
-        )
-    return folds
+def fold_entry(fit: Fit, result: FitResult) -> dict:
+    """What the card says of a fold: its loss over its structures (Table 3 of the report), and how it went."""
+    losses = losses_per_structure(result.potential, fit.validation, fit.loss)
+    return {
+        "seed": fit.settings.seed,
+        "loss_min": float(losses.min()),
+        "loss_max": float(losses.max()),
+        "loss_mean": float(losses.mean()),
+        "loss_std": float(losses.std(ddof=1)) if len(losses) > 1 else 0.0,
+        "loss_median": float(np.median(losses)),
+        "epoch": result.epoch,
+        "epochs": fit.epoch,
+        "recoveries": fit.recoveries,
+        "history": _thinned(result.history),
+        "validation": result.validation.to_dict(),
+    }
 
 
 def judge(model: TrainedModel, kept_out: Dataset) -> dict:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -24,11 +26,25 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict) -> Non
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors (on the CPU) and header. Raises ValueError for a file that is not a whole checkpoint."""
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()[HEADER])
+
+
+def load_header(path: Path) -> dict:
+    """The header alone. Raises ValueError as `load_checkpoint` does."""
+    with _opened(path) as file:
+        return json.loads(file.metadata()[HEADER])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            if HEADER not in (file.metadata() or {}):
+                raise ValueError(f"{path} is not a checkpoint; delete it")
+            yield file
+    except SafetensorError as error:
         raise ValueError(f"{path} is not a readable checkpoint ({error}); delete it") from None
 
 
@@ -57,6 +73,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        # the optimiser would keep this very tensor and write into it, and it may be restored again
+        state.setdefault(int(index), {})[name] = tensor.clone()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
+import threading
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,46 +21,13 @@ import torch
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset, sampled_distances
-from ase_schnet.data.splits import FoldPlan
-from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
-from ase_schnet.training.card import conditions, fold_losses, judge
-from ase_schnet.training.loss import LossWeights
-from ase_schnet.training.settings import FitSettings
-from ase_schnet.training.trainer import Fit, FitResult, run_fit
-
-WORK = "training"  # checkpoints live here, inside the model directory, until it is complete
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything besides the data that decides what comes out."""
-
-    config: SchNetConfig
-    weights: LossWeights
-    settings: FitSettings
-    plan: FoldPlan
-    device: str = "cpu"
-
-    def to_dict(self) -> dict:
-        """Plain types, ready for JSON; the network's shape has its own place in the card."""
-        return {
-            "loss": self.weights.to_dict(),
-            "settings": self.settings.to_dict(),
-            "kept_out": self.plan.kept_out.tolist(),
-            "folds": [fold.tolist() for fold in self.plan.folds],
-        }
-
-    def fit(self, dataset: Dataset, fold: int) -> Fit:
-        """Member `fold`, ready to run."""
-        return Fit(
-            self.config,
-            dataset.subset(self.plan.training(fold)),
-            dataset.subset(self.plan.validation(fold)),
-            self.weights,
-            replace(self.settings, seed=self.settings.seed + fold),
-            self.device,
-        )
+from ase_schnet.data.outliers import refuse_outliers
+from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.training.card import conditions, judge
+from ase_schnet.training.checkpoint import unnested
+from ase_schnet.training.fold import train_fold
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.workdir import WorkDirectory
 
 
 def cross_validate(
@@ -71,58 +38,94 @@ def cross_validate(
     jobs: int | None = None,
     resume: bool = False,
     provenance: dict | None = None,
+    allow_outliers: bool = False,
 ) -> TrainedModel:
     """Train the ensemble and write its model directory.
 
     jobs : processes that train members side by side, one thread each; all cores by default.
     resume : continue from the checkpoints of an interrupted call with the same arguments.
     provenance : further JSON for the card's "training" entry (data files, split).
+    allow_outliers : train in spite of labels that `label_outliers` names.
+
+    A member that diverges, or ends far worse than the others, is trained once more with another seed: see
+    `train_fold`. The logs of the fits stay in `directory`/training.
 
     Raises
     ------
-    ValueError : labels missing for a term with weight; a model or checkpoints in `directory` already and
-        not `resume`; checkpoints that belong to other arguments.
-    TrainingDiverged : a member's loss is no longer finite.
+    ValueError : labels missing for a term with weight, or outlying; a model or checkpoints in `directory`
+        already and not `resume`; checkpoints that belong to other arguments.
+    TrainingDiverged : a member diverged with both seeds.
     """
-    directory = Path(directory)
-    recipe = replace(recipe, weights=recipe.weights.settled(dataset))
-    recipe.weights.require(dataset.subset(recipe.plan.kept_out), "kept-out")
-    if (directory / CARD).exists():
+    work = WorkDirectory(directory)
+    recipe = recipe.settled(dataset)
+    if work.complete:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
-    work = directory / WORK
-    if work.exists() and not resume:
+    if work.begun and not resume:
         raise ValueError(
             f"{directory} holds an unfinished training; continue it with resume=True (--resume) "
             "or remove it"
         )
-    for fold in range(len(recipe.plan.folds)):
-        recipe.fit(dataset, fold)  # an input error shows here, before any process starts
-    work.mkdir(parents=True, exist_ok=True)
-    _train_members(dataset, work, recipe, jobs)
-    members = []
-    for fold in range(len(recipe.plan.folds)):
-        fit = recipe.fit(dataset, fold)
-        fit.load(_checkpoint(work, fold))
-        members.append((fit, fit.result()))
-    model = _stack([result for _, result in members], dataset, recipe)
-    training = {**(provenance or {}), **conditions(dataset), **recipe.to_dict()}
-    kept_out = dataset.subset(recipe.plan.kept_out)
-    card = {"training": training, "folds": fold_losses(members), **judge(model, kept_out)}
+    if not allow_outliers:
+        refuse_outliers(dataset)
+    work.begin(dataset, recipe, provenance)
+    while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
+        _train(dataset, work, recipe, due, jobs)
+    return assemble(directory)
+
+
+def assemble(directory: str | Path) -> TrainedModel:
+    """Join the members that `train_fold` has trained, judge the ensemble, and write its model directory.
+
+    Needs nothing but `directory`. Where the model is there already, it is returned.
+
+    Raises
+    ------
+    ValueError : folds that are not finished, or that ended far worse than the others and must be trained
+        once more, named. TrainingDiverged : a fold that diverged with both seeds.
+    """
+    work = WorkDirectory(directory)
+    if work.complete:
+        work.clean()  # a kill may have come between
+        return load_model(directory)
+    plan, folds = work.plan(), range(1, work.n_folds + 1)
+    if left := work.left_to_do():
+        raise ValueError(
+            f"{directory}: {left}. Run ase-schnet train with the same options and --fold K for each"
+        )
+    dataset = work.dataset()
+    members = [work.best(fold) for fold in folds]
+    model = _stack(members, dataset, plan["recipe"]["config"])
+    recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
+    card = {
+        "training": {**plan["provenance"], **conditions(dataset), **recipe},
+        "folds": [_fold_card(work, fold) for fold in folds],
+        **judge(model, dataset.subset(np.array(recipe["kept_out"]))),
+    }
     save_model(directory, replace(model, card=card))
-    shutil.rmtree(work)
+    work.clean()
     return load_model(directory)
 
 
-def _checkpoint(work: Path, fold: int) -> Path:
-    return work / f"fold_{fold + 1}.safetensors"
+def _fold_card(work: WorkDirectory, fold: int) -> dict:
+    """What the card says of a fold, and in brief of its attempts, where it needed more than one."""
+    entry, ended = work.best(fold)[1]["entry"], work.attempts(fold)
+    if len(ended) == 1:
+        return entry
+    brief = ("seed", "epoch", "loss_median", "recoveries")
+    attempts = [
+        {"diverged": e["diverged"], **{k: e["entry"][k] for k in brief if k in e["entry"]}}
+        for e in ended
+    ]
+    return {**entry, "attempts": attempts, "times_worse": work.times_worse(fold)}
 
 
-def _train_members(dataset: Dataset, work: Path, recipe: Recipe, jobs: int | None) -> None:
-    folds = range(len(recipe.plan.folds))
+def _train(
+    dataset: Dataset, work: WorkDirectory, recipe: Recipe, folds: list[int], jobs: int | None
+) -> None:
     jobs = min(len(folds), jobs or os.cpu_count() or 1)
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
-            run_fit(recipe.fit(dataset, fold), _checkpoint(work, fold), label=f"fold {fold + 1}")
+            train_fold(dataset, work.model_dir, recipe, fold, allow_outliers=True)
         return
     context = multiprocessing.get_context("spawn")
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
@@ -131,7 +134,7 @@ def _train_members(dataset: Dataset, work: Path, recipe: Recipe, jobs: int | Non
     )
     try:
         futures = [
-            executor.submit(_train_member, dataset, work, recipe, fold, os.getpid())
+            executor.submit(_train_in_worker, dataset, work.model_dir, recipe, fold)
             for fold in folds
         ]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -151,30 +154,36 @@ def _start_worker(stop, lock) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     torch.set_num_threads(1)  # this process is ours alone
     tqdm.set_lock(lock)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _train_member(dataset: Dataset, work: Path, recipe: Recipe, fold: int, parent: int) -> None:
-    """One member in a worker process, which must not outlive a parent that was killed."""
-    run_fit(
-        recipe.fit(dataset, fold),
-        _checkpoint(work, fold),
-        label=f"fold {fold + 1}",
-        position=fold,
-        keep_going=lambda: not _stop.is_set() and os.getppid() == parent,
+def _end_with_parent() -> None:
+    """A worker must not outlive a parent that was killed; its last checkpoint is whole."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _train_in_worker(dataset: Dataset, directory: Path, recipe: Recipe, fold: int) -> None:
+    train_fold(
+        dataset,
+        directory,
+        recipe,
+        fold,
+        allow_outliers=True,
+        position=fold - 1,
+        keep_going=lambda: not _stop.is_set(),
     )
 
 
-def _stack(results: list[FitResult], dataset: Dataset, recipe: Recipe) -> TrainedModel:
+def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:
     """The members' weights as (M, ...) arrays."""
-    states = [r.potential.schnet.state_dict() for r in results]
+    states = [unnested("schnet", tensors) for tensors, _ in members]
     return TrainedModel(
-        config=recipe.config.to_dict(),
+        config=config,
         elements=dataset.elements,
-        energy_shift=np.stack([r.potential.shift.cpu().numpy() for r in results]),
-        scale=np.array([r.potential.scale for r in results]),
-        weights={
-            name: np.stack([state[name].cpu().numpy() for state in states]) for name in states[0]
-        },
+        energy_shift=np.stack([tensors["shift"].numpy() for tensors, _ in members]),
+        scale=np.array([header["scale"] for _, header in members]),
+        weights={name: np.stack([state[name].numpy() for state in states]) for name in states[0]},
         pbc=bool(dataset.pbc.any()),
-        distance_ranges=sampled_distances(dataset, recipe.config.cutoff),
+        distance_ranges=sampled_distances(dataset, config["cutoff"]),
     )

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ase_schnet.model.potential import Potential
 from ase_schnet.training.batches import BatchSource
-from ase_schnet.training.loss import Loss
+from ase_schnet.training.loss import Loss, Model
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class _Errors:
             self.stress.append(components[~np.isnan(components)])
 
 
-def evaluate(potential: Potential, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
-    """Errors of `potential` over every structure of `source`."""
+def evaluate(model: Model, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
+    """Errors of `model` over every structure of `source`."""
     errors, total = _Errors(), 0.0
     for batch, labels in source.epoch(batch_size):
-        properties = loss.properties(potential, batch, labels)
+        properties = loss.properties(model, batch, labels)
         errors.add(properties, batch, labels, loss.weights.energy > 0)
         total += float(loss.of(properties, batch, labels)) * batch.n_structures
     return Metrics(
@@ -76,9 +75,9 @@ def evaluate(potential: Potential, source: BatchSource, loss: Loss, batch_size: 
     )
 
 
-def losses_per_structure(potential: Potential, source: BatchSource, loss: Loss) -> np.ndarray:
+def losses_per_structure(model: Model, source: BatchSource, loss: Loss) -> np.ndarray:
     """The loss of each structure by itself, (S,)."""
-    return np.array([float(loss(potential, *parts).detach()) for parts in source.epoch(1)])
+    return np.array([float(loss(model, *parts).detach()) for parts in source.epoch(1)])
 
 
 def _mae_rmse_milli(errors: list[np.ndarray]) -> tuple[float | None, float | None]:

@@ -3,8 +3,8 @@
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Each matrix moves by
 its momentum with all singular values set to about one, found by a Newton-Schulz iteration. One member on
 760 ethanol frames, preset `fast`, energy weight 0.1, force error on the test frames: 29 meV/Å after 60 epochs
-of it, 61 meV/Å after 100 epochs of Adam. `torch.optim.Muon` does the same matrix by matrix; here matrices
-of equal shape go through the iteration as one batch (12 of 64 × 64: 1.0 ms; torch's, 15 of them: 7.4 ms).
+of it, 61 meV/Å after 100 epochs of Adam. `torch.optim.Muon` does the same matrix by matrix; here all go
+through the iteration as one batch, the smaller ones padded with zeros, which the iteration leaves alone.
 """
 
 from __future__ import annotations
@@ -39,24 +39,38 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = {}
-            for p in group["params"]:
-                if p.grad is not None:
-                    by_shape.setdefault(p.shape, []).append(p)
-            for (rows, cols), parameters in by_shape.items():
-                directions = [self._momentum(p, group["momentum"]) for p in parameters]
-                updates = orthogonalised(torch.stack(directions))  # (B, rows, cols)
-                rate = group["lr"] * max(1.0, rows / cols) ** 0.5
-                for p, update in zip(parameters, updates, strict=True):
-                    p.mul_(1.0 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                self._update(parameters, group)
         return loss
 
-    def _momentum(self, p: Tensor, decay: float) -> Tensor:
+    def _update(self, parameters: list[Tensor], group: dict) -> None:
+        gradients = [p.grad for p in parameters]
+        momenta = [self._momentum(p) for p in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1.0 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        updates = orthogonalised(padded(directions))  # (B, rows, cols)
+        tall = torch.tensor([max(1.0, len(p) / p.shape[1]) ** 0.5 for p in parameters])
+        updates *= tall.to(updates)[:, None, None]
+        cut = [u[: p.shape[0], : p.shape[1]] for u, p in zip(updates, parameters, strict=True)]
+        if group["weight_decay"] > 0:
+            torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, cut, alpha=-group["lr"])
+
+    def _momentum(self, p: Tensor) -> Tensor:
         state = self.state[p]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(p)
-        state["momentum"].lerp_(p.grad, 1.0 - decay)
-        return p.grad.lerp(state["momentum"], decay)
+        return state["momentum"]
+
+
+def padded(matrices: list[Tensor]) -> Tensor:
+    """Matrices of several shapes as one (B, rows, cols), zero where they end."""
+    rows, cols = (max(m.shape[k] for m in matrices) for k in (0, 1))
+    out = matrices[0].new_zeros(len(matrices), rows, cols)
+    for place, m in zip(out, matrices, strict=True):
+        place[: m.shape[0], : m.shape[1]] = m
+    return out
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:

@@ -27,6 +27,46 @@ def fold_table(model: TrainedModel) -> str:
     return "\n".join(lines)
 
 
+def fold_notes(model: TrainedModel) -> list[str]:
+    """A line for every fold that did not go straight to its end."""
+    notes = []
+    for k, row in enumerate(model.card["folds"], start=1):
+        notes += [
+            f"fold {k}, seed {attempt['seed']}: {_recovered(attempt['recoveries'])}"
+            for attempt in row.get("attempts", [row])
+            if attempt.get("recoveries")
+        ]
+        if "attempts" in row:
+            notes.append(f"fold {k} {_again(row)}")
+    return notes
+
+
+def _recovered(epochs: list[int]) -> str:
+    listed = ", ".join(map(str, epochs))
+    return (
+        f"epoch{'s' * (len(epochs) > 1)} {listed} diverged and went back; from then on "
+        f"{0.5 ** len(epochs):g} of the learning rate"
+    )
+
+
+def _again(row: dict) -> str:
+    """Both attempts of a fold, and why there were two."""
+    first, second = row["attempts"]
+    ends = [
+        f"seed {a['seed']} " + ("diverged" if a["diverged"] else f"{a['loss_median']:.3g}")
+        for a in (first, second)
+    ]
+    why = (
+        "diverged"
+        if first["diverged"]
+        else f"ended {row['times_worse']:.1f} times worse than the others"
+    )
+    return (
+        f"{why} and was trained again with another seed. Median validation loss: {ends[0]}, {ends[1]}; "
+        f"that of seed {row['seed']} is kept"
+    )
+
+
 def spread_table(model: TrainedModel) -> str:
     """Table 4 of the implementation report: std of the ensemble on the kept-out part."""
     lines = [
@@ -80,7 +120,9 @@ def calibration_lines(calibration: dict[str, dict]) -> list[str]:
 def summary(model: TrainedModel) -> str:
     """Everything a training prints at its end; of a card from elsewhere, the tables it has."""
     card = model.card
-    parts = [fold_table(model)] if "folds" in card else []
+    parts = []
+    if "folds" in card:
+        parts.append("\n".join([fold_table(model), *fold_notes(model)]))
     parts += [spread_table(model)] if "kept_out_std" in card else []
     if "kept_out" in card:
         lines = error_lines(card["kept_out"]) + calibration_lines(card.get("calibration", {}))

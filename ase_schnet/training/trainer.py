@@ -1,29 +1,27 @@
-"""One fit of one potential: schedule, running average of the weights, early stop, exact resume.
+"""One fit of one potential: schedule, running average of the weights, early stop, exact state.
 
 The random order of epoch e depends on (seed, e) alone and the learning rate on the step alone, so the
 weights, their running average, the optimiser's moments and a few counters are the whole state: 10 epochs
-give the same bits as 5, a kill, and 5 more.
+give the same bits as 5, a kill, and 5 more. `training/run.py` runs it.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.join import join
+from ase_schnet.data.pairs import distance_range
 from ase_schnet.data.statistics import label_statistics
-from ase_schnet.inference.torch_ensemble import threads_for
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.training.batches import BatchSource
+from ase_schnet.model.tabulated import FilterGrid, Tabulated
 from ase_schnet.training.checkpoint import (
     load_checkpoint,
     nested,
@@ -34,15 +32,18 @@ from ase_schnet.training.checkpoint import (
 )
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import Metrics, evaluate
-from ase_schnet.training.muon import Muon
+from ase_schnet.training.optimizers import optimizers_for
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.streaming import source_of
 
 EVALUATION_BATCH = 64
-MUON_RATE = 10.0  # Muon's learning rate over Adam's: its step is measured in spectral norm
+EXPLODED = 1000.0  # times the lowest training loss so far: such weights do not come back
+TINY_LOSS = 1e-9  # below it, a factor means nothing
+MAX_RECOVERIES = 4  # then the learning rate is 1/16 of what was asked for
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number, or a thousand times what it was."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class FitResult:
 
 
 class Fit:
-    """The running state of one fit."""
+    """The running state of one fit.
+
+    augmented: structures that train beside those of `training`. They count in the loss, by their weights,
+    and nowhere else: shift and scales are those of the true labels, and nothing is validated on them.
+    """
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class Fit:
         weights: LossWeights,
         settings: FitSettings,
         device: str = "cpu",
+        augmented: Dataset | None = None,
     ):
         weights = weights.settled(training)
         weights.require(training, "training")
@@ -77,13 +83,18 @@ class Fit:
         self.potential = Potential.create(
             config, statistics.energy_shift, scale, seed=settings.seed
         ).to(device)
-        self.average = AveragedModel(
-            self.potential, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay)
+        self.average = deepcopy(self.potential)
+        # kept: finding them takes longer than a step of the running average
+        self._weights, self._averages = (
+            list(p.parameters()) for p in (self.potential, self.average)
         )
-        self.optimizers = _optimizers(self.potential, settings)
+        self.optimizers = optimizers_for(self.potential, settings)
         self.loss = Loss(weights, statistics, device)
-        self.training = BatchSource(training, config.cutoff, torch.float32, device)
-        self.validation = BatchSource(validation, config.cutoff, torch.float32, device)
+        training = training if augmented is None else join(training, augmented)
+        self.training = source_of(training, config.cutoff, torch.float32, device)
+        self.validation = source_of(validation, config.cutoff, torch.float32, device)
+        grid = _grid(config, (training, validation), device)
+        self.model, self.averaged = (Tabulated(p, grid) for p in (self.potential, self.average))
         self.inputs = {
             "config": config.to_dict(),
             "weights": weights.to_dict(),
@@ -95,6 +106,7 @@ class Fit:
         self.best_epoch, self.best_loss = 0, math.inf
         self.best_weights = self._average_weights()
         self.history: list[dict] = []
+        self.recoveries: list[int] = []  # the epochs that diverged
 
     @property
     def atoms_per_batch(self) -> int:
@@ -112,33 +124,36 @@ class Fit:
         patience = self.settings.patience
         return patience > 0 and self.epoch - self.best_epoch >= patience
 
+    @property
+    def slowdown(self) -> float:
+        """Factor on the learning rate: halved by each recovery."""
+        return 0.5 ** len(self.recoveries)
+
+    @property
+    def diverged(self) -> bool:
+        """Recovered too often: this seed leads nowhere."""
+        return len(self.recoveries) > MAX_RECOVERIES
+
     def run_epoch(self) -> dict:
-        """Train once over all structures, validate the averaged weights, return the epoch's record."""
+        """Train once over all structures, validate the averaged weights, return the epoch's record.
+
+        Raises TrainingDiverged, and is then in no state to go on: see `recover`.
+        """
         n, size = len(self.training), self.settings.batch_size
         total_steps = self.settings.epochs * math.ceil(n / size)
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(n)
         total = 0.0
         for batch, labels in self.training.epoch(size, order):
-            rate = self.settings.rate(self.step, total_steps)
-            loss = self.loss(self.potential, batch, labels)
-            self.potential.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.potential.parameters(), self.settings.clip_norm)
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * group["rate_factor"]
-                optimizer.step()
-            self.average.update_parameters(self.potential)
-            self.step += 1
+            rate = self.slowdown * self.settings.rate(self.step, total_steps)
+            loss = self.loss(self.model, batch, labels)
+            self._descend(loss, rate)
             total += float(loss.detach()) * batch.n_structures
         self.epoch += 1
-        if not math.isfinite(total):
-            raise TrainingDiverged(
-                f"the training loss of epoch {self.epoch} is {total}; "
-                f"lower the learning rate (now {self.settings.learning_rate:g})"
-            )
-        metrics = evaluate(self.average.module, self.validation, self.loss, EVALUATION_BATCH)
-        record = {"epoch": self.epoch, "learning_rate": rate, "training_loss": total / n}
+        training_loss = self._joined(total) / n
+        self._require_sane("training", training_loss)
+        metrics = self._validate()
+        self._require_sane("validation", metrics.loss)
+        record = {"epoch": self.epoch, "learning_rate": rate, "training_loss": training_loss}
         record |= {f"validation_{k}": v for k, v in metrics.to_dict().items()}
         self.history.append(record)
         if metrics.loss < self.best_loss:
@@ -153,15 +168,21 @@ class Fit:
         schedule has brought them to rest: the minimum of a validation curve is partly noise, and a few
         odd frames in its mean square can put it far from the end.
         """
-        potential = self.average.module
         epoch = self.best_epoch if self.settings.patience > 0 else self.epoch
         if epoch != self.epoch:
-            potential.load_state_dict(self.best_weights)
-        metrics = evaluate(potential, self.validation, self.loss, EVALUATION_BATCH)
-        return FitResult(potential, epoch, metrics, self.history, self.stopped_early)
+            self.average.load_state_dict(self.best_weights)
+        metrics = self._validate()
+        return FitResult(self.average, epoch, metrics, self.history, self.stopped_early)
 
-    def save(self, path: Path) -> None:
-        """Write the whole state; see the module's docstring for why this is all of it."""
+    def recover(self, good: tuple[dict, dict]) -> None:
+        """After an epoch that diverged: back to the state `good`, from here on at half the rate."""
+        failed = self.epoch
+        recoveries = [*self.recoveries, failed]
+        self.restore(*good)
+        self.recoveries = recoveries
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors (copies) and a header in plain types; the module's docstring says why this is all."""
         tensors = (
             nested("raw", self.potential.state_dict())
             | nested("average", self.average.state_dict())
@@ -175,19 +196,13 @@ class Fit:
             "step": self.step,
             "best_epoch": self.best_epoch,
             "best_loss": self.best_loss,
-            "history": self.history,
+            "history": list(self.history),
+            "recoveries": list(self.recoveries),
         }
-        save_checkpoint(path, tensors, header)
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}, header
 
-    def load(self, path: Path) -> None:
-        """Continue from a checkpoint. Raises ValueError if it belongs to another fit."""
-        tensors, header = load_checkpoint(path)
-        changed = [k for k, v in self.inputs.items() if header["inputs"].get(k) != v]
-        if changed:
-            raise ValueError(
-                f"{path} belongs to a fit with other {', '.join(changed)}; "
-                "resume with the same options or choose another output directory"
-            )
+    def restore(self, tensors: dict[str, torch.Tensor], header: dict) -> None:
+        """Put back what `state` took out."""
         self.potential.load_state_dict(unnested("raw", tensors))
         self.average.load_state_dict(unnested("average", tensors))
         self.best_weights = unnested("best", tensors)
@@ -195,71 +210,62 @@ class Fit:
             restore_optimizer(optimizer, unnested(f"optimizer{k}", tensors))
         self.epoch, self.step = header["epoch"], header["step"]
         self.best_epoch, self.best_loss = header["best_epoch"], header["best_loss"]
-        self.history = header["history"]
+        self.history, self.recoveries = list(header["history"]), list(header["recoveries"])
+
+    def save(self, path: Path) -> None:
+        """Write the whole state."""
+        save_checkpoint(path, *self.state())
+
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint, if there is one. Raises ValueError if it belongs to another fit."""
+        if not path.exists():
+            return
+        tensors, header = load_checkpoint(path)
+        changed = [k for k, v in self.inputs.items() if header["inputs"].get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{path} belongs to a fit with other {', '.join(changed)}; "
+                "resume with the same options or choose another output directory"
+            )
+        self.restore(tensors, header)
+
+    def _join_gradients(self) -> None:
+        """One process has the whole batch; training/distributed.py has more to do."""
+
+    def _joined(self, total: float) -> float:
+        return total
+
+    def _validate(self) -> Metrics:
+        return evaluate(self.averaged, self.validation, self.loss, EVALUATION_BATCH)
+
+    def _require_sane(self, part: str, loss: float) -> None:
+        lowest = min((row[f"{part}_loss"] for row in self.history), default=math.inf)
+        if not loss < EXPLODED * max(lowest, TINY_LOSS):  # NaN is not smaller, nor is infinity
+            raise TrainingDiverged(f"the {part} loss of epoch {self.epoch} is {loss:.3g}")
+
+    def _descend(self, loss: torch.Tensor, rate: float) -> None:
+        """One step of the optimisers and of the running average."""
+        for weight in self._weights:
+            weight.grad = None
+        loss.backward()
+        self._join_gradients()
+        torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["rate_factor"]
+            optimizer.step()
+        self.step += 1
+        # a young average forgets faster: the random weights of the start must not linger in it
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self._weights, 1.0 - decay)
 
     def _average_weights(self) -> dict[str, torch.Tensor]:
-        return {k: t.detach().clone() for k, t in self.average.module.state_dict().items()}
+        return {k: t.detach().clone() for k, t in self.average.state_dict().items()}
 
 
-def _optimizers(potential: Potential, settings: FitSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices between hidden layers, Adam for embedding, biases and the last layer."""
-    hidden, rest = [], []
-    for name, parameter in potential.named_parameters():
-        matrix = parameter.ndim == 2 and "embedding" not in name and "readout_out" not in name
-        (hidden if matrix and settings.optimizer == "muon" else rest).append(parameter)
-    adam = torch.optim.AdamW if settings.weight_decay > 0 else torch.optim.Adam
-    rate, decay = settings.learning_rate, settings.weight_decay
-    optimizers = [adam([{"params": rest, "rate_factor": 1.0}], lr=rate, weight_decay=decay)]
-    if hidden:
-        groups = [{"params": hidden, "rate_factor": MUON_RATE}]
-        optimizers.append(Muon(groups, lr=rate, weight_decay=decay))
-    return optimizers
-
-
-def run_fit(
-    fit: Fit,
-    checkpoint: Path | None = None,
-    *,
-    label: str = "fit",
-    position: int = 0,
-    checkpoint_every_s: float = 20.0,
-    keep_going: Callable[[], bool] = lambda: True,
-) -> FitResult | None:
-    """Run epochs until the fit is finished, continuing from `checkpoint` where that file exists.
-
-    Returns None when `keep_going()` turned false first; the checkpoint then holds the last epoch.
-    """
-    if checkpoint is not None and checkpoint.exists():
-        fit.load(checkpoint)
-    saved_at = time.monotonic()
-    bar = tqdm(
-        total=fit.settings.epochs,
-        initial=fit.epoch,
-        desc=label,
-        unit="epoch",
-        position=position,
-        disable=None,  # off when not a terminal
-    )
-    with bar, threads_for(fit.atoms_per_batch):
-        while not fit.finished and keep_going():
-            record = fit.run_epoch()
-            bar.set_postfix_str(_describe(record, fit.training.dataset.told_per_atom))
-            bar.update()
-            if checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every_s:
-                fit.save(checkpoint)
-                saved_at = time.monotonic()
-    if checkpoint is not None:
-        fit.save(checkpoint)
-    return fit.result() if fit.finished else None
-
-
-def _describe(record: dict, per_atom: bool) -> str:
-    """The validation errors of an epoch in a few words."""
-    energy = ("energy_mae_meV_per_atom", "meV/atom") if per_atom else ("energy_mae_meV", "meV")
-    columns = {
-        "F": ("forces_mae_meV_per_Ang", "meV/Å"),
-        "E": energy,
-        "σ": ("stress_mae_meV_per_Ang3", "meV/Å³"),
-    }
-    known = {k: (record[f"validation_{name}"], unit) for k, (name, unit) in columns.items()}
-    return ", ".join(f"{k} {v:.1f} {unit}" for k, (v, unit) in known.items() if v is not None)
+def _grid(config: SchNetConfig, parts: tuple[Dataset, ...], device: str) -> FilterGrid:
+    """From the shortest to the longest distance that training will meet."""
+    ranges = [distance_range(d.R, d.ptr, d.cells, d.pbc, config.cutoff) for d in parts]
+    low, high = zip(*ranges, strict=True)
+    return FilterGrid(config, min(low), max(high), device=device)

@@ -1,0 +1,42 @@
+"""ase_schnet: `Fit.run_epoch`, all of it, as `ase-schnet train` runs it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from train_worker import frames, serve
+
+
+def setup(data, features, batch):
+    """Validation is on two frames, which costs nothing."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.model.schnet import SchNetConfig
+    from ase_schnet.training.loss import LossWeights
+    from ase_schnet.training.settings import FitSettings
+    from ase_schnet.training.trainer import Fit
+
+    numbers, positions, energies, forces = frames(data)
+    structures = []
+    for r, e, f in zip(positions, energies, forces, strict=True):
+        atoms = Atoms(numbers, r)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(e), forces=f)
+        structures.append(atoms)
+    dataset = Dataset.from_atoms(structures)
+    config = SchNetConfig(features, features, n_interactions=3, n_rbf=50, cutoff=5.0)
+    settings = FitSettings(epochs=1000, batch_size=batch)
+    fit = Fit(config, dataset, dataset.subset(np.arange(2)), LossWeights(), settings)
+
+    def epoch():
+        start = time.perf_counter()
+        fit.run_epoch()
+        return len(dataset), time.perf_counter() - start
+
+    return epoch
+
+
+if __name__ == "__main__":
+    serve(setup)
