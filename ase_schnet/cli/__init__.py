@@ -9,7 +9,10 @@ from importlib import import_module
 
 from ase_schnet import __version__
 
-COMMANDS = ("train", "train-dipole", "evaluate", "info", "md", "drift", "scan", "spectrum")
+COMMANDS = (
+    *("train", "assemble", "train-dipole", "evaluate", "info", "augment"),
+    *("md", "lammps", "drift", "scan", "spectrum"),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,6 +67,7 @@ def _is_bad_input(error: Exception) -> bool:
         "UnknownFileTypeError",
         "TrainingDiverged",
         "SimulationFailed",
+        "LammpsUnavailable",
         "BrokenProcessPool",  # somebody killed a worker; its checkpoint is there
     }
     return isinstance(error, (ValueError, OSError)) or bool(names & known)

@@ -4,18 +4,22 @@ Figures are made without pyplot, so neither a display nor the caller's backend o
 """
 
 from ase_schnet.plotting.dynamics import plot_drift
+from ase_schnet.plotting.live import LiveFigure
 from ase_schnet.plotting.scan import plot_scan
 from ase_schnet.plotting.scan_map import plot_scan_map
 from ase_schnet.plotting.spectrum import plot_spectrum
+from ase_schnet.plotting.springs import plot_springs
 from ase_schnet.plotting.style import save_figure
 from ase_schnet.plotting.training import plot_learning_curves, plot_parity
 
 __all__ = [
+    "LiveFigure",
     "plot_drift",
     "plot_learning_curves",
     "plot_parity",
     "plot_scan",
     "plot_scan_map",
     "plot_spectrum",
+    "plot_springs",
     "save_figure",
 ]

@@ -1,0 +1,116 @@
+"""Moved, labelled and marked structures.
+
+Marks, in ``atoms.info``, which extended xyz keeps:
+
+==================  ==========================================================================
+``augmented``       name of the labelling; structures without it are true ones
+``augmented_from``  ``frame_id`` of the structure that it was made from; before it is written, its number
+``loss_weight``     its weight in the loss, 1 if absent
+==================  ==========================================================================
+
+By them a training finds the structures that may only train, and only beside their originals: one that was
+made from a validation structure would give its answer away.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.typing import NDArray
+
+from ase_schnet.augment.moves import Move
+from ase_schnet.data.dataset import Dataset
+
+#: From a labelled structure and a move to energy (eV) and forces (N, 3) (eV/Å) of the moved one.
+Labelling = Callable[[Atoms, Move], tuple[float, NDArray]]
+
+
+def moved_frames(
+    dataset: Dataset, moves: Sequence[Move], labelling: Labelling, name: str, weight: float = 1.0
+) -> list[Atoms]:
+    """Carry out the moves, label and mark the structures; ``augmented_from`` is the number in `dataset`.
+
+    Raises ValueError where `dataset` has no energies or forces, for a weight that is none, and for labels
+    that are not finite.
+    """
+    if dataset.E is None or dataset.F is None:
+        raise ValueError("augmentation needs energies and forces of the structures it starts from")
+    if not 0 < weight < np.inf:
+        raise ValueError(f"the weight of augmented structures must be above 0, got {weight}")
+    frames = []
+    for move in moves:
+        atoms = labelled_atoms(dataset, move.structure)
+        energy, forces = labelling(atoms, move)
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise ValueError(
+                f"the {name} labels of structure {move.structure}, moved, are not finite"
+            )
+        moved = Atoms(atoms.numbers, atoms.positions + move.displacement)
+        moved.info = {"augmented": name, "augmented_from": move.structure, "loss_weight": weight}
+        moved.calc = SinglePointCalculator(moved, energy=energy, forces=forces)
+        frames.append(moved)
+    return frames
+
+
+def labelled_atoms(dataset: Dataset, structure: int) -> Atoms:
+    """Structure number `structure` with its energy and forces."""
+    atoms = dataset.atoms(structure)
+    forces = dataset.F[dataset.ptr[structure] : dataset.ptr[structure + 1]]
+    atoms.calc = SinglePointCalculator(atoms, energy=dataset.E[structure], forces=forces)
+    return atoms
+
+
+def with_originals(frames: Sequence[Atoms], augmented: Sequence[Atoms], name: str) -> list[Atoms]:
+    """What to write into one file: the structures, numbered under `name`, and what was made of them."""
+    originals = [atoms.copy() for atoms in frames]
+    for k, (copy, atoms) in enumerate(zip(originals, frames, strict=True)):
+        copy.calc = atoms.calc
+        copy.info["frame_id"] = f"{name}:{k}"
+    for atoms in augmented:
+        atoms.info["augmented_from"] = f"{name}:{atoms.info['augmented_from']}"
+        atoms.info["units"] = originals[0].info.get("units", "eV, Ang")
+    return [*originals, *augmented]
+
+
+@dataclass(frozen=True)
+class GivenFrames:
+    """Augmented structures read from files; `originals` (K,) are the numbers of what they were made from."""
+
+    frames: list[Atoms]
+    originals: NDArray
+
+    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
+        """Those made from structures with the indices `training`; None if there are none."""
+        chosen = [self.frames[k] for k in np.flatnonzero(np.isin(self.originals, training))]
+        return (
+            Dataset.from_atoms(chosen, source="augmented frames of the files") if chosen else None
+        )
+
+    def to_dict(self) -> dict:
+        """Plain types, for the card."""
+        rules = sorted({str(atoms.info["augmented"]) for atoms in self.frames})
+        return {"rule": ", ".join(rules), "n_structures": len(self.frames), "moves": "from a file"}
+
+
+def separate(frames: Sequence[Atoms]) -> tuple[list[Atoms], GivenFrames | None]:
+    """The true structures, and the augmented ones whose originals are among them.
+
+    Warns of augmented structures whose original is missing: nobody knows beside what they may train.
+    """
+    true = [atoms for atoms in frames if "augmented" not in atoms.info]
+    number = {atoms.info["frame_id"]: k for k, atoms in enumerate(true) if "frame_id" in atoms.info}
+    augmented = [atoms for atoms in frames if "augmented" in atoms.info]
+    known = [atoms for atoms in augmented if atoms.info.get("augmented_from") in number]
+    if len(known) < len(augmented):
+        warnings.warn(
+            f"{len(augmented) - len(known)} augmented structures are left out: what they were made from "
+            "is not in the data",
+            stacklevel=2,
+        )
+    originals = np.array([number[atoms.info["augmented_from"]] for atoms in known])
+    return true, GivenFrames(known, originals) if known else None

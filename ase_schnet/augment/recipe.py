@@ -1,0 +1,120 @@
+"""Augmentation as one setting of a training: which moves, which labels, which weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.augment.frames import Labelling, moved_frames
+from ase_schnet.augment.labels import first_order, nearest_spring, weighted_spring
+from ase_schnet.augment.moves import RandomMoves, Stretches
+from ase_schnet.augment.relabel import delta_label
+from ase_schnet.augment.springs import Springs, fit_springs
+from ase_schnet.data.dataset import Dataset
+
+SPRING_RULES = {
+    "literal": nearest_spring,
+    "weighted": weighted_spring,
+    "first-order": first_order,
+}
+RULES = (*SPRING_RULES, "delta")
+_MOVES = {"n": "n_structures", "atoms": "n_atoms", "epsilon": "epsilon_Ang"}
+_WORDS = {"temperature": float, "n": int, "atoms": int, "epsilon": float, "weight": float}
+_WORDS |= {"seed": int, "stretch": str}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Structures made anew for each member from what it trains on: springs, moves and labels.
+
+    rule: "literal", "weighted" or "first-order" springs (see `labels`), which need the temperature_K of the
+    data; or "delta", labels by GFN2-xTB for neutral molecules (see `relabel`; needs tblite). weight: of each
+    augmented structure in the loss.
+    """
+
+    rule: str
+    moves: RandomMoves | Stretches = field(default_factory=RandomMoves)
+    temperature_K: float | None = None
+    weight: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"no rule {self.rule!r}: there are {', '.join(RULES)}")
+        if self.rule in SPRING_RULES and self.temperature_K is None:
+            raise ValueError(f"{self.rule} needs the temperature of the data: temperature=500, say")
+        if self.rule in SPRING_RULES and isinstance(self.moves, Stretches):
+            raise ValueError("springs do not hold where bonds break: stretches want the delta rule")
+
+    def springs(self, dataset: Dataset) -> Springs | None:
+        """Springs fitted to `dataset`; None for a rule without."""
+        if self.rule not in SPRING_RULES:
+            return None
+        return fit_springs(dataset, self.temperature_K, seed=self.seed)
+
+    def frames(self, dataset: Dataset, springs: Springs | None = None) -> list[Atoms]:
+        """Augmented structures, labelled and marked, made from those of `dataset`.
+
+        springs: what `springs(dataset)` gave, if it was asked already.
+        """
+        springs = springs or self.springs(dataset)
+        moves = self.moves(dataset, self.seed)
+        return moved_frames(dataset, moves, labelling(self.rule, springs), self.rule, self.weight)
+
+    def __call__(self, dataset: Dataset, training: np.ndarray) -> Dataset:
+        """Augmented structures made from those with the indices `training`."""
+        return Dataset.from_atoms(self.frames(dataset.subset(training)), source=f"{self.rule} rule")
+
+    def to_dict(self) -> dict:
+        """Plain types, for the card."""
+        return {
+            "rule": self.rule,
+            **self.moves.to_dict(),
+            "temperature_K": self.temperature_K,
+            "weight": self.weight,
+            "seed": self.seed,
+        }
+
+
+def read_augmentation(text: str) -> Augmentation:
+    """The setting that a text such as "first-order, temperature=500, epsilon=0.2, weight=0.1" means.
+
+    First the rule, then what is to differ from the defaults: temperature (K), n (structures), atoms, epsilon
+    (Å), weight, seed, and the word stretch for stretched bonds in place of random displacements.
+    Raises ValueError for anything else.
+    """
+    rule, *rest = [part.strip() for part in text.split(",")]
+    given = {}
+    for key, sign, value in (part.partition("=") for part in rest):
+        if key.strip() not in _WORDS or bool(sign) == (key.strip() == "stretch"):
+            known = ", ".join(f"{k}=" for k in _WORDS if k != "stretch")
+            raise ValueError(f"{key + sign + value!r} says nothing; known are {known} and stretch")
+        try:
+            given[key.strip()] = _WORDS[key.strip()](value)
+        except ValueError:
+            raise ValueError(f"{key.strip()}={value!r} is not a number") from None
+    stretch = given.pop("stretch", None) is not None
+    names = {"n": "n_structures"} if stretch else _MOVES
+    if stretch and given.keys() & {"atoms", "epsilon"}:
+        raise ValueError("stretches have no atoms= and epsilon=, which are of random displacements")
+    moves = {names[k]: given.pop(k) for k in names.keys() & given.keys()}
+    if "temperature" in given:
+        given["temperature_K"] = given.pop("temperature")
+    return Augmentation(rule, (Stretches if stretch else RandomMoves)(**moves), **given)
+
+
+def labelling(rule: str, springs: Springs | None) -> Labelling:
+    """The labelling of that name. Raises ValueError for "delta" where tblite is not installed."""
+    if rule in SPRING_RULES:
+        return partial(SPRING_RULES[rule], springs=springs)
+    try:
+        xtb = import_module("ase_schnet.augment.xtb")  # an extra: only if wanted
+    except ImportError as error:
+        raise ValueError(
+            f"the delta rule needs tblite ({error}): pip install 'ase-schnet[reference]'"
+        ) from None
+    return partial(delta_label, reference=xtb.reference())

@@ -1,0 +1,100 @@
+"""ase-schnet augment DATA -o DATA2"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Add displaced structures, labelled by springs from the data or by a cheap reference method."
+EXAMPLE = """\
+examples:
+  ase-schnet augment rmd17_ethanol_train_01.npz "first-order, temperature=500, epsilon=0.2" -o more.extxyz
+  ase-schnet augment rmd17_ethanol_train_01.npz "delta, stretch, weight=0.1" -o more.extxyz
+  ase-schnet augment rmd17_ethanol_train_01.npz "literal, temperature=500" --figure springs.png -o more.extxyz
+
+The first word is the rule of the labels: literal, weighted or first-order springs, or delta, the change that
+GFN2-xTB sees (neutral molecules; needs tblite). Then, with their defaults: n=200 structures, atoms=3 of
+each, epsilon=0.5 Å, weight=1 in the loss, seed=0; stretch for stretched bonds in place of random
+displacements; temperature in K of the run that the data are from, which frames with momenta tell alone.
+The file holds all structures, old and new. A training uses the new ones only beside their originals and
+never validates on them; train --augment makes them anew from the training part of each fold.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("data", metavar="DATA", help="npz, extxyz or ASE db file")
+    parser.add_argument("how", metavar="HOW", help="rule and settings, see below")
+    parser.add_argument("-o", "--output", required=True, metavar="DATA2", help="extxyz to write")
+    parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument("--figure", metavar="PLOT", help="distances and fitted Gaussians")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, augment, write, say what was added."""
+    import os
+    from pathlib import Path
+
+    import numpy as np
+    from ase.io import write
+
+    from ase_schnet.augment.frames import separate, with_originals
+    from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.data.formats import read_labelled
+
+    if Path(args.output).suffix not in (".extxyz", ".xyz"):
+        raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
+    if Path(args.output).exists():
+        raise ValueError(f"{args.output} exists already; choose another name")
+    frames, found = read_labelled(args.data, args.units)
+    print(found)
+    true, given = separate(frames)
+    if given is not None or len(true) < len(frames):
+        raise ValueError(f"{args.data} is augmented already; start from what it was made from")
+    how = read_augmentation(_with_temperature(args.how, args.data))
+    dataset = Dataset.from_atoms(true, source=found.path.name)
+    springs = how.springs(dataset)
+    if springs is not None:
+        print(springs.table())
+    if args.figure:
+        _draw(dataset, springs, args.figure)
+    augmented = how.frames(dataset, springs)
+    parents = [atoms.info["augmented_from"] for atoms in augmented]
+    change = np.array([a.get_potential_energy() for a in augmented]) - dataset.E[parents]
+    temporary = f"{args.output}.tmp"
+    write(temporary, with_originals(true, augmented, found.path.stem), format="extxyz")
+    os.replace(temporary, args.output)
+    print(
+        f"{len(augmented)} structures added by the {how.rule} rule, weight {how.weight:g}; energy change "
+        f"{change.min():.3f} to {change.max():.3f} eV, mean {change.mean():.3f} eV\nwritten: {args.output}"
+    )
+    return 0
+
+
+def _with_temperature(how: str, path: str) -> str:
+    """The setting with the temperature that the file's momenta tell, if it needs one and names none."""
+    from ase.io import read
+
+    from ase_schnet.augment.recipe import SPRING_RULES
+    from ase_schnet.augment.springs import temperature_of
+
+    if how.split(",")[0].strip() not in SPRING_RULES or "temperature" in how:
+        return how
+    frames = [] if path.endswith((".npz", ".db")) else read(path, ":")
+    kelvin = temperature_of(frames)
+    if kelvin is None:
+        raise ValueError(
+            f"{path} has no momenta to tell its temperature: say temperature=500, or what it is"
+        )
+    print(f"temperature of the momenta: {kelvin:.0f} K")
+    return f"{how}, temperature={kelvin!r}"
+
+
+def _draw(dataset, springs, path: str) -> None:
+    from ase_schnet.augment.springs import pair_distances
+    from ase_schnet.plotting import plot_springs, save_figure
+
+    if springs is None:
+        raise ValueError("--figure draws springs, and this rule has none")
+    print(f"figure: {save_figure(plot_springs(pair_distances(dataset), springs.pairs), path)}")

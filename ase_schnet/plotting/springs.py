@@ -1,0 +1,49 @@
+"""Distances of every element pair with the Gaussians fitted to them."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ase_schnet.plotting.style import BLUE, GREY, ORANGE
+
+EV_PER_KCAL_MOL = 0.0433641
+COLUMNS, BINS = 2, 60
+
+
+def plot_springs(distances: dict[str, NDArray], springs: dict) -> Figure:
+    """Draw histograms, mixtures and their components; figure 2 of the augmentation paper.
+
+    Parameters
+    ----------
+    distances
+        Pair name ("H-O") -> (n,) Å.
+    springs
+        The same names -> what has means_Ang, sigmas_Ang, weights and k_eV_per_Ang2, (C,) each.
+    """
+    rows = -(-len(distances) // COLUMNS)
+    figure = Figure(figsize=(9, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for ax, (name, values) in zip(panels, distances.items(), strict=False):
+        _panel(ax, name, values, springs[name])
+    for ax in panels[len(distances) :]:
+        ax.set_axis_off()
+    for ax in panels[::COLUMNS]:
+        ax.set_ylabel("density (1/Å)")
+    figure.supxlabel("distance (Å)", fontsize="medium")
+    return figure
+
+
+def _panel(ax, name: str, values: NDArray, pair) -> None:
+    ax.hist(values, bins=BINS, density=True, color=GREY)
+    x = np.linspace(values.min() - 0.1, values.max() + 0.1, 800)
+    z = (x[:, None] - pair.means_Ang) / pair.sigmas_Ang  # (X, C)
+    parts = pair.weights * np.exp(-0.5 * z**2) / (pair.sigmas_Ang * np.sqrt(2 * np.pi))
+    ax.plot(x, parts.sum(axis=1), color=BLUE, lw=2.5)
+    ax.plot(x, parts, color=ORANGE, lw=1)
+    for mean, height, k in zip(pair.means_Ang, parts.max(axis=0), pair.k_eV_per_Ang2, strict=True):
+        text = f"{mean:.2f} Å\n{k / EV_PER_KCAL_MOL:.3g}"
+        ax.annotate(
+            text, (mean, height), (0, 3), textcoords="offset points", ha="center", fontsize=7
+        )
+    ax.set_ylim(0, 1.25 * ax.get_ylim()[1])  # room for the numbers
+    ax.set_title(f"{name}: mean, k in kcal/mol/Å²", fontsize="small", loc="left")
