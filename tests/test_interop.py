@@ -48,3 +48,10 @@ def test_openmm_conserves_the_energy_of_the_model():
     mean, fluctuation = re.search(r"energy (\S+) eV, fluctuation (\S+) meV", said).groups()
     assert -4211 < float(mean) < -4208
     assert float(fluctuation) < 5
+
+
+def test_replicas_in_torch_sim_have_the_energy_of_the_calculator():
+    pytest.importorskip("torch_sim", reason="torch-sim is not installed; it wants torch 2.9")
+    said = example("torch_sim_replicas.py", 4, 20)
+    assert float(re.search(r"by (\S+) meV", said)[1]) < 1.0  # float32 of 4209 eV
+    assert "4 replicas, 20 steps" in said
