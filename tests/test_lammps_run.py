@@ -68,7 +68,7 @@ def test_a_run_follows_that_of_ase(nve, model, structure):
 def test_what_reads_a_run_directory_reads_this(nve):
     run_dir, done = nve
     verdict = drift(MDRecord.read(run_dir))
-    assert "2 processes; ghosts reach 5 Å (cutoff 4 + skin 1)" in done.stdout
+    assert "2 processes; ghosts reach 5.5 Å (cutoff 4 + skin 1.5)" in done.stdout
     assert str(verdict) in done.stdout
     assert verdict.translation_gained_over_thermal < 1e-20
     spectrum = vibrational_density_of_states([Motion.read(run_dir)], resolution_cm=2000.0)

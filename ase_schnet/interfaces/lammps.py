@@ -41,7 +41,7 @@ from ase_schnet.interfaces.rank_independence import require_rank_independence
 from ase_schnet.modelfile import TrainedModel, load_model
 
 #: Å beyond the cutoff; lists and the plan of who tells whom last until an atom has moved half of it.
-SKIN = 1.0
+SKIN = 1.5
 
 
 def new_lammps(log: str | Path = "none"):
