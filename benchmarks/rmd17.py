@@ -155,7 +155,7 @@ def run(job: Job, options: argparse.Namespace) -> dict:
         "baseline_forces_mae_kcal": forces * KCAL,
         "processor_min": seconds and seconds / 60,
         "epochs": [fold["epochs"] for fold in model.card["folds"]],
-        "test_loss_spread": [fold["loss_mean"] for fold in model.card["folds"]],
+        "validation_loss_of_folds": [fold["loss_mean"] for fold in model.card["folds"]],
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from ase_schnet.cli.dynamics import add_physics, add_records, tell
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
 EXAMPLE = """\
@@ -22,36 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a shipped model's name or a directory")
-    add("structure", metavar="STRUCTURE", help="any file that ASE reads; periodic")
-    add("--ensemble", choices=["nve", "nvt", "npt"], default="nve", help="(default: nve)")
-    text = "at the start of nve, throughout otherwise (default: 300)"
-    add("--temperature", type=float, default=300.0, metavar="K", help=text)
-    add("--timestep", type=float, default=0.5, metavar="FS", help="in fs (default: 0.5)")
-    add("--time", type=float, default=10.0, metavar="PS", help="length in ps (default: 10)")
-    add("--thermostat", metavar="NAME", help="of nvt: bussi or nose-hoover (default: bussi)")
-    add("--time-constant", type=float, metavar="FS", help="of the thermostat (default: 100)")
-    add("--pressure", type=float, metavar="GPA", help="of npt, in GPa (default: 0)")
-    add("--full-cell", action="store_true", help="npt: the shape of the cell may change too")
+    add_physics(add, "bussi or nose-hoover", " (default: 100)")
     text = "where the members disagree too much: stop, warn, off (default: stop)"
     add("--monitor", choices=["stop", "warn", "off"], default="stop", help=text)
-    text = "below the shortest distances of the training let atoms repel (default: none)"
-    add("--repulsion", choices=["none", "zbl"], default="none", help=text)
     add("--balance", action="store_true", help="give every process as many atoms: slabs, pores")
-    text = "steps between samples in log.csv (default: 1)"
-    add("--record-every", type=int, default=1, metavar="N", help=text)
-    text = "steps between frames in trajectory.traj (default: 100)"
-    add("--trajectory-every", type=int, default=100, metavar="N", help=text)
-    add("--seed", type=int, default=0, help="of velocities and thermostat (default: 0)")
-    text = "of the network (default: float64)"
-    add("--dtype", choices=["float64", "float32"], default="float64", help=text)
     text = "of each process (default: one; on a single process all)"
     add("--threads", type=int, metavar="N", help=text)
-    text = "Å; a larger one is looked up less often and sent more of (default: 1)"
+    text = "Å; a larger one is looked up less often and sent more of (default: 1.5)"
     add("--skin", type=float, metavar="ANG", help=text)
-    add("-o", "--output", required=True, metavar="RUN_DIR", help="made if missing")
-    add("--resume", action="store_true", help="go on with the run in RUN_DIR")
-    add("--no-plot", action="store_true", help="write no drift.png")
+    add_records(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,13 +63,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
         stopped, record = failure, failure.record
     verdict = drift(record)
     if judge:
-        print(verdict)
-        run_dir = Path(args.output)
-        print(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
-        if not args.no_plot and len(record) > 1:
-            from ase_schnet.plotting import plot_drift, save_figure
-
-            print(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+        tell(record, verdict, args)
     return 0 if verdict.passed and stopped is None else 1
 
 

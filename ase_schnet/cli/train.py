@@ -20,7 +20,15 @@ example (rMD17 npz files carry their units; for others say --units):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("data", nargs="+", metavar="DATA", help="npz, extxyz or ASE db files")
+    _add_data_and_network(parser)
+    _add_fit(parser.add_argument_group("fit (defaults in brackets)"))
+    _add_work(parser)
+
+
+def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
     parser.add_argument("--units", help="units of the files, e.g. kcal/mol or 'Hartree, Bohr'")
     parser.add_argument("--energy-key", help="name of the energies in the file")
@@ -57,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train on displaced structures too, such as 'delta, stretch, weight=0.1': see "
         "ase-schnet augment --help. Made from the training part of each fold, they judge nothing",
     )
-    fit = parser.add_argument_group("fit (defaults in brackets)")
+
+
+def _add_fit(fit) -> None:
     fit.add_argument("--epochs", type=int, default=500, help="[500]")
     fit.add_argument("--batch-size", type=int, default=10, help="structures per step [10]")
     fit.add_argument(
@@ -90,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--energy-weight",
         type=float,
-        help="[0.004, crystals want some 0.05; with --loss schnet ρ = 0.01]",
+        help="[0.001, crystals want some 0.05; with --loss schnet ρ = 0.01]",
     )
     fit.add_argument("--forces-weight", type=float, default=1.0, help="0: energies only [1]")
     fit.add_argument(
@@ -99,6 +109,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="[0.1 where the data have stress; 0: not trained on]",
     )
     fit.add_argument("--seed", type=int, default=0, help="of the folds and the weights [0]")
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training")

@@ -18,10 +18,11 @@ from ase_schnet.model.potential import Potential, Properties
 from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.training.batches import Labels
 
-# standardised: found on ethanol, where 0.1 makes force and energy errors half again as large (29 and 5.9
-# against 19 meV/Å and 3.8 meV after 60 epochs): a structure has one energy and 3N force components, so
-# the energy's gradient is noise beside the forces'. Silicon wants more, 29 meV/atom with 0.004 and 9 to 11
-# with 0.02 to 0.1 after 60 epochs: σ is large where crystals and melts are trained together.
+# standardised: found on ethanol, one member after 200 epochs: 0.004 gives 13.7 meV/Å and 2.4 meV, 0.001 gives
+# 12.2 and 2.1, and less than that nothing more (benchmarks/accuracy.md): a structure has one energy and 3N
+# force components, so the energy's gradient is noise beside the forces'. Silicon wants more, 29 meV/atom
+# with 0.004 and 9 to 11 with 0.02 to 0.1 after 60 epochs: σ is large where crystals and melts are trained
+# together.
 # schnet: the paper's ρ
 DEFAULT_ENERGY_WEIGHT = {"standardised": 0.001, "schnet": 0.01}
 # standardised: found on silicon, where 0.01 leaves 2.1 meV/Å³ of stress error and 0.1 leaves 1.6, at the

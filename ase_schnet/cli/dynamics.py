@@ -1,0 +1,49 @@
+"""What `md` and `lammps` share: options of a run of dynamics, and what is said of it at the end."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+
+def add_physics(add: Callable, thermostats: str, time_constants: str) -> None:
+    """Structure, ensemble and its couplings. `add` : `add_argument` of a parser."""
+    add("model", metavar="MODEL", help="a shipped model's name or a directory")
+    add("structure", metavar="STRUCTURE", help="any file that ASE reads")
+    add("--ensemble", choices=["nve", "nvt", "npt"], default="nve", help="(default: nve)")
+    text = "at the start of nve, throughout otherwise (default: 300)"
+    add("--temperature", type=float, default=300.0, metavar="K", help=text)
+    add("--timestep", type=float, default=0.5, metavar="FS", help="in fs (default: 0.5)")
+    add("--time", type=float, default=10.0, metavar="PS", help="length in ps (default: 10)")
+    add("--thermostat", metavar="NAME", help=f"of nvt: {thermostats} (default: bussi)")
+    add("--time-constant", type=float, metavar="FS", help=f"of the thermostat{time_constants}")
+    add("--pressure", type=float, metavar="GPA", help="of npt, in GPa (default: 0)")
+    add("--full-cell", action="store_true", help="npt: the shape of the cell may change too")
+    text = "below the shortest distances of the training let atoms repel (default: none)"
+    add("--repulsion", choices=["none", "zbl"], default="none", help=text)
+
+
+def add_records(add: Callable) -> None:
+    """What is written, where, and from which seed."""
+    text = "steps between samples in log.csv (default: 1)"
+    add("--record-every", type=int, default=1, metavar="N", help=text)
+    text = "steps between frames in trajectory.traj (default: 100)"
+    add("--trajectory-every", type=int, default=100, metavar="N", help=text)
+    add("--seed", type=int, default=0, help="of velocities and thermostat (default: 0)")
+    text = "of the network (default: float64)"
+    add("--dtype", choices=["float64", "float32"], default="float64", help=text)
+    add("-o", "--output", required=True, metavar="RUN_DIR", help="made if missing")
+    add("--resume", action="store_true", help="go on with the run in RUN_DIR")
+    add("--no-plot", action="store_true", help="write no drift.png")
+
+
+def tell(record, verdict, args: argparse.Namespace) -> None:
+    """Print the verdict and where everything is, and draw the energies."""
+    print(verdict)
+    run_dir = Path(args.output)
+    print(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
+    if not args.no_plot and len(record) > 1:
+        from ase_schnet.plotting import plot_drift, save_figure
+
+        print(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
