@@ -16,6 +16,7 @@ from dipole_cases import (
     distorted,
     distorted_dataset,
     labelled,
+    polarizability_of,
     random_rotation,
 )
 from safetensors.numpy import load, save
@@ -167,6 +168,23 @@ def test_the_polarizability_is_learnt():
     truth = np.array([a.info["polarizability"] for a in test])
     predicted = model.predict_many(np.array([a.positions for a in test])).mean(axis=0)
     assert np.abs(predicted - truth).mean() < 2e-3 * np.abs(truth).mean()
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("name", ["H2O", "NH3"])
+def test_slopes_of_what_is_learnt_are_those_of_the_truth(name, quantity):
+    """Central differences of both in every coordinate: intensities are made of these."""
+    model = fitted(name, quantity, n=120)
+    truth = {"dipole": dipole_of, "polarizability": polarizability_of}[quantity]
+    learnt_slopes, true_slopes = [], []
+    for atoms in distorted(name, 5, seed=3):
+        for move in 1e-3 * np.eye(3 * len(atoms)).reshape(-1, len(atoms), 3):
+            ends = [Atoms(atoms.numbers, atoms.positions + s * move) for s in (1, -1)]
+            plus, minus = (model.predict(end.positions).mean for end in ends)
+            learnt_slopes.append((plus - minus) / 2e-3)
+            true_slopes.append((truth(ends[0]) - truth(ends[1])) / 2e-3)
+    error = np.array(learnt_slopes) - np.array(true_slopes)
+    assert np.linalg.norm(error) < 0.01 * np.linalg.norm(true_slopes)
 
 
 def test_the_std_is_that_of_the_members_and_grows_away_from_the_data():
