@@ -18,8 +18,8 @@ from ase_schnet.model.potential import Potential, Properties
 from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.training.batches import Labels
 
-# standardised: found on ethanol, one member after 200 epochs: 0.004 gives 13.7 meV/Å and 2.4 meV, 0.001 gives
-# 12.2 and 2.1, and less than that nothing more (benchmarks/accuracy.md): a structure has one energy and 3N
+# standardised: found on ethanol, one member after 200 epochs: 0.004 gives 12.9 meV/Å and 2.2 meV, 0.001 gives
+# 11.0 and 1.9, and 0.0003 nothing more (benchmarks/accuracy.md): a structure has one energy and 3N
 # force components, so the energy's gradient is noise beside the forces'. Silicon wants more, 29 meV/atom
 # with 0.004 and 9 to 11 with 0.02 to 0.1 after 60 epochs: σ is large where crystals and melts are trained
 # together.
