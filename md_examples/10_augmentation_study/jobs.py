@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.recipe import Augmentation
 from ase_schnet.data.dataset import sampled_distances
 from ase_schnet.data.splits import random_split
-from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
+from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model, write_whole
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.trainer import Fit
 
@@ -84,7 +85,8 @@ _ORDER = [
     *(("rmd17", name, 0) for name in ("control", *FULL)),
     *(("rmd17", "control", seed) for seed in (1, 2)),
     *(("rmd17", BEST, seed) for seed in SEEDS),
-    *(("rmd17", name, 0) for name in ("chosen-stretch-w0.1", *LIGHT)),
+    *(("rmd17", "chosen-stretch-w0.1", seed) for seed in SEEDS),
+    *(("rmd17", name, 0) for name in LIGHT),
     *(("rmd17", name, 0) for name in ("stretch", "stretch-w0.01", "literal-0.5-w0.01")),
     *(("rmd17", name, seed) for seed in (1, 2) for name in (*LIGHT, *FULL)),
     *(("nff", name, 0) for name in ("control", *FULL)),
@@ -94,6 +96,20 @@ _ORDER = [
     *(("nff", name, seed) for seed in (1, 2) for name in FULL),
 ]
 JOBS = list(dict.fromkeys(_ORDER))
+
+
+def check_settings() -> None:
+    """Note the defaults that the trainings use. Raises SystemExit where what lies there had others."""
+    config, loss, fit = PRESETS["fast"].to_dict(), asdict(LossWeights()), asdict(FitSettings())
+    now = json.loads(json.dumps({"config": config, "loss": loss, "fit": fit}))
+    path = OUTPUT / "settings.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(now, indent=1).encode())
+    if json.loads(path.read_text()) != now:
+        raise SystemExit(
+            f"{OUTPUT} was trained with other defaults: move it away, or use that version"
+        )
 
 
 def directory(data: str, name: str, seed: int) -> Path:

@@ -4,14 +4,14 @@ OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py            # a
 OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py --jobs 3   # three more trainings
 OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py --jobs 0   # the text, from what is there
 
-Needs tblite and the data in ../shared/data. A training takes five to ten minutes; what is done is kept, what
+Needs tblite and the data in ../shared/data. A training takes two minutes; what is done is kept, what
 was cut off goes on. No two of these at once.
 """
 
 import argparse
 
 import torch
-from jobs import JOBS, directory, train
+from jobs import JOBS, check_settings, directory, train
 
 from ase_schnet.modelfile import CARD
 
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--no-report", action="store_true", help="only train")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    check_settings()
     left = [job for job in JOBS if not (directory(*job) / "model" / CARD).exists()]
     for job in left[: args.jobs]:
         print(*job, flush=True)
