@@ -24,7 +24,7 @@ class SchNetCalculator(Calculator):
 
     Parameters
     ----------
-    model : name of a shipped model ("ethanol") or path of a model directory.
+    model : path of a model directory, or name of a shipped model ("ethanol"); one that lies here goes first.
     device : "cpu" (compiled, without torch), "cuda", "cuda:1" or "auto" (a GPU when torch finds one).
     dtype : "float64" or "float32", precision of the network.
     skin : Å added to the cutoff of the neighbour list, which is kept until an atom has moved half of it.

@@ -156,14 +156,14 @@ def shipped_models() -> dict[str, Path]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The directory of a shipped model's name or of a path.
+    """The directory of a path, or of a shipped model's name where no model of that name lies here.
 
-    Raises ModelFileError, naming the shipped models, when there is neither.
+    A `Path` is never taken for a name. Raises ModelFileError, naming the shipped models, when there is
+    neither.
     """
-    shipped = shipped_models()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    path = Path(name_or_path)
+    shipped, path = shipped_models(), Path(name_or_path)
+    if name_or_path in shipped and not (path / CARD).exists():
+        return shipped[name_or_path]
     if path.is_dir():
         return path
     known = ", ".join(shipped) or "none"

@@ -38,6 +38,7 @@ EXPERIMENTS = {
     "energy weight 0.0003": {"energy_weight": 0.0003},
     "100 epochs": {"epochs": 100},
     "400 epochs": {"epochs": 400},
+    "3000 epochs": {"epochs": 3000},
     "batch 5": {"batch_size": 5},
     "batch 20, 400 epochs": {"batch_size": 20, "epochs": 400},
     "learning rate 0.002": {"learning_rate": 2e-3},

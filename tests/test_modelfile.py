@@ -165,6 +165,16 @@ def test_a_path_is_found_and_survives_a_move(saved, tmp_path):
     assert load_model(moved).config == TINY.to_dict()
 
 
+def test_a_model_here_goes_before_a_shipped_one_of_its_name(saved, tmp_path, monkeypatch):
+    """`ase-schnet train -o ethanol` and then SchNetCalculator("ethanol")."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ethanol").mkdir()  # data, or a training that has only begun
+    assert find_model("ethanol") == shipped_models()["ethanol"]
+    assert find_model(Path("ethanol")) == Path("ethanol")  # a Path is no name
+    shutil.copytree(saved, tmp_path / "ethanol", dirs_exist_ok=True)
+    assert load_model("ethanol").checksum == load_model(saved).checksum
+
+
 def test_trained_range_is_the_interval_that_holds_the_distance():
     model = random_model()
     assert model.trained_range("O", "H", 0.97) == (0.9, 1.1)

@@ -86,7 +86,7 @@ def assemble(directory: str | Path) -> TrainedModel:
     work = WorkDirectory(directory)
     if work.complete:
         work.clean()  # a kill may have come between
-        return load_model(directory)
+        return load_model(work.model_dir)
     plan, folds = work.plan(), range(1, work.n_folds + 1)
     if left := work.left_to_do():
         raise ValueError(
@@ -103,7 +103,7 @@ def assemble(directory: str | Path) -> TrainedModel:
     }
     save_model(directory, replace(model, card=card))
     work.clean()
-    return load_model(directory)
+    return load_model(work.model_dir)
 
 
 def _fold_card(work: WorkDirectory, fold: int) -> dict:
