@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.schnet import PRESETS
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.training.crossval import cross_validate
+from ase_schnet.training.log import read_logs
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
@@ -45,8 +44,8 @@ each `rmd17_*_test_01.npz`. *Ensemble*: five members, preset `fast`, {EPOCHS} ep
 of which {KEPT_OUT} are kept out and every member sees 760; *member*: one of them, on average. *SchNet*:
 arXiv:1706.08566, 1000 frames with the labels of MD17, energies and forces (the forces of benzene from
 memory). *Report*: Table 7 of the implementation report, 50,000 frames, energies alone and forces alone.
-*Pairs*: a potential linear in Gaussians of the pair distances, same frames. Minutes are processor time of
-one core, of all five members together, on a machine busy with other work.
+*Pairs*: a potential linear in Gaussians of the pair distances, same frames. Minutes are those of
+one core, of all five members together, on a machine busy with other work (the first four molecules: very).
 """
 CURVE_HEAD = """
 ## What time buys
@@ -163,7 +162,8 @@ def run(job: Job, options: argparse.Namespace) -> dict:
     """Errors of the ensemble and of its members on average, of the baseline, and what it took."""
     training, test = (job.read(options.data, part) for part in ("train", "test"))
     directory = options.work / job.name
-    model, seconds = _trained(job, training, directory, options.jobs)
+    model = _trained(job, training, directory, options.jobs)
+    spent = [log["history"]["elapsed_s"][-1] for log in read_logs(directory / "training")]
     metrics = compare(Ensemble(model), test).metrics()
     energy, forces = PairBaseline(training).errors(test)
     return {
@@ -173,28 +173,19 @@ def run(job: Job, options: argparse.Namespace) -> dict:
         "forces_mae_of_a_member_kcal": metrics["forces_mae_of_a_member_meV_per_Ang"] * KCAL / 1000,
         "baseline_energy_mae_kcal": energy * KCAL,
         "baseline_forces_mae_kcal": forces * KCAL,
-        "processor_min": seconds and seconds / 60,
+        "minutes": sum(spent) / 60,
         "epochs": [fold["epochs"] for fold in model.card["folds"]],
         "validation_loss_of_folds": [fold["loss_mean"] for fold in model.card["folds"]],
     }
 
 
-def _trained(job: Job, training: Dataset, directory: Path, jobs: int):
-    """The model, and the processor time of its training where it ran without interruption."""
+def _trained(job: Job, training: Dataset, directory: Path, jobs: int) -> TrainedModel:
+    """The model, trained or gone on with where it is not there."""
     if (directory / "model.json").exists():
-        return load_model(directory), None
-    whole = not directory.exists()
+        return load_model(directory)
     plan = plan_folds(len(training), n_kept_out=KEPT_OUT)
     recipe = Recipe(PRESETS[job.preset], job.weights, FitSettings(epochs=job.epochs), plan)
-    start = _processor_s()
-    model: TrainedModel = cross_validate(training, directory, recipe, jobs=jobs, resume=not whole)
-    return model, _processor_s() - start if whole else None
-
-
-def _processor_s() -> float:
-    """Of this process and of its children that have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    return cross_validate(training, directory, recipe, jobs=jobs, resume=True)
 
 
 def markdown(done: dict[str, dict]) -> str:
@@ -215,11 +206,8 @@ def _effort(job: Job) -> tuple[bool, int]:
 
 
 def _curve_row(job: Job, r: dict) -> str:
-    return "| " + " | ".join([job.preset, str(job.epochs), _minutes(r), *_errors(r)]) + " |"
-
-
-def _minutes(r: dict) -> str:
-    return "" if r["processor_min"] is None else f"{r['processor_min']:.0f}"
+    cells = [job.preset, str(job.epochs), f"{r['minutes']:.0f}", *_errors(r)]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _errors(r: dict) -> list[str]:
@@ -236,7 +224,7 @@ def _row(job: Job, r: dict) -> str:
     cells += [f"{x:.2f}" for x in schnet] if schnet else ["", ""]
     cells += [f"{x:g}" for x in published.report]
     cells += [f"{r['baseline_energy_mae_kcal']:.2f}", f"{r['baseline_forces_mae_kcal']:.2f}"]
-    cells += [_minutes(r)]
+    cells += [f"{r['minutes']:.0f}"]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -44,10 +44,10 @@ except SimulationStopped as stopped:
     print(f"3000 K: {stopped}")
 
 try:
-    run(1000, 1, "nvt_1000K", Monitor("collect", max_frames=20))
+    run(1500, 2, "nvt_1500K", Monitor("collect", max_frames=20))
 except SimulationStopped as stopped:
-    print(f"1000 K: {stopped}")
-frames = read(OUTPUT / "nvt_1000K" / "collected.extxyz", ":")
+    print(f"1500 K: {stopped}")
+frames = read(OUTPUT / "nvt_1500K" / "collected.extxyz", ":")
 print(
     f"collected for labelling: {len(frames)} frames; the first because of {frames[0].info['reason']}"
 )

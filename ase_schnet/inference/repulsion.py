@@ -1,6 +1,6 @@
 """A safety net below the distances a model was trained on: there its atoms repel, as atoms do.
 
-A network knows nothing of distances it never saw; the energy of models/ethanol falls by 130 eV where its
+A network knows nothing of distances it never saw; the energy of models/ethanol falls by 3000 eV where its
 carbon atoms come from 0.8 to 0.5 Å, so that a collision ends in a hole. Adding a repulsion does not close
 it. So two things happen below the onset r₀ of an element pair, the shortest distance in its training:
 
@@ -12,8 +12,8 @@ Energy, forces and their slopes are continuous (C²), and nothing at all changes
 onset. All members get the same, so their spread is that of the network.
 
 Half of r₀ is so chosen that the O-H bond of models/ethanol, r₀ = 0.88 Å, follows PBE where a collision leads:
-in eV above the minimum 1.08 at 0.80 Å (PBE 1.14), 2.53 at 0.75 Å (2.17), 5.4 at 0.70 Å (3.8). The
-network alone gives 0.97, −2.1 and −9.3.
+in eV above the minimum 1.09 at 0.80 Å (PBE 1.14), 2.53 at 0.75 Å (2.17), 5.4 at 0.70 Å (3.8). The
+network alone gives 1.16, 3.0 and 5.7, and −40 at 0.65 Å.
 
 J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, Pergamon 1985.
 """
