@@ -19,9 +19,9 @@ The defaults are set by models/ethanol (trained at 500 K), where they are 1.36 e
 calibrated std of a force, and the farthest from the distances of training, of runs of 50 ps:
 
 ==========================  =================  ===========
-300 K, NVT, 3 seeds         0.06 eV/Å          0.07 Å
-300 K, NVE, 3 seeds         0.02 eV/Å          0.06 Å
-500 K, NVT                  0.14 eV/Å          0.14 Å
+300 K, NVT, 3 seeds         0.06 eV/Å          0.04 Å
+300 K, NVE, 3 seeds         0.02 eV/Å          0.00 Å
+500 K, NVT                  0.14 eV/Å          0.07 Å
 ==========================  =================  ===========
 
 At 3000 K, 8 runs of 8 stop within 0.2 ps; at 1000 K within 0.2 to 5.5 ps, and by distances alone.
