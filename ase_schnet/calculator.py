@@ -117,7 +117,7 @@ class SchNetCalculator(Calculator):
     def model_info(self) -> dict:
         """Name and checksum of the model and what it runs with, for the record of a run."""
         return {
-            "model": self.parameters.model,
+            "model": str(self.parameters.model),
             "sha256": self.trained.checksum,
             "device": str(self._engine.device),
             "repulsion": self.parameters.repulsion,

@@ -9,7 +9,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import ELEMENTS, TINY, ethanol, potentials, small_dataset
 
-from ase_schnet import Dataset, FitSettings, LossWeights, Recipe, load_model, plan_folds
+from ase_schnet import (
+    Dataset,
+    FitSettings,
+    LossWeights,
+    Recipe,
+    SchNetCalculator,
+    load_model,
+    plan_folds,
+)
 from ase_schnet.augment.frames import separate
 from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.recipe import Augmentation, read_augmentation
@@ -214,6 +222,8 @@ def test_an_augmentation_that_fails_begins_no_training(data_file, tmp_path, caps
         ("first-order, temperature=hot", "temperature='hot' is not a number"),
         ("first-order, temperature=300, eps=1", "'eps=1' says nothing; known are temperature="),
         ("delta, stretch, epsilon=0.2", "stretches have no atoms= and epsilon="),
+        ("delta, ensemble=ethanol", "ensemble= chooses among stretches"),
+        ("delta, stretch, ensemble=nowhere", "no model 'nowhere'"),
         ("first-order, temperature=300, n=41, epsilon=0.2", "cannot augment 41 of 40"),
         (
             "first-order, temperature=300, weight=0, n=5, epsilon=0.2",
@@ -242,13 +252,27 @@ def test_the_temperature_comes_from_momenta_where_there_are(tmp_path, capsys):
 
 
 def test_what_a_text_means():
-    assert read_augmentation("delta, stretch, n=50, weight=0.1, seed=3") == Augmentation(
-        "delta", Stretches(50), None, 0.1, 3
+    def read(text):
+        return read_augmentation(text, SchNetCalculator)
+
+    expected = Augmentation("delta", Stretches(50), None, 0.1, 3)
+    assert read("delta, stretch, n=50, weight=0.1, seed=3") == expected
+    expected = Augmentation("literal", RandomMoves(n_atoms=2), 500.0)
+    assert read("literal,temperature=500,atoms=2") == expected
+    json.dumps(read("delta, stretch").to_dict())
+
+
+def test_an_ensemble_chooses_the_stretches(dataset):
+    """Named in the text; the card says which, and the moves are those where it knows least."""
+    model = SchNetCalculator("ethanol")
+    how = read_augmentation("delta, stretch, ensemble=ethanol, n=2", SchNetCalculator)
+    told = json.loads(json.dumps(how.to_dict()))
+    assert told["ensemble"]["model_info"]["sha256"] == model.model_info["sha256"]
+    chosen, expected = (
+        [move.displacement for move in moves(dataset, 1)]
+        for moves in (how.moves, Stretches(2, ensemble=model))
     )
-    assert read_augmentation("literal,temperature=500,atoms=2") == Augmentation(
-        "literal", RandomMoves(n_atoms=2), 500.0
-    )
-    json.dumps(read_augmentation("delta, stretch").to_dict())
+    np.testing.assert_array_equal(chosen, expected)
 
 
 def test_frames_whose_original_is_missing_are_left_out():

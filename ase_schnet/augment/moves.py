@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.augment.springs import pair_distances
 from ase_schnet.data.dataset import Dataset, pair_name
+from ase_schnet.simulation.provenance import describe_calculator
 from ase_schnet.simulation.scan.coordinate import Coordinate
 from ase_schnet.simulation.scan.fragments import BOND_FACTOR
 
@@ -164,8 +165,13 @@ class Stretches:
             "moves": "stretches",
             "n_structures": self.n_structures,
             "factors": list(self.factors),
-            "candidates": 1 if self.ensemble is None else self.candidates,
+            **self._choice(),
         }
+
+    def _choice(self) -> dict:
+        if self.ensemble is None:
+            return {"candidates": 1}
+        return {"candidates": self.candidates, "ensemble": describe_calculator(self.ensemble)}
 
 
 def shortest_distances(dataset: Dataset) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 
 from ase_schnet.augment.frames import Labelling, moved_frames
 from ase_schnet.augment.labels import first_order, nearest_spring, weighted_spring
@@ -24,7 +26,7 @@ SPRING_RULES = {
 RULES = (*SPRING_RULES, "delta")
 _MOVES = {"n": "n_structures", "atoms": "n_atoms", "epsilon": "epsilon_Ang"}
 _WORDS = {"temperature": float, "n": int, "atoms": int, "epsilon": float, "weight": float}
-_WORDS |= {"seed": int, "stretch": str}
+_WORDS |= {"seed": int, "stretch": str, "ensemble": str}
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,12 @@ class Augmentation:
         }
 
 
-def read_augmentation(text: str) -> Augmentation:
+def read_augmentation(text: str, calculator: Callable[[str], BaseCalculator]) -> Augmentation:
     """The setting that a text such as "first-order, temperature=500, epsilon=0.2, weight=0.1" means.
 
     First the rule, then what is to differ from the defaults: temperature (K), n (structures), atoms, epsilon
-    (Å), weight, seed, and the word stretch for stretched bonds in place of random displacements.
+    (Å), weight, seed, and the word stretch for stretched bonds in place of random displacements, with
+    ensemble (a model, which `calculator` opens) where that knows least.
     Raises ValueError for anything else.
     """
     rule, *rest = [part.strip() for part in text.split(",")]
@@ -98,7 +101,11 @@ def read_augmentation(text: str) -> Augmentation:
         except ValueError:
             raise ValueError(f"{key.strip()}={value!r} is not a number") from None
     stretch = given.pop("stretch", None) is not None
-    names = {"n": "n_structures"} if stretch else _MOVES
+    names = {"n": "n_structures", "ensemble": "ensemble"} if stretch else _MOVES
+    if "ensemble" in given and not stretch:
+        raise ValueError("ensemble= chooses among stretches: say stretch too")
+    if "ensemble" in given:
+        given["ensemble"] = calculator(given["ensemble"])
     if stretch and given.keys() & {"atoms", "epsilon"}:
         raise ValueError("stretches have no atoms= and epsilon=, which are of random displacements")
     moves = {names[k]: given.pop(k) for k in names.keys() & given.keys()}

@@ -8,13 +8,14 @@ HELP = "Add displaced structures, labelled by springs from the data or by a chea
 EXAMPLE = """\
 examples:
   ase-schnet augment rmd17_ethanol_train_01.npz "first-order, temperature=500, epsilon=0.2" -o more.extxyz
-  ase-schnet augment rmd17_ethanol_train_01.npz "delta, stretch, weight=0.1" -o more.extxyz
+  ase-schnet augment rmd17_ethanol_train_01.npz "delta, stretch, ensemble=ethanol, weight=0.1" -o more.extxyz
   ase-schnet augment rmd17_ethanol_train_01.npz "literal, temperature=500" --figure springs.png -o more.extxyz
 
 The first word is the rule of the labels: literal, weighted or first-order springs, or delta, the change that
 GFN2-xTB sees (neutral molecules; needs tblite). Then, with their defaults: n=200 structures, atoms=3 of
-each, epsilon=0.5 Å, weight=1 in the loss, seed=0; stretch for stretched bonds in place of random
-displacements; temperature in K of the run that the data are from, which frames with momenta tell alone.
+each, epsilon=0.5 Å, weight=1 in the loss, seed=0; temperature in K of the run that the data are from, which
+frames with momenta tell alone; stretch for stretched bonds in place of random displacements, with
+ensemble=MODEL those that the members of a model trained before agree on least.
 The file holds all structures, old and new. A training uses the new ones only beside their originals and
 never validates on them; train --augment makes them anew from the training part of each fold.
 """
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ase_schnet.augment.frames import separate, with_originals
     from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     true, given = separate(frames)
     if given is not None or len(true) < len(frames):
         raise ValueError(f"{args.data} is augmented already; start from what it was made from")
-    how = read_augmentation(_with_temperature(args.how, args.data))
+    how = read_augmentation(_with_temperature(args.how, args.data), SchNetCalculator)
     dataset = Dataset.from_atoms(true, source=found.path.name)
     springs = how.springs(dataset)
     if springs is not None:

@@ -62,7 +62,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment",
         metavar="HOW",
-        help="train on displaced structures too, such as 'delta, stretch, weight=0.1': see "
+        help="train on displaced structures too, such as 'delta, stretch, ensemble=MODEL, weight=0.1': see "
         "ase-schnet augment --help. Made from the training part of each fold, they judge nothing",
     )
 
@@ -228,6 +228,7 @@ def _read(args: argparse.Namespace):
     """All files as one data set, saying what was found in each, and how to augment it."""
     from ase_schnet.augment.frames import separate
     from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.data.outliers import refuse_outliers
@@ -246,7 +247,7 @@ def _read(args: argparse.Namespace):
     if args.augment:
         if augment is not None:
             raise ValueError("the files hold augmented structures already: train without --augment")
-        augment = read_augmentation(args.augment)
+        augment = read_augmentation(args.augment, SchNetCalculator)
     dataset = Dataset.from_atoms(frames, source=names, units=files[0]["units"])
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
