@@ -53,8 +53,8 @@ CURVE_HEAD = """
 Ethanol, rMD17 labels, the same frames, five members. Minutes of one core for all five; members train side
 by side, so two cores need half of it.
 
-| preset | epochs | min | ensemble E | F | member E | F |
-|---|---:|---:|---:|---:|---:|---:|
+| epochs | min | ensemble E | F | member E | F |
+|---:|---:|---:|---:|---:|---:|
 """
 COLUMNS = (
     *("molecule", "labels", "trained on", "ensemble E", "F", "member E", "F", "SchNet E", "F"),
@@ -97,20 +97,19 @@ class Job:
     original: bool = False  # the labels of MD17 instead of those recomputed for rMD17
     weights: LossWeights = field(default_factory=LossWeights)
     of: str = "energies and forces"
-    preset: str = "fast"
     epochs: int = EPOCHS
 
     @property
     def name(self) -> str:
         """Of its model directory and its result."""
         parts = [self.molecule, "md17" if self.original else "", self.of if self.alone else ""]
-        parts += [f"{self.preset}_{self.epochs}_epochs"] if self.of_curve else []
+        parts += [f"{self.epochs}_epochs"] if self.of_curve else []
         return "_".join(part for part in parts if part)
 
     @property
     def of_curve(self) -> bool:
         """Trained for another time than the molecules of the table."""
-        return (self.preset, self.epochs) != ("fast", EPOCHS)
+        return self.epochs != EPOCHS
 
     @property
     def alone(self) -> bool:
@@ -130,7 +129,6 @@ JOBS = [
     Job("ethanol", weights=LossWeights(energy=1.0, forces=0.0), of="energies"),
     Job("ethanol", weights=LossWeights(energy=0.0), of="forces"),
     *(Job("ethanol", epochs=epochs) for epochs in (50, 100, 500)),
-    Job("ethanol", preset="accurate"),
 ]
 
 
@@ -184,7 +182,7 @@ def _trained(job: Job, training: Dataset, directory: Path, jobs: int) -> Trained
     if (directory / "model.json").exists():
         return load_model(directory)
     plan = plan_folds(len(training), n_kept_out=KEPT_OUT)
-    recipe = Recipe(PRESETS[job.preset], job.weights, FitSettings(epochs=job.epochs), plan)
+    recipe = Recipe(PRESETS["fast"], job.weights, FitSettings(epochs=job.epochs), plan)
     return cross_validate(training, directory, recipe, jobs=jobs, resume=True)
 
 
@@ -197,16 +195,12 @@ def markdown(done: dict[str, dict]) -> str:
     ]
     lines += [_row(job, done[job.name]) for job in JOBS if job.name in done and not job.of_curve]
     curve = [job for job in JOBS if job.name in done and (job.of_curve or job == Job("ethanol"))]
-    rows = [_curve_row(job, done[job.name]) for job in sorted(curve, key=_effort)]
+    rows = [_curve_row(job, done[job.name]) for job in sorted(curve, key=lambda job: job.epochs)]
     return "\n".join(lines) + "\n" + CURVE_HEAD + "\n".join(rows) + "\n"
 
 
-def _effort(job: Job) -> tuple[bool, int]:
-    return job.preset != "fast", job.epochs
-
-
 def _curve_row(job: Job, r: dict) -> str:
-    cells = [job.preset, str(job.epochs), f"{r['minutes']:.0f}", *_errors(r)]
+    cells = [str(job.epochs), f"{r['minutes']:.0f}", *_errors(r)]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -92,7 +92,6 @@ _ORDER = [
     *(("nff", "control", seed) for seed in (1, 2)),
     *(("nff", BEST, seed) for seed in SEEDS),
     *(("rmd17", name, 0) for name in VARIANTS),
-    *(("nff", name, seed) for seed in (1, 2) for name in FULL),
 ]
 JOBS = list(dict.fromkeys(_ORDER))
 
