@@ -46,6 +46,7 @@ arXiv:1706.08566, 1000 frames with the labels of MD17, energies and forces (the 
 memory). *Report*: Table 7 of the implementation report, 50,000 frames, energies alone and forces alone.
 *Pairs*: a potential linear in Gaussians of the pair distances, same frames. Minutes are those of
 one core, of all five members together, on a machine busy with other work (the first four molecules: very).
+Forces alone leave the constant of the energy free.
 """
 CURVE_HEAD = """
 ## What time buys
@@ -214,7 +215,10 @@ def _row(job: Job, r: dict) -> str:
     published = MOLECULES[job.molecule]
     schnet = published.schnet if not job.alone else None
     cells = [job.molecule, "MD17" if job.original else "rMD17", job.of]
-    cells += _errors(r)
+    errors = _errors(r)
+    if job.weights.energy == 0:
+        errors[0] = errors[2] = "free"
+    cells += errors
     cells += [f"{x:.2f}" for x in schnet] if schnet else ["", ""]
     cells += [f"{x:g}" for x in published.report]
     cells += [f"{r['baseline_energy_mae_kcal']:.2f}", f"{r['baseline_forces_mae_kcal']:.2f}"]

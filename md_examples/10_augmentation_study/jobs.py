@@ -68,7 +68,7 @@ VARIANTS = {
         Variant("stretch-w0.01", "delta", None, 0.01),
         Variant("chosen-stretch-w0.1", "delta", None, 0.1, chosen=True),
         Variant("literal-0.5-w0.01", "literal", 0.5, 0.01),
-        *(Variant(f"literal-{e}", "literal", e) for e in (0.2, 0.11, 0.09, 0.07, 0.05, 0.03, 0.01)),
+        *(Variant(f"literal-{e}", "literal", e) for e in (0.2, 0.11, 0.05, 0.01)),
         *(Variant(f"first-order-{e}", "first-order", e) for e in (0.2, 0.05)),
         Variant("weighted-0.5", "weighted", 0.5),
         Variant("control-500", epochs=500),
