@@ -9,10 +9,10 @@ from ase_schnet.plotting import plot_springs
 
 COLOURS = ("#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 PANELS = {  # the prefix of what each shows besides the control
-    "springs, literal rule": ("literal",),
+    "springs, literal rule": ("literal-0.5", "literal-0.2", "literal-0.05"),
     "springs, first order": ("first-order", "weighted"),
     "displacements, delta labels": ("delta",),
-    "stretched bonds, delta labels": ("stretch",),
+    "stretched bonds, delta labels": ("chosen-stretch", "stretch-w0.1"),
 }
 
 
