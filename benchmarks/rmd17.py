@@ -52,7 +52,8 @@ CURVE_HEAD = """
 ## What time buys
 
 Ethanol, rMD17 labels, the same frames, five members. Minutes of one core for all five; members train side
-by side, so two cores need half of it.
+by side, so two cores need little more than half of it. 50 and 500 epochs had a core to themselves (2.3 s an
+epoch of all five), 100 and 200 shared it with other work.
 
 | epochs | min | ensemble E | F | member E | F |
 |---:|---:|---:|---:|---:|---:|
