@@ -21,6 +21,7 @@ import torch
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.model.schnet import PRESETS
+from ase_schnet.modelfile import write_whole
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.metrics import evaluate
@@ -71,8 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in options.names or EXPERIMENTS:
         if name not in done:
             done[name] = experiment(BASE | EXPERIMENTS[name], *parts)
-            _write(options.results, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
-            _write(options.results.with_suffix(".md"), markdown(done))
+            text = json.dumps(done, indent=1, ensure_ascii=False) + "\n"
+            write_whole(options.results, text.encode())
+            write_whole(options.results.with_suffix(".md"), markdown(done).encode())
             print(name, done[name], flush=True)
     return 0
 
@@ -127,7 +129,8 @@ def markdown(done: dict[str, dict]) -> str:
         "| experiment | energy MAE, meV | kcal/mol | force MAE, meV/Å | kcal/mol/Å | loss in training | s |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, r in done.items():
+    for name in (name for name in EXPERIMENTS if name in done):
+        r = done[name]
         energy, force = r["energy_mae_meV"], r["forces_mae_meV_per_Ang"]
         lines.append(
             f"| {name} | {energy:.2f} | {energy * KCAL:.3f} | {force:.2f} | {force * KCAL:.3f} | "
@@ -137,12 +140,6 @@ def markdown(done: dict[str, dict]) -> str:
 
 
 KCAL = 0.0230605  # kcal/mol in a meV
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

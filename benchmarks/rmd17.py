@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from ase_schnet.data.splits import plan_folds
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.schnet import PRESETS
-from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.modelfile import TrainedModel, load_model, write_whole
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.log import read_logs
 from ase_schnet.training.loss import LossWeights
@@ -152,8 +151,8 @@ def main(argv: list[str] | None = None) -> int:
         if job.name in done or job.name not in (options.names or names):
             continue
         done[job.name] = run(job, options)
-        _write(options.results, json.dumps(done, indent=1) + "\n")
-        _write(options.results.with_suffix(".md"), markdown(done))
+        write_whole(options.results, (json.dumps(done, indent=1) + "\n").encode())
+        write_whole(options.results.with_suffix(".md"), markdown(done).encode())
         print(job.name, done[job.name], flush=True)
     return 0
 
@@ -225,12 +224,6 @@ def _row(job: Job, r: dict) -> str:
     cells += [f"{r['baseline_energy_mae_kcal']:.2f}", f"{r['baseline_forces_mae_kcal']:.2f}"]
     cells += [f"{r['minutes']:.0f}"]
     return "| " + " | ".join(cells) + " |"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -158,18 +158,21 @@ def test_beyond_all_onsets_not_a_bit_changes(relaxed, shipped):
 # --- what it is for -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("symbols", ["HH", "CH", "OH", "CC", "CO"])
-def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols):
+@pytest.mark.parametrize(
+    ("symbols", "fall_eV"), [("HH", 0.0), ("CH", 1.0), ("OH", 0.0), ("CC", 0.0), ("CO", 0.0)]
+)
+def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols, fall_eV):
     """Two atoms alone, to 0.3 Å. The network alone falls into a hole on the way.
 
-    Of a lone pair it knows nothing: until it is held back, at 0.9 of the onset, it may fall a little.
+    Of a lone pair it knows nothing: of C and H it thinks that they attract, until it is held back, at 0.9 of
+    the onset.
     """
     onset = onsets(shipped.trained)["-".join(sorted(symbols))]
     distances = np.arange(onset, 0.3, -0.01)
     frames = [pair(symbols, d) for d in distances]
     energies = np.array([shipped.get_potential_energy(a) for a in frames])
     assert (np.diff(energies[distances < 0.9 * onset]) > 0).all()
-    assert energies.min() > energies[0] - 1.0
+    assert (np.maximum.accumulate(energies) - energies).max() <= fall_eV
     bare = SchNetCalculator("ethanol")
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
@@ -223,11 +226,11 @@ def test_it_is_off_unless_asked_for_and_the_record_of_a_run_says_so(relaxed):
     atoms.calc = SchNetCalculator("ethanol")
     assert atoms.calc.parameters.repulsion is None
     assert atoms.calc.model_info["repulsion"] is None
-    atoms.set_distance(2, 8, 0.7, fix=0)
+    atoms.set_distance(2, 8, 0.65, fix=0)  # where the network alone is in its hole
     bare = atoms.get_potential_energy()
     assert set(atoms.calc.set(repulsion="zbl")) == {"repulsion"}
     assert atoms.calc.model_info["repulsion"] == "zbl"
-    assert atoms.get_potential_energy() != pytest.approx(bare, abs=0.1)
+    assert atoms.get_potential_energy() > bare + 5.0
     atoms.calc.set(repulsion=None)
     assert atoms.get_potential_energy() == bare
 
