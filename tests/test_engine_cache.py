@@ -1,6 +1,5 @@
 """Compiling happens once, wherever the package is installed, and says nothing."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -10,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factory import ethanol, random_model
+from filelock import FileLock
 from numba.core import caching
 from numba.core.errors import NumbaWarning
 from test_inference import evaluate
 
-from ase_schnet.inference import kernels
+from ase_schnet.inference import compilation, kernels, turn
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.neighbors import Pairs, half_list
 
@@ -33,7 +33,7 @@ def test_without_a_place_for_its_cache_a_kernel_is_compiled_in_memory(monkeypatc
     monkeypatch.setattr(getattr(caching, PLACES), "_locator_classes", [])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        function = kernels.compiled(square_sum)
+        function = compilation.compiled(square_sum)
         assert function(np.arange(4.0)) == 14.0
     assert function.stats.cache_path is None
 
@@ -42,7 +42,7 @@ def test_where_there_is_a_place_the_cache_is_used(monkeypatch, tmp_path):
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
     hits = []
     for _ in range(2):
-        function = kernels.compiled(square_sum)
+        function = compilation.compiled(square_sum)
         assert function(np.arange(4.0)) == 14.0
         hits.append(sum(function.stats.cache_hits.values()))
     assert hits == [0, 1]
@@ -52,10 +52,11 @@ def test_where_there_is_a_place_the_cache_is_used(monkeypatch, tmp_path):
 def test_the_package_imports_and_works_where_nothing_can_be_cached():
     """All of its kernels, in a fresh process; the shortest of them is run."""
     code = f"""
+from filelock import FileLock
 from numba.core import caching
 caching.{PLACES}._locator_classes = []
 import numpy as np
-from ase_schnet.inference import kernels
+from ase_schnet.inference import compilation, kernels, turn
 empty = np.zeros(0, np.int64)
 print(kernels.rows_of(empty, empty, np.zeros((0, 3)), 1, 128)[0].tolist())
 """
@@ -132,7 +133,7 @@ def test_a_second_process_does_not_compile_again(engine):
 from ase_schnet import SchNetCalculator
 from ase.build import molecule
 SchNetCalculator("ethanol").get_property("forces", molecule("CH3CH2OH"))
-from ase_schnet.inference import kernels
+from ase_schnet.inference import compilation, kernels, turn
 print(sum(kernels.run.stats.cache_misses.values()))
 """
     command = [sys.executable, "-c", code]
@@ -140,9 +141,138 @@ print(sum(kernels.run.stats.cache_misses.values()))
     assert int(out) == 0
 
 
-def test_the_cache_notices_a_change_of_the_loops():
-    """numba looks at the file of the kernel alone; old machine code would run without a word."""
-    folder = Path(kernels.__file__).parent
-    content = b"".join((folder / name).read_bytes() for name in ("loops.py", "simd.py"))
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    assert digest == kernels.LOOPS, f'write LOOPS = "{digest}" into inference/kernels.py'
+def compiled_anew(function, argument) -> bool:
+    """Whether a process that begins now has to compile `function`."""
+    again = compilation.compiled(function)
+    assert again(argument) == 14.0
+    return not sum(again.stats.cache_hits.values())
+
+
+def test_the_cache_notices_changes_that_numba_does_not_see(monkeypatch, tmp_path):
+    """numba looks at the file of the function alone; old machine code would run without a word."""
+    source, values = tmp_path / "loops.py", np.arange(4.0)
+    source.write_text("x = 1")
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compilation, "_SHARED_SOURCES", (str(source),))
+    assert compiled_anew(square_sum, values)
+    assert not compiled_anew(square_sum, values)
+    source.write_text("x = 2")
+    assert compiled_anew(square_sum, values)
+    assert not compiled_anew(square_sum, values)
+    monkeypatch.setattr(compilation, "BYTES", 8)
+    assert compiled_anew(square_sum, values)
+    monkeypatch.setitem(compilation.OPTIONS, "fastmath", {"nsz"})
+    assert compiled_anew(square_sum, values)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", "half"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_removed_and_made_again(kind, content, monkeypatch, tmp_path):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    values = np.arange(4.0)
+    assert compiled_anew(square_sum, values)
+    (file,) = tmp_path.rglob(f"*.{kind}")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    assert compiled_anew(square_sum, values)
+    assert not compiled_anew(square_sum, values)
+
+
+def test_a_full_disk_costs_time_and_a_line_and_nothing_else(monkeypatch, tmp_path, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    monkeypatch.setattr(compilation, "_warned", set())
+    for _ in range(2):
+        assert compiled_anew(square_sum, np.arange(4.0))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line
+    assert "set NUMBA_CACHE_DIR" in line
+
+
+SLOW_STARTER = """
+import sys, time
+from ase_schnet.inference import compilation
+import slow
+print("ready", flush=True)
+sys.stdin.readline()
+with compilation.first_use(slow):
+    assert slow.sums(3.0) == 6.0
+print(sum(slow.sums.stats.cache_misses.values()) - sum(slow.sums.stats.cache_hits.values()))
+"""
+SLOW_MODULE = """
+import time
+from ase_schnet.inference.compilation import compiled, inner
+from numba.extending import overload
+
+def waits(x):
+    return x
+
+@overload(waits)
+def _waits(x):
+    time.sleep(1.0)  # what a large function takes to compile
+    return lambda x: x + x
+
+@compiled
+def sums(x):
+    return waits(x)
+"""
+
+
+def start_together(tmp_path, count):
+    """What processes that use `slow.sums` for the first time at one moment print, and say on stderr."""
+    (tmp_path / "slow.py").write_text(SLOW_MODULE)
+    package = Path(kernels.__file__).parents[2]
+    settings = {
+        "PYTHONPATH": os.pathsep.join((str(tmp_path), str(package))),
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLOW_STARTER], text=True, env=os.environ | settings, **pipes
+        )
+        for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    answers = [process.communicate("go\n", timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, answers
+    return answers
+
+
+def test_of_processes_that_start_together_one_compiles_and_says_so(tmp_path):
+    answers = start_together(tmp_path, 4)
+    said = [err for _, err in answers if err]
+    assert len(said) == 1
+    assert said[0].count("\n") == 1
+    assert "compiling" in said[0]
+    ((_, later),) = start_together(tmp_path, 1)
+    assert later == ""  # nothing is compiled, nothing is said
+
+
+def test_a_lock_that_cannot_be_had_stops_nobody(monkeypatch, tmp_path):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(turn, "PATIENCE_S", 0.1)
+    folder = Path(compilation.compiled(square_sum)._cache.cache_path)
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / turn.LOCK), compilation.first_use():
+        assert compiled_anew(square_sum, np.arange(4.0))
+
+
+def test_an_interrupted_first_use_lets_the_next_process_go_on(monkeypatch, tmp_path):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    function = compilation.compiled(square_sum)
+
+    def interrupted():
+        with compilation.first_use():
+            function._cache.load_overload((), function.targetctx)  # takes the lock
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    lock = FileLock(Path(function._cache.cache_path) / turn.LOCK)
+    lock.acquire(timeout=0.1)
+    lock.release()

@@ -28,7 +28,7 @@ from ase_schnet.training.crossval import Recipe, cross_validate
 from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import evaluate, losses_per_structure
-from ase_schnet.training.muon import Muon, orthogonalised
+from ase_schnet.training.orthogonal import Orthogonalizer, Place
 from ase_schnet.training.report import summary
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
@@ -207,16 +207,79 @@ def test_bad_weights(arguments, message):
         LossWeights(*arguments)
 
 
+SHAPES = ((24, 16), (16, 24), (64, 50), (32, 64), (5, 70), (1, 3), (40, 40))
+
+
+def matrices_in_a_vector(dtype=torch.float32):
+    """Random matrices of many shapes with spectra that fall over three orders, and where they lie."""
+    generator = torch.Generator().manual_seed(0)
+    places, pieces, start = [], [], 0
+    for rows, cols in SHAPES:
+        places.append(Place(start, rows, cols))
+        u = torch.randn(rows, cols, generator=generator)
+        pieces += [(u * torch.logspace(0, -3, cols)).flatten(), torch.zeros(3)]  # and a gap
+        start += rows * cols + 3
+    return torch.cat(pieces).to(dtype), places
+
+
 def test_muon_moves_every_direction_alike():
-    g = torch.randn(4, 24, 16, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(g))
-    assert values.min() > 0.4
-    assert values.max() < 1.4
-    u, _, vh = torch.linalg.svd(g, full_matrices=False)
-    overlap = torch.linalg.matrix_norm(u.mT @ orthogonalised(g) @ vh.mT - torch.eye(16))
-    assert (overlap < 0.4 * 4).all()  # of ‖1‖ = 4: nearly U Vᵀ
-    with pytest.raises(ValueError, match="matrices"):
-        Muon([torch.nn.Parameter(torch.zeros(3))], lr=0.1)
+    vector, places = matrices_in_a_vector()
+    vector = torch.randn(len(vector), generator=torch.Generator().manual_seed(1))
+    found = Orthogonalizer(places)(vector)
+    for start, rows, cols in places:
+        g, x = (v[start : start + rows * cols].view(rows, cols) for v in (vector, found))
+        u, s, vh = torch.linalg.svd(g, full_matrices=False)
+        turned = u.mT @ x @ vh.mT  # diagonal: the iteration moves singular values alone
+        large = s > 0.01 * s.norm()
+        assert turned.diagonal()[large].min() > 0.6
+        assert turned.diagonal().max() < 1.3
+        assert (turned - torch.diag(turned.diagonal())).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_and_torch_make_the_same_orthogonal_matrices(dtype):
+    vector, places = matrices_in_a_vector(dtype)
+    orthogonalizer, by_torch = Orthogonalizer(places), torch.zeros_like(vector)
+    orthogonalizer._by_torch(vector, by_torch)
+    compiled = orthogonalizer(vector)
+    torch.testing.assert_close(
+        compiled, by_torch, rtol=0, atol=1e-9 if dtype is torch.float64 else 1e-4
+    )
+    inside = torch.zeros(len(vector), dtype=torch.bool)
+    for start, rows, cols in places:
+        inside[start : start + rows * cols] = True
+    assert (compiled[~inside] == 0).all()
+
+
+def test_a_matrix_of_zeros_stays_and_nan_is_not_hidden():
+    places = [Place(0, 8, 8), Place(64, 4, 8)]
+    vector = torch.zeros(96)
+    assert (Orthogonalizer(places)(vector) == 0).all()
+    vector[70] = torch.nan
+    assert Orthogonalizer(places)(vector)[64:].isnan().all()
+
+
+def test_a_vector_of_parameters_is_the_parameters():
+    fit = make_fit(QUICK)
+    vector, named = fit.parameters, dict(fit.potential.named_parameters())
+    before = vector.values.clone()
+    vector.values += 1.0
+    for parameter in named.values():
+        parameter.data -= 1.0
+    at = torch.zeros_like(before, dtype=torch.bool)
+    at[before != 0] = True
+    torch.testing.assert_close(vector.values[at], before[at])
+    vector.gradient.zero_()
+    batch, labels = next(iter(fit.training.epoch(4)))
+    fit.loss(fit.model, batch, labels).backward()
+    total = sum(p.grad.square().sum() for p in named.values())
+    torch.testing.assert_close(vector.gradient.square().sum(), total)
+    expected = torch.nn.utils.get_total_norm([p.grad for p in named.values()])
+    vector.clip(0.5 * float(expected))
+    torch.testing.assert_close(vector.gradient.norm(), 0.5 * expected)
+    moved_by_muon = {place.rows * place.cols for place in vector.last_places}
+    assert TINY.n_atom_basis * TINY.n_filters in moved_by_muon
+    assert 100 * TINY.n_atom_basis not in moved_by_muon  # the embedding is Adam's
 
 
 def test_training_leaves_global_state_alone():

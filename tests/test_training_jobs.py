@@ -159,8 +159,8 @@ import sys
 sys.path.insert(0, {tests!r})
 from test_training_jobs import *
 if __name__ == "__main__":
-    data = small_dataset(24).subset(np.arange(24).repeat(25))
-    plan = plan_folds(600, 2, n_kept_out=10)
+    data = small_dataset(24).subset(np.arange(24).repeat(100))
+    plan = plan_folds(2400, 2, n_kept_out=10)
     long = Recipe(TINY, LossWeights(), replace(QUICK, batch_size=1), plan)  # seconds an epoch
     cross_validate(data, {path!r}, long, jobs=2)
 """

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ase_schnet.inference import kernels
+from ase_schnet.inference import kernels, loops
 from ase_schnet.inference.arrays import (
     Network,
     Rows,
@@ -23,6 +23,7 @@ from ase_schnet.inference.arrays import (
     scratch_arrays,
     state_arrays,
 )
+from ase_schnet.inference.compilation import first_use
 from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
 from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
@@ -79,6 +80,7 @@ class Ensemble:
         self._pool_of = 0  # process
         self._buffers = _Buffers(self._network)
         self._n_phases = 2 * len(self._network.out_w) + 1
+        self._compile()
 
     def __reduce__(self):
         kind = self.repulsion and self.repulsion.kind
@@ -122,6 +124,13 @@ class Ensemble:
             self.repulsion.add_to(prediction, numbers, positions, pairs)
         return prediction
 
+    def _compile(self) -> None:
+        """Compile what `evaluate` calls, or load it: by running no phase of one atom."""
+        none = np.empty(0, np.int64)
+        with first_use(kernels, loops):
+            self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
+            self._run_chunks((0, 0), (0, 0), 0, np.zeros(1, np.int64), np.zeros((1, 3)))
+
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Phase by phase, and after each its result from whoever owns the ghosts.
 
@@ -140,52 +149,44 @@ class Ensemble:
 
     def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """The phases from `first` to before `last`."""
-        b = self._buffers
-        if b.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
-            scratch = b.scratch(0)
-            kernels.run(
-                first,
-                last,
-                self._network,
-                b.rows,
-                b.edges,
-                b.state,
-                scratch,
-                numbers,
-                positions,
-                CHUNK,
-            )
+        chunks = len(self._buffers.state.closest)
+        if self._buffers.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
+            self._run_chunks((first, last), (0, chunks), 0, numbers, positions)
             return
         for phase in range(first, last):
             self._run_threaded(phase, numbers, positions)
 
     def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Each thread takes the next chunk that is left."""
-        b = self._buffers
 
         def work(thread: int) -> None:
             for chunk in left:  # shared: next() of a range iterator is one step of the interpreter
-                kernels.run_phase(
-                    phase,
-                    chunk,
-                    self._network,
-                    b.rows,
-                    b.edges,
-                    b.state,
-                    b.scratch(thread),
-                    numbers,
-                    positions,
-                    CHUNK,
-                )
+                self._run_chunks((phase, phase + 1), (chunk, chunk + 1), thread, numbers, positions)
 
         if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
             self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
             self._pool_of = os.getpid()
-        left = iter(range(len(b.state.closest)))
+        left = iter(range(len(self._buffers.state.closest)))
         others = [self._pool.submit(work, t) for t in range(1, self.threads)]
         work(0)
         for other in others:
             other.result()
+
+    def _run_chunks(self, phases, chunks, thread: int, numbers, positions) -> None:
+        """The phases from phases[0] to before phases[1] of the chunks likewise, in this thread."""
+        b = self._buffers
+        kernels.run(
+            phases,
+            chunks,
+            self._network,
+            b.rows,
+            b.edges,
+            b.state,
+            b.scratch(thread),
+            numbers,
+            positions,
+            CHUNK,
+        )
 
     @staticmethod
     def _require_apart(state: State) -> None:

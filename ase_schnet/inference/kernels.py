@@ -9,18 +9,17 @@ whatever the number of threads, so the bits are the same.
 
 The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
 have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
-numba's cache on disk notices changes of this file only, so this file says what the others are (LOOPS).
+How they are compiled is in `compilation.py`.
 """
 
 from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from ase_schnet.inference.compilation import compiled, inlined, inner
 from ase_schnet.inference.loops import (
-    OPTIONS,
     add_dense,
     convolve,
     convolve_back,
@@ -30,16 +29,6 @@ from ase_schnet.inference.loops import (
     softplus,
 )
 
-LOOPS = "063bc43450a6658e"  # of loops.py and simd.py; a test holds it to be true
-
-
-def compiled(function):
-    """numba's njit, cached on disk beside the package, else in the user's cache, else in memory."""
-    try:
-        return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # no place to write to
-        return numba.njit(**OPTIONS)(function)
-
 
 @compiled
 def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
@@ -47,12 +36,13 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
 
     A partner from `n_atoms` on is a ghost: it has no row, its pair is one entry and no other.
     """
-    count = np.zeros(n_atoms + 1, np.int64)
+    start = np.zeros(n_atoms + 1, np.int64)
     for p in range(len(idx_i)):
-        count[idx_i[p] + 1] += 1
+        start[idx_i[p] + 1] += 1
         if _has_own_entry(idx_i[p], idx_j[p], n_atoms, chunk):
-            count[idx_j[p] + 1] += 1
-    start = np.cumsum(count)
+            start[idx_j[p] + 1] += 1
+    for i in range(n_atoms):
+        start[i + 1] += start[i]
     partner = np.empty(start[-1], np.int32)
     shift = np.empty((start[-1], 3))
     both = np.empty(start[-1], np.bool_)
@@ -76,51 +66,52 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
     return start, partner, shift, both
 
 
-@compiled
+@inner
 def _has_own_entry(i, j, n_atoms, chunk):
     """Whether the partner j of i meets the pair again, in its own row."""
     return j < n_atoms and (i == j or i // chunk != j // chunk)
 
 
 @compiled
-def run(first, last, net, rows, edges, state, scratch, numbers, positions, chunk_size):
-    """The phases from `first` to before `last` of all chunks, one after the other."""
-    chunks = len(state.closest)
-    for phase in range(first, last):
-        for chunk in range(chunks):
-            run_phase(
-                phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size
-            )
+def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    """The phases from phases[0] to before phases[1], each of the chunks from chunks[0] to before chunks[1].
 
-
-@compiled
-def run_phase(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size):
-    """Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`, of one chunk."""
+    Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`.
+    """
     layers = len(net.out_w)
-    first = chunk * chunk_size
-    last = min(first + chunk_size, len(rows.start) - 1)
-    if phase == 0:
-        begin(net, rows, edges, state, numbers, positions, chunk, first, last)
-    elif phase <= layers:
-        interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
-    else:
-        pull_back(net, rows, edges, state, scratch, 2 * layers - phase, chunk, first, last)
+    for phase in range(phases[0], phases[1]):
+        for chunk in range(chunks[0], chunks[1]):
+            first = chunk * chunk_size
+            last = min(first + chunk_size, len(rows.start) - 1)
+            if phase == 0:
+                begin(net, rows, edges, state, numbers, positions, chunk, first, last)
+            elif phase <= layers:
+                interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
+            else:
+                pull_back(net, rows, edges, state, scratch, 2 * layers - phase, chunk, first, last)
 
 
-@compiled
+@inlined
 def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
     """Find the chunk's edges, embed its atoms, clear its answers."""
     _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
-    edges.pull[:, rows.start[first] : rows.start[last]] = 0.0
-    state.forces[:, first:last] = 0.0
-    state.virials[chunk] = 0.0
     for m in range(len(net.scale)):
+        for e in range(rows.start[first], rows.start[last]):
+            edges.pull[m, e] = 0.0
+        for a in range(3):
+            for b in range(3):
+                state.virials[chunk, m, a, b] = 0.0
         for i in range(first, last):
-            state.x[m, i] = net.embedding[m, numbers[i]]
-            state.features[0, m, i] = net.start[m, numbers[i]]
+            z = numbers[i]
+            for a in range(3):
+                state.forces[m, i, a] = 0.0
+            for c in range(net.embedding.shape[2]):
+                state.x[m, i, c] = net.embedding[m, z, c]
+            for c in range(net.start.shape[2]):
+                state.features[0, m, i, c] = net.start[m, z, c]
 
 
-@compiled
+@inlined
 def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
     """One interaction block; the last one goes on to the energy and turns around."""
     n, last_layer = last - first, layer == len(net.out_w) - 1
@@ -142,7 +133,7 @@ def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
         _to_convolution(net, state, scratch, layer, m, first, last)
 
 
-@compiled
+@inlined
 def _read_out(net, state, scratch, numbers, m, first, last):
     """Atomic energies of member m, and ∂E/∂x."""
     n = last - first
@@ -161,7 +152,7 @@ def _read_out(net, state, scratch, numbers, m, first, last):
     add_dense(gate, net.read_back[m], x_bar)
 
 
-@compiled
+@inner
 def _to_convolution(net, state, scratch, layer, m, first, last):
     """From ∂E/∂x behind block `layer` to ∂E/∂y of its convolution."""
     s_bar, gate = scratch.a[: last - first], state.gates[layer, m, first:last]
@@ -175,7 +166,7 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
     add_dense(s_bar, net.mid_back[layer, m], y_bar)
 
 
-@compiled
+@inlined
 def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
     """The adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
     f_bar = scratch.y[: last - first]
@@ -192,7 +183,7 @@ def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
             _add_forces(rows, edges, pull, net.scale[m], forces, virial, first, last)
 
 
-@compiled
+@inlined
 def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last):
     """Entries below the cutoff, their direction and spline weights; the shortest distance of all."""
     cutoff, spacing = net.cutoff, net.spacing
@@ -227,7 +218,7 @@ def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
         edges.end[i] = e
 
 
-@compiled
+@inlined
 def _spline_weights(t, per, basis, slope):
     """The six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
 
@@ -248,7 +239,7 @@ def _spline_weights(t, per, basis, slope):
     slope[5] = t * t * t * t * per
 
 
-@compiled
+@inlined
 def _add_forces(rows, edges, pull, scale, forces, virial, first, last):
     """∂E/∂d of the pairs as forces on their atoms, and virial −Σ ∂E/∂d · d u⊗u.
 

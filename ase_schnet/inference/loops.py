@@ -12,6 +12,7 @@ import numba
 import numba.extending
 import numpy as np
 
+from ase_schnet.inference.compilation import inner
 from ase_schnet.inference.simd import (
     BYTES,
     add,
@@ -39,14 +40,6 @@ MOST_NEGATIVE = (
 )  # e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
 
 HELD_BACK_OVER = 0.1  # of an onset: over this length the network stops following the distance
-
-OPTIONS = {
-    # fused and vectorised sums; nothing that would let NaN pass for a number
-    "fastmath": {"contract", "nsz", "arcp", "reassoc"},
-    "error_model": "numpy",
-    "nogil": True,
-}
-inner = numba.njit(**OPTIONS)
 
 
 @inner

@@ -10,6 +10,7 @@ before each short loop; that costs more than the loop. Here the vector instructi
     muladd(a, b, c)      a · b + c in one instruction; mul(a, b), add(a, b)
     total(v)             sum of the lanes
     add_products_r_v     out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
+    add_overlaps_r_v     out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ def total(typing, vector):
     return vector.dtype(vector), emit
 
 
-def _add_products(rows: int, vectors: int):
-    """The intrinsic for a tile of `rows` rows by `vectors` vectors.
+def _add_products(rows: int, vectors: int, transposed: bool = False):
+    """The intrinsic for a tile of `rows` rows by `vectors` vectors; of xᵀ in place of x if `transposed`.
 
     w may be float32 where x and out are float64: half the memory to fetch, widened on its way.
     """
@@ -176,10 +177,12 @@ def _add_products(rows: int, vectors: int):
                 at: cgutils.alloca_once_value(builder, _read(builder, targets[at])) for at in tile
             }
             view = context.make_array(x_type)(context, builder, x)
-            depth = cgutils.unpack_tuple(builder, view.shape)[1]
+            height, width = cgutils.unpack_tuple(builder, view.shape)
+            depth, stride = (height, width) if transposed else (width, index(1))
+            places_of_rows = [builder.add(row, index(r)) for r in range(rows)]
             starts = [
-                builder.gep(view.data, [builder.mul(builder.add(row, index(r)), depth)])
-                for r in range(rows)
+                builder.gep(view.data, [at if transposed else builder.mul(at, width)])
+                for at in places_of_rows
             ]
             with cgutils.for_range(builder, depth) as loop:
                 weights = []
@@ -192,7 +195,7 @@ def _add_products(rows: int, vectors: int):
                         )
                     weights.append(weight)
                 for r in range(rows):
-                    number = builder.load(builder.gep(starts[r], [loop.index]))
+                    number = builder.load(builder.gep(starts[r], [builder.mul(loop.index, stride)]))
                     factor = _splat(builder, number, weights[0].type)
                     for v in range(vectors):
                         value = _muladd(builder, factor, weights[v], builder.load(sums[r, v]))
@@ -208,3 +211,4 @@ def _add_products(rows: int, vectors: int):
 
 add_products_3_4, add_products_3_2, add_products_3_1 = (_add_products(3, v) for v in (4, 2, 1))
 add_products_1_4, add_products_1_2, add_products_1_1 = (_add_products(1, v) for v in (4, 2, 1))
+add_products_4_2, add_overlaps_4_2 = _add_products(4, 2), _add_products(4, 2, transposed=True)

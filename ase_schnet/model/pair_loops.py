@@ -6,7 +6,7 @@ row by row, so that the compiler sees one plain loop over features; arrays are c
 
 from __future__ import annotations
 
-from ase_schnet.inference.kernels import compiled
+from ase_schnet.inference.compilation import compiled
 
 TAPS = 6  # rows of the table under one reading
 

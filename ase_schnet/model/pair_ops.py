@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ase_schnet.inference.compilation import first_use
 from ase_schnet.model import pair_loops
 from ase_schnet.model.pair_loops import TAPS
 
@@ -49,6 +50,20 @@ def convolve(x: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
 def contract(x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
     """(P,) of features x and y (N, F) and filters (P, F)."""
     return _Contract.apply(x, y, filters, pairs)
+
+
+def prepare(dtype: torch.dtype) -> None:
+    """Compile the loops for numbers of this kind, or load them: by running all of them over no pairs."""
+    x, none = torch.zeros(1, 1, dtype=dtype), torch.zeros(0, 1, dtype=dtype)
+    pairs = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
+    taps = Taps(pairs.i, torch.zeros(0, 2 * TAPS, dtype=dtype))
+    with first_use(pair_loops):
+        _Compiled.read(x, taps)
+        _Compiled.read_back(x.shape, taps, none, none)
+        _Compiled.convolve(x, none, pairs)
+        _Compiled.products(x, x, pairs)
+        _Compiled.contract(x, x, none, pairs)
+        _Compiled.contract_back(x, x, none, pairs, none[:, 0])
 
 
 class _Read(Function):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ase_schnet.model.batch import AtomsBatch, pair_vectors, sum_per_structure
 from ase_schnet.model.pair_loops import TAPS
-from ase_schnet.model.pair_ops import Pairs, Taps, contract, convolve, read
+from ase_schnet.model.pair_ops import Pairs, Taps, contract, convolve, prepare, read
 from ase_schnet.model.potential import Potential, Properties, symmetric
 from ase_schnet.model.radial import CosineCutoff, GaussianRBF, shifted_softplus
 from ase_schnet.model.schnet import SchNetConfig
@@ -74,6 +74,8 @@ class Tabulated:
 
     def __init__(self, potential: Potential, grid: FilterGrid):
         self.potential, self.grid = potential, grid
+        if grid.rbf.device.type == "cpu":
+            prepare(grid.rbf.dtype)
 
     def properties(
         self,

@@ -105,15 +105,8 @@ class SharedFit(Fit):
 
     def _join_gradients(self) -> None:
         """The whole batch's gradient from those of its parts: Σ (structures here / in all) · g."""
-        parameters = [p for p in self.potential.parameters() if p.requires_grad]
-        flat = torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
-        )
-        flat *= self._part.structures
-        dist.all_reduce(flat)
-        pieces = flat.split([p.numel() for p in parameters])
-        for parameter, piece in zip(parameters, pieces, strict=True):
-            parameter.grad = piece.view_as(parameter)
+        self.parameters.gradient *= self._part.structures
+        dist.all_reduce(self.parameters.gradient)
 
     def _joined(self, total: float) -> float:
         sums = torch.tensor(total, dtype=torch.float64, device=self._part.device)

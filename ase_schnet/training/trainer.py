@@ -32,7 +32,7 @@ from ase_schnet.training.checkpoint import (
 )
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import Metrics, evaluate
-from ase_schnet.training.optimizers import optimizers_for
+from ase_schnet.training.optimizers import as_vector, optimizers_for
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.streaming import source_of
 
@@ -84,11 +84,10 @@ class Fit:
             config, statistics.energy_shift, scale, seed=settings.seed
         ).to(device)
         self.average = deepcopy(self.potential)
-        # kept: finding them takes longer than a step of the running average
-        self._weights, self._averages = (
-            list(p.parameters()) for p in (self.potential, self.average)
+        self.parameters, self._averages = (
+            as_vector(p, settings) for p in (self.potential, self.average)
         )
-        self.optimizers = optimizers_for(self.potential, settings)
+        self.optimizers = optimizers_for(self.parameters, settings)
         self.loss = Loss(weights, statistics, device)
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
@@ -245,11 +244,10 @@ class Fit:
 
     def _descend(self, loss: torch.Tensor, rate: float) -> None:
         """One step of the optimisers and of the running average."""
-        for weight in self._weights:
-            weight.grad = None
+        self.parameters.gradient.zero_()
         loss.backward()
         self._join_gradients()
-        torch.nn.utils.clip_grad_norm_(self._weights, self.settings.clip_norm)
+        self.parameters.clip(self.settings.clip_norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate_factor"]
@@ -257,8 +255,7 @@ class Fit:
         self.step += 1
         # a young average forgets faster: the random weights of the start must not linger in it
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._averages, self._weights, 1.0 - decay)
+        self._averages.values.lerp_(self.parameters.values, 1.0 - decay)
 
     def _average_weights(self) -> dict[str, torch.Tensor]:
         return {k: t.detach().clone() for k, t in self.average.state_dict().items()}

@@ -1,0 +1,165 @@
+"""How functions are compiled by numba, and how the result is kept on disk for every later process.
+
+inner      for functions that only compiled functions call
+inlined    likewise, for the large ones with one caller: merged into it before anything is compiled,
+           which spares the compiler from working through them twice
+compiled   for what Python calls: kept on disk, beside the package or in the user's cache
+first_use  around the first call: where it has to compile, it says so, and of several processes that
+           start at once one compiles and the others wait for it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+
+import numba
+from numba.core.caching import FunctionCache, NullCache
+
+from ase_schnet.inference.simd import BYTES
+
+OPTIONS = {
+    # fused and vectorised sums; nothing that would let NaN pass for a number
+    "fastmath": {"contract", "nsz", "arcp", "reassoc"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+NOT_FOR_PYTHON = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+inner = numba.njit(**OPTIONS, **NOT_FOR_PYTHON)
+inlined = numba.njit(**OPTIONS, **NOT_FOR_PYTHON, inline="always")
+
+_SHARED_SOURCES = (
+    "compilation.py",
+    "loops.py",
+    "simd.py",
+)  # what every compiled function may contain
+
+
+def compiled(function):
+    """Compile `function` when it is called: njit, kept on disk where there is a place to write to."""
+    dispatcher = numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function)
+    try:
+        dispatcher._cache = _Cache(function)
+    except RuntimeError:  # numba found no place: compiled in memory, in every process
+        dispatcher._cache = _Nowhere()
+    return dispatcher
+
+
+@contextmanager
+def first_use(*modules) -> Iterator[None]:
+    """Compile or load what is called inside, in one process at a time, and say on stderr if it takes long.
+
+    Parameters
+    ----------
+    modules
+        Where the functions are defined that may have to be compiled; their number is the length of the bar.
+    """
+    with _one_thread:
+        if _first_uses.modules is not None:  # a first use within a first use
+            yield
+            return
+        _first_uses.modules = modules
+        try:
+            yield
+        finally:
+            _first_uses.end()
+
+
+class _FirstUses:
+    """The first use that goes on, one at a time, and its turn, which most of them do not need."""
+
+    def __init__(self):
+        self.modules: tuple | None = None
+        self._turn = None
+
+    def wait(self, folder: Path | None) -> bool:
+        """Something has to be compiled: True where another process may have done it meanwhile."""
+        if self.modules is None:  # called by whoever does not mind the silence
+            return False
+        if self._turn is None:  # loaded by name: most processes need no lock and no bar
+            self._turn = import_module("ase_schnet.inference.turn").Turn(self.modules)
+        return folder is not None and self._turn.wait(folder)
+
+    def end(self) -> None:
+        self.modules = None
+        if self._turn is not None:
+            self._turn.end()
+            self._turn = None
+
+
+_one_thread, _first_uses = threading.RLock(), _FirstUses()
+
+
+class _Nowhere(NullCache):
+    """The cache of a function for whose machine code there is no place on disk."""
+
+    def load_overload(self, sig, target_context):
+        """None, after which numba compiles."""
+        _first_uses.wait(None)
+
+
+class _Cache(FunctionCache):
+    """numba's cache of one function, which no error stops, and which notices all changes of the sources.
+
+    numba compares the file that defines the function, and nothing else of what the machine code was made of.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        here = Path(__file__).parent
+        sources = [Path(inspect.getfile(function)), *(here / name for name in _SHARED_SOURCES)]
+        digest = hashlib.sha256(repr((BYTES, sorted(OPTIONS["fastmath"]))).encode())
+        for source in sources:
+            digest.update(source.read_bytes())
+        self._made_of = digest.hexdigest()
+
+    def _index_key(self, sig, codegen):
+        return *super()._index_key(sig, codegen), self._made_of
+
+    def load_overload(self, sig, target_context):
+        """Machine code of an earlier process, or None, after which numba compiles."""
+        found = self._load(sig, target_context)
+        if found is None and _first_uses.wait(Path(self.cache_path)):
+            found = self._load(sig, target_context)
+        return found
+
+    def _load(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except (
+            Exception
+        ):  # truncated, emptied or garbled files raise whatever pickle or LLVM raises
+            self._remove()
+            return None
+
+    def save_overload(self, sig, data):
+        """Keep machine code. Where that fails, say so once: every start will have to compile."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            _warn_once(
+                f"ase_schnet: compiled code could not be kept in {self.cache_path} ({error}), so every start "
+                "will compile again; set NUMBA_CACHE_DIR to a directory with space that can be written to"
+            )
+
+    def _remove(self) -> None:
+        folder, base = Path(self.cache_path), self._impl.filename_base
+        for path in [*folder.glob(f"{base}.*nbc"), *folder.glob(f"{base}.nbi")]:
+            with suppress(OSError):  # not ours to remove, or gone: numba compiles in either case
+                path.unlink()
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    if not _warned:
+        print(text, file=sys.stderr)
+    _warned.add(text)

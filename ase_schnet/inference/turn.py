@@ -1,0 +1,72 @@
+"""The turn of one process among several that would compile the same: a message, a progress bar, a lock."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from numba.core import event
+from numba.core.dispatcher import Dispatcher
+from tqdm import tqdm
+
+LOCK = "ase_schnet.lock"
+PATIENCE_S = 120.0  # compiling takes a tenth of it; whoever holds the lock for longer hangs
+MESSAGE = (
+    "ase_schnet: compiling the network for this processor, once after installation (10 to 20 s)"
+)
+
+
+class Turn(event.Listener):
+    """What goes on during a first use. numba tells it which function begins to be compiled or is ready."""
+
+    def __init__(self, modules):
+        functions = (f for module in modules for f in vars(module).values())
+        self._functions = {
+            f
+            for f in functions
+            if isinstance(f, Dispatcher) and f.targetoptions.get("inline") != "always"
+        }
+        self._lock: FileLock | None = None
+        self._bar: tqdm | None = None
+        event.register("numba:compile", self)
+
+    def wait(self, folder: Path) -> bool:
+        """Wait until no other process compiles into `folder`. True where there may be something new in it.
+
+        A lock that cannot be had, because the file system knows none or its owner hangs, stops nobody: two
+        processes that compile the same do no harm, since each replaces whole files.
+        """
+        if self._lock is not None:
+            return False
+        self._lock = FileLock(folder / LOCK)
+        with suppress(OSError, NotImplementedError, Timeout):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=PATIENCE_S)
+        return True
+
+    def end(self) -> None:
+        """Let the next process have its turn."""
+        event.unregister("numba:compile", self)
+        if self._bar is not None:
+            self._bar.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def on_start(self, event) -> None:
+        """Say at the first function that this takes a while."""
+        if self._bar is None:
+            print(MESSAGE, file=sys.stderr, flush=True)
+            self._bar = tqdm(
+                total=len(self._functions),
+                desc="compiling",
+                unit="function",
+                disable=None,
+                leave=False,
+            )
+
+    def on_end(self, event) -> None:
+        """Count a function of ours that is ready."""
+        if event.data["dispatcher"] in self._functions:
+            self._bar.update()
