@@ -7,7 +7,6 @@ The files' structures are aligned, which flatters every method and the one witho
 
 from __future__ import annotations
 
-import platform
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ase_schnet.uncertainty import calibrate
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot
 from benchmarks.dipole_rivals import RIVALS, both, in_frame, no_rotation, principal_frames
+from benchmarks.processor import machine
 
 HERE = Path(__file__).resolve().parent
 
@@ -181,8 +181,8 @@ def main() -> None:
     """Measure, print, write."""
     methanol = physnet("methanol", "ch3oh_cc_avtz_7201.npz")
     about = (
-        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; one thread, {platform.machine()}, "
-        f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, "
+        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; one thread, {machine()}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}, "
         f"ase {ase.__version__}."
     )
     rows, predictors = frames_and_models(methanol)

@@ -8,10 +8,8 @@ run in turns in one session. Writes speed.md, speed.json and speed.png.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from benchmarks.lineup import LINEUP, PACKAGES, SCRIPTS
 from benchmarks.measure import Race, fresh_processes, workers
 from benchmarks.plot import plot_calls
 from benchmarks.pool import HERE, WorkerFailed, scripts_of
+from benchmarks.processor import AS_ON_A_LAPTOP, machine
 from benchmarks.report import markdown
 
 PARTIAL = "speed.partial.json"  # what there is so far, for the case that the run is cut short
@@ -45,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run what was asked for and write the three files."""
     options = parse(argv)
     load_before = os.getloadavg()[0]
+    if options.avx2:
+        os.environ.update(AS_ON_A_LAPTOP)  # which the contestants inherit
     scripts, packages, failures = install(options)
     cases = {name: write_case(name, options.venvs / "cases") for name in options.cases}
     lineup = [c for c in LINEUP if c.package in scripts]
@@ -87,6 +88,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=60.0,
         help="s for the slowest contestant of a case, then fewer rounds, at least 3 (default: 60)",
+    )
+    add(
+        "--avx2",
+        action="store_true",
+        help="everybody without newer vector instructions than a laptop's",
     )
     add("--quick", action="store_true", help="two small cases, one thread, three rounds")
     add(
@@ -206,19 +212,6 @@ def starts_and_memory(options, scripts, lineup, failures: list[dict]) -> list[di
         ]
     bar.close()
     return records
-
-
-def machine() -> str:
-    """Processor, cores, memory and Python in one line."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{model}, {os.cpu_count()} logical cores, {memory:.0f} GiB, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
 
 
 def commit() -> str:

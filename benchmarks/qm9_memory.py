@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+
+from benchmarks.processor import machine
 
 HERE = Path(__file__).parent
 FREE_ATOMS = {"H": -0.500273, "C": -37.846772, "N": -54.583861, "O": -75.064579, "F": -99.71873}
@@ -155,8 +156,8 @@ def table(n_molecules: int, archive: Path) -> str:
         "# Memory of QM9",
         "",
         "Written by `python -m benchmarks.qm9_memory`; do not edit. "
-        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; {platform.machine()}, "
-        f"Python {platform.python_version()}, numpy {np.__version__}.",
+        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; {machine()}, "
+        f"numpy {np.__version__}.",
         "",
         f"{n_molecules} synthetic molecules of QM9's elements and sizes, in an archive of QM9's layout "
         f"({archive.stat().st_size / 2**20:.0f} MiB). Each phase is a process of its own and begins by "

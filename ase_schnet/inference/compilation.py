@@ -126,7 +126,7 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         """Machine code of an earlier process, or None, after which numba compiles."""
         found = self._load(sig, target_context)
-        if found is None and _first_uses.wait(Path(self.cache_path)):
+        while found is None and _first_uses.wait(Path(self.cache_path)):
             found = self._load(sig, target_context)
         return found
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ase_schnet.inference import kernels, loops
 from ase_schnet.inference.arrays import (
@@ -74,7 +75,8 @@ class Ensemble:
         self.model, self.dtype, self.threads = model, dtype, _allowed_threads(threads)
         self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
         onset = None if self.repulsion is None else self.repulsion.onset
-        self._network = network_arrays(model, dtype, onset)
+        with threadpool_limits(1, user_api="blas"):  # small products, after which threads spin in vain
+            self._network = network_arrays(model, dtype, onset)
         self._pairs: Pairs | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process

@@ -29,22 +29,32 @@ class Turn(event.Listener):
             if isinstance(f, Dispatcher) and f.targetoptions.get("inline") != "always"
         }
         self._lock: FileLock | None = None
+        self._ours = False
         self._bar: tqdm | None = None
         event.register("numba:compile", self)
 
     def wait(self, folder: Path) -> bool:
-        """Wait until no other process compiles into `folder`. True where there may be something new in it.
+        """Take the lock of `folder`, or wait until whoever has it is done.
 
-        A lock that cannot be had, because the file system knows none or its owner hangs, stops nobody: two
+        Returns True where there may be something new in the folder, False when it is our turn to compile. A
+        lock that cannot be had, because the file system knows none or its owner hangs, stops nobody: two
         processes that compile the same do no harm, since each replaces whole files.
         """
-        if self._lock is not None:
+        if self._ours:
             return False
-        self._lock = FileLock(folder / LOCK)
-        with suppress(OSError, NotImplementedError, Timeout):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._lock is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock = FileLock(folder / LOCK)
+            with suppress(Timeout):
+                self._lock.acquire(timeout=0)
+                self._ours = True
+                return True
             self._lock.acquire(timeout=PATIENCE_S)
-        return True
+            self._lock.release()  # at once: those who waited need not load one after the other
+        except (OSError, NotImplementedError, Timeout):
+            self._ours = True
+        return not self._ours
 
     def end(self) -> None:
         """Let the next process have its turn."""

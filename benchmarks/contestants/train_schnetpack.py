@@ -114,7 +114,7 @@ def lightning(data, features, batch):
             default_root_dir=str(directory),
         )
         trainer.fit(task, datamodule=module)
-        return n - 2, clock.seconds
+        return n - 2, clock.seconds, {}
 
     return epoch
 
@@ -146,7 +146,7 @@ def bare(data, features, batch):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return n, time.perf_counter() - start
+        return n, time.perf_counter() - start, {}
 
     return epoch
 

@@ -1,7 +1,9 @@
 """A contestant's training loop behind a pipe: one JSON request a line on stdin, one answer a line on stdout.
 
     {"do": "setup", "data": NPZ, "features": 64, "batch": 32}       -> {}
-    {"do": "epoch"}                                                -> {"structures": n, "seconds": s}
+    {"do": "epoch"}                                      -> {"structures": n, "seconds": s, "parts": {...}}
+
+parts: seconds of the epoch by what they went into, where a contestant can tell.
 
 The scripts run inside their own virtual environments: this file imports what all of them have.
 """
@@ -30,7 +32,7 @@ def frames(path: str):
 
 
 def serve(setup) -> None:
-    """`setup(data, features, batch)` returns a function that trains one epoch: (structures, seconds)."""
+    """`setup(data, features, batch)` returns what trains one epoch: (structures, seconds, parts)."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a package prints goes to the log
     epoch = None
@@ -42,8 +44,8 @@ def serve(setup) -> None:
                 epoch()  # what is compiled or filled at first is not timed
                 answer = {}
             else:
-                structures, seconds = epoch()
-                answer = {"structures": structures, "seconds": seconds}
+                structures, seconds, parts = epoch()
+                answer = {"structures": structures, "seconds": seconds, "parts": parts}
         except Exception as error:  # told to the benchmark, which goes on without this contestant
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
