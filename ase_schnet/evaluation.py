@@ -56,6 +56,7 @@ class Comparison:
     energies (M, S) eV, forces (M, N, 3) eV/Å, stress (M, S, 6) eV/Å³ in ASE's order and sign, None for
     molecules alone; reference_* the labels, None where there are none (rows of NaN for stress).
     n_atoms (S,) is given where energies are better told per atom: structures periodic or of many sizes.
+    labelled_atoms (N,) bool: whose force is a label in all three components; None: every atom's.
     """
 
     energies: np.ndarray
@@ -65,6 +66,7 @@ class Comparison:
     stress: np.ndarray | None = None
     reference_stress: np.ndarray | None = None
     n_atoms: np.ndarray | None = None
+    labelled_atoms: np.ndarray | None = None
 
     def quantities(self, *, total_energies: bool = False) -> list[Quantity]:
         """What has labels: energies of the structures, components of the forces and of the stress.
@@ -77,9 +79,11 @@ class Comparison:
             unit, size = ("meV", 1) if whole else ("meV/atom", self.n_atoms)
             reference = self.reference_energies / size
             found.append(Quantity("energy", unit, self.energies / size, reference))
-        if self.reference_forces is not None:
-            members = self.forces.reshape(len(self.forces), -1)  # (M, 3N)
-            found.append(Quantity("forces", "meV/Å", members, self.reference_forces.ravel()))
+        unlabelled = self.labelled_atoms is not None and not self.labelled_atoms.any()
+        if self.reference_forces is not None and not unlabelled:
+            known = slice(None) if self.labelled_atoms is None else self.labelled_atoms
+            members = self.forces[:, known].reshape(len(self.forces), -1)  # (M, 3N)
+            found.append(Quantity("forces", "meV/Å", members, self.reference_forces[known].ravel()))
         if self.stress is not None and self.reference_stress is not None:
             known = ~np.isnan(self.reference_stress[:, 0])
             members = self.stress[:, known].reshape(len(self.stress), -1)  # (M, 6K)
@@ -167,6 +171,7 @@ def compare(engine, dataset: Dataset) -> Comparison:
         stress=_stress(np.stack(virials, axis=1), dataset) if len(periodic) else None,
         reference_stress=dataset.stress,
         n_atoms=dataset.n_atoms if dataset.told_per_atom else None,
+        labelled_atoms=None if dataset.force_mask is None else dataset.force_mask.all(axis=1),
     )
 
 

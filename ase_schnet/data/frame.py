@@ -8,12 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
+from ase_schnet.data._fixed import FORCE_MASK, fixed, mask
+
 
 class Frame(NamedTuple):
     """One structure: what an `Atoms` knows, in a sixth of its memory.
 
     numbers (N,) · positions (N, 3) · cell (3, 3), rows are lattice vectors, None without one ·
-    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure.
+    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure ·
+    fixed (N, 3) bool: components that a constraint holds, None without one · force_mask (N, 3) bool:
+    components of the forces that the file says are labels, None where it does not say.
     """
 
     numbers: np.ndarray
@@ -21,23 +25,29 @@ class Frame(NamedTuple):
     cell: np.ndarray | None = None
     pbc: np.ndarray | None = None
     info: dict | None = None
+    fixed: np.ndarray | None = None
+    force_mask: np.ndarray | None = None
 
     @classmethod
     def of(cls, atoms: Atoms) -> Frame:
-        """Structure, cell and info of an `Atoms`; arrays are shared, not copied."""
+        """Structure, cell, info and what is fixed of an `Atoms`; arrays are shared, not copied."""
         cell = atoms.cell.array if atoms.cell.array.any() else None
         pbc = atoms.pbc if atoms.pbc.any() else None
-        return cls(atoms.numbers, atoms.positions, cell, pbc, atoms.info or None)
+        held, labels = fixed(atoms), mask(atoms, FORCE_MASK)
+        return cls(atoms.numbers, atoms.positions, cell, pbc, atoms.info or None, held, labels)
 
     def atoms(self) -> Atoms:
-        """An `Atoms` of its own, with nothing but structure, cell and info."""
-        return Atoms(
+        """An `Atoms` of its own, with nothing but structure, cell, info and the array ``force_mask``."""
+        atoms = Atoms(
             numbers=self.numbers,
             positions=self.positions,
             cell=self.cell,
             pbc=self.pbc,
             info=self.info,
         )
+        if self.force_mask is not None:
+            atoms.set_array(FORCE_MASK, self.force_mask)
+        return atoms
 
 
 class AtomsOf(Sequence):

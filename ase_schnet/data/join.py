@@ -27,6 +27,7 @@ def join(first: Dataset, second: Dataset) -> Dataset:
         **{k: _both(first, second, k) for k in ("Z", "R", "E", "F", "cells", "pbc")},
         **{k: _filled(first, second, k, sizes, np.nan) for k in _ROWS},
         weight=_filled(first, second, "weight", sizes, 1.0),
+        force_mask=_filled(first, second, "force_mask", (len(first.Z), len(second.Z)), True),
     )
 
 
@@ -36,9 +37,9 @@ def _both(first: Dataset, second: Dataset, name: str) -> np.ndarray | None:
 
 
 def _filled(
-    first: Dataset, second: Dataset, name: str, sizes: tuple[int, int], missing: float
+    first: Dataset, second: Dataset, name: str, sizes: tuple[int, int], missing: float | bool
 ) -> np.ndarray | None:
-    """Values of all structures, `missing` for those of a data set that has none; None if both lack them."""
+    """Values of all structures (or atoms), `missing` for a data set without; None if both lack them."""
     values = [getattr(first, name), getattr(second, name)]
     known = next((v for v in values if v is not None), None)
     if known is None:

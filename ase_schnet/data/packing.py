@@ -33,19 +33,41 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.nda
         pbc[k] = False if frame.pbc is None else frame.pbc
     energies, forces = _complete("energy", labels), _complete("forces", labels)
     infos = [frame.info or {} for frame in frames]
+    all_forces = None if forces is None else np.concatenate(forces).astype(np.float64)
     return {
         "Z": np.concatenate([f.numbers for f in frames]).astype(np.int64),
         "R": np.concatenate([f.positions for f in frames]).astype(np.float64),
         "ptr": np.concatenate([[0], counts.cumsum()]).astype(np.int64),
         "E": None if energies is None else np.array(energies, dtype=np.float64),
-        "F": None if forces is None else np.concatenate(forces).astype(np.float64),
+        "F": all_forces,
         "cells": cells,
         "pbc": pbc,
         "stress": _stress(labels, np.isfinite(volumes_of(cells, pbc))),
         "dipole": _rows("dipole", (3,), labels.get("dipole", [])),
         "polarizability": _rows("polarizability", (3, 3), [i.get("polarizability") for i in infos]),
         "weight": _weights(infos),
+        "force_mask": None if all_forces is None else counted(frames, all_forces),
     }
+
+
+def counted(frames: Sequence[Frame], forces: np.ndarray) -> np.ndarray | None:
+    """Which components of the forces (N, 3) of all frames are labels; None if all are.
+
+    What a constraint holds is no label where its force is exactly zero. Where it is not, the code kept the
+    true force, which is a label as any other.
+    """
+    if all(frame.fixed is None and frame.force_mask is None for frame in frames):
+        return None
+    counts = np.ones(forces.shape, dtype=bool)
+    start = 0
+    for frame in frames:
+        part = slice(start, start + len(frame.numbers))
+        start = part.stop
+        if frame.force_mask is not None:
+            counts[part] &= frame.force_mask
+        if frame.fixed is not None:
+            counts[part] &= ~(frame.fixed & (forces[part] == 0.0))
+    return None if counts.all() else counts
 
 
 def _refuse_heavy(frames: Sequence[Frame]) -> None:
@@ -80,6 +102,20 @@ def _stress(labels: dict[str, list], has_volume: np.ndarray) -> np.ndarray | Non
     values = [v if has_volume[k] else None for k, v in enumerate(labels.get("stress", []))]
     voigt = [full_3x3_to_voigt_6_stress(v) if np.shape(v) == (3, 3) else v for v in values]
     return _rows("stress", (6,), voigt)
+
+
+def stress_of_virials(virials: list, frames: Sequence[Frame]) -> list:
+    """−virial/V of each frame in ASE's Voigt order, None without a virial or a volume.
+
+    Units are those of virials (energy) and cells: energy/length³. The sign is that of QUIP, MACE and
+    DeePMD: the virial is −dE/dε, positive of what is compressed.
+    """
+    stresses = []
+    for virial, frame in zip(virials, frames, strict=True):
+        periodic = frame.cell is not None and frame.pbc is not None
+        volume = abs(np.linalg.det(frame.cell)) if periodic and frame.pbc.any() else 0.0
+        stresses.append(None if virial is None or volume == 0.0 else -virial / volume)
+    return stresses
 
 
 def _weights(infos: list[dict]) -> np.ndarray | None:
