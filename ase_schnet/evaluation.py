@@ -9,6 +9,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.electrons import Electrons
+from ase_schnet.inference.admission import other_electrons
 from ase_schnet.neighbors import half_list
 from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std, coverage
 
@@ -143,10 +145,11 @@ class Comparison:
 def compare(engine, dataset: Dataset) -> Comparison:
     """Evaluate every structure of a data set with all members, by either engine of `inference`.
 
-    Raises ValueError for elements the model was not trained on, and for periodic structures with a model
-    of molecules.
+    Raises ValueError for elements the model was not trained on, for periodic structures with a model of
+    molecules, and for structures that say they have another charge or multiplicity than the model.
     """
     engine.model.require_elements(dataset.elements)
+    _require_electrons(engine.model, dataset)
     periodic = np.flatnonzero(dataset.pbc.any(axis=1))
     if len(periodic) and not engine.model.pbc:
         raise ValueError(
@@ -173,6 +176,25 @@ def compare(engine, dataset: Dataset) -> Comparison:
         n_atoms=dataset.n_atoms if dataset.told_per_atom else None,
         labelled_atoms=None if dataset.force_mask is None else dataset.force_mask.all(axis=1),
     )
+
+
+def _require_electrons(model, dataset: Dataset) -> None:
+    if dataset.charge is None and dataset.multiplicity is None:
+        return
+    nothing = np.full(len(dataset), np.nan)
+    charges = nothing if dataset.charge is None else dataset.charge
+    multiplicities = nothing if dataset.multiplicity is None else dataset.multiplicity
+    for s in range(len(dataset)):
+        said = Electrons(
+            *(None if np.isnan(x[s]) else float(x[s]) for x in (charges, multiplicities))
+        )
+        numbers = dataset.Z[dataset.ptr[s] : dataset.ptr[s + 1]]
+        wrong = other_electrons(model, said, numbers, dataset.pbc[s])
+        if wrong:
+            raise ValueError(
+                f"structure {s} says it has {wrong}, as model {model.path} was trained on: compare it with "
+                "a model of that state, or correct what the file says"
+            )
 
 
 def _stress(virials: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -41,6 +41,14 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         help="extxyz column that is false for atoms whose force is no label (default: force_mask; also known "
         "are zero forces of atoms that a column move_mask holds)",
     )
+    for name in ("charge", "multiplicity"):
+        parser.add_argument(
+            f"--{name}",
+            type=_whole_or_word,
+            metavar="N",
+            help=f"{name} of the structures, for the card, where the data do not say it (default: neutral "
+            "singlet); mixed: several, and none is refused",
+        )
     parser.add_argument(
         "--preset",
         default="fast",
@@ -217,6 +225,7 @@ def _live(args: argparse.Namespace, name: str):
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
     from ase_schnet.data.splits import plan_folds
+    from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
@@ -230,7 +239,9 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
-    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment)
+    electrons = settled_electrons(dataset, args.charge, args.multiplicity)
+    print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),
         "files": files,
@@ -272,6 +283,10 @@ def _read(args: argparse.Namespace):
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
     return dataset, files, augment
+
+
+def _whole_or_word(text: str) -> int | str:
+    return text if text in ("mixed", "lowest") else int(text)
 
 
 def _check(frames: list, found, args: argparse.Namespace) -> None:

@@ -26,8 +26,9 @@ class Dataset:
     (xx, yy, zz, yz, xz, xy) and sign (tension positive) · dipole (S, 3) e·Å or None ·
     polarizability (S, 3, 3) e²Å²/eV or None: of these three a row of NaN where a structure has none.
     weight (S,): of each structure in the loss, None where all are 1. force_mask (N, 3) bool: which components
-    of F are labels and count in the loss, None where all do. `source` and `units` (as in the file) are for
-    the record.
+    of F are labels and count in the loss, None where all do. charge, multiplicity (S,): what structures say
+    of themselves, NaN where one says nothing, None where none does (see `data.electrons`). `source` and
+    `units` (as in the file) are for the record.
     """
 
     Z: np.ndarray
@@ -44,6 +45,8 @@ class Dataset:
     polarizability: np.ndarray | None = None
     weight: np.ndarray | None = None
     force_mask: np.ndarray | None = None
+    charge: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
@@ -104,6 +107,8 @@ class Dataset:
             dipole=_rows_of(self.dipole, indices),
             polarizability=_rows_of(self.polarizability, indices),
             weight=None if self.weight is None else self.weight[indices],
+            charge=_rows_of(self.charge, indices),
+            multiplicity=_rows_of(self.multiplicity, indices),
             force_mask=None if self.force_mask is None else self.force_mask[atoms],
         )
 

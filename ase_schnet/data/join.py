@@ -8,14 +8,14 @@ import numpy as np
 
 from ase_schnet.data.dataset import Dataset
 
-_ROWS = ("stress", "dipole", "polarizability")
+_ROWS = ("stress", "dipole", "polarizability", "charge", "multiplicity")
 
 
 def join(first: Dataset, second: Dataset) -> Dataset:
     """The structures of `second` behind those of `first`, whose source and units are kept.
 
     Raises ValueError where one has energies or forces and the other has not: a loss cannot tell a
-    missing label from a wrong one. Of stress, dipole and polarizability, rows that are missing are NaN.
+    missing label from a wrong one. Of what only some structures need have, rows that are missing are NaN.
     """
     for name, label in (("E", "energies"), ("F", "forces")):
         if (getattr(first, name) is None) != (getattr(second, name) is None):

@@ -8,6 +8,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ase_schnet.data.electrons import has_multiplicity, stated
 from ase_schnet.data.frame import Frame
 from ase_schnet.modelfile import MAX_ELEMENTS
 
@@ -46,6 +47,7 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.nda
         "dipole": _rows("dipole", (3,), labels.get("dipole", [])),
         "polarizability": _rows("polarizability", (3, 3), [i.get("polarizability") for i in infos]),
         "weight": _weights(infos),
+        **_electrons(frames),
         "force_mask": None if all_forces is None else counted(frames, all_forces),
     }
 
@@ -126,6 +128,21 @@ def _weights(infos: list[dict]) -> np.ndarray | None:
         k = int(bad.argmax())
         raise ValueError(f"loss_weight of frame {k} is {weights[k]:g}; it must be above 0")
     return None if (weights == 1).all() else weights
+
+
+def _electrons(frames: Sequence[Frame]) -> dict[str, np.ndarray | None]:
+    """Charge and multiplicity of every frame, (S,) with NaN where it says none; None where none says any."""
+    said = [f.electrons or stated(f.info or {}, {}) for f in frames]
+    charge = np.array([np.nan if e.charge is None else e.charge for e in said])
+    multiplicity = np.array(
+        [
+            e.multiplicity
+            if e.multiplicity is not None and has_multiplicity(len(f.numbers), f.pbc)
+            else np.nan
+            for e, f in zip(said, frames, strict=True)
+        ]
+    )
+    return {"charge": none_if_empty(charge), "multiplicity": none_if_empty(multiplicity)}
 
 
 def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:

@@ -104,6 +104,7 @@ def assemble(directory: str | Path) -> TrainedModel:
     model = _stack(members, dataset, plan["recipe"]["config"])
     recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
     card = {
+        **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
         "training": {**plan["provenance"], **conditions(dataset), **recipe},
         "folds": [_fold_card(work, fold) for fold in folds],
         **judge(model, dataset.subset(np.array(recipe["kept_out"]))),
