@@ -224,18 +224,27 @@ def _live(args: argparse.Namespace, name: str):
 
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
-    from ase_schnet.data.splits import plan_folds
+    import numpy as np
+
+    from ase_schnet.data.splits import plan_folds, twins_of
     from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
 
+    twins = twins_of(dataset)
+    n_twins = int((twins != np.arange(len(dataset))).sum())
+    if n_twins:
+        print(
+            f"{n_twins} of {len(dataset)} structures stand in the data before: kept in one fold with these"
+        )
     plan = plan_folds(
         len(dataset),
         args.folds,
         n_kept_out=round(args.kept_out * len(dataset)),
         seed=args.seed,
         contiguous=args.contiguous,
+        twins=twins,
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
