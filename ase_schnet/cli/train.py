@@ -301,7 +301,7 @@ def _whole_or_word(text: str) -> int | str:
 def _check(frames: list, found, args: argparse.Namespace) -> None:
     """Hold the labels of one file against each other: of two files, one may be right."""
     from ase_schnet.augment.frames import separate
-    from ase_schnet.data.contradictions import agreement_line, refuse_contradictions
+    from ase_schnet.data.contradictions import refuse_contradictions
     from ase_schnet.data.dataset import Dataset
 
     true, _ = separate(frames)
@@ -311,9 +311,9 @@ def _check(frames: list, found, args: argparse.Namespace) -> None:
     if dataset.force_mask is not None:
         print(f"{(~dataset.force_mask).sum()} components of forces are no labels and do not count")
     if not args.allow_contradictions:
-        refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
-    if (line := agreement_line(dataset)) and args.forces_weight > 0:
-        print(line)
+        line = refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
+        if line:
+            print(line)
 
 
 def _config(args: argparse.Namespace):
