@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
 
+from ase_schnet.cli.train_labels import add_label_options, check_labels, twins_in
+
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
 EXAMPLE = """\
 example (rMD17 npz files carry their units; for others say --units):
@@ -21,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = EXAMPLE
     _add_data_and_network(parser)
+    add_label_options(parser.add_argument_group("labels"))
     _add_fit(parser.add_argument_group("fit (defaults in brackets)"))
     _add_work(parser)
 
@@ -30,7 +33,9 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
     )
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
-    parser.add_argument("--units", help="units of the files, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument(
+        "--units", help="units of the files, e.g. kcal/mol, 'Hartree, Bohr' or 'eV, Ang, kB'"
+    )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
     parser.add_argument(
@@ -152,6 +157,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             provenance=provenance,
             allow_outliers=args.allow_outliers,
+            allow_contradictions=True,  # file by file they were checked already
         )
     report(model, args.output, plot=not args.no_plot)
     return 0
@@ -174,6 +180,7 @@ def _run_fold(args: argparse.Namespace) -> int:
                 args.fold,
                 provenance=provenance,
                 allow_outliers=args.allow_outliers,
+                allow_contradictions=True,  # file by file they were checked already
             )
         work = WorkDirectory(args.output)
         if work.complete:
@@ -202,6 +209,7 @@ def _live(args: argparse.Namespace, name: str):
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
     from ase_schnet.data.splits import plan_folds
+    from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
@@ -212,10 +220,13 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
         n_kept_out=round(args.kept_out * len(dataset)),
         seed=args.seed,
         contiguous=args.contiguous,
+        twins=twins_in(dataset),
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
-    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment)
+    electrons = settled_electrons(dataset, args.charge, args.multiplicity)
+    print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),
         "files": files,
@@ -236,9 +247,14 @@ def _read(args: argparse.Namespace):
     frames, files, places = [], [], {}
     for path in args.data:
         part, found = read_labelled(
-            path, args.units, energy_key=args.energy_key, forces_key=args.forces_key
+            path,
+            args.units,
+            energy_key=args.energy_key,
+            forces_key=args.forces_key,
+            mask_key=args.mask_key,
         )
         print(found)
+        check_labels(part, found, args)
         places |= {id(atoms): f"{path}, frame {k}" for k, atoms in enumerate(part)}
         frames += part
         files.append({"name": Path(path).name, "sha256": found.sha256, "units": str(found.units)})

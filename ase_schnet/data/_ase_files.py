@@ -10,6 +10,7 @@ from pathlib import Path
 from ase.io import iread
 from ase.io.formats import open_with_compression
 
+from ase_schnet.data._fixed import mask
 from ase_schnet.data._labels import LabelSearch
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
@@ -24,7 +25,9 @@ def is_xyz(path: Path) -> bool:
     return suffixes[-1:] in ([".xyz"], [".extxyz"])
 
 
-def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
+def read_ase(
+    path: Path, energy_key: str | None, forces_key: str | None, mask_key: str | None = None
+) -> RawFile:
     """Read any structure file that `ase.io` knows.
 
     Labels that ASE recognised are eV, Å and e·Å, except in xyz files, which carry whatever was
@@ -36,6 +39,8 @@ def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
         Existing file.
     energy_key, forces_key : str, optional
         Names under which the file keeps its labels.
+    mask_key : str, optional
+        Name of a column that is false where a force is no label.
 
     Returns
     -------
@@ -56,7 +61,12 @@ def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
             search.add(atoms.calc.results if atoms.calc else {}, {**atoms.arrays, **atoms.info})
             for key in search.wanted & atoms.info.keys():
                 del atoms.info[key]  # a copy of a label would stay in the units of the file
-            frames.append(Frame.of(atoms))
+            frame = Frame.of(atoms)
+            if mask_key is not None:
+                if not atoms.has(mask_key):
+                    raise ValueError(f"no column {mask_key!r}")
+                frame = frame._replace(force_mask=mask(atoms, mask_key))
+            frames.append(frame)
     except Exception as error:  # ASE's readers raise nearly everything on a damaged file
         reason = str(error) or type(error).__name__
         raise ValueError(f"frame {len(frames)} cannot be read by ASE ({reason})") from error
