@@ -481,7 +481,7 @@ def test_a_truncated_extxyz_names_its_frame(tmp_path, ethanol):
     ase.io.write(buffer, ethanol, format="extxyz")
     lines = buffer.getvalue().splitlines()
     path = write_text(tmp_path / "cut.xyz", "\n".join(lines[:-3]))
-    with pytest.raises(ValueError, match="frame 4 cannot be read by ASE"):
+    with pytest.raises(ValueError, match="frame 4 cannot be read: has 6 atoms, expected 9"):
         read_labelled(path, "eV")
 
 

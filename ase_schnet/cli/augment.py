@@ -76,14 +76,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_temperature(how: str, path: str) -> str:
     """The setting with the temperature that the file's momenta tell, if it needs one and names none."""
-    from ase.io import read
+    from pathlib import Path
 
     from ase_schnet.augment.recipe import SPRING_RULES
     from ase_schnet.augment.springs import temperature_of
+    from ase_schnet.data.formats import READERS
+    from ase_schnet.structures.reading import read_frames
 
     if how.split(",")[0].strip() not in SPRING_RULES or "temperature" in how:
         return how
-    frames = [] if path.endswith((".npz", ".db")) else read(path, ":")
+    has_momenta = Path(path).is_file() and Path(path).suffix.lower() not in READERS
+    frames = list(read_frames(path)) if has_momenta else []
     kelvin = temperature_of(frames)
     if kelvin is None:
         raise ValueError(

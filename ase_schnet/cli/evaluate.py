@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, draw."""
+    from ase_schnet.cli.inputs import refuse_swapped
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import calibration_lines, error_lines
 
+    refuse_swapped(args.model, args.data, "DATA")
     model = load_model(args.model)
     frames, found = read_labelled(
         args.data, args.units, energy_key=args.energy_key, forces_key=args.forces_key

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet.data._ase_db import read_db
-from ase_schnet.data._ase_files import ASE_UNITS, is_xyz, read_ase
+from ase_schnet.data._ase_files import ASE_UNITS, read_ase
 from ase_schnet.data._checks import check_plausible
 from ase_schnet.data._hdf5 import read_hdf5
 from ase_schnet.data._npz import read_npz
@@ -26,6 +26,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.found import FoundLabels
 from ase_schnet.data.frame import Frame
 from ase_schnet.data.packing import packed
+from ase_schnet.structures.reading import is_xyz_name, no_such_file
 from ase_schnet.units import FileUnits, dipole_to_eAng, parse_units
 
 READERS = {
@@ -137,7 +138,7 @@ def _read(
 ) -> tuple[list[Frame], dict[str, list], FoundLabels]:
     """Frames in Å with labels in eV, eV/Å, eV/Å³ and e·Å, checked."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise FileNotFoundError(no_such_file(path))
     given = parse_units(units) if isinstance(units, str) else units
     try:
         if path.stat().st_size == 0:
@@ -158,7 +159,7 @@ def _read(
 
 def _reader(path: Path) -> Callable[[Path, str | None, str | None], RawFile]:
     """What reads a file, by its name and, where that is not enough, its beginning."""
-    if is_tar(path) or (is_xyz(path) and is_qm9_xyz(path)):
+    if is_tar(path) or (is_xyz_name(path) and is_qm9_xyz(path)):
         return read_qm9
     return READERS.get(path.suffix.lower(), read_ase)
 
