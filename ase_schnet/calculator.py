@@ -9,9 +9,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
 
+from ase_schnet.data.electrons import NOTHING, stated
 from ase_schnet.dipole.rpr import RotatePredictRotate
 from ase_schnet.dipole.store import parts_of
-from ase_schnet.inference.admission import limits, require_finite, require_known
+from ase_schnet.inference.admission import limits, require_electrons, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.modelfile import TrainedModel, load_model
@@ -51,7 +52,8 @@ class SchNetCalculator(Calculator):
     ------
     ModelFileError (a ValueError) : unknown, damaged or newer model.
     InputError : structures the model cannot describe: empty, positions that are not finite, elements it was
-        not trained on, periodic although it was trained on molecules, two atoms in one place.
+        not trained on, periodic although it was trained on molecules, another charge or multiplicity
+        (info["charge"], info["spin"], initial charges, ...) than the model's, two atoms in one place.
     """
 
     discard_results_on_any_change = True
@@ -69,6 +71,7 @@ class SchNetCalculator(Calculator):
     ):
         self._lock = threading.RLock()
         self._checked = None  # numbers, cell and pbc found to be within the model
+        self._said = NOTHING  # of charge and multiplicity, found to be those of the model
         kwargs |= {"device": device, "dtype": dtype, "skin": skin, "threads": threads}
         super().__init__(model=str(model), repulsion=repulsion, **kwargs)
 
@@ -99,7 +102,7 @@ class SchNetCalculator(Calculator):
         self.trained: TrainedModel = trained
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
-        self._checked = None
+        self._checked, self._said = None, NOTHING
         self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
         self._orders: dict[str, np.ndarray | None] = {}
         # an own list: ASE keeps this on the class, where every calculator would see it
@@ -149,13 +152,23 @@ class SchNetCalculator(Calculator):
         self._state = None if atoms is None else _state(atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """What differs from the last evaluation: "positions", "numbers", "cell", "pbc". To the last bit."""
+        """What differs from the last evaluation: "positions", "numbers", "cell", "pbc". To the last bit.
+
+        Raises InputError where `atoms` now says that its charge or multiplicity is not the model's.
+        """
+        self._admit_electrons(atoms)
         before, now = self._state, _state(atoms)
         if before == now:
             return []
         if before is None:
             return list(all_changes)
         return [name for name, a, b in zip(_STATE, before, now, strict=True) if a != b]
+
+    def _admit_electrons(self, atoms: Atoms) -> None:
+        said = stated(atoms.info, atoms.arrays)
+        if said != self._said:
+            require_electrons(self.trained, atoms)
+            self._said = said
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """As ASE's; the lock keeps another thread's structure out until the answer is handed over."""
@@ -168,6 +181,7 @@ class SchNetCalculator(Calculator):
             atoms = self.atoms if atoms is None else atoms
             if atoms is None:
                 raise InputError("no structure to evaluate: pass atoms")
+            self._admit_electrons(atoms)
             state = _state(atoms)
             wanted = [q for q in self._parts if q in properties or f"{q}_std" in properties]
             if not (wanted and self.results and state == self._state):

@@ -9,6 +9,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.electrons import Electrons
+from ase_schnet.inference.admission import other_electrons
 from ase_schnet.neighbors import half_list
 from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std, coverage
 
@@ -56,6 +58,7 @@ class Comparison:
     energies (M, S) eV, forces (M, N, 3) eV/Å, stress (M, S, 6) eV/Å³ in ASE's order and sign, None for
     molecules alone; reference_* the labels, None where there are none (rows of NaN for stress).
     n_atoms (S,) is given where energies are better told per atom: structures periodic or of many sizes.
+    labelled_atoms (N,) bool: whose force is a label in all three components; None: every atom's.
     """
 
     energies: np.ndarray
@@ -65,6 +68,7 @@ class Comparison:
     stress: np.ndarray | None = None
     reference_stress: np.ndarray | None = None
     n_atoms: np.ndarray | None = None
+    labelled_atoms: np.ndarray | None = None
 
     def quantities(self, *, total_energies: bool = False) -> list[Quantity]:
         """What has labels: energies of the structures, components of the forces and of the stress.
@@ -77,9 +81,11 @@ class Comparison:
             unit, size = ("meV", 1) if whole else ("meV/atom", self.n_atoms)
             reference = self.reference_energies / size
             found.append(Quantity("energy", unit, self.energies / size, reference))
-        if self.reference_forces is not None:
-            members = self.forces.reshape(len(self.forces), -1)  # (M, 3N)
-            found.append(Quantity("forces", "meV/Å", members, self.reference_forces.ravel()))
+        unlabelled = self.labelled_atoms is not None and not self.labelled_atoms.any()
+        if self.reference_forces is not None and not unlabelled:
+            known = slice(None) if self.labelled_atoms is None else self.labelled_atoms
+            members = self.forces[:, known].reshape(len(self.forces), -1)  # (M, 3N)
+            found.append(Quantity("forces", "meV/Å", members, self.reference_forces[known].ravel()))
         if self.stress is not None and self.reference_stress is not None:
             known = ~np.isnan(self.reference_stress[:, 0])
             members = self.stress[:, known].reshape(len(self.stress), -1)  # (M, 6K)
@@ -139,10 +145,11 @@ class Comparison:
 def compare(engine, dataset: Dataset) -> Comparison:
     """Evaluate every structure of a data set with all members, by either engine of `inference`.
 
-    Raises ValueError for elements the model was not trained on, and for periodic structures with a model
-    of molecules.
+    Raises ValueError for elements the model was not trained on, for periodic structures with a model of
+    molecules, and for structures that say they have another charge or multiplicity than the model.
     """
     engine.model.require_elements(dataset.elements)
+    _require_electrons(engine.model, dataset)
     periodic = np.flatnonzero(dataset.pbc.any(axis=1))
     if len(periodic) and not engine.model.pbc:
         raise ValueError(
@@ -167,7 +174,27 @@ def compare(engine, dataset: Dataset) -> Comparison:
         stress=_stress(np.stack(virials, axis=1), dataset) if len(periodic) else None,
         reference_stress=dataset.stress,
         n_atoms=dataset.n_atoms if dataset.told_per_atom else None,
+        labelled_atoms=None if dataset.force_mask is None else dataset.force_mask.all(axis=1),
     )
+
+
+def _require_electrons(model, dataset: Dataset) -> None:
+    if dataset.charge is None and dataset.multiplicity is None:
+        return
+    nothing = np.full(len(dataset), np.nan)
+    charges = nothing if dataset.charge is None else dataset.charge
+    multiplicities = nothing if dataset.multiplicity is None else dataset.multiplicity
+    for s in range(len(dataset)):
+        said = Electrons(
+            *(None if np.isnan(x[s]) else float(x[s]) for x in (charges, multiplicities))
+        )
+        numbers = dataset.Z[dataset.ptr[s] : dataset.ptr[s + 1]]
+        wrong = other_electrons(model, said, numbers, dataset.pbc[s])
+        if wrong:
+            raise ValueError(
+                f"structure {s} says it has {wrong}, as model {model.path} was trained on: compare it with "
+                "a model of that state, or correct what the file says"
+            )
 
 
 def _stress(virials: np.ndarray, dataset: Dataset) -> np.ndarray:

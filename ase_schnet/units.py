@@ -26,12 +26,17 @@ LENGTH_UNITS = {"Ang": 1.0, "Bohr": units.Bohr}
 DIPOLE_UNITS = {"e*Ang": 1.0, "Debye": units.Debye, "e*Bohr": units.Bohr}
 """e·Å per unit."""
 
+STRESS_UNITS = {"GPa": units.GPa, "kB": 0.1 * units.GPa, "bar": 1e-4 * units.GPa, "eV/Ang^3": 1.0}
+"""eV/Å³ per unit. With a minus before it, of pressures: positive of what is compressed, as VASP prints."""
+
 _ALIASES = {
     "Hartree": ("ha", "eh"),
     "Rydberg": ("ry",),
     "Ang": ("å", "angstrom", "angstroms"),
     "Bohr": ("a0",),
     "Debye": ("d",),
+    "kB": ("kbar",),
+    "eV/Ang^3": ("ev/å^3", "ev/å³", "ev/angstrom^3", "ev/ang3", "ev/ang**3"),
     "e*Ang": ("eang", "e*å", "e*angstrom"),
     "e*Bohr": ("ebohr", "e*a0", "a.u.", "au"),
 }
@@ -42,8 +47,8 @@ class FileUnits:
     """Units in which one file stores its structures and labels.
 
     Spellings are taken without regard to case and kept in their canonical form, so that
-    ``FileUnits("KCAL/MOL") == FileUnits("kcal/mol")``. Forces are energy / length and stresses
-    energy / length³.
+    ``FileUnits("KCAL/MOL") == FileUnits("kcal/mol")``. Forces are energy / length; so are stresses
+    energy / length³, if no unit of stress is named.
 
     Parameters
     ----------
@@ -54,6 +59,9 @@ class FileUnits:
     dipole : str, optional
         e*Ang, Debye (D) or e*Bohr (a.u.). It does not follow from the other two, so None means
         unknown: such dipoles are not read.
+    stress : str, optional
+        GPa, kB (kbar), bar or eV/Ang^3; with a minus before it (-kB) where compression is positive.
+        None: energy / length³, tension positive.
 
     Raises
     ------
@@ -64,6 +72,7 @@ class FileUnits:
     energy: str
     length: str = "Ang"
     dipole: str | None = None
+    stress: str | None = None
 
     def __post_init__(self) -> None:
         # A frozen dataclass can settle its own fields only this way.
@@ -71,9 +80,14 @@ class FileUnits:
         object.__setattr__(self, "length", _canonical(self.length, "length", LENGTH_UNITS))
         if self.dipole is not None:
             object.__setattr__(self, "dipole", _canonical(self.dipole, "dipole", DIPOLE_UNITS))
+        if self.stress is not None:
+            sign, name = ("-", self.stress[1:]) if self.stress[:1] == "-" else ("", self.stress)
+            name = _canonical(name, "stress", STRESS_UNITS)
+            object.__setattr__(self, "stress", sign + name)
 
     def __str__(self) -> str:
-        return ", ".join(name for name in (self.energy, self.length, self.dipole) if name)
+        parts = (self.energy, self.length, self.dipole, self.stress)
+        return ", ".join(name for name in parts if name)
 
     @property
     def energy_to_eV(self) -> float:
@@ -92,18 +106,21 @@ class FileUnits:
 
     @property
     def stress_to_eV_per_Ang3(self) -> float:
-        """eV/Å³ per stress unit of the file."""
+        """eV/Å³ per stress unit of the file; negative where compression is positive."""
+        if self.stress is not None:
+            factor = STRESS_UNITS[self.stress.removeprefix("-")]
+            return -factor if self.stress.startswith("-") else factor
         return self.energy_to_eV / self.length_to_Ang**3
 
 
 def parse_units(text: str) -> FileUnits:
-    """Read units as a user types them: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye"``.
+    """Read units as a user types them: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye, kB"``.
 
     Parameters
     ----------
     text : str
-        Energy, length and dipole unit, separated by commas. Length defaults to Å, dipole to
-        unknown.
+        Energy, length and dipole unit, separated by commas, and anywhere behind the energy a unit of
+        stress. Length defaults to Å, dipole to unknown, stress to energy / length³.
 
     Returns
     -------
@@ -112,15 +129,27 @@ def parse_units(text: str) -> FileUnits:
     Raises
     ------
     ValueError
-        If a part is not a known unit (the message lists those), or there are not 1 to 3 parts.
+        If a part is not a known unit (the message lists those), or there are not 1 to 3 parts and a stress.
     """
     parts = [part.strip() for part in text.split(",")]
+    stresses = [part for part in parts[1:] if _is_stress(part)]
+    if len(stresses) == 1:
+        parts.remove(stresses[0])
+    stress = stresses[0].replace(" ", "") if len(stresses) == 1 else None
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise ValueError(
             f"units {text!r} are not of the form 'energy', 'energy, length' or "
-            "'energy, length, dipole', for example 'Hartree, Bohr'"
+            "'energy, length, dipole', for example 'Hartree, Bohr' (and a unit of stress: 'eV, Ang, kB')"
         )
-    return FileUnits(*parts)
+    return FileUnits(*parts, stress=stress)
+
+
+def _is_stress(name: str) -> bool:
+    try:
+        _canonical(name.removeprefix("-"), "stress", STRESS_UNITS)
+    except ValueError:
+        return False
+    return True
 
 
 def dipole_to_eAng(name: str) -> float:

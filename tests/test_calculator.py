@@ -96,7 +96,7 @@ def test_one_evaluation_serves_every_property(atoms, monkeypatch):
     atoms.get_forces()
     atoms.get_potential_energy()
     atoms.get_potential_energies()
-    atoms.set_initial_charges(np.ones(9))  # no model input, so no reason to compute again
+    atoms.set_initial_charges(np.arange(9) - 4)  # no model input, so no reason to compute again
     atoms.get_forces()
     assert len(calls) == 1
     atoms.positions[0, 0] += 1e-9

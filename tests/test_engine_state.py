@@ -107,7 +107,7 @@ def test_what_is_no_input_of_the_network_asks_for_nothing_new(counted):
     atoms = diamond()
     atoms.calc = calc
     atoms.get_forces()
-    atoms.set_initial_charges(np.ones(8))
+    atoms.set_initial_charges(np.arange(8) - 3.5)
     atoms.set_initial_magnetic_moments(np.ones(8))
     atoms.set_velocities(np.ones((8, 3)))
     atoms.set_masses(np.ones(8))

@@ -40,6 +40,8 @@ def moved_frames(
     """
     if dataset.E is None or dataset.F is None:
         raise ValueError("augmentation needs energies and forces of the structures it starts from")
+    if dataset.force_mask is not None:
+        raise ValueError("augmentation needs the forces on all atoms; those on some are no labels")
     if not 0 < weight < np.inf:
         raise ValueError(f"the weight of augmented structures must be above 0, got {weight}")
     frames = []

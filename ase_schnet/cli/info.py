@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
     )
+    print(f"electrons   {_electrons(model.card)}")
     print(f"distances   {ranges} Å")
     begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
     print(f"repulsion   off; repulsion='zbl' begins below {begins} Å")
@@ -62,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(summary(model))
     return 0
+
+
+def _electrons(card: dict) -> str:
+    """Charge and multiplicity of the structures it is for."""
+    if "charge" not in card:
+        return "not said in the card: read as neutral, in the lowest multiplicity"
+    return f"charge {card['charge']}, multiplicity {card['multiplicity']}"
 
 
 def _origin(training: dict | None) -> list[str]:

@@ -30,9 +30,25 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
     )
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
-    parser.add_argument("--units", help="units of the files, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument(
+        "--units", help="units of the files, e.g. kcal/mol, 'Hartree, Bohr' or 'eV, Ang, kB'"
+    )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument(
+        "--mask-key",
+        metavar="NAME",
+        help="extxyz column that is false for atoms whose force is no label (default: force_mask; also known "
+        "are zero forces of atoms that a column move_mask holds)",
+    )
+    for name in ("charge", "multiplicity"):
+        parser.add_argument(
+            f"--{name}",
+            type=_whole_or_word,
+            metavar="N",
+            help=f"{name} of the structures, for the card, where the data do not say it (default: neutral "
+            "singlet); mixed: several, and none is refused",
+        )
     parser.add_argument(
         "--preset",
         default="fast",
@@ -128,6 +144,11 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train in spite of labels far from all others, which are otherwise an error",
     )
+    parser.add_argument(
+        "--allow-contradictions",
+        action="store_true",
+        help="train in spite of energies, forces and stresses that contradict each other",
+    )
     parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
 
 
@@ -152,6 +173,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             provenance=provenance,
             allow_outliers=args.allow_outliers,
+            allow_contradictions=True,  # file by file they were checked already
         )
     report(model, args.output, plot=not args.no_plot)
     return 0
@@ -174,6 +196,7 @@ def _run_fold(args: argparse.Namespace) -> int:
                 args.fold,
                 provenance=provenance,
                 allow_outliers=args.allow_outliers,
+                allow_contradictions=True,  # file by file they were checked already
             )
         work = WorkDirectory(args.output)
         if work.complete:
@@ -202,6 +225,7 @@ def _live(args: argparse.Namespace, name: str):
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
     from ase_schnet.data.splits import plan_folds
+    from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
@@ -215,7 +239,9 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
-    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment)
+    electrons = settled_electrons(dataset, args.charge, args.multiplicity)
+    print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),
         "files": files,
@@ -236,9 +262,14 @@ def _read(args: argparse.Namespace):
     frames, files, places = [], [], {}
     for path in args.data:
         part, found = read_labelled(
-            path, args.units, energy_key=args.energy_key, forces_key=args.forces_key
+            path,
+            args.units,
+            energy_key=args.energy_key,
+            forces_key=args.forces_key,
+            mask_key=args.mask_key,
         )
         print(found)
+        _check(part, found, args)
         places |= {id(atoms): f"{path}, frame {k}" for k, atoms in enumerate(part)}
         frames += part
         files.append({"name": Path(path).name, "sha256": found.sha256, "units": str(found.units)})
@@ -252,6 +283,28 @@ def _read(args: argparse.Namespace):
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
     return dataset, files, augment
+
+
+def _whole_or_word(text: str) -> int | str:
+    return text if text in ("mixed", "lowest") else int(text)
+
+
+def _check(frames: list, found, args: argparse.Namespace) -> None:
+    """Hold the labels of one file against each other: of two files, one may be right."""
+    from ase_schnet.augment.frames import separate
+    from ase_schnet.data.contradictions import agreement_line, refuse_contradictions
+    from ase_schnet.data.dataset import Dataset
+
+    true, _ = separate(frames)
+    if not true:
+        return
+    dataset = Dataset.from_atoms(true, units=str(found.units))
+    if dataset.force_mask is not None:
+        print(f"{(~dataset.force_mask).sum()} components of forces are no labels and do not count")
+    if not args.allow_contradictions:
+        refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
+    if (line := agreement_line(dataset)) and args.forces_weight > 0:
+        print(line)
 
 
 def _config(args: argparse.Namespace):

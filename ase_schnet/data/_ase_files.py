@@ -6,6 +6,7 @@ ASE moves ``energy``, ``forces``, ``stress`` and ``dipole`` of an extxyz file in
 
 from pathlib import Path
 
+from ase_schnet.data._fixed import mask
 from ase_schnet.data._labels import LabelSearch
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
@@ -17,7 +18,9 @@ OF_ANY_UNIT = (*XYZ_FORMATS, "lammps-dump-text", "lammps-dump-binary", "cfg", "c
 """ASE's names of formats that carry whatever was written into them, in units that they do not say."""
 
 
-def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
+def read_ase(
+    path: Path, energy_key: str | None, forces_key: str | None, mask_key: str | None = None
+) -> RawFile:
     """Read any structure file that `ase.io` knows.
 
     Labels that ASE recognised are eV, Å and e·Å, except in xyz files and others that carry
@@ -29,6 +32,8 @@ def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
         Existing file.
     energy_key, forces_key : str, optional
         Names under which the file keeps its labels.
+    mask_key : str, optional
+        Name of a column that is false where a force is no label.
 
     Returns
     -------
@@ -46,7 +51,12 @@ def read_ase(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
         search.add(atoms.calc.results if atoms.calc else {}, {**atoms.arrays, **atoms.info})
         for key in search.wanted & atoms.info.keys():
             del atoms.info[key]  # a copy of a label would stay in the units of the file
-        frames.append(Frame.of(atoms))
+        frame = Frame.of(atoms)
+        if mask_key is not None:
+            if not atoms.has(mask_key):
+                raise ValueError(f"frame {len(frames)} has no column {mask_key!r}")
+            frame = frame._replace(force_mask=mask(atoms, mask_key))
+        frames.append(frame)
     labels, recognised = search.labels()
     stated = _stated([(frame.info or {}).get("units") for frame in frames])
     says_nothing = recognised_format(path) in OF_ANY_UNIT

@@ -17,6 +17,8 @@ COMMON_NAMES = {
     "energy": ("energy", "REF_energy", "dft_energy", "Energy", "E", "total_energy", "energy_U0"),
     "forces": ("forces", "force", "REF_forces", "dft_forces", "F", "atomic_forces"),
     "stress": ("stress", "REF_stress", "dft_stress"),
+    # read where there is no stress, as −virial/V
+    "virial": ("virial", "virials", "REF_virial", "REF_virials", "dft_virial", "dft_virials"),
     "dipole": ("dipole", "REF_dipole", "dft_dipole", "mu"),
 }
 
@@ -49,10 +51,14 @@ class LabelSearch:
     def labels(self) -> tuple[dict[str, list], bool]:
         """Per property one value for each frame, None where it lacks it; and whether ASE knew them all.
 
+        Of virials only where there is no stress.
+
         Raises ValueError, listing the names there are, when nothing or not what the user named is found.
         """
         labels, recognised = {}, True
-        for name in PROPERTIES:
+        for name in (*PROPERTIES, "virial"):
+            if name == "virial" and "stress" in labels:
+                continue
             found = self._find(name)
             if found:
                 labels[name], from_results = found

@@ -38,7 +38,7 @@ class RawFile:
     def check(self) -> None:
         """Give every label its shape as float64, and refuse what is not a finite number.
 
-        Energies become (), forces (N, 3), stresses (6,) in Voigt order xx yy zz yz xz xy, and
+        Energies become (), forces (N, 3), stresses and virials (6,) in Voigt order xx yy zz yz xz xy, and
         dipoles (3,).
 
         Raises
@@ -64,14 +64,15 @@ class RawFile:
 
 
 def _shaped(name: str, value: object, n_atoms: int, frame: int) -> np.ndarray:
-    shape = {"energy": (), "forces": (n_atoms, 3), "stress": (6,), "dipole": (3,)}[name]
+    shapes = {"energy": (), "forces": (n_atoms, 3), "stress": (6,), "virial": (6,), "dipole": (3,)}
+    shape = shapes[name]
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"frame {frame}: {name} is not numeric: {value!r:.60}") from None
     if name == "energy" and array.size == 1:
         array = array.reshape(())
-    if name == "stress" and array.shape in ((3, 3), (9,)):
+    if name in ("stress", "virial") and array.shape in ((3, 3), (9,)):
         array = full_3x3_to_voigt_6_stress(array.reshape(3, 3))
     if array.shape != shape:
         several = name in ("energy", "forces") and array.shape[1:] == shape

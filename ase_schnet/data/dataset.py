@@ -25,8 +25,10 @@ class Dataset:
     cells (S, 3, 3) Å · pbc (S, 3) bool · stress (S, 6) eV/Å³ or None, in ASE's Voigt order
     (xx, yy, zz, yz, xz, xy) and sign (tension positive) · dipole (S, 3) e·Å or None ·
     polarizability (S, 3, 3) e²Å²/eV or None: of these three a row of NaN where a structure has none.
-    weight (S,): of each structure in the loss, None where all are 1. `source` and `units` (as in the
-    file) are for the record.
+    weight (S,): of each structure in the loss, None where all are 1. force_mask (N, 3) bool: which components
+    of F are labels and count in the loss, None where all do. charge, multiplicity (S,): what structures say
+    of themselves, NaN where one says nothing, None where none does (see `data.electrons`). `source` and
+    `units` (as in the file) are for the record.
     """
 
     Z: np.ndarray
@@ -42,6 +44,9 @@ class Dataset:
     dipole: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     weight: np.ndarray | None = None
+    force_mask: np.ndarray | None = None
+    charge: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
@@ -50,7 +55,9 @@ class Dataset:
         Stress, dipole and polarizability may be there in some frames only (crystals beside molecules). The
         stress of a structure without a volume says nothing and is left out. ASE's results know no
         polarizability: it is looked for in ``info["polarizability"]``, (3, 3) in e²Å²/eV, ASE's unit; and
-        weights in ``info["loss_weight"]``.
+        weights in ``info["loss_weight"]``. Force components that do not count are those that an array
+        ``move_mask`` or ``force_mask`` has False for, and those of atoms under FixAtoms or FixCartesian that
+        are exactly zero: a fixed atom whose force is known is a label as any other.
 
         Raises ValueError for no frames, empty frames, elements beyond the network's, labels that are not
         finite, and energies or forces that are present in some frames but not in all, since a loss
@@ -100,6 +107,9 @@ class Dataset:
             dipole=_rows_of(self.dipole, indices),
             polarizability=_rows_of(self.polarizability, indices),
             weight=None if self.weight is None else self.weight[indices],
+            charge=_rows_of(self.charge, indices),
+            multiplicity=_rows_of(self.multiplicity, indices),
+            force_mask=None if self.force_mask is None else self.force_mask[atoms],
         )
 
     def atoms(self, structure: int) -> Atoms:
@@ -120,7 +130,8 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.Z, self.R, self.ptr, self.E, self.F, self.cells, self.pbc):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-        for array in (self.stress, self.dipole, self.polarizability, self.weight):
+        later = (self.stress, self.dipole, self.polarizability, self.weight, self.force_mask)
+        for array in later:
             if array is not None:  # without them the digest is that of version 0.1
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

@@ -9,6 +9,7 @@ that cannot be what they claim are refused too.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ase import Atoms
@@ -17,6 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase_schnet.data._ase_db import read_db
 from ase_schnet.data._ase_files import ASE_UNITS, read_ase
 from ase_schnet.data._checks import check_plausible
+from ase_schnet.data._fixed import FORCE_MASK
 from ase_schnet.data._hdf5 import read_hdf5
 from ase_schnet.data._npz import read_npz
 from ase_schnet.data._qm9 import is_qm9_xyz, is_tar, read_qm9
@@ -25,7 +27,7 @@ from ase_schnet.data._vacuum import out_of_the_box
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.found import FoundLabels
 from ase_schnet.data.frame import Frame
-from ase_schnet.data.packing import packed
+from ase_schnet.data.packing import counted, packed, stress_of_virials
 from ase_schnet.structures.reading import is_xyz_name, no_such_file
 from ase_schnet.units import FileUnits, dipole_to_eAng, parse_units
 
@@ -43,6 +45,7 @@ def read_labelled(
     *,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    mask_key: str | None = None,
 ) -> tuple[list[Atoms], FoundLabels]:
     """Read structures with their labels, in eV, Å, eV/Å, eV/Å³ and e·Å.
 
@@ -50,7 +53,8 @@ def read_labelled(
     common names (``REF_energy``, ``dft_forces``, ...), from one place for the whole file. Each
     structure comes with a `SinglePointCalculator` of the labels it has, its cell, pbc (not along
     zero cell vectors) and ``info``; ``info["units"]`` says what it is in now, so that it survives
-    being written and read again. Constraints are dropped: ASE would zero forces with them.
+    being written and read again. Constraints are dropped: ASE would zero forces with them. What they
+    leave of the labels is in the array ``force_mask`` (see `Dataset.from_atoms`).
 
     Parameters
     ----------
@@ -63,6 +67,9 @@ def read_labelled(
     energy_key, forces_key : str, optional
         Names of the labels in the file: ``energy_key="energy_U0"`` for QM9,
         ``energy_key="old_energies", forces_key="old_forces"`` for the MD17 labels in rMD17.
+    mask_key : str, optional
+        Name of an extxyz column that is false for atoms, or components, whose force is no label;
+        ``force_mask`` without it, and zero forces of atoms that ``move_mask`` holds.
 
     Returns
     -------
@@ -83,12 +90,17 @@ def read_labelled(
     UserWarning
         If forces or bond lengths have an unusual size.
     """
-    frames, labels, found = _read(Path(path), units, energy_key, forces_key)
+    frames, labels, found = _read(Path(path), units, energy_key, forces_key, mask_key)
     structures = []
     for i, frame in enumerate(frames):
         atoms = frame.atoms()
         atoms.info["units"] = str(ASE_UNITS)
         results = {name: values[i] for name, values in labels.items() if values[i] is not None}
+        counts = counted([frame], results["forces"]) if "forces" in results else None
+        if (
+            counts is not None
+        ):  # an array survives being written and read again; constraints are dropped
+            atoms.set_array(FORCE_MASK, counts)
         atoms.calc = SinglePointCalculator(atoms, **results)
         structures.append(atoms)
     return structures, found
@@ -100,6 +112,7 @@ def read_dataset(
     *,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    mask_key: str | None = None,
 ) -> tuple[Dataset, list[FoundLabels]]:
     """Read files into one packed data set, without an `Atoms` for each of its structures.
 
@@ -123,7 +136,7 @@ def read_dataset(
     labels: dict[str, list] = {}
     found = []
     for path in map(Path, paths):
-        new, of_new, found_here = _read(path, units, energy_key, forces_key)
+        new, of_new, found_here = _read(path, units, energy_key, forces_key, mask_key)
         for name in {*labels, *of_new}:
             before = labels.setdefault(name, [None] * len(frames))
             before.extend(of_new.get(name, [None] * len(new)))
@@ -134,7 +147,11 @@ def read_dataset(
 
 
 def _read(
-    path: Path, units: str | FileUnits | None, energy_key: str | None, forces_key: str | None
+    path: Path,
+    units: str | FileUnits | None,
+    energy_key: str | None,
+    forces_key: str | None,
+    mask_key: str | None,
 ) -> tuple[list[Frame], dict[str, list], FoundLabels]:
     """Frames in Å with labels in eV, eV/Å, eV/Å³ and e·Å, checked."""
     if not path.is_file():
@@ -145,7 +162,12 @@ def _read(
             raise ValueError("is empty")
         if forces_key and "grad" in forces_key.lower():
             raise ValueError(f"{forces_key!r} is by its name a gradient, minus the forces")
-        raw = _reader(path)(path, energy_key, forces_key)
+        reader = _reader(path)
+        if mask_key is not None:
+            if reader is not read_ase:
+                raise ValueError(f"has no columns of atoms, so none is the mask {mask_key!r}")
+            reader = partial(read_ase, mask_key=mask_key)
+        raw = reader(path, energy_key, forces_key)
         raw.check()
         file_units = _settle_units(raw, given)
         frames, labels, counts = _convert(raw, file_units)
@@ -184,8 +206,9 @@ def _settle_units(raw: RawFile, given: FileUnits | None) -> FileUnits:
             "does not say its units: pass units='kcal/mol' (command line: --units kcal/mol), "
             "or what else they are"
         )
-    known_dipole = (u.dipole for u in (units, stated, raw.usual_units) if u and u.dipole)
-    return replace(units, dipole=next(known_dipole, raw.usual_dipole))
+    known = [u for u in (units, stated, raw.usual_units) if u]
+    dipole = next((u.dipole for u in known if u.dipole), raw.usual_dipole)
+    return replace(units, dipole=dipole, stress=next((u.stress for u in known if u.stress), None))
 
 
 def _convert(raw: RawFile, units: FileUnits) -> tuple[list[Frame], dict[str, list], dict[str, int]]:
@@ -195,6 +218,11 @@ def _convert(raw: RawFile, units: FileUnits) -> tuple[list[Frame], dict[str, lis
         "forces": units.forces_to_eV_per_Ang,
         "stress": units.stress_to_eV_per_Ang3,
     }
+    if "virial" in raw.labels:
+        raw.labels["stress"] = stress_of_virials(raw.labels.pop("virial"), raw.structures)
+        factors["stress"] = (
+            units.energy_to_eV / units.length_to_Ang**3
+        )  # whatever unit stresses have
     counts = {f"n_{name}": 0 for name in (*factors, "dipole", "dipole_skipped", "unboxed")}
     if units.dipole:
         factors["dipole"] = dipole_to_eAng(units.dipole)

@@ -8,12 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
+from ase_schnet.data._fixed import FORCE_MASK, fixed, mask
+from ase_schnet.data.electrons import CHARGES, MULTIPLICITIES, Electrons, stated
+
 
 class Frame(NamedTuple):
     """One structure: what an `Atoms` knows, in a sixth of its memory.
 
     numbers (N,) · positions (N, 3) · cell (3, 3), rows are lattice vectors, None without one ·
-    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure.
+    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure ·
+    fixed (N, 3) bool: components that a constraint holds, None without one · force_mask (N, 3) bool:
+    components of the forces that the file says are labels, None where it does not say · electrons: charge
+    and multiplicity where arrays of an `Atoms` tell them; else `info` may.
     """
 
     numbers: np.ndarray
@@ -21,23 +27,37 @@ class Frame(NamedTuple):
     cell: np.ndarray | None = None
     pbc: np.ndarray | None = None
     info: dict | None = None
+    fixed: np.ndarray | None = None
+    force_mask: np.ndarray | None = None
+    electrons: Electrons | None = None
 
     @classmethod
     def of(cls, atoms: Atoms) -> Frame:
-        """Structure, cell and info of an `Atoms`; arrays are shared, not copied."""
+        """Structure, cell, info and what is fixed of an `Atoms`; arrays are shared, not copied."""
         cell = atoms.cell.array if atoms.cell.array.any() else None
         pbc = atoms.pbc if atoms.pbc.any() else None
-        return cls(atoms.numbers, atoms.positions, cell, pbc, atoms.info or None)
+        held, labels = fixed(atoms), mask(atoms, FORCE_MASK)
+        info = atoms.info or None
+        said = stated(atoms.info, atoms.arrays)
+        electrons = None if said == stated(atoms.info, {}) else said
+        return cls(atoms.numbers, atoms.positions, cell, pbc, info, held, labels, electrons)
 
     def atoms(self) -> Atoms:
-        """An `Atoms` of its own, with nothing but structure, cell and info."""
-        return Atoms(
+        """An `Atoms` of its own: structure, cell, info, and an array ``force_mask`` where there is one."""
+        atoms = Atoms(
             numbers=self.numbers,
             positions=self.positions,
             cell=self.cell,
             pbc=self.pbc,
             info=self.info,
         )
+        if self.electrons is not None:
+            charge, multiplicity = self.electrons
+            atoms.info |= {} if charge is None else {CHARGES[0]: charge}
+            atoms.info |= {} if multiplicity is None else {MULTIPLICITIES[0]: multiplicity}
+        if self.force_mask is not None:
+            atoms.set_array(FORCE_MASK, self.force_mask)
+        return atoms
 
 
 class AtomsOf(Sequence):

@@ -8,14 +8,14 @@ import numpy as np
 
 from ase_schnet.data.dataset import Dataset
 
-_ROWS = ("stress", "dipole", "polarizability")
+_ROWS = ("stress", "dipole", "polarizability", "charge", "multiplicity")
 
 
 def join(first: Dataset, second: Dataset) -> Dataset:
     """The structures of `second` behind those of `first`, whose source and units are kept.
 
     Raises ValueError where one has energies or forces and the other has not: a loss cannot tell a
-    missing label from a wrong one. Of stress, dipole and polarizability, rows that are missing are NaN.
+    missing label from a wrong one. Of what only some structures need have, rows that are missing are NaN.
     """
     for name, label in (("E", "energies"), ("F", "forces")):
         if (getattr(first, name) is None) != (getattr(second, name) is None):
@@ -27,6 +27,7 @@ def join(first: Dataset, second: Dataset) -> Dataset:
         **{k: _both(first, second, k) for k in ("Z", "R", "E", "F", "cells", "pbc")},
         **{k: _filled(first, second, k, sizes, np.nan) for k in _ROWS},
         weight=_filled(first, second, "weight", sizes, 1.0),
+        force_mask=_filled(first, second, "force_mask", (len(first.Z), len(second.Z)), True),
     )
 
 
@@ -36,9 +37,9 @@ def _both(first: Dataset, second: Dataset, name: str) -> np.ndarray | None:
 
 
 def _filled(
-    first: Dataset, second: Dataset, name: str, sizes: tuple[int, int], missing: float
+    first: Dataset, second: Dataset, name: str, sizes: tuple[int, int], missing: float | bool
 ) -> np.ndarray | None:
-    """Values of all structures, `missing` for those of a data set that has none; None if both lack them."""
+    """Values of all structures (or atoms), `missing` for a data set without; None if both lack them."""
     values = [getattr(first, name), getattr(second, name)]
     known = next((v for v in values if v is not None), None)
     if known is None:

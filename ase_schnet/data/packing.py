@@ -8,6 +8,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ase_schnet.data.electrons import has_multiplicity, stated
 from ase_schnet.data.frame import Frame
 from ase_schnet.modelfile import MAX_ELEMENTS
 
@@ -33,19 +34,42 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.nda
         pbc[k] = False if frame.pbc is None else frame.pbc
     energies, forces = _complete("energy", labels), _complete("forces", labels)
     infos = [frame.info or {} for frame in frames]
+    all_forces = None if forces is None else np.concatenate(forces).astype(np.float64)
     return {
         "Z": np.concatenate([f.numbers for f in frames]).astype(np.int64),
         "R": np.concatenate([f.positions for f in frames]).astype(np.float64),
         "ptr": np.concatenate([[0], counts.cumsum()]).astype(np.int64),
         "E": None if energies is None else np.array(energies, dtype=np.float64),
-        "F": None if forces is None else np.concatenate(forces).astype(np.float64),
+        "F": all_forces,
         "cells": cells,
         "pbc": pbc,
         "stress": _stress(labels, np.isfinite(volumes_of(cells, pbc))),
         "dipole": _rows("dipole", (3,), labels.get("dipole", [])),
         "polarizability": _rows("polarizability", (3, 3), [i.get("polarizability") for i in infos]),
         "weight": _weights(infos),
+        **_electrons(frames),
+        "force_mask": None if all_forces is None else counted(frames, all_forces),
     }
+
+
+def counted(frames: Sequence[Frame], forces: np.ndarray) -> np.ndarray | None:
+    """Which components of the forces (N, 3) of all frames are labels; None if all are.
+
+    What a constraint holds is no label where its force is exactly zero. Where it is not, the code kept the
+    true force, which is a label as any other.
+    """
+    if all(frame.fixed is None and frame.force_mask is None for frame in frames):
+        return None
+    counts = np.ones(forces.shape, dtype=bool)
+    start = 0
+    for frame in frames:
+        part = slice(start, start + len(frame.numbers))
+        start = part.stop
+        if frame.force_mask is not None:
+            counts[part] &= frame.force_mask
+        if frame.fixed is not None:
+            counts[part] &= ~(frame.fixed & (forces[part] == 0.0))
+    return None if counts.all() else counts
 
 
 def _refuse_heavy(frames: Sequence[Frame]) -> None:
@@ -82,6 +106,20 @@ def _stress(labels: dict[str, list], has_volume: np.ndarray) -> np.ndarray | Non
     return _rows("stress", (6,), voigt)
 
 
+def stress_of_virials(virials: list, frames: Sequence[Frame]) -> list:
+    """−virial/V of each frame in ASE's Voigt order, None without a virial or a volume.
+
+    Units are those of virials (energy) and cells: energy/length³. The sign is that of QUIP, MACE and
+    DeePMD: the virial is −dE/dε, positive of what is compressed.
+    """
+    stresses = []
+    for virial, frame in zip(virials, frames, strict=True):
+        periodic = frame.cell is not None and frame.pbc is not None
+        volume = abs(np.linalg.det(frame.cell)) if periodic and frame.pbc.any() else 0.0
+        stresses.append(None if virial is None or volume == 0.0 else -virial / volume)
+    return stresses
+
+
 def _weights(infos: list[dict]) -> np.ndarray | None:
     """Weight of every frame in the loss, or None when all are 1."""
     weights = np.array([float(info.get("loss_weight", 1.0)) for info in infos])
@@ -90,6 +128,21 @@ def _weights(infos: list[dict]) -> np.ndarray | None:
         k = int(bad.argmax())
         raise ValueError(f"loss_weight of frame {k} is {weights[k]:g}; it must be above 0")
     return None if (weights == 1).all() else weights
+
+
+def _electrons(frames: Sequence[Frame]) -> dict[str, np.ndarray | None]:
+    """Charge and multiplicity of every frame, (S,) with NaN where it says none; None where none says any."""
+    said = [f.electrons or stated(f.info or {}, {}) for f in frames]
+    charge = np.array([np.nan if e.charge is None else e.charge for e in said])
+    multiplicity = np.array(
+        [
+            e.multiplicity
+            if e.multiplicity is not None and has_multiplicity(len(f.numbers), f.pbc)
+            else np.nan
+            for e, f in zip(said, frames, strict=True)
+        ]
+    )
+    return {"charge": none_if_empty(charge), "multiplicity": none_if_empty(multiplicity)}
 
 
 def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:

@@ -62,9 +62,13 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         residual = dataset.E - counts @ shift[species]  # (S,)
         spread[species] = _spread_per_atom(per_atom, residual**2 / dataset.n_atoms)
     if dataset.F is not None:
-        everywhere = float((dataset.F**2).mean())
+        counts_in = (
+            np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
+        )
+        everywhere = _mean(dataset.F[counts_in] ** 2)
         for z in species:
-            eta[z] = np.sqrt((dataset.F[z == dataset.Z] ** 2).mean() or everywhere)
+            here = z == dataset.Z
+            eta[z] = np.sqrt(_mean(dataset.F[here][counts_in[here]] ** 2) or everywhere)
     if dataset.stress is not None:
         known = ~np.isnan(dataset.stress[:, 0])
         virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
@@ -94,6 +98,10 @@ def _spread_per_atom(per_atom: np.ndarray, squares: np.ndarray) -> np.ndarray:
         right = np.concatenate([squares / expected, tie @ np.full(len(variance), mean)])
         variance = least + nnls(left, right - left.sum(axis=1) * least, maxiter=1000)[0]
     return np.sqrt(variance)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _ridge_to_mean(per_atom: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from ase import Atoms
 from ase.calculators.calculator import InputError
 from ase.data import chemical_symbols
 
+from ase_schnet.data.electrons import LOWEST, Electrons, contradiction, stated
 from ase_schnet.modelfile import TrainedModel
 
 #: Largest calibrated std of a force that still is a prediction, over the rms force of the training data.
@@ -34,7 +35,11 @@ def limits(model: TrainedModel) -> dict:
 
 
 def require_known(model: TrainedModel, atoms: Atoms) -> None:
-    """Raise InputError for no atoms, elements not trained on, and periodicity unknown to the model."""
+    """Raise InputError for a structure that the model cannot describe.
+
+    That is one without atoms, with elements not trained on, periodic in a way that the model has not seen,
+    or one that says it has another charge or multiplicity (`data.electrons`) than the training data.
+    """
     if len(atoms) == 0:
         raise InputError("the structure has no atoms")
     odd = ~np.isin(atoms.numbers, model.elements)
@@ -44,6 +49,7 @@ def require_known(model: TrainedModel, atoms: Atoms) -> None:
             f"model {model.path!r} was not trained on {', '.join(names)} "
             f"(atoms {np.flatnonzero(odd)[:5].tolist()}); it knows {', '.join(model.symbols)}"
         )
+    require_electrons(model, atoms)
     if not atoms.pbc.any():
         return
     if not model.pbc:
@@ -54,6 +60,31 @@ def require_known(model: TrainedModel, atoms: Atoms) -> None:
     cell, periodic = atoms.cell.array, atoms.pbc
     if not np.isfinite(cell).all() or np.linalg.matrix_rank(cell[periodic]) < periodic.sum():
         raise InputError(f"the cell {cell.tolist()} does not span the periodic directions")
+
+
+def require_electrons(model: TrainedModel, atoms: Atoms) -> None:
+    """Raise InputError where `atoms` says that its charge or multiplicity is not that of the model."""
+    said = stated(atoms.info, atoms.arrays)
+    wrong = other_electrons(model, said, atoms.numbers, atoms.pbc)
+    if wrong:
+        raise InputError(
+            f"the structure says it has {wrong}, as model {model.path!r} was trained on: it would get the "
+            "energy of another state. Use a model of that state, or correct atoms.info (charge, spin, "
+            "multiplicity) or the initial charges and magnetic moments"
+        )
+
+
+def other_electrons(
+    model: TrainedModel, said: Electrons, numbers: np.ndarray, pbc: np.ndarray
+) -> str | None:
+    """In which words a structure contradicts the charge and multiplicity of the card; None if it does not.
+
+    Cards from before these entries are read as neutral, in the lowest multiplicity that the number of
+    electrons allows, as the data of the shipped models are.
+    """
+    card = model.card
+    expected = card.get("charge", 0), card.get("multiplicity", LOWEST)
+    return contradiction(*expected, said, numbers, pbc)
 
 
 def require_finite(atoms: Atoms) -> None:

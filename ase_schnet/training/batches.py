@@ -18,12 +18,14 @@ class Labels(NamedTuple):
     """Reference values of a batch, or None: E (S,) eV float64, F (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
 
     Stress is NaN where a structure has no label. weight (S,) of the structures in the loss; None: 1.
+    force_mask (N, 3) bool: which components of F are labels; None: all.
     """
 
     E: Tensor | None
     F: Tensor | None
     stress: Tensor | None = None
     weight: Tensor | None = None
+    force_mask: Tensor | None = None
 
 
 class BatchSource:
@@ -65,6 +67,7 @@ class BatchSource:
             weight=None
             if data.weight is None
             else self._tensor(data.weight[structures], self.dtype),
+            force_mask=None if data.force_mask is None else self._tensor(data.force_mask[atoms]),
         )
 
     def epoch(self, batch_size: int, order: np.ndarray | None = None):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
 from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
@@ -28,6 +29,8 @@ from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import WorkDirectory
+
+CHECKED = {"allow_outliers": True, "allow_contradictions": True}  # once is enough
 
 
 def cross_validate(
@@ -39,6 +42,7 @@ def cross_validate(
     resume: bool = False,
     provenance: dict | None = None,
     allow_outliers: bool = False,
+    allow_contradictions: bool = False,
 ) -> TrainedModel:
     """Train the ensemble and write its model directory.
 
@@ -46,14 +50,15 @@ def cross_validate(
     resume : continue from the checkpoints of an interrupted call with the same arguments.
     provenance : further JSON for the card's "training" entry (data files, split).
     allow_outliers : train in spite of labels that `label_outliers` names.
+    allow_contradictions : train in spite of what `label_contradictions` says of the labels.
 
     A member that diverges, or ends far worse than the others, is trained once more with another seed: see
     `train_fold`. The logs of the fits stay in `directory`/training.
 
     Raises
     ------
-    ValueError : labels missing for a term with weight, or outlying; a model or checkpoints in `directory`
-        already and not `resume`; checkpoints that belong to other arguments.
+    ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
+        checkpoints in `directory` already and not `resume`; checkpoints that belong to other arguments.
     TrainingDiverged : a member diverged with both seeds.
     """
     work = WorkDirectory(directory)
@@ -67,6 +72,8 @@ def cross_validate(
         )
     if not allow_outliers:
         refuse_outliers(dataset)
+    if not allow_contradictions:
+        refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     work.begin(dataset, recipe, provenance)
     while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
         _train(dataset, work, recipe, due, jobs)
@@ -97,6 +104,7 @@ def assemble(directory: str | Path) -> TrainedModel:
     model = _stack(members, dataset, plan["recipe"]["config"])
     recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
     card = {
+        **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
         "training": {**plan["provenance"], **conditions(dataset), **recipe},
         "folds": [_fold_card(work, fold) for fold in folds],
         **judge(model, dataset.subset(np.array(recipe["kept_out"]))),
@@ -125,7 +133,7 @@ def _train(
     jobs = min(len(folds), jobs or os.cpu_count() or 1)
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
-            train_fold(dataset, work.model_dir, recipe, fold, allow_outliers=True)
+            train_fold(dataset, work.model_dir, recipe, fold, **CHECKED)
         return
     context = multiprocessing.get_context("spawn")
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
@@ -169,7 +177,7 @@ def _train_in_worker(dataset: Dataset, directory: Path, recipe: Recipe, fold: in
         directory,
         recipe,
         fold,
-        allow_outliers=True,
+        **CHECKED,
         position=fold - 1,
         keep_going=lambda: not _stop.is_set(),
     )

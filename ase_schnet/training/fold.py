@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.training.card import fold_entry
@@ -32,6 +33,7 @@ def train_fold(
     *,
     provenance: dict | None = None,
     allow_outliers: bool = False,
+    allow_contradictions: bool = False,
     position: int = 0,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> bool:
@@ -44,6 +46,7 @@ def train_fold(
     fold : 1 to the number of folds, as files and tables count them.
     provenance : further JSON for the card's "training" entry (data files, split).
     allow_outliers : train in spite of labels that `label_outliers` names.
+    allow_contradictions : train in spite of what `label_contradictions` says of the labels.
     position : of the progress bar.
     keep_going : when it turns false, stop with a checkpoint and return False.
 
@@ -51,8 +54,8 @@ def train_fold(
 
     Raises
     ------
-    ValueError : no such fold; labels missing or outlying; another training in `directory`; the fold is
-        being trained by another process.
+    ValueError : no such fold; labels missing, outlying or contradictory; another training in `directory`;
+        the fold is being trained by another process.
     TrainingDiverged : with both seeds.
     """
     if not 1 <= fold <= recipe.n_folds:
@@ -63,6 +66,8 @@ def train_fold(
         return True
     if not allow_outliers:
         refuse_outliers(dataset)
+    if not allow_contradictions:
+        refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     told(lambda: work.begin(dataset, recipe, provenance))
     kind = SharedFit if shared() else Fit
     with work.lock(fold) if leads() else nullcontext():

@@ -125,6 +125,8 @@ class Loss:
         root = None if labels.weight is None else labels.weight.sqrt()  # (S,)
         if properties.forces is not None:
             error = properties.forces - labels.F
+            if labels.force_mask is not None:  # zero, so that a label weighs the same in any batch
+                error = error * labels.force_mask
             error = error if root is None else error * root[batch.idx_m, None]
             terms.append(self.weights.forces * self.forces_term(error, batch))
         if properties.stress is not None:

@@ -50,7 +50,8 @@ class _Errors:
             self.energy.append(error)
             self.energy_per_atom.append(error / np.bincount(batch.idx_m.cpu().numpy()))
         if properties.forces is not None:
-            error = (properties.forces - labels.F).flatten()
+            error = properties.forces - labels.F
+            error = error.flatten() if labels.force_mask is None else error[labels.force_mask]
             self.forces.append(error.cpu().numpy().astype(np.float64))
         if properties.stress is not None:
             error = (properties.stress - labels.stress).cpu().numpy().astype(np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.model.schnet import SchNetConfig
+from ase_schnet.training.electrons import settled_electrons
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
@@ -27,7 +28,10 @@ class Augment(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything besides the data that decides what comes out."""
+    """Everything besides the data that decides what comes out.
+
+    charge, multiplicity : of the structures, for the card; None: see `settled_electrons`.
+    """
 
     config: SchNetConfig
     weights: LossWeights
@@ -35,6 +39,8 @@ class Recipe:
     plan: FoldPlan
     device: str = "cpu"
     augment: Augment | None = None
+    charge: int | str | None = None
+    multiplicity: int | str | None = None
 
     @property
     def n_folds(self) -> int:
@@ -46,6 +52,8 @@ class Recipe:
         return {
             "loss": self.weights.to_dict(),
             "settings": self.settings.to_dict(),
+            "charge": self.charge,
+            "multiplicity": self.multiplicity,
             "kept_out": self.plan.kept_out.tolist(),
             "folds": [fold.tolist() for fold in self.plan.folds],
             **({} if self.augment is None else {"augmentation": self.augment.to_dict()}),
@@ -54,9 +62,12 @@ class Recipe:
     def settled(self, dataset: Dataset) -> Recipe:
         """This recipe with weights that suit the labels of `dataset`, which every part must have.
 
-        Raises ValueError for labels that a term with weight lacks, and what the augmentation raises.
+        Raises ValueError for labels that a term with weight lacks, what the augmentation raises, and what
+        `settled_electrons` does.
         """
-        recipe = replace(self, weights=self.weights.settled(dataset))
+        charge, multiplicity = settled_electrons(dataset, self.charge, self.multiplicity)
+        weights = self.weights.settled(dataset)
+        recipe = replace(self, weights=weights, charge=charge, multiplicity=multiplicity)
         recipe.weights.require(dataset.subset(self.plan.kept_out), "kept-out")
         for fold in range(self.n_folds):
             training = dataset.subset(self.plan.training(fold))

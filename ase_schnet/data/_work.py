@@ -1,0 +1,85 @@
+"""The work that forces do from one structure to another of the same atoms, to be held against energies.
+
+W = −∫ F·dx by the trapezoidal rule. Along straight lines it is poor: between two frames of a trajectory a
+methyl group turns, and a straight line through the turn compresses its bonds. So the path is straight in
+the inverse distances q = 1/r instead (as in sGDML, arXiv:1611.04678). Forces in those coordinates are not
+unique; the shortest ones are taken: F = Bᵀ Q with B = ∂q/∂x, Q = B (BᵀB)⁻¹ F.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from ase_schnet.neighbors import half_list
+
+REACH = 6.0
+"""Å. Pairs farther apart than this define no coordinate where there are enough nearer ones."""
+SMALL = 40  # atoms of a molecule all of whose pairs are coordinates
+RIDGE = 1e-10  # of the largest diagonal element: for translation and rotation, along which no force acts
+NET_FORCE = 0.05  # of the sum of the forces' lengths; more is no molecule by itself
+
+
+def work_between(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    cell: np.ndarray,
+    pbc: np.ndarray,
+) -> float:
+    """Give the energy of the second structure less that of the first, as the forces have it, in eV.
+
+    Parameters
+    ----------
+    first, second : tuple of array
+        Positions (N, 3) in Å and forces (N, 3) in eV/Å of the same atoms in the same order.
+    cell : array
+        (3, 3) Å, the same for both. pbc : (3,) bool.
+
+    Returns
+    -------
+    float
+        Of forces with a resultant (frozen atoms, a field) along straight lines, else along inverse distances.
+    """
+    start, forces = first
+    end = start + least_image(second[0] - start, cell, pbc)
+    if _has_resultant(forces) or _has_resultant(second[1]):
+        return -0.5 * float(((forces + second[1]) * (end - start)).sum())
+    reach = np.ptp(start, axis=0).sum() + 1.0 if len(start) <= SMALL and not pbc.any() else REACH
+    pairs = half_list(start, reach, cell, pbc)
+    ends = [_inverse_distances(x, pairs) for x in (start, end)]
+    pull = [_shortest(f, pairs, g) for f, (_, g) in zip((forces, second[1]), ends, strict=True)]
+    return -0.5 * float((pull[0] + pull[1]) @ (ends[1][0] - ends[0][0]))
+
+
+def least_image(moved: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """The displacements (..., 3) in Å by the nearest images, without those of faces that are not periodic."""
+    if not pbc.any():
+        return moved
+    whole = np.rint(moved @ np.linalg.pinv(cell)) * pbc
+    return moved - whole @ cell
+
+
+def _has_resultant(forces: np.ndarray) -> bool:
+    lengths = np.linalg.norm(forces, axis=1).sum()
+    return bool(np.linalg.norm(forces.sum(axis=0)) > NET_FORCE * lengths)
+
+
+def _inverse_distances(positions: np.ndarray, pairs) -> tuple[np.ndarray, np.ndarray]:
+    """q (P,) in 1/Å and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
+    vectors = positions[pairs.idx_i] - positions[pairs.idx_j] - pairs.shifts
+    q = 1.0 / np.linalg.norm(vectors, axis=1)
+    return q, -vectors * q[:, None] ** 3
+
+
+def _shortest(forces: np.ndarray, pairs, gradient: np.ndarray) -> np.ndarray:
+    """Q (P,) of the forces, the shortest that does the same."""
+    n = len(forces)
+    i, j = pairs.idx_i, pairs.idx_j
+    outer = gradient[:, :, None] * gradient[:, None, :]  # (P, 3, 3)
+    gram = np.zeros((n, n, 3, 3))
+    for a, b, sign in ((i, i, 1.0), (j, j, 1.0), (i, j, -1.0), (j, i, -1.0)):
+        np.add.at(gram, (a, b), sign * outer)
+    gram = gram.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
+    gram[np.diag_indices(3 * n)] += RIDGE * gram.diagonal().max()
+    y = cho_solve(cho_factor(gram), forces.ravel()).reshape(n, 3)
+    return ((y[i] - y[j]) * gradient).sum(axis=1)

@@ -1,0 +1,175 @@
+"""Labels that contradict each other, named with what they look like, before anything is trained on them.
+
+A model trained on such labels reports errors as good as any, since labels with the same fault judge it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ase_schnet.data._stress_checks import stress_contradictions
+from ase_schnet.data.agreement import Agreement, agreement, groups_of_frames
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.units import ENERGY_UNITS, LENGTH_UNITS, parse_units
+
+FACTOR = math.sqrt(1.0 / LENGTH_UNITS["Bohr"])
+"""1.37. No two units of force are nearer to each other than 1.89, Å to Bohr: beyond the root of that a ratio
+is nearer to an error than to 1."""
+NAMED_WITHIN = 1.2  # times a ratio of two units; estimates are within 1.1
+RESULTANT = (
+    0.05  # of the sum of the sizes of the forces in one direction: what rounding never leaves
+)
+SHOWN = 5
+
+_NM = 10.0  # Å; OpenMM and GROMACS write kJ/mol/nm
+
+
+def label_contradictions(dataset: Dataset, forces: bool = True) -> list[str]:
+    """Name the labels of `dataset` that cannot be true together, a sentence for each.
+
+    Checked are energies against forces where there are near pairs of structures (see `agreement`), forces
+    that are exactly zero in every frame, and the size and sign of stresses.
+
+    forces : False leaves out what only forces have to do with, for a training without them.
+    """
+    found = stress_contradictions(dataset)
+    if not forces or dataset.F is None:
+        return found
+    frozen = _zeroed_atoms(dataset)
+    if frozen:
+        return [frozen, *found]  # work along the path of a zeroed force is missing
+    if not dataset.F.any():
+        nothing = _nothing_does_work(dataset)
+        return found if nothing is None else [nothing, *found]
+    together = agreement(dataset)
+    said = None if together is None else _disagreement(together, dataset.units)
+    return found if said is None else [said, *found]
+
+
+def refuse_contradictions(dataset: Dataset, forces: bool = True, name: str = "") -> None:
+    """Raise ValueError that says which labels of `dataset` contradict each other, and the cure.
+
+    forces : as of `label_contradictions`. name : of the file, for the message.
+    """
+    found = label_contradictions(dataset, forces)
+    if found:
+        raise ValueError(
+            f"{name}{': ' * bool(name)}{'; '.join(found)}. To train in spite of it, "
+            "allow_contradictions=True (--allow-contradictions)"
+        )
+
+
+def agreement_line(dataset: Dataset) -> str | None:
+    """Say how well energies and forces go together; None where one of them is missing."""
+    if dataset.E is None or dataset.F is None:
+        return None
+    together = agreement(dataset)
+    if together is None:
+        return "energies against forces: could not be checked (too few structures that are near each other)"
+    return (
+        f"energies against forces: dE is {together.ratio:.2f} of the work of the forces "
+        f"({together.low:.2f} to {together.high:.2f}, {together.n_pairs} pairs of structures; 1 is right)"
+    )
+
+
+def _disagreement(together: Agreement, units: str) -> str | None:
+    """What is wrong if the whole interval of the ratio lies outside 1/FACTOR to FACTOR."""
+    low, high = sorted((together.low, together.high))
+    if high >= 1.0 / FACTOR and low <= FACTOR:
+        return None
+    looks = _looks_like(together.ratio, units)
+    return (
+        f"energies and forces contradict each other: over {together.n_pairs} pairs of structures near each "
+        f"other the energies differ by {together.ratio:.3g} ({low:.3g} to {high:.3g}) times the work of "
+        f"the forces, where 1 is right; {looks}"
+    )
+
+
+def _looks_like(ratio: float, units: str) -> str:
+    """Units or sign that explain the ratio, and what to do."""
+    stated = parse_units(units)
+    size = abs(ratio)
+    minus = "gradients in " if ratio < 0 else ""
+    if 1.0 / FACTOR < size < FACTOR:
+        return "the forces look like gradients: turn their sign"
+    found = []  # how far off, in words
+    for name, value in _force_units().items():
+        off = abs(math.log(size * stated.forces_to_eV_per_Ang / value))
+        found.append((off, f"the forces look like {minus}{name}"))
+    if ratio > 0:
+        for name, value in ENERGY_UNITS.items():
+            off = abs(math.log(stated.energy_to_eV / size / value))
+            found.append((off, f"the energies look like {name}"))
+        for name, value in LENGTH_UNITS.items():
+            off = abs(math.log(stated.length_to_Ang * size / value))
+            found.append((off, f"the positions look like {name}"))
+    near = [words for off, words in sorted(found) if off < math.log(NAMED_WITHIN)][:2]
+    if not near:
+        return (
+            f"no unit explains that (the file was read as {stated}): are they of one calculation?"
+        )
+    return f"{' or '.join(near)} (the file was read as {stated}): convert them in the file"
+
+
+def _force_units() -> dict[str, float]:
+    """eV/Å per unit of force, by name."""
+    lengths = {**LENGTH_UNITS, "nm": _NM}
+    return {
+        f"{energy}/{length}": of_energy / of_length
+        for energy, of_energy in ENERGY_UNITS.items()
+        for length, of_length in lengths.items()
+        if length != "nm" or energy == "kJ/mol"
+    }
+
+
+def _zeroed_atoms(dataset: Dataset) -> str | None:
+    """Name atoms with components of the force that are zero in every frame and that the others miss.
+
+    By symmetry a force may be zero too, but then those of the other atoms cancel.
+    """
+    for members in groups_of_frames(dataset).values():
+        n = int(dataset.n_atoms[members[0]])
+        atoms = dataset.ptr[members][:, None] + np.arange(n)
+        forces = dataset.F[atoms]  # (K, N, 3)
+        counts = np.ones(forces.shape, dtype=bool)
+        if dataset.force_mask is not None:
+            counts = dataset.force_mask[atoms]
+        if len(members) < 2 or not counts.any():
+            continue
+        zero = (forces == 0.0).all(axis=0) & counts.any(axis=0)  # (N, 3)
+        resultant = np.abs(forces.sum(axis=1)).mean(axis=0)  # (3,)
+        sizes = np.abs(forces).sum(axis=(0, 1)) / np.maximum((forces != 0.0).sum(axis=(0, 1)), 1)
+        missed = resultant > RESULTANT * sizes
+        odd = np.flatnonzero((zero & missed).any(axis=1))
+        if len(odd):
+            numbers = dataset.Z[atoms[0]]
+            return _named(odd, numbers, len(members))
+    return None
+
+
+def _named(odd: np.ndarray, numbers: np.ndarray, n_frames: int) -> str:
+    shown = ", ".join(f"{k} ({chemical_symbols[numbers[k]]})" for k in odd[:SHOWN])
+    more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    return (
+        f"the forces on atoms {shown}{more} are exactly zero in all {n_frames} structures of these "
+        f"{len(numbers)} atoms, and those on the others do not cancel: forces on frozen atoms were removed. "
+        "Say which atoms do not count by a column move_mask or force_mask in the file, a FixAtoms "
+        "constraint, or --mask-key NAME; or label them"
+    )
+
+
+def _nothing_does_work(dataset: Dataset) -> str | None:
+    """All forces are zero: say so where the energies of the same atoms differ."""
+    if dataset.E is None:
+        return None
+    for members in groups_of_frames(dataset).values():
+        spread = float(np.ptp(dataset.E[members]))
+        if len(members) > 1 and spread > 1e-6 * np.abs(dataset.E[members]).max():
+            return (
+                f"all forces are zero, while the energies of {len(members)} structures of the same atoms "
+                f"differ by up to {spread:.3g} eV: train without them (--forces-weight 0) or label them"
+            )
+    return None
