@@ -526,7 +526,8 @@ def test_rmd17_ethanol_has_its_published_first_frame(shared_data):
     assert frames[0].get_forces()[0] == pytest.approx(expected, rel=1e-7)
     assert str(found) == (
         "rmd17_ethanol_train_01.npz: 1000 frames; energy 1000/1000, forces 1000/1000, "
-        "dipole 0/1000; kcal/mol, Ang -> eV, Ang"
+        "dipole 0/1000; kcal/mol, Ang -> eV, Ang; not used: "
+        "old_energies (energy_key='old_energies'), old_forces (forces_key='old_forces')"
     )
     assert found.sha256.startswith("096946747b8d9dcf")
 

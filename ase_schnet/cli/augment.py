@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+
 HELP = "Add displaced structures, labelled by springs from the data or by a cheap reference method."
 EXAMPLE = """\
 examples:
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("how", metavar="HOW", help="rule and settings, see below")
     parser.add_argument("-o", "--output", required=True, metavar="DATA2", help="extxyz to write")
     parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
+    add_reading_options(parser)
     parser.add_argument("--figure", metavar="PLOT", help="distances and fitted Gaussians")
 
 
@@ -49,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; choose another name")
-    frames, found = read_labelled(args.data, args.units)
-    print(found)
+    frames, found = read_labelled(args.data, args.units, **reading_options(args))
+    print_found(found, args)
     true, given = separate(frames)
     if given is not None or len(true) < len(frames):
         raise ValueError(f"{args.data} is augmented already; start from what it was made from")

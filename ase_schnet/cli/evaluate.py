@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options, refuse_swapped
+
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
 example:
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
+    add_reading_options(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
     parser.add_argument("--no-plot", action="store_true")
@@ -26,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, draw."""
-    from ase_schnet.cli.inputs import refuse_swapped
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
@@ -36,10 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_swapped(args.model, args.data, "DATA")
     model = load_model(args.model)
-    frames, found = read_labelled(
-        args.data, args.units, energy_key=args.energy_key, forces_key=args.forces_key
-    )
-    print(found)
+    frames, found = read_labelled(args.data, args.units, **reading_options(args))
+    print_found(found, args)
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     if len(true) < len(frames):
         print(

@@ -1,8 +1,37 @@
-"""What commands start from: a structure file, or a model and a structure, in the order that was asked for."""
+"""What commands start from: labelled data, or a model and a structure in the order that was asked for."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+from ase_schnet.cli.language import in_options
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Options of all commands that read labelled data."""
+    parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="what stands behind x y z in an xyz file without a header: forces, gradient (its negative is "
+        "taken) or 'charge, forces'; comment lines that are numbers are then energies",
+    )
+    parser.add_argument(
+        "--trust-units",
+        action="store_true",
+        help="read energies that look like those of another unit as what they are said to be",
+    )
+
+
+def reading_options(args: argparse.Namespace) -> dict:
+    """Arguments of `read_labelled` by name, those that the command has."""
+    names = ("energy_key", "forces_key", "mask_key", "columns", "trust_units")
+    return {name: getattr(args, name) for name in names if name in args}
+
+
+def print_found(found, args: argparse.Namespace) -> None:
+    """Print what was found in a file, with options of the command line in place of arguments."""
+    print(in_options(str(found), args.parser))
 
 
 def read_start(path: str, tell: bool = True):

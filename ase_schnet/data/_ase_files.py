@@ -10,6 +10,7 @@ from ase_schnet.data._fixed import mask
 from ase_schnet.data._labels import LabelSearch
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
+from ase_schnet.structures.comments import CODE_ENERGY
 from ase_schnet.structures.reading import XYZ_FORMATS, read_frames, recognised_format
 from ase_schnet.units import FileUnits
 
@@ -19,7 +20,11 @@ OF_ANY_UNIT = (*XYZ_FORMATS, "lammps-dump-text", "lammps-dump-binary", "cfg", "c
 
 
 def read_ase(
-    path: Path, energy_key: str | None, forces_key: str | None, mask_key: str | None = None
+    path: Path,
+    energy_key: str | None,
+    forces_key: str | None,
+    mask_key: str | None = None,
+    columns: str | None = None,
 ) -> RawFile:
     """Read any structure file that `ase.io` knows.
 
@@ -46,8 +51,8 @@ def read_ase(
         If ASE cannot read a frame, no label is found, or frames disagree about units.
     """
     frames: list[Frame] = []
-    search = LabelSearch(energy_key, forces_key)
-    for atoms in read_frames(path):
+    search = LabelSearch(energy_key, forces_key, comment_numbers=columns is not None)
+    for atoms in read_frames(path, columns):
         search.add(atoms.calc.results if atoms.calc else {}, {**atoms.arrays, **atoms.info})
         for key in search.wanted & atoms.info.keys():
             del atoms.info[key]  # a copy of a label would stay in the units of the file
@@ -59,8 +64,20 @@ def read_ase(
         frames.append(frame)
     labels, recognised = search.labels()
     stated = _stated([(frame.info or {}).get("units") for frame in frames])
+    if stated is None and search.used.get("energy") == CODE_ENERGY and "forces" not in labels:
+        stated = "Hartree"
     says_nothing = recognised_format(path) in OF_ANY_UNIT
-    return RawFile(frames, labels, stated, None if says_nothing or not recognised else ASE_UNITS)
+    usual = None if says_nothing or not recognised else ASE_UNITS
+    return RawFile(frames, labels, stated, usual, notes=search.notes() + _weights(frames))
+
+
+def _weights(frames: list[Frame]) -> list[str]:
+    """Say that the file weighs its structures, unless it is by our own marks of augmented ones."""
+    infos = [frame.info for frame in frames if frame.info and "augmented" not in frame.info]
+    weights = [info["loss_weight"] for info in infos if "loss_weight" in info]
+    if not weights:
+        return []
+    return [f"loss_weight of {len(weights)} frames in the file weighs them in the loss"]
 
 
 def _stated(statements: list[str | None]) -> str | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from ase_schnet.data._candidates import few, listed, option_for
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
 from ase_schnet.units import FileUnits
@@ -30,6 +31,7 @@ class _Layout(NamedTuple):
     dipole: str | None = None
     dipole_unit: str | None = None
     units: FileUnits | None = None  # None: the layout does not define them
+    cell: str | None = None  # rows are lattice vectors; "lattice" of sGDML: columns
 
     def holds(self, keys: list[str]) -> bool:
         """Tell whether an archive with these keys is of this layout."""
@@ -43,7 +45,7 @@ LAYOUTS = (
     _Layout(
         "rMD17", "nuclear_charges", "coords", "energies", "forces", units=FileUnits("kcal/mol")
     ),
-    _Layout("MD17/sGDML", "z", "R", "E", "F"),
+    _Layout("MD17/sGDML", "z", "R", "E", "F", cell="lattice"),
     _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang", charge="Q"),
     _Layout("NFF", "Z", "R", "E", "F", gradient="energy_grad"),
     _Layout(
@@ -53,6 +55,18 @@ LAYOUTS = (
         units=FileUnits("eV"),
     ),
 )
+
+# Names that say what they are, as ASE, schnetpack and many scripts have them.
+_PLAIN = {
+    "numbers": ("atomic_numbers", "numbers", "nuclear_charges", "species", "z"),
+    "positions": ("positions", "coordinates", "coords"),
+    "energy": ("energy", "energies"),
+    "forces": ("forces", "force"),
+    "gradient": ("gradient", "gradients", "energy_grad"),
+    "counts": ("n_atoms", "natoms", "num_atoms", "_n_atoms"),
+    "dipole": ("dipole", "dipoles"),
+    "cell": ("cell", "cells", "lattice"),
+}
 
 
 def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
@@ -83,11 +97,26 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
             raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
         if not isinstance(archive, NpzFile):
             raise ValueError("holds a single bare array, not an npz archive with named ones")
-        for layout in LAYOUTS:
-            if layout.holds(archive.files):
+        for layout in (*LAYOUTS, _plain_layout(archive.files)):
+            if layout is not None and layout.holds(archive.files):
                 return _read_layout(archive, layout, energy_key, forces_key)
     known = "; ".join(f"{layout.name}: {_keys_of(layout)}" for layout in LAYOUTS)
-    raise ValueError(f"has keys {', '.join(archive.files)}, of no known layout ({known})")
+    raise ValueError(
+        f"has keys {few(archive.files)}, of no known layout ({known}; plain names: atomic_numbers positions "
+        "energy forces cell)"
+    )
+
+
+def _plain_layout(keys: list[str]) -> _Layout | None:
+    """The layout of an archive whose keys are plain names; None where structures are not among them."""
+    named = {what: next((k for k in names if k in keys), None) for what, names in _PLAIN.items()}
+    if named["numbers"] is None or named["positions"] is None:
+        return None
+    if named["forces"] is not None:
+        named["gradient"] = None
+    return _Layout(
+        "plain names", **named | {k: named[k] or _PLAIN[k][0] for k in ("energy", "forces")}
+    )
 
 
 def _read_layout(
@@ -128,23 +157,59 @@ def _read_layout(
             f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)
         ]
     infos = _infos(archive, layout, n_frames)
+    cells = _cells(archive, layout, n_frames)
     structures = [
-        Frame(z[:n], r[:n], info=info)
-        for z, r, n, info in zip(numbers, positions, counts, infos, strict=True)
+        Frame(z[:n], r[:n], *cell, info=info)
+        for z, r, n, cell, info in zip(numbers, positions, counts, cells, infos, strict=True)
     ]
-    return RawFile(structures, labels, _stated(archive), layout.units, layout.dipole_unit)
+    notes = _not_used(archive, {*keys.values(), *layout[1:]})
+    usual = (layout.units, layout.dipole_unit)
+    return RawFile(structures, labels, _stated(archive), *usual, notes=notes)
+
+
+def _not_used(archive: NpzFile, used: set) -> list[str]:
+    """Name the keys that look like labels by their names, and are not read."""
+    options = {key: option_for(key) for key in archive.files if key not in used}
+    unused = {key: option for key, option in options.items() if option is not None}
+    return [f"not used: {listed(unused)}"] if unused else []
+
+
+def _cells(archive: NpzFile, layout: _Layout, n_frames: int) -> list[tuple]:
+    """Cell and periodic axes of each frame; None where the archive has no cell, or one of zeros."""
+    if layout.cell not in archive.files:
+        return [(None, None)] * n_frames
+    cells = _array(archive, layout.cell)
+    if cells.shape in ((3, 3), (9,)):
+        cells = np.broadcast_to(cells.reshape(3, 3), (n_frames, 3, 3))
+    if cells.size != 9 * n_frames:
+        raise ValueError(
+            f"{layout.cell} has shape {cells.shape}, expected (3, 3) or ({n_frames}, 3, 3)"
+        )
+    cells = cells.reshape(n_frames, 3, 3)
+    if layout.cell == "lattice":
+        cells = cells.swapaxes(1, 2)  # sGDML's are columns
+    pbc = cells.any(axis=2)
+    if "pbc" in archive.files:
+        stated = _load(archive, "pbc")
+        if stated.size not in (3, 3 * n_frames):
+            raise ValueError(f"pbc has shape {stated.shape}, expected (3,) or ({n_frames}, 3)")
+        pbc = pbc & stated.astype(bool).reshape(-1, 3)
+    return [(c, p) if p.any() else (None, None) for c, p in zip(cells, pbc, strict=True)]
 
 
 def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str]) -> None:
     """Refuse absent keys, gradients, and labels of two levels of theory."""
-    present = ", ".join(archive.files)
+    present = few(archive.files)
+    options = {key: option_for(key) for key in archive.files}
+    options = {key: option for key, option in options.items() if option}
+    like = f" (for these: {listed(options)})" if options else ""
     for key in asked:
         if key not in archive.files:
             raise ValueError(f"has no key {key!r}; it holds {present}")
     if keys["energy"] not in archive.files and keys["forces"] not in archive.files:
         raise ValueError(
             f"has no labels under {keys['energy']!r} or {keys['forces']!r}; it holds {present}: "
-            "name them with energy_key= and forces_key="
+            f"name them with energy_key= and forces_key={like}"
         )
     if keys["energy"].startswith("old_") != keys["forces"].startswith("old_"):
         raise ValueError(
@@ -189,7 +254,7 @@ def _load(archive: NpzFile, key: str) -> np.ndarray:
         if "Object arrays" in str(error):
             raise ValueError(
                 f"{key} holds pickled Python objects, which can run code and are never loaded: "
-                "save it as a plain array"
+                "save it as a plain array, padded with zeros where structures differ in size, or as extxyz"
             ) from error
         raise ValueError(f"{key} cannot be read ({error}): is the file complete?") from error
 

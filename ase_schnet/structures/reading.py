@@ -87,7 +87,7 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
     path = Path(path)
     name = recognised_format(path)
     if columns is not None and name not in XYZ_FORMATS:
-        raise ValueError(f"is read as {name}, which names its columns itself: leave columns out")
+        raise ValueError(f"is read as {name}, which names its columns itself: leave columns= out")
     done = 0
     try:
         if name in XYZ_FORMATS:

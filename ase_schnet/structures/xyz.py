@@ -136,7 +136,7 @@ def named(columns: str) -> str:
             name = f"{_UNWANTED}{k}"
         if not name.isidentifier() or name in ("species", "pos", "symbols", "positions"):
             raise ValueError(
-                f"columns {columns!r} are not names of what stands behind x y z, such as 'forces', "
+                f"columns={columns!r} are not names of what stands behind x y z, such as 'forces', "
                 "'gradient' or 'charge, forces'"
             )
         parts.append(f"{name}:R:{3 if name in ('forces', 'gradient') else 1}")
