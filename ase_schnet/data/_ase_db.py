@@ -48,7 +48,7 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFi
     frames: list[Frame] = []
     search = LabelSearch(energy_key, forces_key)
     try:
-        database = ase.db.connect(str(path), use_lock_file=False)
+        database = ase.db.connect(str(path), type="db", use_lock_file=False)
         metadata = dict(database.metadata)
         for row in database.select():
             results = {name: row[name] for name in all_properties if name in row}

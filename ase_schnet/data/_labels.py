@@ -63,7 +63,8 @@ class LabelSearch:
             for key in found.keys() - self._seen:
                 if (option := option_for(key, found[key])) is not None:
                     self._options[key] = option
-                self._seen.add(key)
+                if not isinstance(found[key], (bool, np.bool_)):
+                    self._seen.add(key)
             for key in self.wanted & found.keys():
                 value = found[key]
                 if isinstance(value, (bool, np.bool_)):

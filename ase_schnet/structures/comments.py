@@ -61,7 +61,15 @@ def parse_comment(line: str) -> dict[str, Any]:
             alone = _ALONE.fullmatch(line.strip())
             return {BARE_NUMBER: float(alone[1])} if alone else {}
         line = _SPACED.sub(lambda match: match[1] or "=", line)
-    pairs = key_val_str_to_dict(line)
+    try:
+        pairs = key_val_str_to_dict(line)
+    except ValueError as error:
+        wrong = next(
+            (k for k in ("Lattice", "stress", "virial") if f"item {k}," in str(error)), None
+        )
+        raise ValueError(
+            f"{wrong} is not nine numbers, those of a 3 x 3 matrix" if wrong else error
+        ) from None
     for key in list(pairs):
         right = _SPELLINGS.get(key.lower(), key)
         if right != key and right not in pairs:

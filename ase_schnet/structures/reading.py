@@ -17,7 +17,7 @@ from ase.io.formats import (
     open_with_compression,
 )
 
-from ase_schnet.structures.xyz import Block, XYZError, atoms_of, blocks
+from ase_schnet.structures.xyz import Block, XYZError, atoms_of, blocks, named
 
 XYZ_FORMATS = ("extxyz", "xyz")
 _CURES = {
@@ -86,6 +86,8 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
     """
     path = Path(path)
     name = recognised_format(path)
+    if columns is not None:
+        named(columns)  # raises for names that are none, before the file is opened
     if columns is not None and name not in XYZ_FORMATS:
         raise ValueError(f"is read as {name}, which names its columns itself: leave columns= out")
     done = 0
