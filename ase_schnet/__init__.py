@@ -25,6 +25,7 @@ _HOME = {
     "label_outliers": "data.outliers",
     "summary": "training.report",
     "plan_folds": "data.splits",
+    "twins_of": "data.splits",
     "Augmentation": "augment.recipe",
     "RandomMoves": "augment.moves",
     "Stretches": "augment.moves",

@@ -12,7 +12,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.electrons import Electrons
 from ase_schnet.inference.admission import other_electrons
 from ase_schnet.neighbors import half_list
-from ase_schnet.uncertainty import Calibration, calibrate, committee_mean_std, coverage
+from ase_schnet.uncertainty import Calibration, calibrate, can_judge, committee_mean_std, coverage
 
 ROUNDING = 1e-4  # of the rms std; the shear stress of a cubic crystal has that of its last digits
 
@@ -114,14 +114,15 @@ class Comparison:
     def spread(self) -> dict:
         """Smallest, largest and mean std over the structures (Table 4 of the implementation report).
 
-        Energy in eV per structure, force components x, y, z in eV/Å, stress components together in eV/Å³.
+        Energy in eV per structure, force components x, y, z in eV/Å, and where there are labels of it the
+        components of the stress together in eV/Å³.
         """
         _, energy_std = committee_mean_std(self.energies)
         _, forces_std = committee_mean_std(self.forces)
         columns = {"energy_eV": energy_std} | {
             f"forces_{axis}_eV_per_Ang": forces_std[:, k] for k, axis in enumerate("xyz")
         }
-        if self.stress is not None:
+        if self.stress is not None and self.reference_stress is not None:
             columns["stress_eV_per_Ang3"] = committee_mean_std(self.stress)[1].ravel()
         return {
             name: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())}
@@ -131,7 +132,7 @@ class Comparison:
     def calibration(self) -> dict[str, Calibration]:
         """Of the energies, force and stress components, and the length of the force on each atom.
 
-        A quantity with fewer than two positive stds (a single structure, say) is left out.
+        A quantity with too few predictions, or predictions all alike (see `can_judge`), is left out.
         """
         pairs = {q.name: (q.error, q.std) for q in self.quantities()}
         if "forces" in pairs:
@@ -139,7 +140,7 @@ class Comparison:
             pairs["forces_per_atom"] = tuple(
                 np.sqrt((v.reshape(-1, 3) ** 2).mean(axis=1)) for v in pairs["forces"]
             )
-        return {k: calibrate(*pair) for k, pair in pairs.items() if (pair[1] > 0).sum() > 1}
+        return {k: calibrate(*pair) for k, pair in pairs.items() if can_judge(*pair)}
 
 
 def compare(engine, dataset: Dataset) -> Comparison:

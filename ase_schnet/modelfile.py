@@ -130,13 +130,21 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
         "distance_ranges_Ang": model.distance_ranges,
         **model.card,
     }
-    entries = (f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in card.items())
-    text = "{\n" + ",\n".join(entries) + "\n}\n"
+    text = "{\n" + ",\n".join(_entry(k, v) for k, v in card.items()) + "\n}\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.replace("0" * 64, digest, 1)
     write_whole(directory / WEIGHTS, weights)
     write_whole(directory / CARD, text.encode())
     return directory
+
+
+def _entry(name: str, value) -> str:
+    try:
+        return f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+    except ValueError:
+        raise ValueError(
+            f"{name} of the model holds a number that is not finite: {value!r:.200}"
+        ) from None
 
 
 def write_whole(path: Path, data: bytes) -> None:

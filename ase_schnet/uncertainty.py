@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import scipy  # its stats, half a second to import, are loaded when first used
 
+ENOUGH = 10
+"""Predictions by which a std is judged: the rank correlation of fewer is uncertain by more than a third."""
+
 
 def committee_mean_std(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and sample standard deviation (ddof = 1) over the first axis, the members.
@@ -54,7 +57,7 @@ def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
 
     Raises
     ------
-    ValueError : shapes differ, a std is negative, or fewer than 2 are positive.
+    ValueError : shapes differ, a std is negative, fewer than 2 are positive, or errors or stds all the same.
     """
     errors, stds = np.ravel(errors), np.ravel(stds)
     if errors.shape != stds.shape or np.any(stds < 0):
@@ -62,6 +65,8 @@ def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
     errors, stds = errors[stds > 0], stds[stds > 0]
     if len(stds) < 2:
         raise ValueError("fewer than 2 stds are positive: are the members all the same?")
+    if np.ptp(stds) == 0.0 or np.ptp(np.abs(errors)) == 0.0:
+        raise ValueError("all stds or all errors are the same: they cannot be ranked")
     z = errors / stds
     scale = float(np.sqrt(np.mean(z**2)))
     return Calibration(
@@ -71,6 +76,12 @@ def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
         miscalibration_area_raw=miscalibration_area(z),
         n=len(errors),
     )
+
+
+def can_judge(errors: np.ndarray, stds: np.ndarray) -> bool:
+    """True where `ENOUGH` predictions have a positive std, and neither stds nor errors are all alike."""
+    errors, stds = errors[stds > 0], stds[stds > 0]
+    return len(stds) >= ENOUGH and np.ptp(stds) > 0.0 and np.ptp(np.abs(errors)) > 0.0
 
 
 def coverage(z: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.cluster import Octahedron
 from ase.constraints import FixAtoms
 from ase.io import read, write
 from ase.units import Bohr, GPa, Hartree, kcal, mol
@@ -143,6 +144,23 @@ def test_energies_of_the_wrong_unit_are_named_too():
 def test_positions_left_in_bohr_are_named():
     data = ethanols()
     assert "positions look like Bohr" in label_contradictions(replace(data, R=data.R / Bohr))[0]
+
+
+@pytest.mark.parametrize("rattle", [0.05, 0.15, 0.3])
+def test_steep_walls_are_no_contradiction(rattle):
+    """Lennard-Jones clusters far up the wall, where every path of a molecule's kind is too long."""
+    ideal = Octahedron("Ar", 3)
+    frames = []
+    for seed in range(60):
+        atoms = Atoms(ideal.numbers, ideal.positions * 3.8 / 3.72)
+        atoms.rattle(rattle, seed=seed)
+        atoms.calc = LennardJones(epsilon=0.01, sigma=3.4, rc=12.0)
+        labels = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        frames.append(atoms)
+    data = Dataset.from_atoms(frames)
+    assert label_contradictions(data) == []
+    assert agreement(data).ratio == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", range(8))

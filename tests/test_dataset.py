@@ -1,5 +1,7 @@
 """Packed structures, what the labels say, and folds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,7 +12,7 @@ from factory import labelled_crystals, labelled_molecules, small_dataset
 from ase_schnet.data import pairs
 from ase_schnet.data.dataset import Dataset, concatenated_ranges, sampled_distances
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.data.splits import plan_folds, random_split
+from ase_schnet.data.splits import plan_folds, random_split, twins_of
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.neighbors import half_list
 
@@ -217,6 +219,43 @@ def test_contiguous_folds_are_blocks_of_time():
     plan = plan_folds(100, 4, n_kept_out=20, contiguous=True)
     assert plan.kept_out.tolist() == list(range(80, 100))
     assert [f.tolist() for f in plan.folds] == [list(range(k, k + 20)) for k in (0, 20, 40, 60)]
+
+
+def with_twins():
+    """24 different structures, of which 0 to 5 stand twice more, and 23 once more with the opposite label."""
+    frames = labelled_molecules(24)
+    other = frames[23].copy()
+    other.calc = SinglePointCalculator(other, energy=1.0, forces=np.ones((len(other), 3)))
+    return Dataset.from_atoms([*frames, *frames[:6], *frames[:6], other])
+
+
+def test_twins_are_the_same_structures_whatever_their_labels():
+    twins = twins_of(with_twins())
+    assert twins.tolist() == [*range(24), *range(6), *range(6), 23]
+    data = with_twins()
+    moved = data.R.copy()
+    moved[-1, 0] += 1e-12
+    assert twins_of(replace(data, R=moved))[-1] == 36
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_twins_stay_in_one_part(contiguous):
+    twins = twins_of(with_twins())
+    plan = plan_folds(37, 3, n_kept_out=6, contiguous=contiguous, twins=twins)
+    assert sorted(np.concatenate([*plan.folds, plan.kept_out])) == list(range(37))
+    assert plan.divided(twins) == 0
+    assert len(plan.kept_out) >= 4
+    assert plan_folds(37, 3, n_kept_out=6, contiguous=contiguous).divided(twins) > 0
+
+
+def test_without_twins_the_plan_is_what_it_was():
+    plans = [plan_folds(103, 5, n_kept_out=10, twins=t) for t in (None, np.arange(103))]
+    assert [f.tolist() for f in plans[0].folds] == [f.tolist() for f in plans[1].folds]
+
+
+def test_structures_that_are_all_the_same_cannot_be_divided():
+    with pytest.raises(ValueError, match="only 1 of 50 structures differ from each other, too few"):
+        plan_folds(50, 2, n_kept_out=3, twins=np.zeros(50, dtype=int))
 
 
 @pytest.mark.parametrize(

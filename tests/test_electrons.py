@@ -193,6 +193,18 @@ def test_what_arrays_say_survives_reading(tmp_path):
     assert (data.charge.tolist(), data.multiplicity.tolist()) == ([1.0, 1.0], [2.0, 2.0])
 
 
+def test_twins_on_the_command_line_are_counted_and_kept_together(tmp_path, capsys):
+    frames = labelled_molecules(20, names=("CH3CH2OH",))
+    write(tmp_path / "twins.xyz", [*frames, *frames[:10]])
+    assert main(["train", str(tmp_path / "twins.xyz"), "-o", str(tmp_path / "m"), *TINY]) == 0
+    out, err = capsys.readouterr()
+    assert "10 of 30 structures stand in the data before: kept in one fold" in out
+    assert "warning" not in err
+    write(tmp_path / "same.xyz", frames[:1] * 50)
+    assert main(["train", str(tmp_path / "same.xyz"), "-o", str(tmp_path / "n"), *TINY]) == 2
+    assert "only 1 of 50 structures differ" in capsys.readouterr().err
+
+
 def test_the_state_is_written_into_the_card_and_asked_for_later(tmp_path, capsys):
     frames = labelled_molecules(24, names=("CH3CH2OH",))
     write(tmp_path / "ions.xyz", frames)

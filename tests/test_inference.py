@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk, molecule
-from factory import TINY, ethanol, potentials, preset, random_model, small_dataset
+from factory import (
+    TINY,
+    ethanol,
+    labelled_crystals,
+    potentials,
+    preset,
+    random_model,
+    small_dataset,
+)
 from test_model import batch_of
 
+from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.ensemble import Ensemble
@@ -206,6 +215,15 @@ def test_self_check_measures_the_tables():
         self_check(Ensemble(model))
 
 
+def test_a_stress_that_nobody_labelled_has_no_row_in_the_table():
+    labelled = Dataset.from_atoms(labelled_crystals(4))
+    engine = TorchEnsemble(random_model(pbc=True))
+    assert "stress_eV_per_Ang3" in compare(engine, labelled).spread()
+    bare = compare(engine, replace(labelled, stress=None))
+    assert bare.stress is not None
+    assert set(bare.spread()) == {"energy_eV", *(f"forces_{x}_eV_per_Ang" for x in "xyz")}
+
+
 def test_comparison_reports_errors_of_the_mean_and_of_a_member():
     data = small_dataset(6)
     comparison = compare(TorchEnsemble(random_model(members=3)), data)
@@ -217,7 +235,9 @@ def test_comparison_reports_errors_of_the_mean_and_of_a_member():
     spread = comparison.spread()["forces_y_eV_per_Ang"]
     assert spread["min"] <= spread["mean"] <= spread["max"]
     assert spread["max"] == pytest.approx(comparison.forces.std(axis=0, ddof=1)[:, 1].max())
-    assert set(comparison.calibration()) == {"energy", "forces", "forces_per_atom"}
+    assert set(comparison.calibration()) == {"forces", "forces_per_atom"}  # 6 energies are too few
+    enough = compare(TorchEnsemble(random_model(members=3)), small_dataset(10))
+    assert set(enough.calibration()) == {"energy", "forces", "forces_per_atom"}
 
 
 def test_comparison_refuses_what_the_model_cannot_describe():

@@ -297,6 +297,16 @@ def trained(tmp_path_factory):
     return directory, cross_validate(small_dataset(24), directory, recipe(), jobs=2)
 
 
+def test_structures_that_are_all_the_same_end_in_a_model_and_a_warning(tmp_path):
+    """Their errors are all alike, and no correlation of such is a number."""
+    data = Dataset.from_atoms(labelled_molecules(1) * 50)
+    plan = plan_folds(50, 2, n_kept_out=12)
+    again = Recipe(TINY, LossWeights(), replace(QUICK, epochs=1), plan)
+    with pytest.warns(UserWarning, match="the same, to the last bit, as one in another part"):
+        model = cross_validate(data, tmp_path / "m", again, jobs=1)
+    assert "energy" not in model.card["calibration"]
+
+
 def test_cross_validation_writes_a_model_that_runs(trained):
     directory, model = trained
     assert sorted(p.name for p in directory.iterdir()) == sorted([CARD, WORK, WEIGHTS])
@@ -308,7 +318,8 @@ def test_cross_validation_writes_a_model_that_runs(trained):
     assert card["kept_out"]["n_structures"] == 4
     assert card["training"]["data_fingerprint"] == small_dataset(24).fingerprint()
     assert len(card["folds"]) == 3
-    assert set(card["calibration"]) == {"energy", "forces", "forces_per_atom"}
+    assert set(card["calibration"]) == {"forces", "forces_per_atom"}  # 4 energies are too few
+    assert "energy           std not judged: fewer than 10 predictions" in summary(model)
 
 
 def test_the_tables_of_the_report_are_printed(trained):

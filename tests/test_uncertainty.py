@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from ase_schnet.uncertainty import calibrate, committee_mean_std, coverage, miscalibration_area
+from ase_schnet.uncertainty import (
+    calibrate,
+    can_judge,
+    committee_mean_std,
+    coverage,
+    miscalibration_area,
+)
 
 
 @pytest.fixture
@@ -56,6 +62,20 @@ def test_coverage_of_the_normal_law():
 def test_bad_input(errors, stds, message):
     with pytest.raises(ValueError, match=message):
         calibrate(np.array(errors), np.array(stds))
+
+
+@pytest.mark.parametrize(("errors", "stds"), [([1, 1, -1], [1, 2, 3]), ([1, 2, 3], [1, 1, 1])])
+def test_what_is_all_alike_has_no_rank(errors, stds):
+    with pytest.raises(ValueError, match="cannot be ranked"):
+        calibrate(np.array(errors), np.array(stds))
+    assert not can_judge(np.repeat(errors, 5), np.repeat(stds, 5))
+
+
+def test_a_std_is_judged_by_ten_predictions_or_not_at_all(honest):
+    error, std = (part[:10] for part in honest)
+    assert can_judge(error, std)
+    assert not can_judge(error[:9], std[:9])
+    assert not can_judge(error, np.r_[std[:9], 0.0])
 
 
 def test_what_vanishes_by_symmetry_is_left_out(honest):

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument(
+        "--mask-key", metavar="NAME", help="extxyz column, false where forces are no labels"
+    )
     add_reading_options(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
@@ -49,10 +52,11 @@ def run(args: argparse.Namespace) -> int:
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device), dataset)
-    print("\n".join(error_lines(comparison.metrics())))
+    metrics = comparison.metrics()
+    print("\n".join(error_lines(metrics)))
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
-        print("\n".join(calibration_lines(calibration)))
+        print("\n".join(calibration_lines(calibration, metrics)))
     for line in _part_lines(model, dataset):
         print(line)
     if not args.no_plot:

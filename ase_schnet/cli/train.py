@@ -227,18 +227,27 @@ def _live(args: argparse.Namespace, name: str):
 
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
-    from ase_schnet.data.splits import plan_folds
+    import numpy as np
+
+    from ase_schnet.data.splits import plan_folds, twins_of
     from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
 
+    twins = twins_of(dataset)
+    n_twins = int((twins != np.arange(len(dataset))).sum())
+    if n_twins:
+        print(
+            f"{n_twins} of {len(dataset)} structures stand in the data before: kept in one fold with these"
+        )
     plan = plan_folds(
         len(dataset),
         args.folds,
         n_kept_out=round(args.kept_out * len(dataset)),
         seed=args.seed,
         contiguous=args.contiguous,
+        twins=twins,
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
@@ -301,7 +310,7 @@ def _whole_or_word(text: str) -> int | str:
 def _check(frames: list, found, args: argparse.Namespace) -> None:
     """Hold the labels of one file against each other: of two files, one may be right."""
     from ase_schnet.augment.frames import separate
-    from ase_schnet.data.contradictions import agreement_line, refuse_contradictions
+    from ase_schnet.data.contradictions import refuse_contradictions
     from ase_schnet.data.dataset import Dataset
 
     true, _ = separate(frames)
@@ -311,9 +320,9 @@ def _check(frames: list, found, args: argparse.Namespace) -> None:
     if dataset.force_mask is not None:
         print(f"{(~dataset.force_mask).sum()} components of forces are no labels and do not count")
     if not args.allow_contradictions:
-        refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
-    if (line := agreement_line(dataset)) and args.forces_weight > 0:
-        print(line)
+        line = refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
+        if line:
+            print(line)
 
 
 def _config(args: argparse.Namespace):

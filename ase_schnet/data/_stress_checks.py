@@ -11,6 +11,8 @@ from ase_schnet.data.dataset import Dataset
 LARGEST_RMS = 5.0
 """eV, of V·σ per atom. Labelled sets have 0.03 to 0.8, in GPa 5 to 127, in kB 54 to 1270. Planets' cores have
 more than 5 too; where volumes differ, their energies say so."""
+REACH_OF_FORCES = 3.0
+"""Å. A virial is a sum of forces times distances: structures with large forces have large stresses too."""
 USUAL_RMS = 0.3  # eV
 UNITS = {"GPa": 1.0 / GPa, "kB": 10.0 / GPa}  # times too large if eV/Å³ was expected
 VOLUMES_DIFFER = 0.02  # of the largest over the smallest, less 1
@@ -55,7 +57,8 @@ def _one_composition(dataset: Dataset, known: np.ndarray) -> np.ndarray:
 
 
 def _too_large(dataset: Dataset, group: np.ndarray, rms: float) -> str | None:
-    if rms <= LARGEST_RMS or _energies_confirm(dataset, group):
+    pull = 0.0 if dataset.F is None else float(np.sqrt((dataset.F**2).mean()))
+    if rms <= LARGEST_RMS + REACH_OF_FORCES * pull or _energies_confirm(dataset, group):
         return None
     near = {u: abs(np.log(rms / factor / USUAL_RMS)) for u, factor in UNITS.items()}
     possible = [u for u in sorted(near, key=near.get) if near[u] < np.log(15.0)]

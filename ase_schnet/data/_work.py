@@ -2,8 +2,9 @@
 
 W = −∫ F·dx by the trapezoidal rule. Along straight lines it is poor: between two frames of a trajectory a
 methyl group turns, and a straight line through the turn compresses its bonds. So the path is straight in
-the inverse distances q = 1/r instead (as in sGDML, arXiv:1611.04678). Forces in those coordinates are not
-unique; the shortest ones are taken: F = Bᵀ Q with B = ∂q/∂x, Q = B (BᵀB)⁻¹ F.
+powers q = r⁻ᵖ of the distances instead: p = 1 suits molecules (as in sGDML, arXiv:1611.04678), more suits
+steep repulsion. Forces in those coordinates are not unique; the shortest ones are taken: F = Bᵀ Q with
+B = ∂q/∂x, Q = B (BᵀB)⁻¹ F.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def work_between(
     second: tuple[np.ndarray, np.ndarray],
     cell: np.ndarray,
     pbc: np.ndarray,
+    power: int = 1,
 ) -> float:
     """Give the energy of the second structure less that of the first, as the forces have it, in eV.
 
@@ -34,11 +36,13 @@ def work_between(
         Positions (N, 3) in Å and forces (N, 3) in eV/Å of the same atoms in the same order.
     cell : array
         (3, 3) Å, the same for both. pbc : (3,) bool.
+    power : int
+        p of the coordinates.
 
     Returns
     -------
     float
-        Of forces with a resultant (frozen atoms, a field) along straight lines, else along inverse distances.
+        Of forces with a resultant (frozen atoms, a field) along straight lines, whatever the power.
     """
     start, forces = first
     end = start + least_image(second[0] - start, cell, pbc)
@@ -46,7 +50,7 @@ def work_between(
         return -0.5 * float(((forces + second[1]) * (end - start)).sum())
     reach = np.ptp(start, axis=0).sum() + 1.0 if len(start) <= SMALL and not pbc.any() else REACH
     pairs = half_list(start, reach, cell, pbc)
-    ends = [_inverse_distances(x, pairs) for x in (start, end)]
+    ends = [_coordinates(x, pairs, power) for x in (start, end)]
     pull = [_shortest(f, pairs, g) for f, (_, g) in zip((forces, second[1]), ends, strict=True)]
     return -0.5 * float((pull[0] + pull[1]) @ (ends[1][0] - ends[0][0]))
 
@@ -64,11 +68,11 @@ def _has_resultant(forces: np.ndarray) -> bool:
     return bool(np.linalg.norm(forces.sum(axis=0)) > NET_FORCE * lengths)
 
 
-def _inverse_distances(positions: np.ndarray, pairs) -> tuple[np.ndarray, np.ndarray]:
-    """q (P,) in 1/Å and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
+def _coordinates(positions: np.ndarray, pairs, power: int) -> tuple[np.ndarray, np.ndarray]:
+    """q = r⁻ᵖ (P,) and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
     vectors = positions[pairs.idx_i] - positions[pairs.idx_j] - pairs.shifts
-    q = 1.0 / np.linalg.norm(vectors, axis=1)
-    return q, -vectors * q[:, None] ** 3
+    distances = np.linalg.norm(vectors, axis=1)
+    return distances ** float(-power), -power * vectors * distances[:, None] ** (-power - 2.0)
 
 
 def _shortest(forces: np.ndarray, pairs, gradient: np.ndarray) -> np.ndarray:

@@ -35,44 +35,48 @@ def label_contradictions(dataset: Dataset, forces: bool = True) -> list[str]:
 
     forces : False leaves out what only forces have to do with, for a training without them.
     """
-    found = stress_contradictions(dataset)
-    if not forces or dataset.F is None:
-        return found
-    frozen = _zeroed_atoms(dataset)
-    if frozen:
-        return [frozen, *found]  # work along the path of a zeroed force is missing
-    if not dataset.F.any():
-        nothing = _nothing_does_work(dataset)
-        return found if nothing is None else [nothing, *found]
-    together = agreement(dataset)
-    said = None if together is None else _disagreement(together, dataset.units)
-    return found if said is None else [said, *found]
+    return _checked(dataset, forces)[0]
 
 
-def refuse_contradictions(dataset: Dataset, forces: bool = True, name: str = "") -> None:
+def refuse_contradictions(dataset: Dataset, forces: bool = True, name: str = "") -> str | None:
     """Raise ValueError that says which labels of `dataset` contradict each other, and the cure.
 
     forces : as of `label_contradictions`. name : of the file, for the message.
+
+    Returns a line that says how well energies and forces go together; None where one of them is missing.
     """
-    found = label_contradictions(dataset, forces)
+    found, together = _checked(dataset, forces)
     if found:
         raise ValueError(
             f"{name}{': ' * bool(name)}{'; '.join(found)}. To train in spite of it, "
             "allow_contradictions=True (--allow-contradictions)"
         )
-
-
-def agreement_line(dataset: Dataset) -> str | None:
-    """Say how well energies and forces go together; None where one of them is missing."""
-    if dataset.E is None or dataset.F is None:
+    if not forces or dataset.E is None or dataset.F is None:
         return None
-    together = agreement(dataset)
     if together is None:
-        return "energies against forces: could not be checked (too few structures that are near each other)"
+        return (
+            "energies against forces: could not be checked (too few structures near each other, "
+            "or too far from a straight path)"
+        )
     return (
         f"energies against forces: dE is {together.ratio:.2f} of the work of the forces "
         f"({together.low:.2f} to {together.high:.2f}, {together.n_pairs} pairs of structures; 1 is right)"
     )
+
+
+def _checked(dataset: Dataset, forces: bool) -> tuple[list[str], Agreement | None]:
+    found = stress_contradictions(dataset)
+    if not forces or dataset.F is None:
+        return found, None
+    frozen = _zeroed_atoms(dataset)
+    if frozen:
+        return [frozen, *found], None  # the work of the missing forces is missing
+    if not dataset.F.any():
+        nothing = _nothing_does_work(dataset)
+        return (found if nothing is None else [nothing, *found]), None
+    together = agreement(dataset)
+    said = None if together is None else _disagreement(together, dataset.units)
+    return (found if said is None else [said, *found]), together
 
 
 def _disagreement(together: Agreement, units: str) -> str | None:

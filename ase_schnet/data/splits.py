@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import KFold
+
+from ase_schnet.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,29 @@ class FoldPlan:
         """Structure indices that train member `fold`."""
         return np.concatenate([f for k, f in enumerate(self.folds) if k != fold])
 
+    def divided(self, twins: np.ndarray) -> int:
+        """How many structures have a twin in another part of the plan. twins : as `twins_of` gives them."""
+        part = np.full(len(twins), -1)
+        for k, members in enumerate((*self.folds, self.kept_out)):
+            part[members] = k
+        return int((part != part[twins]).sum())
+
+
+def twins_of(dataset: Dataset) -> np.ndarray:
+    """For each structure the first that is the same to the last bit, (S,) int; itself, if it is the first.
+
+    The same atoms in the same order at the same places, in the same cell; labels are not looked at.
+    """
+    first: dict[bytes, int] = {}
+    twins = np.empty(len(dataset), dtype=int)
+    for s in range(len(dataset)):
+        atoms = slice(dataset.ptr[s], dataset.ptr[s + 1])
+        digest = hashlib.sha256(dataset.Z[atoms].tobytes())
+        digest.update(dataset.R[atoms].tobytes())
+        digest.update(dataset.cells[s].tobytes() + dataset.pbc[s].tobytes())
+        twins[s] = first.setdefault(digest.digest(), s)
+    return twins
+
 
 def plan_folds(
     n_structures: int,
@@ -35,16 +61,22 @@ def plan_folds(
     n_kept_out: int,
     seed: int = 0,
     contiguous: bool = False,
+    twins: np.ndarray | None = None,
 ) -> FoldPlan:
     """Divide structures 0..n-1 into `n_folds` folds after keeping `n_kept_out` of them out.
 
     Random by default. For frames of one trajectory, neighbours in time look alike and a random split
     flatters the model: `contiguous=True` cuts blocks of consecutive frames, the last one kept out.
 
+    twins : what `twins_of` gives for the data set: structures that stand in it several times go to one part
+        together, or a member would be judged by what it was trained on. Parts then differ in size.
+
     Raises
     ------
-    ValueError : fewer than two folds, nothing kept out, or fewer structures than folds.
+    ValueError : fewer than two folds, nothing kept out, or fewer (different) structures than folds.
     """
+    if twins is not None and len(np.unique(twins)) < n_structures:
+        return _plan_with_twins(np.asarray(twins), n_folds, n_kept_out, seed, contiguous)
     if n_folds < 2:
         raise ValueError(f"an ensemble needs at least 2 folds, got {n_folds}")
     if n_kept_out < 1:
@@ -60,6 +92,24 @@ def plan_folds(
     rest, kept_out = order[:n_rest], order[n_rest:]
     folds = tuple(np.sort(rest[part]) for _, part in KFold(n_folds).split(rest))
     return FoldPlan(folds, np.sort(kept_out))
+
+
+def _plan_with_twins(
+    twins: np.ndarray, n_folds: int, n_kept_out: int, seed: int, contiguous: bool
+) -> FoldPlan:
+    """A plan of the different structures, each with all of its twins."""
+    n, (different, number) = len(twins), np.unique(twins, return_inverse=True)
+    kept_out = max(1, round(n_kept_out * len(different) / n))
+    if len(different) - kept_out < n_folds:
+        raise ValueError(
+            f"only {len(different)} of {n} structures differ from each other, too few for {n_folds} folds "
+            f"and {kept_out} kept out"
+        )
+    plan = plan_folds(
+        len(different), n_folds, n_kept_out=kept_out, seed=seed, contiguous=contiguous
+    )
+    folds = tuple(np.flatnonzero(np.isin(number, fold)) for fold in plan.folds)
+    return FoldPlan(folds, np.flatnonzero(np.isin(number, plan.kept_out)))
 
 
 def random_split(

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
 from ase_schnet.data.outliers import refuse_outliers
+from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
@@ -74,10 +76,21 @@ def cross_validate(
         refuse_outliers(dataset)
     if not allow_contradictions:
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
+    _warn_of_divided_twins(dataset, recipe)
     work.begin(dataset, recipe, provenance)
     while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
         _train(dataset, work, recipe, due, jobs)
     return assemble(directory)
+
+
+def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
+    divided = recipe.plan.divided(twins_of(dataset))
+    if divided:
+        warnings.warn(
+            f"{divided} structures are the same, to the last bit, as one in another part of the split: the "
+            "errors will flatter the model. plan_folds(..., twins=twins_of(dataset)) keeps them together",
+            stacklevel=3,
+        )
 
 
 def assemble(directory: str | Path) -> TrainedModel:

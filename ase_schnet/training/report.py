@@ -5,6 +5,7 @@ from __future__ import annotations
 from ase.units import GPa, kcal, mol
 
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.uncertainty import ENOUGH
 
 # factor and name of the unit that other people use, from that of a metric
 OTHER_UNITS = {
@@ -107,14 +108,26 @@ def _error_line(metrics: dict, name: str, unit: str, label: str, n: str) -> str:
     )
 
 
-def calibration_lines(calibration: dict[str, dict]) -> list[str]:
-    """How far the ensemble std may be believed."""
-    return [
+def calibration_lines(calibration: dict[str, dict], metrics: dict) -> list[str]:
+    """How far the ensemble std may be believed, and of which quantities of `metrics` nobody can say."""
+    lines = [
         f"{name.replace('_', ' '):<16} Spearman ρ(std, |error|) {c['spearman']:.2f}, "
         f"error/std {c['scale']:.2f}, miscalibration area {c['miscalibration_area_raw']:.3f} "
         f"(scaled: {c['miscalibration_area']:.3f}), n = {c['n']}"
         for name, c in calibration.items()
     ]
+    told = {name.split("_mae_")[0] for name in metrics if "_mae_" in name}
+    left_out = [name for name in ("energy", "forces", "stress") if name in told - set(calibration)]
+    return lines + [
+        f"{name:<16} std not judged: fewer than {ENOUGH} predictions with a std, or all alike"
+        for name in left_out
+    ]
+
+
+def _judged(model: TrainedModel) -> list[str]:
+    if model.n_members < 2:
+        return []
+    return calibration_lines(model.card.get("calibration", {}), model.card["kept_out"])
 
 
 def summary(model: TrainedModel) -> str:
@@ -125,7 +138,7 @@ def summary(model: TrainedModel) -> str:
         parts.append("\n".join([fold_table(model), *fold_notes(model)]))
     parts += [spread_table(model)] if "kept_out_std" in card else []
     if "kept_out" in card:
-        lines = error_lines(card["kept_out"]) + calibration_lines(card.get("calibration", {}))
+        lines = error_lines(card["kept_out"]) + _judged(model)
         parts.append("\n".join(["Ensemble on the kept-out part", *lines]))
     free = card.get("training", {}).get("species_shifts_undetermined")
     if free:
