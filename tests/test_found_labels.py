@@ -9,7 +9,8 @@ import pytest
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ase_schnet.cli import main
+from ase_schnet.cli import build_parser, main
+from ase_schnet.cli.language import in_options
 from ase_schnet.data.formats import read_dataset, read_labelled
 
 HARTREE = 27.211386
@@ -135,7 +136,7 @@ def test_columns_are_named_in_their_order_and_those_not_wanted_left_out(tmp_path
     with pytest.raises(ValueError, match="the file names its columns itself"):
         read_labelled(path, "eV", columns="forces")
     np.savez(tmp_path / "a.npz", R=np.zeros(3))
-    with pytest.raises(ValueError, match="columns is for xyz files"):
+    with pytest.raises(ValueError, match="columns= is for xyz files"):
         read_labelled(tmp_path / "a.npz", "eV", columns="forces")
 
 
@@ -461,3 +462,13 @@ def test_a_misspelt_option_prints_the_usage_of_its_own_command(command, hint, ca
     error = capsys.readouterr().err
     assert error.startswith(f"usage: ase-schnet {command[0]} ")
     assert hint in error
+
+
+def test_names_of_files_are_not_taken_for_arguments():
+    parser = build_parser().parse_args(["train", "a.xyz", "-o", "m"]).parser
+    for text in ("/data/energy_key.xyz: is empty", "energy_key.xyz: no units", "units of the file"):
+        assert in_options(text, parser) == text
+    said = in_options(
+        "energy_key= and forces_key='-a b' or trust_units=True, units='eV, Ang'", parser
+    )
+    assert said == "--energy-key and --forces-key='-a b' or --trust-units, --units 'eV, Ang'"

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("how", metavar="HOW", help="rule and settings, see below")
     parser.add_argument("-o", "--output", required=True, metavar="DATA2", help="extxyz to write")
     parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument("--energy-key", help="name of the energies in the file")
+    parser.add_argument("--forces-key", help="name of the forces in the file")
     add_reading_options(parser)
     parser.add_argument("--figure", metavar="PLOT", help="distances and fitted Gaussians")
 

@@ -18,7 +18,8 @@ OTHER_NAMES = {
     "n_folds": "folds",
 }
 _NAMED = re.compile(
-    r"(?<![\w.'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=]))"
+    # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix
+    r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ase_schnet.structures.columns import UNNAMED
 from ase_schnet.structures.comments import BARE_NUMBER
-from ase_schnet.structures.xyz import UNNAMED
 
 _ENERGY = re.compile(r"energ|potential$|^e$|^e_|_e$|^e0$|^etot|^epbe", re.IGNORECASE)
 _GRADIENT = re.compile(r"grad", re.IGNORECASE)

@@ -3,70 +3,17 @@
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from ase_schnet.data._candidates import few, listed, option_for
+from ase_schnet.data._npz_layouts import LAYOUTS, Layout, keys_of, plain_layout
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
-from ase_schnet.units import FileUnits
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
-
-
-class _Layout(NamedTuple):
-    """Which key holds what in one family of npz files."""
-
-    name: str
-    numbers: str
-    positions: str
-    energy: str
-    forces: str
-    counts: str | None = None  # atoms per frame, where frames are padded to a common length
-    gradient: str | None = None  # minus the forces
-    charge: str | None = None  # total charge of each frame
-    dipole: str | None = None
-    dipole_unit: str | None = None
-    units: FileUnits | None = None  # None: the layout does not define them
-    cell: str | None = None  # rows are lattice vectors; "lattice" of sGDML: columns
-
-    def holds(self, keys: list[str]) -> bool:
-        """Tell whether an archive with these keys is of this layout."""
-        needed = (self.numbers, self.positions, self.counts, self.gradient)
-        return all(k in keys for k in needed if k)
-
-
-# PhysNet's keys contain the bare Z, R, E, F of other writers, whose forces may be gradients:
-# without the counts N a file is not taken for one. NeuralForceField's say that they are gradients.
-LAYOUTS = (
-    _Layout(
-        "rMD17", "nuclear_charges", "coords", "energies", "forces", units=FileUnits("kcal/mol")
-    ),
-    _Layout("MD17/sGDML", "z", "R", "E", "F", cell="lattice"),
-    _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang", charge="Q"),
-    _Layout("NFF", "Z", "R", "E", "F", gradient="energy_grad"),
-    _Layout(
-        *("QM7-X", "atNUM", "atXYZ", "ePBE0+MBD", "totFOR"),
-        dipole="vDIP",
-        dipole_unit="e*Ang",
-        units=FileUnits("eV"),
-    ),
-)
-
-# Names that say what they are, as ASE, schnetpack and many scripts have them.
-_PLAIN = {
-    "numbers": ("atomic_numbers", "numbers", "nuclear_charges", "species", "z"),
-    "positions": ("positions", "coordinates", "coords"),
-    "energy": ("energy", "energies"),
-    "forces": ("forces", "force"),
-    "gradient": ("gradient", "gradients", "energy_grad"),
-    "counts": ("n_atoms", "natoms", "num_atoms", "_n_atoms"),
-    "dipole": ("dipole", "dipoles"),
-    "cell": ("cell", "cells", "lattice"),
-}
 
 
 def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
@@ -97,30 +44,18 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
             raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
         if not isinstance(archive, NpzFile):
             raise ValueError("holds a single bare array, not an npz archive with named ones")
-        for layout in (*LAYOUTS, _plain_layout(archive.files)):
+        for layout in (*LAYOUTS, plain_layout(archive.files)):
             if layout is not None and layout.holds(archive.files):
                 return _read_layout(archive, layout, energy_key, forces_key)
-    known = "; ".join(f"{layout.name}: {_keys_of(layout)}" for layout in LAYOUTS)
+    known = "; ".join(f"{layout.name}: {keys_of(layout)}" for layout in LAYOUTS)
     raise ValueError(
         f"has keys {few(archive.files)}, of no known layout ({known}; plain names: atomic_numbers positions "
         "energy forces cell)"
     )
 
 
-def _plain_layout(keys: list[str]) -> _Layout | None:
-    """The layout of an archive whose keys are plain names; None where structures are not among them."""
-    named = {what: next((k for k in names if k in keys), None) for what, names in _PLAIN.items()}
-    if named["numbers"] is None or named["positions"] is None:
-        return None
-    if named["forces"] is not None:
-        named["gradient"] = None
-    return _Layout(
-        "plain names", **named | {k: named[k] or _PLAIN[k][0] for k in ("energy", "forces")}
-    )
-
-
 def _read_layout(
-    archive: NpzFile, layout: _Layout, energy_key: str | None, forces_key: str | None
+    archive: NpzFile, layout: Layout, energy_key: str | None, forces_key: str | None
 ) -> RawFile:
     keys = {
         "energy": energy_key or layout.energy,
@@ -174,7 +109,7 @@ def _not_used(archive: NpzFile, used: set) -> list[str]:
     return [f"not used: {listed(unused)}"] if unused else []
 
 
-def _cells(archive: NpzFile, layout: _Layout, n_frames: int) -> list[tuple]:
+def _cells(archive: NpzFile, layout: Layout, n_frames: int) -> list[tuple]:
     """Cell and periodic axes of each frame; None where the archive has no cell, or one of zeros."""
     if layout.cell not in archive.files:
         return [(None, None)] * n_frames
@@ -218,7 +153,7 @@ def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str])
         )
 
 
-def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> None:
+def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: Layout) -> None:
     if counts.shape != numbers.shape[:1]:
         raise ValueError(f"{layout.counts} has shape {counts.shape}, expected {numbers.shape[:1]}")
     padding = np.arange(numbers.shape[1]) >= counts[:, None]  # (S, N)
@@ -230,7 +165,7 @@ def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> 
         )
 
 
-def _infos(archive: NpzFile, layout: _Layout, n_frames: int) -> list[dict | None]:
+def _infos(archive: NpzFile, layout: Layout, n_frames: int) -> list[dict | None]:
     """The total charge of each frame; nothing where all are neutral."""
     if layout.charge not in archive.files or not _array(archive, layout.charge).any():
         return [None] * n_frames
@@ -269,9 +204,3 @@ def _stated(archive: NpzFile) -> str | None:
         elif key == "e_unit":
             return None
     return ", ".join(stated)
-
-
-def _keys_of(layout: _Layout) -> str:
-    forces = layout.gradient or layout.forces
-    keys = (layout.numbers, layout.positions, layout.energy, forces, layout.counts)
-    return " ".join(key for key in keys if key)

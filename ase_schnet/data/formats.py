@@ -206,10 +206,10 @@ def _read(
 def _read_raw(path: Path, how: _Reading) -> RawFile:
     """Let the reader of the layout read, and turn gradients that were asked for into forces."""
     reader, options = _reader(path), {}
-    for name, what in (("mask_key", "mask"), ("columns", "names of columns")):
+    for name in ("mask_key", "columns"):
         if getattr(how, name) is not None:
             if reader is not read_ase:
-                raise ValueError(f"has no columns of atoms: {name} is for xyz files ({what})")
+                raise ValueError(f"has no columns of atoms: {name}= is for xyz files")
             options[name] = getattr(how, name)
     key = how.forces_key
     negative = key is not None and key.startswith("-")

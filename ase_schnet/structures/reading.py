@@ -17,7 +17,8 @@ from ase.io.formats import (
     open_with_compression,
 )
 
-from ase_schnet.structures.xyz import Block, XYZError, atoms_of, blocks, named
+from ase_schnet.structures.columns import XYZError, named
+from ase_schnet.structures.xyz import Block, atoms_of, blocks
 
 XYZ_FORMATS = ("extxyz", "xyz")
 _CURES = {

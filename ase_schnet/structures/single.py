@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.trajectory import TrajectoryReader
 
+from ase_schnet.structures.columns import XYZError
 from ase_schnet.structures.elements import DEUTERON_MASS, ISOTOPE_MASSES
 from ase_schnet.structures.reading import (
     XYZ_FORMATS,
@@ -19,7 +20,7 @@ from ase_schnet.structures.reading import (
     read_frames,
     recognised_format,
 )
-from ase_schnet.structures.xyz import XYZError, atoms_of
+from ase_schnet.structures.xyz import atoms_of
 
 _RUN, _MODEL, _DEEPMD = "trajectory.traj", "model.json", "type.raw"
 _BUNDLE = "metadata.json"  # of ASE's BundleTrajectory, which is a directory

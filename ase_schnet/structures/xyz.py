@@ -8,7 +8,6 @@ something else without a word. It also reads each line once, where ASE goes over
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,19 +16,9 @@ from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian
 from ase.io.extxyz import set_calc_and_arrays
 
+from ase_schnet.structures.columns import PLAIN, UNWANTED, XYZError, arrays_of, named, unnamed
 from ase_schnet.structures.comments import parse_comment
 from ase_schnet.structures.elements import elements_of
-
-UNNAMED = "unnamed_columns"
-"""Name of the array, (N, k), of the numbers behind x y z in a file that does not name its columns."""
-
-_PLAIN = "species:S:1:pos:R:3"
-_ASE_NAMES = {
-    **{"pos": "positions", "Z": "numbers", "species": "symbols", "mass": "masses"},
-    **{"charge": "charges"},
-}
-_UNWANTED = "unwanted_column_"
-_TRUTH = {"T": True, "F": False, "True": True, "False": False, "1": True, "0": False}
 
 
 class Block(NamedTuple):
@@ -38,10 +27,6 @@ class Block(NamedTuple):
     line: int
     comment: str
     rows: list[str]
-
-
-class XYZError(ValueError):
-    """A frame that cannot be read; the message names the line."""
 
 
 def blocks(lines: Iterable[str]) -> Iterator[Block]:
@@ -108,41 +93,17 @@ def atoms_of(block: Block, columns: str | None = None) -> Atoms:
             raise XYZError(
                 f"line {block.line + 1}: the file names its columns itself ({properties})"
             )
-        arrays = _arrays(rows, properties, block.line + 2)
+        arrays = arrays_of(rows, properties, block.line + 2)
     elif columns is not None:
-        arrays = _arrays(rows, f"{_PLAIN}:{named(columns)}", block.line + 2)
-        arrays = {name: array for name, array in arrays.items() if not name.startswith(_UNWANTED)}
+        arrays = arrays_of(rows, f"{PLAIN}:{named(columns)}", block.line + 2)
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(UNWANTED)}
         if "gradient" in arrays:
             arrays["forces"] = -arrays.pop("gradient")
     else:
-        arrays = _arrays(rows, _PLAIN, block.line + 2)
+        arrays = arrays_of(rows, PLAIN, block.line + 2)
         if len(rows[0]) > 4:
-            arrays |= _unnamed(rows)
+            arrays |= unnamed(rows)
     return _atoms(arrays, lattice, pbc, info, block.line)
-
-
-def named(columns: str) -> str:
-    """Write names of further columns, such as ``"charge, forces"``, as extended xyz does.
-
-    ``forces`` and ``gradient`` (minus the forces) are three columns, every other name is one; ``-`` is a
-    column that is not wanted.
-
-    Raises ValueError for a name that no column can have.
-    """
-    parts = []
-    for k, name in enumerate(columns.replace(",", " ").split()):
-        name = {"gradients": "gradient", "force": "forces"}.get(name, name)
-        if name == "-":
-            name = f"{_UNWANTED}{k}"
-        if not name.isidentifier() or name in ("species", "pos", "symbols", "positions"):
-            raise ValueError(
-                f"columns={columns!r} are not names of what stands behind x y z, such as 'forces', "
-                "'gradient' or 'charge, forces'"
-            )
-        parts.append(f"{name}:R:{3 if name in ('forces', 'gradient') else 1}")
-    if not parts:
-        raise ValueError("columns are empty: name what stands behind x y z, such as 'forces'")
-    return ":".join(parts)
 
 
 def _atoms(arrays: dict, lattice, pbc, info: dict, line: int) -> Atoms:
@@ -193,71 +154,3 @@ def _constraints(movable: np.ndarray) -> list:
     if movable.ndim == 1:
         return [FixAtoms(mask=~movable)]
     return [FixCartesian(k, mask=~mask) for k, mask in enumerate(movable)]
-
-
-@lru_cache(maxsize=64)
-def _layout(properties: str) -> tuple[tuple[tuple[str, str, int, int], ...], int]:
-    """Name, type, first and last column of each array, and the number of columns."""
-    fields = properties.split(":")
-    found, start = [], 0
-    for name, kind, width in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
-        if kind not in ("R", "I", "S", "L"):
-            raise ValueError(kind)
-        found.append((_ASE_NAMES.get(name, name), kind, start, start + int(width)))
-        start += int(width)
-    return tuple(found), start
-
-
-def _arrays(rows: list[list[str]], properties: str, line: int) -> dict[str, np.ndarray]:
-    """Every array of a frame whose atoms begin at a line."""
-    try:
-        layout, width = _layout(properties)
-    except (ValueError, AttributeError):
-        raise XYZError(
-            f"line {line - 1}: Properties={properties!r:.60} is not name:type:columns"
-        ) from None
-    columns = list(zip(*rows, strict=False))
-    if len(columns) < width:
-        short = next(k for k, row in enumerate(rows) if len(row) < width)
-        raise XYZError(
-            f"line {line + short} has {len(rows[short])} columns, {width} are needed ({properties})"
-        )
-    arrays = {}
-    for name, kind, start, stop in layout:
-        if kind == "S" or name == "symbols":
-            values = [np.array(columns[k], dtype=object) for k in range(start, stop)]
-        else:
-            try:
-                convert = {"R": float, "I": int, "L": _TRUTH.__getitem__}[kind]
-                values = [list(map(convert, columns[k])) for k in range(start, stop)]
-            except (ValueError, KeyError):
-                values = [_slowly(columns[k], kind, line, k) for k in range(start, stop)]
-        arrays[name] = np.array(values[0]) if len(values) == 1 else np.array(values).T.copy()
-    return arrays
-
-
-def _slowly(column: tuple[str, ...], kind: str, line: int, number: int) -> list:
-    """One column of numbers in odd spellings (Fortran's 1.0D-3), or the line of what is none."""
-    values = []
-    for k, text in enumerate(column):
-        try:
-            value = _TRUTH[text] if kind == "L" else float(text.translate(_FORTRAN))
-        except (ValueError, KeyError):
-            comma = ": write numbers with a decimal point" if "," in text else ""
-            what = "T or F" if kind == "L" else "a number"
-            raise XYZError(
-                f"line {line + k}, column {number + 1}: {text!r:.40} is not {what}{comma}"
-            ) from None
-        values.append(value if kind != "I" else int(value))
-    return values
-
-
-_FORTRAN = str.maketrans("Dd", "ee")
-
-
-def _unnamed(rows: list[list[str]]) -> dict[str, np.ndarray]:
-    """What stands behind x y z where nothing says what it is: kept if it is numbers."""
-    try:
-        return {UNNAMED: np.array([list(map(float, row[4:])) for row in rows])}
-    except ValueError:  # words, or rows of different length
-        return {}
