@@ -82,7 +82,7 @@ def test_a_column_of_masses_is_kept(tmp_path, name):
         (b"\xef\xbb\xbf3\n\n" + WATER.format("H").encode(), "OH2"),
         (("3\n\n" + WATER.format("H")).encode("utf-16"), "OH2"),
         (b"1\nat 10 \xb0C\nC 0 0 0\n", "C"),
-        ("1\n\nC 1.0D-01 0 0\n", "C"),
+        ("1\n\nC 1.0D-01 1.0*^-3 0\n", "C"),
         ("1\r\n\r\nC 0.1 0 0\r\n\r\n\r\n", "C"),
         ("  1 \nenergy\nC 0.1 0 0 extra words\n", "C"),
     ],

@@ -53,6 +53,7 @@ class LabelSearch:
         self.wanted = frozenset(chain(asked, *COMMON_NAMES.values(), [BARE_NUMBER, FREE_ENERGY]))
         self._columns: dict[tuple[str, str], list] = {}
         self._seen: set[str] = set()
+        self._words: set[str] = set()  # of what was seen, mere truth values
         self._options: dict[str, str] = {}  # of all that looks like a label
         self.used: dict[str, str] = {}
         self._n_frames = 0
@@ -60,11 +61,8 @@ class LabelSearch:
     def add(self, results: Mapping[str, Any], extras: Mapping[str, Any]) -> None:
         """One frame: what ASE recognised, and whatever else the file says of it."""
         for source, found in (("results", results), ("extras", extras)):
-            for key in found.keys() - self._seen:
-                if (option := option_for(key, found[key])) is not None:
-                    self._options[key] = option
-                if not isinstance(found[key], (bool, np.bool_)):
-                    self._seen.add(key)
+            if not self._seen.issuperset(found):
+                self._look_at({key: found[key] for key in found.keys() - self._seen})
             for key in self.wanted & found.keys():
                 value = found[key]
                 if isinstance(value, (bool, np.bool_)):
@@ -73,6 +71,13 @@ class LabelSearch:
                     value = value.copy()  # a view would keep all of its row in memory
                 self._padded(source, key).append(value)
         self._n_frames += 1
+
+    def _look_at(self, new: Mapping[str, Any]) -> None:
+        """Remember names that no frame had before, and the options that would read them."""
+        self._seen.update(new)
+        self._words.update(k for k, v in new.items() if isinstance(v, (bool, np.bool_)))
+        options = {key: option_for(key, value) for key, value in new.items()}
+        self._options |= {key: option for key, option in options.items() if option is not None}
 
     def labels(self) -> tuple[dict[str, list], bool]:
         """Per property one value for each frame, None where it lacks it; and whether ASE knew them all.
@@ -148,7 +153,7 @@ class LabelSearch:
         return column
 
     def _names(self) -> str:
-        return few(sorted(self._seen - {"numbers", "positions"})) or "structures only"
+        return few(sorted(self._seen - self._words - {"numbers", "positions"})) or "structures only"
 
 
 def _both(a: object, b: object) -> bool:

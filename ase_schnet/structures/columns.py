@@ -90,11 +90,13 @@ def arrays_of(rows: list[list[str]], properties: str, line: int) -> dict[str, np
 
 
 def _slowly(column: tuple[str, ...], kind: str, line: int, number: int) -> list:
-    """One column of numbers in odd spellings (Fortran's 1.0D-3), or the line of what is none."""
+    """One column of numbers in odd spellings (Fortran's 1.0D-3, Mathematica's 1.0*^-3), or the line of what is none."""
     values = []
     for k, text in enumerate(column):
         try:
-            value = _TRUTH[text] if kind == "L" else float(text.translate(_FORTRAN))
+            value = (
+                _TRUTH[text] if kind == "L" else float(text.translate(_FORTRAN).replace("*^", "e"))
+            )
         except (ValueError, KeyError):
             comma = ": write numbers with a decimal point" if "," in text else ""
             what = "T or F" if kind == "L" else "a number"
