@@ -2,7 +2,7 @@
 
 Inside the package everything is eV, Å, eV/Å, eV/Å³ and e·Å. Files are not, and most do not say
 what they are. This module knows the names of their units and the factors (`ase.units`, CODATA
-2014); `ase_schnet.data.formats` is the only place that multiplies labels by them.
+2014); `ase_schnet.data._conversion` is the only place that multiplies labels by them.
 """
 
 import math

@@ -481,7 +481,7 @@ def test_a_truncated_extxyz_names_its_frame(tmp_path, ethanol):
     ase.io.write(buffer, ethanol, format="extxyz")
     lines = buffer.getvalue().splitlines()
     path = write_text(tmp_path / "cut.xyz", "\n".join(lines[:-3]))
-    with pytest.raises(ValueError, match="frame 4 cannot be read by ASE"):
+    with pytest.raises(ValueError, match="frame 4 cannot be read: has 6 atoms, expected 9"):
         read_labelled(path, "eV")
 
 
@@ -526,7 +526,8 @@ def test_rmd17_ethanol_has_its_published_first_frame(shared_data):
     assert frames[0].get_forces()[0] == pytest.approx(expected, rel=1e-7)
     assert str(found) == (
         "rmd17_ethanol_train_01.npz: 1000 frames; energy 1000/1000, forces 1000/1000, "
-        "dipole 0/1000; kcal/mol, Ang -> eV, Ang"
+        "dipole 0/1000; kcal/mol, Ang -> eV, Ang; not used: "
+        "old_energies (energy_key='old_energies'), old_forces (forces_key='old_forces')"
     )
     assert found.sha256.startswith("096946747b8d9dcf")
 

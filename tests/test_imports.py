@@ -18,7 +18,7 @@ FLOORS = [
     {"model", "evaluation", "results", "augment", "dipole", "interfaces"},
     {"inference"},
     {"data", "simulation"},
-    {"units", "neighbors", "modelfile", "uncertainty", "plotting"},
+    {"units", "neighbors", "modelfile", "uncertainty", "plotting", "structures"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from functools import partial
 from importlib import import_module
 
 from ase_schnet import __version__
+from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "info", "augment"),
@@ -32,14 +34,16 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, parser=sub)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit codes: 0 well, 1 a bad verdict, 2 bad input, 130 stopped by Ctrl-C."""
-    args = build_parser().parse_args(argv)
-    warnings.showwarning = _one_line_warning
+    args, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        refuse_unknown(args.parser, unknown)
+    warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         return args.run(args)
     except KeyboardInterrupt:
@@ -54,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if not _is_bad_input(error):
             raise
-        print(f"ase-schnet {args.command}: {error}", file=sys.stderr)
+        message = in_options(str(error), args.parser)
+        print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2
 
 
@@ -73,8 +78,8 @@ def _is_bad_input(error: Exception) -> bool:
     return isinstance(error, (ValueError, OSError)) or bool(names & known)
 
 
-def _one_line_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+def _one_line_warning(parser, message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {in_options(str(message), parser)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+
 HELP = "Add displaced structures, labelled by springs from the data or by a cheap reference method."
 EXAMPLE = """\
 examples:
@@ -28,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("how", metavar="HOW", help="rule and settings, see below")
     parser.add_argument("-o", "--output", required=True, metavar="DATA2", help="extxyz to write")
     parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
+    parser.add_argument("--energy-key", help="name of the energies in the file")
+    parser.add_argument("--forces-key", help="name of the forces in the file")
+    add_reading_options(parser)
     parser.add_argument("--figure", metavar="PLOT", help="distances and fitted Gaussians")
 
 
@@ -49,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; choose another name")
-    frames, found = read_labelled(args.data, args.units)
-    print(found)
+    frames, found = read_labelled(args.data, args.units, **reading_options(args))
+    print_found(found, args)
     true, given = separate(frames)
     if given is not None or len(true) < len(frames):
         raise ValueError(f"{args.data} is augmented already; start from what it was made from")
@@ -76,14 +81,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_temperature(how: str, path: str) -> str:
     """The setting with the temperature that the file's momenta tell, if it needs one and names none."""
-    from ase.io import read
+    from pathlib import Path
 
     from ase_schnet.augment.recipe import SPRING_RULES
     from ase_schnet.augment.springs import temperature_of
+    from ase_schnet.data.formats import READERS
+    from ase_schnet.structures.reading import read_frames
 
     if how.split(",")[0].strip() not in SPRING_RULES or "temperature" in how:
         return how
-    frames = [] if path.endswith((".npz", ".db")) else read(path, ":")
+    has_momenta = Path(path).is_file() and Path(path).suffix.lower() not in READERS
+    frames = list(read_frames(path)) if has_momenta else []
     kelvin = temperature_of(frames)
     if kelvin is None:
         raise ValueError(

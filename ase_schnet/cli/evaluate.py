@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options, refuse_swapped
+
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
 example:
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask-key", metavar="NAME", help="extxyz column, false where forces are no labels"
     )
+    add_reading_options(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
     parser.add_argument("--no-plot", action="store_true")
@@ -36,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import calibration_lines, error_lines
 
+    refuse_swapped(args.model, args.data, "DATA")
     model = load_model(args.model)
-    keys = {name: getattr(args, name) for name in ("energy_key", "forces_key", "mask_key")}
-    frames, found = read_labelled(args.data, args.units, **keys)
-    print(found)
+    frames, found = read_labelled(args.data, args.units, **reading_options(args))
+    print_found(found, args)
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     if len(true) < len(frames):
         print(

@@ -48,17 +48,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, judge: bool) -> int:
-    from ase.io import read
-
+    from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.interfaces.lammps_run import run_lammps
     from ase_schnet.simulation.drift import drift, require_samples
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
     if args.time > 0 and args.timestep > 0 and args.record_every > 0:  # else the run says so
         require_samples(1000 * args.time / args.timestep / args.record_every)
+    refuse_swapped(args.model, args.structure)
+    atoms = read_start(args.structure, tell=judge)
     stopped = None
     try:
-        record = run_lammps(read(args.structure), args.model, args.output, **_options(args))
+        record = run_lammps(atoms, args.model, args.output, **_options(args))
     except (SimulationStopped, SimulationExploded) as failure:
         stopped, record = failure, failure.record
     verdict = drift(record)

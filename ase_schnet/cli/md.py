@@ -36,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, judge, draw. 1 if the energy was not conserved or the monitor stopped the run."""
-    from ase.io import read
-
+    from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
     _refuse_what_does_not_apply(args)
-    atoms = read(args.structure)
+    refuse_swapped(args.model, args.structure)
+    atoms = read_start(args.structure)
     atoms.calc = _calculator(args)
     stopped = None
     try:

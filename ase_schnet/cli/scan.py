@@ -75,16 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, write, draw. 130 if Ctrl-C cut it short."""
-    from ase.io import read
-
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.cli.inputs import read_start, refuse_swapped
 
+    refuse_swapped(args.model, args.structure)
     axes = _axes(args)
     table = Path(args.output).with_suffix(".csv")
     for path in (table, Path(args.frames or ".")):
         if not path.parent.is_dir():
             raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-    atoms = read(args.structure)
+    atoms = read_start(args.structure)
     options = {} if args.repulsion is None else {"repulsion": args.repulsion}
     atoms.calc = SchNetCalculator(args.model, device=args.device, **options)
     result, draw = (_map if len(axes) > 1 else _cut)(atoms, args, axes)

@@ -89,12 +89,12 @@ def _spectra(motions: list, args: argparse.Namespace) -> list:
 
 def _modes(model: str, structure: str):
     """Normal modes of a structure with a model."""
-    from ase.io import read
-
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.simulation.spectra import normal_modes
 
-    atoms = read(structure)
+    refuse_swapped(model, structure)
+    atoms = read_start(structure)
     atoms.calc = SchNetCalculator(model)
     return normal_modes(atoms)
 

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
 from ase_schnet.cli.train_labels import add_label_options, check_labels, twins_in
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
@@ -38,6 +39,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
+    add_reading_options(parser)
     parser.add_argument(
         "--preset",
         default="fast",
@@ -244,16 +246,11 @@ def _read(args: argparse.Namespace):
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.data.outliers import refuse_outliers
 
-    frames, files, places = [], [], {}
+    frames, files, places, notes = [], [], {}, []
     for path in args.data:
-        part, found = read_labelled(
-            path,
-            args.units,
-            energy_key=args.energy_key,
-            forces_key=args.forces_key,
-            mask_key=args.mask_key,
-        )
-        print(found)
+        part, found = read_labelled(path, args.units, **reading_options(args))
+        print_found(found, args)
+        notes += [f"{found.path.name}: {note}" for note in found.notes if "not used" in note]
         check_labels(part, found, args)
         places |= {id(atoms): f"{path}, frame {k}" for k, atoms in enumerate(part)}
         frames += part
@@ -265,9 +262,20 @@ def _read(args: argparse.Namespace):
             raise ValueError("the files hold augmented structures already: train without --augment")
         augment = read_augmentation(args.augment, SchNetCalculator)
     dataset = Dataset.from_atoms(frames, source=names, units=files[0]["units"])
+    _require_labels(dataset, args, notes)
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
     return dataset, files, augment
+
+
+def _require_labels(dataset, args: argparse.Namespace, notes: list[str]) -> None:
+    """Where labels are missing that the training needs, name those that the files have under other names."""
+    needed = {"energy": (dataset.E, args.energy_weight), "forces": (dataset.F, args.forces_weight)}
+    for name, (values, weight) in needed.items():
+        if values is None and weight != 0 and notes:
+            raise ValueError(
+                f"no {name} found in the data ({'; '.join(notes)}); --{name}-weight 0 trains without"
+            )
 
 
 def _config(args: argparse.Namespace):

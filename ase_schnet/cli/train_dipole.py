@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+
 HELP = "Fit a dipole or polarizability by rotate, predict, rotate back, and add it to a model."
 EXAMPLE = """\
 example, with a potential in MODEL_DIR already or not yet:
@@ -21,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="+", metavar="DATA", help="npz, extxyz or ASE db files")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
     parser.add_argument("--units", help="units of the files, e.g. 'eV, Ang, e*Ang'")
+    add_reading_options(parser)
     parser.add_argument(
         "--quantity",
         choices=("dipole", "polarizability"),
@@ -53,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import save_part
 
-    dataset = _read(args.data, args.units, Dataset)
-    test = _read(args.test, args.units, Dataset) if args.test else None
+    dataset = _read(args.data, args, Dataset)
+    test = _read(args.test, args, Dataset) if args.test else None
     settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
     part = fit_rpr(
         dataset,
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(paths: list[str], units: str | None, dataset_type):
+def _read(paths: list[str], args: argparse.Namespace, dataset_type):
     """All files as one data set, saying what was found in each."""
     from pathlib import Path
 
@@ -87,7 +90,7 @@ def _read(paths: list[str], units: str | None, dataset_type):
 
     frames = []
     for path in paths:
-        part, found = read_labelled(path, units)
-        print(found)
+        part, found = read_labelled(path, args.units, **reading_options(args))
+        print_found(found, args)
         frames += part
     return dataset_type.from_atoms(frames, source=", ".join(Path(path).name for path in paths))

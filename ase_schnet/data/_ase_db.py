@@ -6,7 +6,7 @@ All keep labels in columns or in each row's data. schnetpack 2 says their units 
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,13 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFi
     frames: list[Frame] = []
     search = LabelSearch(energy_key, forces_key)
     try:
-        database = ase.db.connect(str(path), use_lock_file=False)
+        database = ase.db.connect(str(path), type="db", use_lock_file=False)
         metadata = dict(database.metadata)
         for row in database.select():
             results = {name: row[name] for name in all_properties if name in row}
-            search.add(results, {**row.key_value_pairs, **_decoded(row.data, search.wanted)})
+            # Of the first row all is decoded: what is there and not used is said.
+            wanted = search.wanted if frames else row.data.keys()
+            search.add(results, {**row.key_value_pairs, **_decoded(row.data, wanted)})
             frames.append(_frame(row))
     except Exception as error:  # sqlite, JSON and ASE errors alike mean a damaged file
         reason = str(error) or type(error).__name__
@@ -60,7 +62,7 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFi
     labels, recognised = search.labels()
     units = metadata.get("_property_unit_dict")
     stated = _schnetpack_units(units, metadata, energy_key, forces_key) if units else None
-    return RawFile(frames, labels, stated, ASE_UNITS if recognised else None)
+    return RawFile(frames, labels, stated, ASE_UNITS if recognised else None, notes=search.notes())
 
 
 def _frame(row: AtomsRow) -> Frame:
@@ -75,7 +77,7 @@ def _frame(row: AtomsRow) -> Frame:
     )
 
 
-def _decoded(data: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+def _decoded(data: Mapping[str, Any], wanted: Set[str]) -> dict[str, Any]:
     """A row's data with the wanted ones of schnetpack 0.2's base64 texts as the arrays they mean."""
     plain = {}
     for key, value in data.items():

@@ -4,34 +4,32 @@ ASE moves ``energy``, ``forces``, ``stress`` and ``dipole`` of an extxyz file in
 `SinglePointCalculator`, and leaves every other spelling in ``atoms.info`` and ``atoms.arrays``.
 """
 
-from itertools import islice
 from pathlib import Path
-
-from ase.io import iread
-from ase.io.formats import open_with_compression
 
 from ase_schnet.data._fixed import mask
 from ase_schnet.data._labels import LabelSearch
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
+from ase_schnet.structures.comments import CODE_ENERGY
+from ase_schnet.structures.reading import XYZ_FORMATS, read_frames, recognised_format
 from ase_schnet.units import FileUnits
 
 ASE_UNITS = FileUnits("eV", "Ang", "e*Ang")
-
-
-def is_xyz(path: Path) -> bool:
-    """Tell whether a file is (extended) xyz, possibly compressed."""
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".bz2", ".xz")]
-    return suffixes[-1:] in ([".xyz"], [".extxyz"])
+OF_ANY_UNIT = (*XYZ_FORMATS, "lammps-dump-text", "lammps-dump-binary", "cfg", "csv")
+"""ASE's names of formats that carry whatever was written into them, in units that they do not say."""
 
 
 def read_ase(
-    path: Path, energy_key: str | None, forces_key: str | None, mask_key: str | None = None
+    path: Path,
+    energy_key: str | None,
+    forces_key: str | None,
+    mask_key: str | None = None,
+    columns: str | None = None,
 ) -> RawFile:
     """Read any structure file that `ase.io` knows.
 
-    Labels that ASE recognised are eV, Å and e·Å, except in xyz files, which carry whatever was
-    written into them: those must say their units in ``info["units"]``, or the user must.
+    Labels that ASE recognised are eV, Å and e·Å, except in xyz files and others that carry
+    whatever was written into them: those must say their units in ``info["units"]``, or the user must.
 
     Parameters
     ----------
@@ -53,41 +51,33 @@ def read_ase(
         If ASE cannot read a frame, no label is found, or frames disagree about units.
     """
     frames: list[Frame] = []
-    search = LabelSearch(energy_key, forces_key)
-    try:
-        # ASE tells plain from extended xyz by a guess; extxyz reads both.
-        known = {"format": "extxyz"} if is_xyz(path) else {}
-        for atoms in iread(str(path), index=":", do_not_split_by_at_sign=True, **known):
-            search.add(atoms.calc.results if atoms.calc else {}, {**atoms.arrays, **atoms.info})
-            for key in search.wanted & atoms.info.keys():
-                del atoms.info[key]  # a copy of a label would stay in the units of the file
-            frame = Frame.of(atoms)
-            if mask_key is not None:
-                if not atoms.has(mask_key):
-                    raise ValueError(f"no column {mask_key!r}")
-                frame = frame._replace(force_mask=mask(atoms, mask_key))
-            frames.append(frame)
-    except Exception as error:  # ASE's readers raise nearly everything on a damaged file
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"frame {len(frames)} cannot be read by ASE ({reason})") from error
-    if is_xyz(path):
-        _check_all_read(path, frames)
+    search = LabelSearch(energy_key, forces_key, comment_numbers=columns is not None)
+    for atoms in read_frames(path, columns):
+        search.add(atoms.calc.results if atoms.calc else {}, {**atoms.arrays, **atoms.info})
+        for key in search.wanted & atoms.info.keys():
+            del atoms.info[key]  # a copy of a label would stay in the units of the file
+        frame = Frame.of(atoms)
+        if mask_key is not None:
+            if not atoms.has(mask_key):
+                raise ValueError(f"frame {len(frames)} has no column {mask_key!r}")
+            frame = frame._replace(force_mask=mask(atoms, mask_key))
+        frames.append(frame)
     labels, recognised = search.labels()
     stated = _stated([(frame.info or {}).get("units") for frame in frames])
-    usual = ASE_UNITS if recognised and not is_xyz(path) else None
-    return RawFile(frames, labels, stated, usual)
+    if stated is None and search.used.get("energy") == CODE_ENERGY and "forces" not in labels:
+        stated = "Hartree"
+    says_nothing = recognised_format(path) in OF_ANY_UNIT
+    usual = None if says_nothing or not recognised else ASE_UNITS
+    return RawFile(frames, labels, stated, usual, notes=search.notes() + _weights(frames))
 
 
-def _check_all_read(path: Path, frames: list[Frame]) -> None:
-    """ASE stops, without a word, at a blank line where a frame should begin."""
-    expected = sum(len(frame.numbers) + 2 for frame in frames)
-    with open_with_compression(str(path)) as file:
-        rest = [line.strip() for line in islice(file, expected, None)]
-    if any(rest) and not rest[0]:
-        raise ValueError(
-            f"frame {len(frames)} comes after a blank line (line {expected + 1} of the file), "
-            "where ASE stops reading: remove such lines"
-        )
+def _weights(frames: list[Frame]) -> list[str]:
+    """Say that the file weighs its structures, unless it is by our own marks of augmented ones."""
+    infos = [frame.info for frame in frames if frame.info and "augmented" not in frame.info]
+    weights = [info["loss_weight"] for info in infos if "loss_weight" in info]
+    if not weights:
+        return []
+    return [f"loss_weight of {len(weights)} frames in the file weighs them in the loss"]
 
 
 def _stated(statements: list[str | None]) -> str | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import atomic_numbers
 
+from ase_schnet.data._candidates import listed, option_for
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
 from ase_schnet.units import FileUnits
@@ -32,12 +33,21 @@ class _Layout(NamedTuple):
     dipole: str | None = None
     dipole_unit: str | None = None
     units: FileUnits | None = None  # None: the layout does not define them
+    left_out: tuple[str, ...] = ()  # known not to be labels of these structures
 
 
 LAYOUTS = (
     # Smith et al., doi:10.1038/sdata.2017.193. Its energiesHE and coordinatesHE, structures of high
-    # energy kept apart by the authors, are not read.
-    _Layout("ANI-1", "species", "coordinates", "energies", units=FileUnits("Hartree")),
+    # energy kept apart by the authors, are not read. ANI-2x (doi:10.5281/zenodo.10108942) and what torchani
+    # writes have forces, and species of every conformer.
+    _Layout(
+        *("ANI-1", "species", "coordinates", "energies", "forces"),
+        units=FileUnits("Hartree"),
+        left_out=("energiesHE", "coordinatesHE"),
+    ),
+    _Layout(
+        *("torchani", "numbers", "coordinates", "energies", "forces"), units=FileUnits("Hartree")
+    ),
     # doi:10.1038/s41597-020-0473-z
     _Layout(
         *("ANI-1x", "atomic_numbers", "coordinates", "wb97x_dz.energy", "wb97x_dz.forces"),
@@ -100,7 +110,8 @@ def _read(file, energy_key: str | None, forces_key: str | None) -> RawFile:
     layout = None
     for group in _leaves(file):
         of_group = _layout_of(group)
-        layout = layout or of_group
+        if layout is None:
+            layout, notes = of_group, _not_used(group, of_group, energy_key, forces_key)
         if of_group != layout:
             raise ValueError(
                 f"holds groups of the layouts {layout.name} and {of_group.name}: split it"
@@ -112,7 +123,8 @@ def _read(file, energy_key: str | None, forces_key: str | None) -> RawFile:
         frames += new
     if layout is None:
         return RawFile(frames, labels)
-    return RawFile(frames, labels, usual_units=layout.units, usual_dipole=layout.dipole_unit)
+    usual = (layout.units, layout.dipole_unit)
+    return RawFile(frames, labels, None, *usual, notes=notes)
 
 
 def _layout_of(group) -> _Layout:
@@ -138,10 +150,13 @@ def _read_group(group, layout: _Layout, energy_key: str | None, forces_key: str 
     single = positions.ndim == 2
     positions = positions[None] if single else positions  # (M, N, 3)
     numbers = _numbers(group[layout.numbers][...])
-    if positions.shape[1:] != (len(numbers), 3):
+    numbers = numbers.ravel() if numbers.size == positions.shape[1] else numbers
+    n_atoms = numbers.shape[-1] if numbers.ndim else 0
+    of_each = (n_atoms,) if numbers.ndim == 1 else positions.shape[:2]
+    if positions.shape[1:] != (n_atoms, 3) or numbers.shape != of_each:
         raise ValueError(
             f"group {group.name}: {layout.positions} has shape {positions.shape}, which does not "
-            f"fit {len(numbers)} atoms"
+            f"fit {n_atoms} atoms"
         )
     keys = {
         "energy": energy_key or layout.energy,
@@ -166,18 +181,34 @@ def _read_group(group, layout: _Layout, energy_key: str | None, forces_key: str 
     if not labels:
         raise ValueError(f"group {group.name} has no labels; it holds {_names(group)}")
     info = {"charge": float(group.attrs["charge"])} if "charge" in group.attrs else None
-    return [Frame(numbers, r, info=info) for r in positions], labels
+    if numbers.ndim == 1:
+        return [Frame(numbers, r, info=info) for r in positions], labels
+    real = [z > 0 for z in numbers]  # of conformers of several sizes, the rest is -1
+    if "forces" in labels:
+        labels["forces"] = [f[m] for f, m in zip(labels["forces"], real, strict=True)]
+    frames = [
+        Frame(z[m], r[m], info=info) for z, r, m in zip(numbers, positions, real, strict=True)
+    ]
+    return frames, labels
+
+
+def _not_used(group, layout: _Layout, *asked: str | None) -> list[str]:
+    """Name what looks like a label in a group and is not read."""
+    used = {*layout[1:], *asked, *layout.left_out}
+    options = {key: option_for(key) for key in (*group, *group.attrs) if key not in used}
+    unused = {key: option for key, option in options.items() if option is not None}
+    return [f"not used: {listed(unused)}"] if unused else []
 
 
 def _numbers(species: np.ndarray) -> np.ndarray:
-    """Atomic numbers (N,) of numbers, or of symbols as text or bytes."""
+    """Atomic numbers, in the shape of the species, of numbers, or of symbols as text or bytes."""
     if np.issubdtype(species.dtype, np.number):
-        return species.astype(np.int64).ravel()
-    symbols = [s.decode() if isinstance(s, bytes) else str(s) for s in species]
+        return species.astype(np.int64)
+    symbols = [s.decode() if isinstance(s, bytes) else str(s) for s in species.ravel()]
     unknown = sorted(set(symbols) - atomic_numbers.keys())
     if unknown:
         raise ValueError(f"holds symbols that are no elements: {', '.join(unknown)}")
-    return np.array([atomic_numbers[s] for s in symbols])
+    return np.array([atomic_numbers[s] for s in symbols]).reshape(species.shape)
 
 
 def _names(group) -> str:

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ase_schnet.data._candidates import few, listed, option_for
 from ase_schnet.data._raw import PROPERTIES
+from ase_schnet.structures.comments import BARE_NUMBER, CODE_ENERGY
 
 # "gradient" and its kin are absent on purpose: they are minus the forces.
 COMMON_NAMES = {
-    "energy": ("energy", "REF_energy", "dft_energy", "Energy", "E", "total_energy", "energy_U0"),
+    "energy": (
+        *("energy", "REF_energy", "dft_energy", "Energy", "E", "total_energy", "energy_U0"),
+        CODE_ENERGY,
+    ),
     "forces": ("forces", "force", "REF_forces", "dft_forces", "F", "atomic_forces"),
     "stress": ("stress", "REF_stress", "dft_stress"),
     # read where there is no stress, as −virial/V
@@ -22,31 +27,57 @@ COMMON_NAMES = {
     "dipole": ("dipole", "REF_dipole", "dft_dipole", "mu"),
 }
 
+FREE_ENERGY = "free_energy"
+"""Of electrons at a temperature; ASE's name for what some codes give beside the energy."""
+_SOURCES = ("results", "extras")
+NUMBERS = (int, float, np.number, np.ndarray)
+
 
 class LabelSearch:
     """Takes in frame after frame, keeps what could be a label, and tells at the end what was one.
 
-    Everything else is let go at once: a row of QM9 holds fifteen properties, of which one is wanted.
+    Everything else is let go at once: a row of QM9 holds fifteen properties, of which one is wanted. Truth
+    values are never labels: a bare word in a comment line is one. `used` tells under which key each label
+    was found. With `comment_numbers`, comment lines that are bare numbers are energies, if there are no
+    others.
     """
 
-    def __init__(self, energy_key: str | None, forces_key: str | None):
+    def __init__(
+        self, energy_key: str | None, forces_key: str | None, comment_numbers: bool = False
+    ):
         self._keys = {"energy": energy_key, "forces": forces_key}
+        self._names_of = dict(COMMON_NAMES)
+        if comment_numbers:
+            self._names_of["energy"] = (*COMMON_NAMES["energy"], BARE_NUMBER)
         asked = [key for key in (energy_key, forces_key) if key]
-        self.wanted = frozenset(chain(asked, *COMMON_NAMES.values()))
+        self.wanted = frozenset(chain(asked, *COMMON_NAMES.values(), [BARE_NUMBER, FREE_ENERGY]))
         self._columns: dict[tuple[str, str], list] = {}
         self._seen: set[str] = set()
+        self._words: set[str] = set()  # of what was seen, mere truth values
+        self._options: dict[str, str] = {}  # of all that looks like a label
+        self.used: dict[str, str] = {}
         self._n_frames = 0
 
     def add(self, results: Mapping[str, Any], extras: Mapping[str, Any]) -> None:
         """One frame: what ASE recognised, and whatever else the file says of it."""
         for source, found in (("results", results), ("extras", extras)):
-            self._seen.update(found)
+            if not self._seen.issuperset(found):
+                self._look_at({key: found[key] for key in found.keys() - self._seen})
             for key in self.wanted & found.keys():
                 value = found[key]
+                if isinstance(value, (bool, np.bool_)):
+                    continue
                 if isinstance(value, np.ndarray):
                     value = value.copy()  # a view would keep all of its row in memory
                 self._padded(source, key).append(value)
         self._n_frames += 1
+
+    def _look_at(self, new: Mapping[str, Any]) -> None:
+        """Remember names that no frame had before, and the options that would read them."""
+        self._seen.update(new)
+        self._words.update(k for k, v in new.items() if isinstance(v, (bool, np.bool_)))
+        options = {key: option_for(key, value) for key, value in new.items()}
+        self._options |= {key: option for key, option in options.items() if option is not None}
 
     def labels(self) -> tuple[dict[str, list], bool]:
         """Per property one value for each frame, None where it lacks it; and whether ASE knew them all.
@@ -64,19 +95,52 @@ class LabelSearch:
                 labels[name], from_results = found
                 recognised &= from_results
         if self._n_frames and not labels:
+            like = f" (for these: {listed(self._options)})" if self._options else ""
             raise ValueError(
                 f"has no labels under a familiar name; it holds {self._names()}: name them "
-                "with energy_key= and forces_key= (command line: --energy-key, --forces-key)"
+                f"with energy_key= and forces_key={like}"
             )
         return labels, recognised
+
+    def notes(self) -> list[str]:
+        """Say what looks like a label and is not used, and which of two energies is. For after `labels`."""
+        unused = {k: v for k, v in self._options.items() if k not in self.used.values()}
+        notes = []
+        if self.used.get("energy") == CODE_ENERGY:
+            notes.append("energies from the comment lines, in Hartree")
+        if self.used.get("energy") == BARE_NUMBER:
+            notes.append("energies are the numbers in the comment lines")
+        if self.used.get("energy") == "energy" and FREE_ENERGY in unused:
+            difference = self._free_energy_differs()
+            if difference:
+                notes.append(
+                    f"energy is taken, not free_energy, which differs by up to {difference:.3g} "
+                    f"({unused[FREE_ENERGY]} takes it; where electrons are smeared, forces belong to it)"
+                )
+            del unused[FREE_ENERGY]
+        if unused:
+            notes.append(f"not used: {listed(unused)}")
+        return notes
+
+    def _free_energy_differs(self) -> float:
+        """Largest difference of the two energies, in the unit of the file; 0 for equal ones."""
+        found = (
+            zip(self._padded(s, "energy"), self._padded(s, FREE_ENERGY), strict=True)
+            for s in _SOURCES
+        )
+        pairs = [(a, b) for a, b in chain(*found) if np.size(a) == np.size(b) == 1]
+        pairs = [(float(np.ravel(a)[0]), float(np.ravel(b)[0])) for a, b in pairs if _both(a, b)]
+        largest = max((abs(a - b) for a, b in pairs), default=0.0)
+        return largest if largest > 1e-8 * max((abs(a) for a, _ in pairs), default=0.0) else 0.0
 
     def _find(self, name: str) -> tuple[list, bool] | None:
         """Values of one property, all from the same place, and whether that was results."""
         user_key = self._keys.get(name)
-        for key in (user_key,) if user_key else COMMON_NAMES[name]:
-            for source in ("results", "extras"):
+        for key in (user_key,) if user_key else self._names_of[name]:
+            for source in _SOURCES:
                 values = self._padded(source, key)
                 if any(value is not None for value in values):
+                    self.used[name] = key
                     return values, source == "results"
         if user_key:
             raise ValueError(f"has no {user_key!r}; it holds {self._names()}")
@@ -89,4 +153,8 @@ class LabelSearch:
         return column
 
     def _names(self) -> str:
-        return ", ".join(sorted(self._seen - {"numbers", "positions"})) or "structures only"
+        return few(sorted(self._seen - self._words - {"numbers", "positions"})) or "structures only"
+
+
+def _both(a: object, b: object) -> bool:
+    return isinstance(a, NUMBERS) and isinstance(b, NUMBERS)

@@ -3,56 +3,17 @@
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from ase_schnet.data._candidates import few, listed, option_for
+from ase_schnet.data._npz_layouts import LAYOUTS, Layout, keys_of, plain_layout
 from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
-from ase_schnet.units import FileUnits
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
-
-
-class _Layout(NamedTuple):
-    """Which key holds what in one family of npz files."""
-
-    name: str
-    numbers: str
-    positions: str
-    energy: str
-    forces: str
-    counts: str | None = None  # atoms per frame, where frames are padded to a common length
-    gradient: str | None = None  # minus the forces
-    charge: str | None = None  # total charge of each frame
-    dipole: str | None = None
-    dipole_unit: str | None = None
-    units: FileUnits | None = None  # None: the layout does not define them
-
-    def holds(self, keys: list[str]) -> bool:
-        """Tell whether an archive with these keys is of this layout."""
-        needed = (self.numbers, self.positions, self.counts, self.gradient)
-        return all(k in keys for k in needed if k)
-
-
-# PhysNet's keys contain the bare Z, R, E, F of other writers, whose forces may be gradients:
-# without the counts N a file is not taken for one. NeuralForceField's say that they are gradients.
-LAYOUTS = (
-    _Layout(
-        "rMD17", "nuclear_charges", "coords", "energies", "forces", units=FileUnits("kcal/mol")
-    ),
-    _Layout("MD17/sGDML", "z", "R", "E", "F"),
-    _Layout("PhysNet", "Z", "R", "E", "F", counts="N", dipole="D", dipole_unit="e*Ang", charge="Q"),
-    _Layout("NFF", "Z", "R", "E", "F", gradient="energy_grad"),
-    _Layout(
-        *("QM7-X", "atNUM", "atXYZ", "ePBE0+MBD", "totFOR"),
-        dipole="vDIP",
-        dipole_unit="e*Ang",
-        units=FileUnits("eV"),
-    ),
-)
 
 
 def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
@@ -83,15 +44,18 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
             raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
         if not isinstance(archive, NpzFile):
             raise ValueError("holds a single bare array, not an npz archive with named ones")
-        for layout in LAYOUTS:
-            if layout.holds(archive.files):
+        for layout in (*LAYOUTS, plain_layout(archive.files)):
+            if layout is not None and layout.holds(archive.files):
                 return _read_layout(archive, layout, energy_key, forces_key)
-    known = "; ".join(f"{layout.name}: {_keys_of(layout)}" for layout in LAYOUTS)
-    raise ValueError(f"has keys {', '.join(archive.files)}, of no known layout ({known})")
+    known = "; ".join(f"{layout.name}: {keys_of(layout)}" for layout in LAYOUTS)
+    raise ValueError(
+        f"has keys {few(archive.files)}, of no known layout ({known}; plain names: atomic_numbers positions "
+        "energy forces cell)"
+    )
 
 
 def _read_layout(
-    archive: NpzFile, layout: _Layout, energy_key: str | None, forces_key: str | None
+    archive: NpzFile, layout: Layout, energy_key: str | None, forces_key: str | None
 ) -> RawFile:
     keys = {
         "energy": energy_key or layout.energy,
@@ -128,23 +92,59 @@ def _read_layout(
             f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)
         ]
     infos = _infos(archive, layout, n_frames)
+    cells = _cells(archive, layout, n_frames)
     structures = [
-        Frame(z[:n], r[:n], info=info)
-        for z, r, n, info in zip(numbers, positions, counts, infos, strict=True)
+        Frame(z[:n], r[:n], *cell, info=info)
+        for z, r, n, cell, info in zip(numbers, positions, counts, cells, infos, strict=True)
     ]
-    return RawFile(structures, labels, _stated(archive), layout.units, layout.dipole_unit)
+    notes = _not_used(archive, {*keys.values(), *layout[1:]})
+    usual = (layout.units, layout.dipole_unit)
+    return RawFile(structures, labels, _stated(archive), *usual, notes=notes)
+
+
+def _not_used(archive: NpzFile, used: set) -> list[str]:
+    """Name the keys that look like labels by their names, and are not read."""
+    options = {key: option_for(key) for key in archive.files if key not in used}
+    unused = {key: option for key, option in options.items() if option is not None}
+    return [f"not used: {listed(unused)}"] if unused else []
+
+
+def _cells(archive: NpzFile, layout: Layout, n_frames: int) -> list[tuple]:
+    """Cell and periodic axes of each frame; None where the archive has no cell, or one of zeros."""
+    if layout.cell not in archive.files:
+        return [(None, None)] * n_frames
+    cells = _array(archive, layout.cell)
+    if cells.shape in ((3, 3), (9,)):
+        cells = np.broadcast_to(cells.reshape(3, 3), (n_frames, 3, 3))
+    if cells.size != 9 * n_frames:
+        raise ValueError(
+            f"{layout.cell} has shape {cells.shape}, expected (3, 3) or ({n_frames}, 3, 3)"
+        )
+    cells = cells.reshape(n_frames, 3, 3)
+    if layout.cell == "lattice":
+        cells = cells.swapaxes(1, 2)  # sGDML's are columns
+    pbc = cells.any(axis=2)
+    if "pbc" in archive.files:
+        stated = _load(archive, "pbc")
+        if stated.size not in (3, 3 * n_frames):
+            raise ValueError(f"pbc has shape {stated.shape}, expected (3,) or ({n_frames}, 3)")
+        pbc = pbc & stated.astype(bool).reshape(-1, 3)
+    return [(c, p) if p.any() else (None, None) for c, p in zip(cells, pbc, strict=True)]
 
 
 def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str]) -> None:
     """Refuse absent keys, gradients, and labels of two levels of theory."""
-    present = ", ".join(archive.files)
+    present = few(archive.files)
+    options = {key: option_for(key) for key in archive.files}
+    options = {key: option for key, option in options.items() if option}
+    like = f" (for these: {listed(options)})" if options else ""
     for key in asked:
         if key not in archive.files:
             raise ValueError(f"has no key {key!r}; it holds {present}")
     if keys["energy"] not in archive.files and keys["forces"] not in archive.files:
         raise ValueError(
             f"has no labels under {keys['energy']!r} or {keys['forces']!r}; it holds {present}: "
-            "name them with energy_key= and forces_key="
+            f"name them with energy_key= and forces_key={like}"
         )
     if keys["energy"].startswith("old_") != keys["forces"].startswith("old_"):
         raise ValueError(
@@ -153,7 +153,7 @@ def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str])
         )
 
 
-def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> None:
+def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: Layout) -> None:
     if counts.shape != numbers.shape[:1]:
         raise ValueError(f"{layout.counts} has shape {counts.shape}, expected {numbers.shape[:1]}")
     padding = np.arange(numbers.shape[1]) >= counts[:, None]  # (S, N)
@@ -165,7 +165,7 @@ def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: _Layout) -> 
         )
 
 
-def _infos(archive: NpzFile, layout: _Layout, n_frames: int) -> list[dict | None]:
+def _infos(archive: NpzFile, layout: Layout, n_frames: int) -> list[dict | None]:
     """The total charge of each frame; nothing where all are neutral."""
     if layout.charge not in archive.files or not _array(archive, layout.charge).any():
         return [None] * n_frames
@@ -189,7 +189,7 @@ def _load(archive: NpzFile, key: str) -> np.ndarray:
         if "Object arrays" in str(error):
             raise ValueError(
                 f"{key} holds pickled Python objects, which can run code and are never loaded: "
-                "save it as a plain array"
+                "save it as a plain array, padded with zeros where structures differ in size, or as extxyz"
             ) from error
         raise ValueError(f"{key} cannot be read ({error}): is the file complete?") from error
 
@@ -204,9 +204,3 @@ def _stated(archive: NpzFile) -> str | None:
         elif key == "e_unit":
             return None
     return ", ".join(stated)
-
-
-def _keys_of(layout: _Layout) -> str:
-    forces = layout.gradient or layout.forces
-    keys = (layout.numbers, layout.positions, layout.energy, forces, layout.counts)
-    return " ".join(key for key in keys if key)

@@ -1,6 +1,6 @@
 """What every file reader hands over: structures and labels still in the units of the file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -27,6 +27,8 @@ class RawFile:
         What its layout means by definition, when it is one that does.
     usual_dipole : str, optional
         The dipole unit of the layout, where that is defined and the energy unit is not.
+    notes : list of str
+        What else must be said of the file: above all, what looks like a label and is not read.
     """
 
     structures: list[Frame]
@@ -34,6 +36,7 @@ class RawFile:
     stated_units: str | None = None
     usual_units: FileUnits | None = None
     usual_dipole: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def check(self) -> None:
         """Give every label its shape as float64, and refuse what is not a finite number.

@@ -25,6 +25,8 @@ class FoundLabels:
         Frames whose dipole was left out because its unit is not known.
     n_unboxed : int
         Frames whose periodic box held a molecule in vacuum, and was left out.
+    notes : tuple of str
+        What else is to be known: labels that are not used, with the option that would use them.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class FoundLabels:
     sha256: str
     n_dipole_skipped: int = 0
     n_unboxed: int = 0
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         n = self.n_frames
@@ -51,7 +54,8 @@ class FoundLabels:
             )
         if self.n_unboxed:
             counts += f"; {self.n_unboxed} molecules taken out of boxes of vacuum"
-        return f"{self.path.name}: {n} frames; {counts}; {self.units} -> {self._converted()}"
+        line = f"{self.path.name}: {n} frames; {counts}; {self.units} -> {self._converted()}"
+        return "; ".join((line, *self.notes))
 
     def _converted(self) -> str:
         return str(replace(ASE_UNITS, dipole="e*Ang" if self.units.dipole else None))

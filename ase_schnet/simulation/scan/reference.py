@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.io import read
-from ase.io.formats import UnknownFileTypeError
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
 from ase_schnet.simulation.scan.coordinate import Coordinate
 from ase_schnet.simulation.scan.walk import evaluate
+from ase_schnet.structures.reading import no_such_file, read_frames
 
 #: A turn counts as closed if its widest gap is at most this many times the next.
 CLOSED_TURN_RATIO = 2.0
@@ -68,10 +67,12 @@ def evaluate_along(
 
 def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArray, NDArray]:
     """Value of the coordinate and energy (eV) of every structure, (S,) each."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(no_such_file(Path(path)))
     try:
-        structures = read(path, index=":")
-    except UnknownFileTypeError as error:
-        raise ValueError(f"{path} is not a file of structures: {error}") from None
+        structures = list(read_frames(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     energies: dict[float, float] = {}  # by value
     for k, structure in enumerate(structures):
         if not np.array_equal(structure.numbers, atoms.numbers):

@@ -1,0 +1,60 @@
+"""What the package says of arguments of Python, said as options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+
+#: Arguments of Python whose options have other names.
+OTHER_NAMES = {
+    "time_ps": "time",
+    "timestep_fs": "timestep",
+    "temperature_K": "temperature",
+    "pressure_GPa": "pressure",
+    "time_constant_fs": "time_constant",
+    "test_time_ps": "test_time",
+    "run_dir": "output",
+    "n_folds": "folds",
+}
+_NAMED = re.compile(
+    # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix
+    r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
+)
+
+
+def in_options(text: str, parser: argparse.ArgumentParser) -> str:
+    """Spell arguments of Python, such as ``units='kcal/mol'``, as options of a command: ``--units kcal/mol``.
+
+    Names of arguments without a value are changed only if nothing else can be meant, as in ``timestep_fs``.
+    """
+    options = {
+        action.dest: (action.option_strings[-1], action.nargs == 0)
+        for action in parser._actions
+        if action.option_strings
+    }
+
+    def spelled(match: re.Match) -> str:
+        name, equals, value = match.groups()
+        known = options.get(OTHER_NAMES.get(name, name))
+        if known is None or not (equals or "_" in name):
+            return match[0]
+        option, is_flag = known
+        if not value or is_flag:
+            return option
+        bare = value.strip("'")
+        plain = bare if bare and not re.search(r"[\s']", bare) else value
+        return f"{option}={plain}" if bare.startswith("-") else f"{option} {plain}"
+
+    return _NAMED.sub(spelled, text)
+
+
+def refuse_unknown(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """End with the usage of the command itself, and the option that is most like the misspelt one."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    hints = []
+    for argument in arguments:
+        like = difflib.get_close_matches(argument.split("=")[0], known, n=1)
+        if argument.startswith("-") and like:
+            hints.append(f"is {like[0]} meant in place of {argument.split('=')[0]}?")
+    parser.error("; ".join([f"unrecognized arguments: {' '.join(arguments)}", *hints]))

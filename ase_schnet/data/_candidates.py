@@ -1,0 +1,90 @@
+"""What in a file looks like a label, whether or not it is read, and the option that would read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ase_schnet.structures.columns import UNNAMED
+from ase_schnet.structures.comments import BARE_NUMBER
+
+_ENERGY = re.compile(r"energ|potential$|^e$|^e_|_e$|^e0$|^etot|^epbe", re.IGNORECASE)
+_GRADIENT = re.compile(r"grad", re.IGNORECASE)
+_FORCES = re.compile(r"forc|^f$|^totfor", re.IGNORECASE)
+_OTHERS = re.compile(
+    r"virial|stress|dipole|^mu$|^vdip$|charge|magmom|polari[sz]|^alpha$|^pol$|hessian|quadrupole",
+    re.IGNORECASE,
+)
+_NO_LABELS = re.compile(
+    # errors of predictions; what the structure is, and not what was computed of it; names of units
+    r"_(std|committee|uncertainty|variance|unit|units)$|^nuclear_charges$"
+    r"|^(total_)?charge$|^initial_(charges|magmoms)$|^repulsion",
+    re.IGNORECASE,
+)
+_SHOWN = 6
+
+
+def option_for(name: str, value: Any = None) -> str | None:
+    """Say which option would read a value as a label.
+
+    Parameters
+    ----------
+    name : str
+        Its key in the file.
+    value : optional
+        What stands there; None if only the name is known.
+
+    Returns
+    -------
+    str or None
+        ``"energy_key='name'"`` or another option, an empty text for labels that no option reads, None for
+        what looks like no label: words, truth values, other names.
+    """
+    if value is not None and not _is_numeric(value):
+        return None
+    if name == UNNAMED:
+        return "columns='forces' or 'gradient'" if np.shape(value)[-1] >= 3 else "columns='charge'"
+    if name == BARE_NUMBER:
+        return f"energy_key={name!r}"
+    if _NO_LABELS.search(name):
+        return None
+    per_frame = value is None or np.size(value) == 1
+    vectors = value is None or np.shape(value)[-1:] == (3,)
+    if _GRADIENT.search(name):
+        return f"forces_key={'-' + name!r}, its negative" if vectors else ""
+    if _FORCES.search(name):
+        return f"forces_key={name!r}" if vectors else ""
+    if _ENERGY.search(name):
+        return f"energy_key={name!r}" if per_frame else ""
+    return "" if _OTHERS.search(name) else None
+
+
+def listed(options: Mapping[str, str]) -> str:
+    """Join names with the option that reads each; of many, the first and how many there are."""
+    told = [f"{name} ({option})" if option else name for name, option in sorted(options.items())]
+    if len(told) > _SHOWN:
+        told[_SHOWN:] = [f"and {len(told) - _SHOWN} more"]
+    return ", ".join(told)
+
+
+def few(names: list[str]) -> str:
+    """Join names; of many, count them and show three."""
+    if len(names) <= 20:
+        return ", ".join(names)
+    return f"{len(names)} names, such as {', '.join(name[:40] for name in names[:3])}"
+
+
+def _is_numeric(value: Any) -> bool:
+    kind = getattr(value, "dtype", None)
+    if kind is None:
+        if isinstance(value, bool):
+            return False
+        if isinstance(value, (int, float)):
+            return True
+        if not isinstance(value, (list, tuple)):
+            return False
+        kind = np.asarray(value, dtype=object if not value else None).dtype
+    return kind.kind in "iuf"

@@ -1,0 +1,156 @@
+"""Plain and extended xyz files, frame after frame.
+
+Labels and arrays come out as from `ase.io`, which this replaces for two reasons: symbols that ASE does not
+know (D, T, atomic numbers, numbered atoms), and columns and comment lines that it drops or takes for
+something else without a word. It also reads each line once, where ASE goes over the file twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms, FixCartesian
+from ase.io.extxyz import set_calc_and_arrays
+
+from ase_schnet.structures.columns import PLAIN, UNWANTED, XYZError, arrays_of, named, unnamed
+from ase_schnet.structures.comments import parse_comment
+from ase_schnet.structures.elements import elements_of
+
+
+class Block(NamedTuple):
+    """The lines of one frame: number (from 1) of the first, the comment line, and a line for each atom."""
+
+    line: int
+    comment: str
+    rows: list[str]
+
+
+def blocks(lines: Iterable[str]) -> Iterator[Block]:
+    """Cut a file into frames, without looking at what they hold.
+
+    Raises XYZError where the number of atoms or atoms are missing, and where a frame follows a blank line:
+    other readers stop there, without a word.
+    """
+    lines = iter(lines)
+    at = 1
+    for first in lines:
+        if not first.strip():
+            if any(line.strip() for line in lines):
+                raise XYZError(
+                    f"comes after a blank line (line {at} of the file), where ASE and others stop reading: "
+                    "remove such lines"
+                )
+            return
+        try:
+            count = int(first)
+            if count < 0:
+                raise ValueError(count)
+        except ValueError:
+            raise XYZError(
+                f"line {at} should be the number of atoms, but is {first.strip()!r:.60}"
+            ) from None
+        comment = next(lines, "").strip()
+        rows = list(islice(lines, count))
+        if len(rows) < count:
+            raise XYZError(f"has {len(rows)} atoms, expected {count}: the file ends before")
+        yield Block(at, comment, rows)
+        at += count + 2
+
+
+def atoms_of(block: Block, columns: str | None = None) -> Atoms:
+    """Make the structure of a frame, with its labels, arrays, masses and constraints.
+
+    Parameters
+    ----------
+    block : Block
+    columns : str, optional
+        Names of the columns behind x y z where the frame does not name them, as of `named`.
+
+    Returns
+    -------
+    Atoms
+
+    Raises
+    ------
+    XYZError
+        Naming the line at fault.
+    """
+    try:
+        info = parse_comment(block.comment)
+    except ValueError as error:
+        raise XYZError(f"line {block.line + 1}: {error}") from None
+    lattice, pbc = info.pop("Lattice", None), info.pop("pbc", None)
+    properties = info.pop("Properties", None)
+    rows = [row.split() for row in block.rows]
+    if not rows:
+        return Atoms(info=info)
+    if properties is not None:
+        if columns is not None:
+            raise XYZError(
+                f"line {block.line + 1}: the file names its columns itself ({properties})"
+            )
+        arrays = arrays_of(rows, properties, block.line + 2)
+    elif columns is not None:
+        arrays = arrays_of(rows, f"{PLAIN}:{named(columns)}", block.line + 2)
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(UNWANTED)}
+        if "gradient" in arrays:
+            arrays["forces"] = -arrays.pop("gradient")
+    else:
+        arrays = arrays_of(rows, PLAIN, block.line + 2)
+        if len(rows[0]) > 4:
+            arrays |= unnamed(rows)
+    return _atoms(arrays, lattice, pbc, info, block.line)
+
+
+def _atoms(arrays: dict, lattice, pbc, info: dict, line: int) -> Atoms:
+    symbols, numbers = arrays.pop("symbols", None), arrays.pop("numbers", None)
+    masses = None
+    if numbers is None:
+        if symbols is None or "positions" not in arrays:
+            raise XYZError(f"line {line + 1}: Properties name no species, or no pos")
+        try:
+            numbers, masses = elements_of(symbols)
+        except ValueError as error:
+            raise XYZError(str(error)) from None
+    if lattice is not None and np.shape(lattice) != (3, 3):
+        raise XYZError(f"line {line + 1}: Lattice is not nine numbers")
+    atoms = Atoms(
+        numbers=numbers,
+        positions=arrays.pop("positions"),
+        cell=None if lattice is None else lattice.T,
+        pbc=_pbc(pbc, lattice is not None, line),
+        info=info,
+    )
+    masses = arrays.pop("masses", masses)
+    if masses is not None:
+        atoms.set_masses(masses)
+    if "initial_charges" in arrays:
+        atoms.set_initial_charges(arrays.pop("initial_charges"))
+    if "move_mask" in arrays:
+        atoms.set_constraint(_constraints(arrays.pop("move_mask").astype(bool)))
+    set_calc_and_arrays(atoms, arrays)
+    return atoms
+
+
+def _pbc(pbc, has_lattice: bool, line: int) -> list[bool]:
+    """Periodic axes: as stated in words or numbers, else all where there is a lattice."""
+    if pbc is None:
+        return [has_lattice] * 3
+    if isinstance(pbc, list) and len(pbc) == 3:  # what "T T F" is read as
+        return pbc
+    values = np.ravel(pbc)
+    if values.size == 1:
+        values = np.repeat(values, 3)
+    if values.size != 3 or values.dtype.kind not in "bi" or not np.isin(values, (0, 1)).all():
+        raise XYZError(f"line {line + 1}: pbc is {pbc!r:.40}, not three of T or F")
+    return [bool(v) for v in values]
+
+
+def _constraints(movable: np.ndarray) -> list:
+    if movable.ndim == 1:
+        return [FixAtoms(mask=~movable)]
+    return [FixCartesian(k, mask=~mask) for k, mask in enumerate(movable)]
