@@ -14,6 +14,7 @@ from ase_schnet.dipole.store import parts_of
 from ase_schnet.inference.admission import limits, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
+from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.neighbors import VerletList
 from ase_schnet.results import OURS, names_of, part_results, potential_results
@@ -29,7 +30,8 @@ class SchNetCalculator(Calculator):
     dtype : "float64" or "float32", precision of the network.
     skin : Å added to the cutoff of the neighbour list, which is kept until an atom has moved half of it.
     threads : the most the CPU may use for a large structure; None: OMP_NUM_THREADS, else every core.
-    repulsion : "zbl" lets atoms repel below the distances seen in training; None leaves it to the network.
+    repulsion : "zbl" lets atoms repel below the shortest distances seen in training, where a network alone
+        may fall into a hole; nothing changes within them. None leaves it to the network.
 
     Results
     -------
@@ -64,7 +66,7 @@ class SchNetCalculator(Calculator):
         dtype: str = "float64",
         skin: float = 0.5,
         threads: int | None = None,
-        repulsion: str | None = None,
+        repulsion: str | None = DEFAULT_REPULSION,
         **kwargs,
     ):
         self._lock = threading.RLock()

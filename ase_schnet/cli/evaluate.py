@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
 example:
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    add_repulsion(parser.add_argument)
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
     parser.add_argument("--no-plot", action="store_true")
 
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = Dataset.from_atoms(true, source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
-    comparison = compare(open_engine(model, args.device), dataset)
+    comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)
     print("\n".join(error_lines(comparison.metrics())))
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, tell
+from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
 EXAMPLE = """\
@@ -68,9 +68,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
 
 
 def _options(args: argparse.Namespace) -> dict:
-    engine = {"dtype": args.dtype, "threads": args.threads}
-    if args.repulsion != "none":
-        engine["repulsion"] = args.repulsion
+    engine = {"dtype": args.dtype, "threads": args.threads, "repulsion": repulsion_of(args)}
     if args.skin is not None:
         engine["skin"] = args.skin
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, tell
+from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
 EXAMPLE = """\
@@ -57,10 +57,13 @@ def run(args: argparse.Namespace) -> int:
 def _calculator(args: argparse.Namespace):
     from ase_schnet.calculator import SchNetCalculator
 
-    chosen = {"device": args.device, "dtype": args.dtype, "threads": args.threads}
-    if args.repulsion != "none":
-        chosen["repulsion"] = args.repulsion
-    return SchNetCalculator(args.model, **chosen)
+    return SchNetCalculator(
+        args.model,
+        device=args.device,
+        dtype=args.dtype,
+        threads=args.threads,
+        repulsion=repulsion_of(args),
+    )
 
 
 def _dynamics(atoms, args: argparse.Namespace):

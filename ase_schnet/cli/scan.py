@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+
 HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or a map of two of them."
 EXAMPLE = """\
 example of a scan, of the molecule that `ase build CH3CH2OH ethanol.xyz` writes:
@@ -64,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="structures with energies along the same coordinate"
     )
-    parser.add_argument(
-        "--repulsion", choices=["zbl"], help="repel below the distances seen in training"
-    )
+    add_repulsion(parser.add_argument)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT")
     parser.add_argument("--frames", metavar="FILE.xyz", help="write the structures, to be labelled")
@@ -85,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
         if not path.parent.is_dir():
             raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
     atoms = read(args.structure)
-    options = {} if args.repulsion is None else {"repulsion": args.repulsion}
-    atoms.calc = SchNetCalculator(args.model, device=args.device, **options)
+    atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
     result, draw = (_map if len(axes) > 1 else _cut)(atoms, args, axes)
     result.write_csv(table)
     print(f"table: {table}")
