@@ -57,10 +57,10 @@ def add_records(add: Callable) -> None:
 
 def tell(record, verdict, args: argparse.Namespace) -> None:
     """Print the verdict and where everything is, and draw the energies."""
-    print(verdict)
-    run_dir = Path(args.output)
-    print(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
+    run_dir, lines = Path(args.output), [str(verdict)]
+    lines.append(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
     if not args.no_plot and len(record) > 1:
         from ase_schnet.plotting import plot_drift, save_figure
 
-        print(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+        lines.append(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+    print("\n".join(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import calibration_lines, error_lines
 
+    check_outputs(plots=[None if args.no_plot else args.output])
     model = load_model(args.model)
     frames, found = read_labelled(
         args.data, args.units, energy_key=args.energy_key, forces_key=args.forces_key
@@ -50,16 +52,16 @@ def run(args: argparse.Namespace) -> int:
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)
-    print("\n".join(error_lines(comparison.metrics())))
+    lines = error_lines(comparison.metrics())
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
-        print("\n".join(calibration_lines(calibration)))
-    for line in _part_lines(model, dataset):
-        print(line)
+        lines += calibration_lines(calibration)
+    lines += _part_lines(model, dataset)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity, save_figure
 
-        print(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+        lines.append(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+    print("\n".join(lines))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
 EXAMPLE = """\
@@ -54,6 +55,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
     from ase_schnet.simulation.drift import drift, require_samples
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
+    check_outputs(folders=[args.output])
     if args.time > 0 and args.timestep > 0 and args.record_every > 0:  # else the run says so
         require_samples(1000 * args.time / args.timestep / args.record_every)
     stopped = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
 EXAMPLE = """\
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
+    check_outputs(folders=[args.output])
     _refuse_what_does_not_apply(args)
     atoms = read(args.structure)
     atoms.calc = _calculator(args)

@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
 
+from ase_schnet.cli.outputs import check_outputs
+
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
 EXAMPLE = """\
 example (rMD17 npz files carry their units; for others say --units):
@@ -137,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
 
+    check_outputs(folders=[args.output])
     if args.fold is not None:
         return _run_fold(args)
     if launched_by_torchrun():

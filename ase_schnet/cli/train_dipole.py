@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.outputs import check_outputs
+
 HELP = "Fit a dipole or polarizability by rotate, predict, rotate back, and add it to a model."
 EXAMPLE = """\
 example, with a potential in MODEL_DIR already or not yet:
@@ -53,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import save_part
 
+    check_outputs(folders=[args.output])
     dataset = _read(args.data, args.units, Dataset)
     test = _read(args.test, args.units, Dataset) if args.test else None
     settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)

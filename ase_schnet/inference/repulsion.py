@@ -11,7 +11,7 @@ it. So two things happen below the onset r₀ of an element pair, the shortest d
 Energy, forces and their slopes are continuous (C²), and nothing at all changes where every pair is beyond its
 onset: not a bit of a structure within the trained distances. All members get the same, so their spread is
 that of the network. Calculators, LAMMPS and the command line have it unless it is switched off; on rMD17's
-1000 test frames of ethanol, 30 of them a little below an onset, it takes the largest force error there from
+1000 test frames of ethanol, six of them a little below an onset, it takes the largest force error there from
 0.55 to 0.19 eV/Å.
 
 What it cannot cure is a network that already attracts *at* the onset, where nothing may change: the energy

@@ -1,8 +1,8 @@
 """The calculators inside a calculator: what they say of themselves is not lost when they are added up.
 
 ASE's ``SumCalculator``, ``MixedCalculator``, ``AverageCalculator`` and ``LinearCombinationCalculator`` hold
-theirs in ``mixer.calcs``; those that add a correction to another (``DFTD3``, ``TorchDFTD3Calculator``) hold it
-in ``dft``, and others that pass everything on in ``calculator`` or ``calc``.
+theirs in ``mixer.calcs``; those that correct another (``DFTD3``, ``TorchDFTD3Calculator``) hold it in
+``dft``, and others that pass everything on in ``calculator`` or ``calc``.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def uncertainty_of(calculator: BaseCalculator | None) -> dict[str, float | np.nd
     """Standard deviations of the structure last evaluated, and the committee's energies, where there are any.
 
     Of a sum they are those of the one part that has them, times its weight, the committee's energies (M,)
-    with what the other parts add, eV. Of several such parts, whose errors have nothing to do with each other, the
-    squares add up, and there is no common committee.
+    with what the other parts add, eV. Of several such
+    parts, whose errors have nothing to do with each other, the squares add up; they have no common committee.
 
     Returns
     -------

@@ -13,9 +13,9 @@ It speaks with any ASE calculator. One that knows how far it may be believed say
 ===============================  ======================================================================
 
 and an ensemble puts ``forces_std`` (N, 3) and ``energy_std`` into its ``results``. Of ASE's sums of
-calculators, such as a model with a dispersion correction, the parts are looked at (``calculator_parts``). Of a calculator
-that knows nothing of itself, and none of whose parts does, only temperature and collisions are watched, and a
-warning says so.
+calculators, such as a model with a dispersion correction, the parts are looked at (``calculator_parts``).
+Of a calculator that knows nothing of itself, and none of whose parts does, only temperature and collisions
+are watched, and a warning says so.
 
 The defaults are set by models/ethanol (trained at 500 K), where they are 1.36 eV/Å and 0.15 Å. The largest
 calibrated std of a force, and the farthest from the distances of training, of runs of 50 ps:
