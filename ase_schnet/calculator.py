@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ase_schnet.inference.admission import limits, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.neighbors import VerletList
 from ase_schnet.results import OURS, names_of, part_results, potential_results
@@ -48,6 +50,9 @@ class SchNetCalculator(Calculator):
     is known by the bytes of its positions, numbers, cell and pbc; `calc.atoms` is made when asked for.
     Threads may share a calculator: `get_property`, and so `atoms.get_forces()`, waits for the others and
     answers for its own Atoms, while `calc.results` is of whichever came last.
+
+    The first structure that leaves what training has seen, in composition or by a distance, comes with an
+    `OutsideTrainingWarning`, whoever asks: a single point, an optimiser or a band of images.
 
     Raises
     ------
@@ -102,6 +107,7 @@ class SchNetCalculator(Calculator):
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked = None
+        self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
         self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
         self._orders: dict[str, np.ndarray | None] = {}
         # an own list: ASE keeps this on the class, where every calculator would see it
@@ -178,7 +184,8 @@ class SchNetCalculator(Calculator):
                 self.results |= self._part_results(quantity, atoms)
 
     def _evaluate(self, atoms: Atoms, state: tuple[bytes, ...]) -> None:
-        if state[1:] != self._checked:
+        new_kind = state[1:] != self._checked
+        if new_kind:
             require_known(self.trained, atoms)
             self._checked = state[1:]
         require_finite(atoms)
@@ -190,6 +197,11 @@ class SchNetCalculator(Calculator):
             raise InputError(str(error)) from None
         self.results = potential_results(prediction, self._volume(atoms))
         self._atoms, self._state = None, state
+        if self._watch is not None:
+            outside = self._watch.find(atoms, pairs, new_composition=new_kind)
+            if outside is not None:  # once, so that nobody pays for it any more
+                self._watch = None
+                warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
 
     def _part_results(self, quantity: str, atoms: Atoms) -> dict:
         part = self._parts[quantity]
