@@ -19,7 +19,7 @@ from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.results import OURS, names_of, part_results, potential_results
+from ase_schnet.results import names_of, part_results, potential_results
 
 
 class SchNetCalculator(Calculator):
@@ -42,8 +42,10 @@ class SchNetCalculator(Calculator):
     structures. With two or more members also `energy_std` (float), `forces_std` (N, 3), `stress_std`
     (6,): sample standard deviations (ddof = 1), as found, not calibrated; `energy_committee` (M,),
     `forces_committee` (M, N, 3).
-    One evaluation fills all of them. Of a model directory that has such parts, also `dipole` (3,) in e·Å
-    about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
+    One evaluation fills all of them. Whoever iterates over `results` meets ASE's names alone, so that
+    `SinglePointCalculator(atoms, **calc.results)` works; the others are there for whoever asks, and
+    `write_predictions` puts them into files. Of a model directory that has such parts, also `dipole` (3,) in
+    e·Å about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
     asked for, so that dynamics that need none pay for none; `on_request` names them.
 
     ASE's base class compares and copies the Atoms for longer than a molecule's network takes. Here a state
@@ -228,15 +230,6 @@ class SchNetCalculator(Calculator):
         if not (self.trained.pbc and atoms.pbc.any() and atoms.cell.rank == 3):
             return None
         return atoms.cell.volume
-
-    def export_properties(self):
-        """ASE's own properties only; its `Properties` knows no committee and raises KeyError on one."""
-        everything = self.results
-        self.results = {k: v for k, v in everything.items() if k not in OURS}
-        try:
-            return super().export_properties()
-        finally:
-            self.results = everything
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}

@@ -12,7 +12,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"training", "calculator", "plugin"},
-    {"model", "evaluation", "results", "augment", "dipole", "interfaces"},
+    {"model", "evaluation", "results", "predictions", "augment", "dipole", "interfaces"},
     {"inference"},
     {"data", "simulation"},
     {"units", "neighbors", "modelfile", "uncertainty", "plotting"},

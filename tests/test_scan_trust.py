@@ -173,7 +173,7 @@ def test_a_scan_that_lost_points_exits_with_1(structures, tmp_path, capsys, monk
     [
         (scan_distance, (2, 3), [0.097, 0.11], r"O2-H3 distance from 0.097 to 0.11 Å .* in nm\?"),
         (scan_distance, (2, 3), [97.0, 110.0], r"in pm\?"),
-        (scan_distance, (2, 3), [0.2, 1.0], "begins deep inside the atoms"),
+        (scan_distance, (2, 3), [0.097, 1.0], "begins deep inside the atoms"),
         (scan_angle, (1, 2, 3), [1.8, 2.0], r"angle from 1.8 to 2° .* in radians\?"),
         (scan_dihedral, CCOH, [0.0, 3.14, 6.28], r"in radians\?"),
     ],

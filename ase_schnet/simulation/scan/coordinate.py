@@ -18,7 +18,7 @@ KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
 TOLERANCE = {"Å": 1e-6, "°": 1e-3}
 #: Distances that are hardly meant: all below this part of the sum of the covalent radii (nm?), one of them
 #: below that part, all above so many Å (pm?); and angles up to so many degrees (radians?).
-SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.3, 20.0, 6.3
+SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.2, 20.0, 6.3
 #: Three atoms nearer to a straight line than this (°) have no plane.
 STRAIGHT_DEG = 0.1
 
