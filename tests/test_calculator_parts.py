@@ -1,5 +1,8 @@
 """Calculators inside calculators: sums, weights and corrections do not switch the watch off."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -95,3 +98,11 @@ def test_calculators_that_hold_each_other_are_found_once():
     assert parts_of(None) == []
     plain = LennardJones()
     assert parts_of(plain) == [(plain, 1.0)]
+
+
+def test_the_example_of_dispersion_is_watched():
+    pytest.importorskip("dftd3")
+    example = runpy.run_path(str(Path(__file__).parent.parent / "md_examples" / "dispersion.py"))
+    assert example["total_eV"] == pytest.approx(example["model_eV"] + example["dispersion_eV"])
+    assert example["scan"].outside_training[1] == ""
+    assert "O2 and H3" in example["scan"].outside_training[3]
