@@ -24,7 +24,8 @@ class Results(dict):
 
     ASE's `SinglePointCalculator(atoms, **calc.results)`, `Properties(calc.results)` and others take every
     name for a property of theirs and fail on a standard deviation. So `keys`, `items`, `len` and ``**``
-    show ASE's names, while `results["forces_std"]`, `"forces_std" in results` and `results.get` know the others too.
+    show ASE's names, while `results["forces_std"]`, `"forces_std" in results` and `results.get` know the
+    others too.
 
     Parameters
     ----------
