@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "SchNetCalculator": "calculator",
+    "OutsideTrainingWarning": "inference.training_watch",
+    "write_predictions": "predictions",
     "Dataset": "data.dataset",
     "read_dataset": "data.formats",
     "read_labelled": "data.formats",

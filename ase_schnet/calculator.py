@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from ase_schnet.dipole.store import parts_of
 from ase_schnet.inference.admission import limits, require_electrons, require_finite, require_known
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
+from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.results import OURS, names_of, part_results, potential_results
+from ase_schnet.results import names_of, part_results, potential_results
 
 
 class SchNetCalculator(Calculator):
@@ -30,7 +33,8 @@ class SchNetCalculator(Calculator):
     dtype : "float64" or "float32", precision of the network.
     skin : Å added to the cutoff of the neighbour list, which is kept until an atom has moved half of it.
     threads : the most the CPU may use for a large structure; None: OMP_NUM_THREADS, else every core.
-    repulsion : "zbl" lets atoms repel below the distances seen in training; None leaves it to the network.
+    repulsion : "zbl" lets atoms repel below the shortest distances seen in training, where a network alone
+        may fall into a hole; nothing changes within them. None leaves it to the network.
 
     Results
     -------
@@ -39,14 +43,19 @@ class SchNetCalculator(Calculator):
     structures. With two or more members also `energy_std` (float), `forces_std` (N, 3), `stress_std`
     (6,): sample standard deviations (ddof = 1), as found, not calibrated; `energy_committee` (M,),
     `forces_committee` (M, N, 3).
-    One evaluation fills all of them. Of a model directory that has such parts, also `dipole` (3,) in e·Å
-    about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
+    One evaluation fills all of them. Whoever iterates over `results` meets ASE's names alone, so that
+    `SinglePointCalculator(atoms, **calc.results)` works; the others are there for whoever asks, and
+    `write_predictions` puts them into files. Of a model directory that has such parts, also `dipole` (3,) in
+    e·Å about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
     asked for, so that dynamics that need none pay for none; `on_request` names them.
 
     ASE's base class compares and copies the Atoms for longer than a molecule's network takes. Here a state
     is known by the bytes of its positions, numbers, cell and pbc; `calc.atoms` is made when asked for.
     Threads may share a calculator: `get_property`, and so `atoms.get_forces()`, waits for the others and
     answers for its own Atoms, while `calc.results` is of whichever came last.
+
+    The first structure that leaves what training has seen, in composition or by a distance, comes with an
+    `OutsideTrainingWarning`, whoever asks: a single point, an optimiser or a band of images.
 
     Raises
     ------
@@ -66,7 +75,7 @@ class SchNetCalculator(Calculator):
         dtype: str = "float64",
         skin: float = 0.5,
         threads: int | None = None,
-        repulsion: str | None = None,
+        repulsion: str | None = DEFAULT_REPULSION,
         **kwargs,
     ):
         self._lock = threading.RLock()
@@ -103,6 +112,7 @@ class SchNetCalculator(Calculator):
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked, self._said = None, NOTHING
+        self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
         self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
         self._orders: dict[str, np.ndarray | None] = {}
         # an own list: ASE keeps this on the class, where every calculator would see it
@@ -190,7 +200,8 @@ class SchNetCalculator(Calculator):
                 self.results |= self._part_results(quantity, atoms)
 
     def _evaluate(self, atoms: Atoms, state: tuple[bytes, ...]) -> None:
-        if state[1:] != self._checked:
+        new_kind = state[1:] != self._checked
+        if new_kind:
             require_known(self.trained, atoms)
             self._checked = state[1:]
         require_finite(atoms)
@@ -202,6 +213,11 @@ class SchNetCalculator(Calculator):
             raise InputError(str(error)) from None
         self.results = potential_results(prediction, self._volume(atoms))
         self._atoms, self._state = None, state
+        if self._watch is not None:
+            outside = self._watch.find(atoms, pairs, new_composition=new_kind)
+            if outside is not None:  # once, so that nobody pays for it any more
+                self._watch = None
+                warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
 
     def _part_results(self, quantity: str, atoms: Atoms) -> dict:
         part = self._parts[quantity]
@@ -228,15 +244,6 @@ class SchNetCalculator(Calculator):
         if not (self.trained.pbc and atoms.pbc.any() and atoms.cell.rank == 3):
             return None
         return atoms.cell.volume
-
-    def export_properties(self):
-        """ASE's own properties only; its `Properties` knows no committee and raises KeyError on one."""
-        everything = self.results
-        self.results = {k: v for k, v in everything.items() if k not in OURS}
-        try:
-            return super().export_properties()
-        finally:
-            self.results = everything
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}

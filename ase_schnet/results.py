@@ -19,6 +19,66 @@ STRESS_COMMITTEE = ("stress_std",)
 OURS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
 
 
+class Results(dict):
+    """What a calculator has found: ASE's names for whoever iterates, all names for whoever asks.
+
+    ASE's `SinglePointCalculator(atoms, **calc.results)`, `Properties(calc.results)` and others take every
+    name for a property of theirs and fail on a standard deviation. So `keys`, `items`, `len` and ``**``
+    show ASE's names, while `results["forces_std"]`, `"forces_std" in results` and `results.get` know the
+    others too.
+
+    Parameters
+    ----------
+    known : values of ASE's names.
+    extra : values of those that ASE has no name for (`OURS`); kept as an attribute.
+    """
+
+    def __init__(self, known: dict, extra: dict):
+        super().__init__(known)
+        self.extra = extra
+
+    def __setitem__(self, name: str, value) -> None:
+        if name in OURS:
+            self.extra[name] = value
+        else:
+            super().__setitem__(name, value)
+
+    def __missing__(self, name: str):
+        return self.extra[name]
+
+    def __contains__(self, name) -> bool:
+        return super().__contains__(name) or name in self.extra
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def __or__(self, other) -> Results:
+        both = self.copy()
+        both.update(other)
+        return both
+
+    def __eq__(self, other) -> bool:
+        return super().__eq__(other) and getattr(other, "extra", {}) == self.extra
+
+    __hash__ = None
+
+    def get(self, name: str, default=None):
+        """Return the value of any name, or `default`."""
+        return super().get(name, self.extra.get(name, default))
+
+    def update(self, *args, **kwargs) -> None:
+        """Take in the names of a mapping, each in its place; of another `Results` all of them."""
+        for source in (*args, kwargs):
+            for name, value in dict(source).items():
+                self[name] = value
+            self.extra.update(getattr(source, "extra", {}))
+
+    def copy(self) -> Results:
+        """Return another of the same values."""
+        return Results(self, dict(self.extra))
+
+
 def names_of(n_members: int, stress: bool, parts: Iterable[str]) -> list[str]:
     """What a model of M members, trained with stress or not, with these parts, can give."""
     names = [*SINGLE, *(STRESS if stress else ())]
@@ -27,25 +87,25 @@ def names_of(n_members: int, stress: bool, parts: Iterable[str]) -> list[str]:
     return names + [name for part in parts for name in (part, f"{part}_std")]
 
 
-def potential_results(prediction: Prediction, volume: float | None) -> dict:
+def potential_results(prediction: Prediction, volume: float | None) -> Results:
     """Of a potential: Python floats and C-contiguous float64 arrays. volume : Å³, None for no stress."""
     several, energies = len(prediction.energies) > 1, prediction.energies
-    results = {"energy": float(energies.sum() / len(energies))}
-    results["free_energy"] = results["energy"]
-    results["energies"] = prediction.atomic_energies.mean(axis=0)
+    known, extra = {"energy": float(energies.sum() / len(energies))}, {}
+    known["free_energy"] = known["energy"]
+    known["energies"] = prediction.atomic_energies.mean(axis=0)
     if several:
-        results["forces"], results["forces_std"] = committee_mean_std(prediction.forces)
-        results["energy_std"] = float(committee_mean_std(energies)[1])
-        results["energy_committee"] = energies
-        results["forces_committee"] = prediction.forces
+        known["forces"], extra["forces_std"] = committee_mean_std(prediction.forces)
+        extra["energy_std"] = float(committee_mean_std(energies)[1])
+        extra["energy_committee"] = energies
+        extra["forces_committee"] = prediction.forces
     else:
-        results["forces"] = prediction.forces[0]
+        known["forces"] = prediction.forces[0]
     if volume is not None:
         stresses = full_3x3_to_voigt_6_stress(-prediction.virials / volume)  # (M, 6)
-        results["stress"] = stresses.mean(axis=0)
+        known["stress"] = stresses.mean(axis=0)
         if several:
-            results["stress_std"] = committee_mean_std(stresses)[1]
-    return results
+            extra["stress_std"] = committee_mean_std(stresses)[1]
+    return Results(known, extra)
 
 
 def part_results(quantity: str, mean: np.ndarray, std: np.ndarray) -> dict:

@@ -20,7 +20,8 @@ needs_lammps = pytest.mark.skipif(
 def mpirun(processes: int, *arguments, check: bool = True) -> subprocess.CompletedProcess:
     """python -W error ARGUMENTS under mpiexec."""
     command = [MPIEXEC, "-n", str(processes), sys.executable, "-W", "error", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    here = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.getenv("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done

@@ -161,7 +161,7 @@ def test_results_belong_to_the_caller(calc):
     atoms = diamond()
     atoms.calc = calc
     atoms.get_forces()
-    kept = {k: np.copy(v) for k, v in calc.results.items()}
+    kept = {k: np.copy(v) for k, v in {**calc.results, **calc.results.extra}.items()}
     held = calc.results
     atoms.positions += np.random.default_rng(0).normal(scale=0.01, size=(8, 3))
     atoms.get_forces()
@@ -172,13 +172,15 @@ def test_results_belong_to_the_caller(calc):
             value[...] = np.nan
     atoms.positions[:] = diamond().positions
     atoms.get_forces()
-    for name, value in calc.results.items():
+    for name, value in {**calc.results, **calc.results.extra}.items():
         np.testing.assert_array_equal(value, kept[name], err_msg=name)
 
 
 def test_no_result_is_a_view_of_another(calc):
     calc.calculate(diamond())
-    arrays = {k: v for k, v in calc.results.items() if isinstance(v, np.ndarray)}
+    arrays = {
+        k: v for k, v in {**calc.results, **calc.results.extra}.items() if isinstance(v, np.ndarray)
+    }
     for a in arrays:
         assert arrays[a].dtype == np.float64
         assert arrays[a].flags.c_contiguous

@@ -85,11 +85,13 @@ def test_pressure_is_minus_the_slope_of_the_energy_by_volume(found, n):
 
 @pytest.mark.parametrize("n", PROCESSES)
 def test_repulsion_is_that_of_the_calculator(found, model, n):
-    atoms = lammps_cases.mixture()
-    atoms.calc = SchNetCalculator(model, repulsion="zbl")
-    assert abs(found[n]["zbl.energy"] - atoms.get_potential_energy()) < ENERGY
-    assert abs(found[n]["zbl.forces"] - atoms.get_forces()).max() < FORCE
-    assert abs(found[n]["zbl.energy"] - found[n]["mixture.energy"]) > 0.1
+    """On in both, or off in both; the mixture has pairs below their onset."""
+    for name, kind in (("mixture", "zbl"), ("bare", None)):
+        atoms = lammps_cases.mixture()
+        atoms.calc = SchNetCalculator(model, repulsion=kind)
+        assert abs(found[n][f"{name}.energy"] - atoms.get_potential_energy()) < ENERGY
+        assert abs(found[n][f"{name}.forces"] - atoms.get_forces()).max() < FORCE
+    assert abs(found[n]["bare.energy"] - found[n]["mixture.energy"]) > 0.1
 
 
 @pytest.mark.parametrize("n", PROCESSES)
@@ -112,7 +114,7 @@ def test_atoms_that_change_hands_on_the_way_are_lost_nowhere(found, model, n):
     assert abs(here["moving.gained"]) < 0.05  # of 56 eV of kinetic energy
     assert here["moving.momentum"] < 1e-9
     atoms.positions = here["moving.positions"]
-    atoms.calc = SchNetCalculator(model)
+    atoms.calc = SchNetCalculator(model, repulsion=None)
     assert abs(here["moving.energy"] - atoms.get_potential_energy()) < ENERGY
     assert abs(here["moving.forces"] - atoms.get_forces()).max() < FORCE
 

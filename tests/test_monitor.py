@@ -115,12 +115,16 @@ def test_distances_are_taken_to_the_nearest_image():
         look(atoms)
 
 
-def test_a_calculator_that_knows_nothing_is_watched_for_collisions():
+def test_a_calculator_that_knows_nothing_is_watched_for_collisions_and_it_is_said():
     atoms = molecule("N2")
     atoms.calc = LennardJones()
-    look(atoms)
+    with pytest.warns(UserWarning, match="lennardjones does not say how far it may be believed"):
+        look(atoms)
     atoms.set_distance(0, 1, 0.84)
-    with pytest.raises(SimulationStopped, match=r"N0 and N1 0.84 Å apart, 0.6 of the sum of their"):
+    with (
+        pytest.warns(UserWarning, match="watched for collisions and temperature only"),
+        pytest.raises(SimulationStopped, match=r"N0 and N1 0.84 Å apart, 0.6 of the sum of their"),
+    ):
         look(atoms)
 
 

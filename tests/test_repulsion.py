@@ -149,9 +149,9 @@ def test_beyond_all_onsets_not_a_bit_changes(relaxed, shipped):
     atoms = relaxed.copy()
     shipped.get_forces(atoms)
     with_net = shipped.results
-    without = SchNetCalculator("ethanol")
+    without = SchNetCalculator("ethanol", repulsion=None)
     without.get_forces(atoms)
-    for name, value in without.results.items():
+    for name, value in {**without.results, **without.results.extra}.items():
         np.testing.assert_array_equal(with_net[name], value)
 
 
@@ -173,7 +173,7 @@ def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols, fall_eV):
     energies = np.array([shipped.get_potential_energy(a) for a in frames])
     assert (np.diff(energies[distances < 0.9 * onset]) > 0).all()
     assert (np.maximum.accumulate(energies) - energies).max() <= fall_eV
-    bare = SchNetCalculator("ethanol")
+    bare = SchNetCalculator("ethanol", repulsion=None)
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
 
@@ -186,7 +186,10 @@ def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
     for i, j in bonded:
         onset = onsets(shipped.trained)["-".join(sorted(relaxed.symbols[[i, j]]))]
         distances = np.arange(onset + 0.03, 0.3, -0.02)
-        for atoms.calc, closed in ((shipped, True), (SchNetCalculator("ethanol"), False)):
+        for atoms.calc, closed in (
+            (shipped, True),
+            (SchNetCalculator("ethanol", repulsion=None), False),
+        ):
             energies = scan_distance(atoms, i, j, distances, progress=False).energies_eV
             assert (np.diff(energies) > 0).all() == closed
             assert closed or (np.maximum.accumulate(energies) - energies).max() > 15
@@ -208,7 +211,7 @@ def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
     assert atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5  # on the side it came from
     assert record.kinetic_energy_eV.min() < 5.0  # it was stopped
     with pytest.raises(SimulationExploded):
-        shoot(SchNetCalculator("ethanol"))
+        shoot(SchNetCalculator("ethanol", repulsion=None))
 
 
 # --- as a user meets it ---------------------------------------------------------------------------
@@ -221,18 +224,17 @@ def test_elements_never_seen_together_have_an_onset_of_their_own():
     assert len(found) == 6
 
 
-def test_it_is_off_unless_asked_for_and_the_record_of_a_run_says_so(relaxed):
+def test_it_is_on_unless_switched_off_and_the_record_of_a_run_says_so(relaxed):
     atoms = relaxed.copy()
     atoms.calc = SchNetCalculator("ethanol")
-    assert atoms.calc.parameters.repulsion is None
-    assert atoms.calc.model_info["repulsion"] is None
-    atoms.set_distance(2, 8, 0.65, fix=0)  # where the network alone is in its hole
-    bare = atoms.get_potential_energy()
-    assert set(atoms.calc.set(repulsion="zbl")) == {"repulsion"}
     assert atoms.calc.model_info["repulsion"] == "zbl"
-    assert atoms.get_potential_energy() > bare + 5.0
-    atoms.calc.set(repulsion=None)
-    assert atoms.get_potential_energy() == bare
+    atoms.set_distance(2, 8, 0.65, fix=0)  # where the network alone is in its hole
+    safe = atoms.get_potential_energy()
+    assert set(atoms.calc.set(repulsion=None)) == {"repulsion"}
+    assert atoms.calc.model_info["repulsion"] is None
+    assert atoms.get_potential_energy() < safe - 5.0
+    atoms.calc.set(repulsion="zbl")
+    assert atoms.get_potential_energy() == safe
 
 
 @pytest.mark.parametrize("kind", ["morse", "ZBL", True, 1.0])

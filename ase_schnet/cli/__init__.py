@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 
@@ -39,13 +43,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 well, 1 a bad verdict, 2 bad input, 130 stopped by Ctrl-C."""
+    """Run one command.
+
+    Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 130 stopped by Ctrl-C or SIGTERM.
+    """
     args, unknown = build_parser().parse_known_args(argv)
     if unknown:
         refuse_unknown(args.parser, unknown)
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
-        return args.run(args)
+        with _terminated_like_ctrl_c():
+            return args.run(args)
     except KeyboardInterrupt:
         print(
             f"\nase-schnet {args.command}: stopped; what was written is kept"
@@ -61,6 +69,19 @@ def main(argv: list[str] | None = None) -> int:
         message = in_options(str(error), args.parser)
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems and `kill` end a job, save what Ctrl-C saves."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may ask for signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Add displaced structures, labelled by springs from the data or by a cheap reference method."
 EXAMPLE = """\
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; choose another name")
+    check_outputs(files=[args.output], plots=[args.figure])
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
     true, given = separate(frames)

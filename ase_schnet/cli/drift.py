@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ase_schnet.cli.outputs import check_outputs
+
 HELP = "Say whether runs conserved the energy; the exit code is 1 if one did not."
 EXAMPLE = """\
 example:
@@ -30,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.output and len(args.runs) > 1:
         raise ValueError("-o names one plot: give it with one run, or leave it out")
+    check_outputs(plots=[None if args.no_plot else args.output])
     records = {Path(run_dir): MDRecord.read(run_dir) for run_dir in args.runs}
     passed = True
     for run_dir, record in records.items():
@@ -39,10 +42,11 @@ def run(args: argparse.Namespace) -> int:
         halves = [other for other in others if starts_as_half_step(record, other)]
         verdict = drift(record, halves[-1] if halves else None)
         passed &= verdict.passed
-        print(f"{run_dir}\n{verdict}")
+        lines = [f"{run_dir}\n{verdict}"]
         if not args.no_plot:
             from ase_schnet.plotting import plot_drift, save_figure
 
             plot = args.output or run_dir / "drift.png"
-            print(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
+            lines.append(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
+        print("\n".join(lines))
     return 0 if passed else 1

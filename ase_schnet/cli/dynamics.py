@@ -20,8 +20,25 @@ def add_physics(add: Callable, thermostats: str, time_constants: str) -> None:
     add("--time-constant", type=float, metavar="FS", help=f"of the thermostat{time_constants}")
     add("--pressure", type=float, metavar="GPA", help="of npt, in GPa (default: 0)")
     add("--full-cell", action="store_true", help="npt: the shape of the cell may change too")
-    text = "below the shortest distances of the training let atoms repel (default: none)"
-    add("--repulsion", choices=["none", "zbl"], default="none", help=text)
+    add_repulsion(add, " and with --resume that of the run")
+
+
+def add_repulsion(add: Callable, otherwise: str = "") -> None:
+    """The option that says how atoms repel."""
+    text = f"below the shortest distances of the training (default: zbl{otherwise})"
+    add("--repulsion", choices=["none", "zbl"], help=text)
+
+
+def repulsion_of(args: argparse.Namespace) -> str | None:
+    """The repulsion asked for; else that of the run to be resumed; else the default."""
+    from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+    from ase_schnet.simulation.provenance import repulsion_of_run
+
+    if args.repulsion is not None:
+        return None if args.repulsion == "none" else args.repulsion
+    if getattr(args, "resume", False):
+        return repulsion_of_run(args.output, DEFAULT_REPULSION)
+    return DEFAULT_REPULSION
 
 
 def add_records(add: Callable) -> None:
@@ -40,10 +57,10 @@ def add_records(add: Callable) -> None:
 
 def tell(record, verdict, args: argparse.Namespace) -> None:
     """Print the verdict and where everything is, and draw the energies."""
-    print(verdict)
-    run_dir = Path(args.output)
-    print(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
+    run_dir, lines = Path(args.output), [str(verdict)]
+    lines.append(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
     if not args.no_plot and len(record) > 1:
         from ase_schnet.plotting import plot_drift, save_figure
 
-        print(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+        lines.append(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+    print("\n".join(lines))

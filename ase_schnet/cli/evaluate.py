@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options, refuse_swapped
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_reading_options(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    add_repulsion(parser.add_argument)
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
     parser.add_argument("--no-plot", action="store_true")
 
@@ -40,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.report import calibration_lines, error_lines
 
     refuse_swapped(args.model, args.data, "DATA")
+    check_outputs(plots=[None if args.no_plot else args.output])
     model = load_model(args.model)
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
@@ -51,18 +55,18 @@ def run(args: argparse.Namespace) -> int:
     dataset = Dataset.from_atoms(true, source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
-    comparison = compare(open_engine(model, args.device), dataset)
+    comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)
     metrics = comparison.metrics()
-    print("\n".join(error_lines(metrics)))
+    lines = error_lines(metrics)
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
-        print("\n".join(calibration_lines(calibration, metrics)))
-    for line in _part_lines(model, dataset):
-        print(line)
+        lines += calibration_lines(calibration, metrics)
+    lines += _part_lines(model, dataset)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity, save_figure
 
-        print(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+        lines.append(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+    print("\n".join(lines))
     return 0
 
 

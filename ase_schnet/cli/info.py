@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"electrons   {_electrons(model.card)}")
     print(f"distances   {ranges} Å")
     begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
-    print(f"repulsion   off; repulsion='zbl' begins below {begins} Å")
+    print(
+        f"repulsion   below {begins} Å, and nothing beyond; repulsion=None (--repulsion none) switches it off"
+    )
     if "tables" in model.card:
         off = model.card["tables"]
         print(

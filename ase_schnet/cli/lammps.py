@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, tell
+from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
 EXAMPLE = """\
@@ -53,6 +54,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
     from ase_schnet.simulation.drift import drift, require_samples
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
+    check_outputs(folders=[args.output])
     if args.time > 0 and args.timestep > 0 and args.record_every > 0:  # else the run says so
         require_samples(1000 * args.time / args.timestep / args.record_every)
     refuse_swapped(args.model, args.structure)
@@ -69,9 +71,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
 
 
 def _options(args: argparse.Namespace) -> dict:
-    engine = {"dtype": args.dtype, "threads": args.threads}
-    if args.repulsion != "none":
-        engine["repulsion"] = args.repulsion
+    engine = {"dtype": args.dtype, "threads": args.threads, "repulsion": repulsion_of(args)}
     if args.skin is not None:
         engine["skin"] = args.skin
     return {

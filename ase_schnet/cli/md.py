@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, tell
+from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
 EXAMPLE = """\
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
+    check_outputs(folders=[args.output])
     _refuse_what_does_not_apply(args)
     refuse_swapped(args.model, args.structure)
     atoms = read_start(args.structure)
@@ -57,10 +59,13 @@ def run(args: argparse.Namespace) -> int:
 def _calculator(args: argparse.Namespace):
     from ase_schnet.calculator import SchNetCalculator
 
-    chosen = {"device": args.device, "dtype": args.dtype, "threads": args.threads}
-    if args.repulsion != "none":
-        chosen["repulsion"] = args.repulsion
-    return SchNetCalculator(args.model, **chosen)
+    return SchNetCalculator(
+        args.model,
+        device=args.device,
+        dtype=args.dtype,
+        threads=args.threads,
+        repulsion=repulsion_of(args),
+    )
 
 
 def _dynamics(atoms, args: argparse.Namespace):

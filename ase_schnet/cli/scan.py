@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or a map of two of them."
 EXAMPLE = """\
@@ -16,7 +21,9 @@ example of a map, where every option has one value for each coordinate:
 
 Atoms are counted from 0. The first atom of a coordinate stays, the last moves, and with it what hangs
 on it beyond the bond I-J of a distance, J-K of an angle or a dihedral. A csv file with the plot's name
-is written beside it. Ctrl-C keeps the points finished by then.
+is written beside it. The scan goes from the point nearest to the structure outwards; Ctrl-C and SIGTERM
+keep the points finished by then. The exit code is 1 when points did not converge, have no energy or fell
+into a hole of the model.
 """
 COORDINATES = {"distance": ("I", "J"), "angle": ("I", "J", "K"), "dihedral": ("I", "J", "K", "L")}
 POINTS, MAP_POINTS = 60, 25
@@ -64,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="structures with energies along the same coordinate"
     )
-    parser.add_argument(
-        "--repulsion", choices=["zbl"], help="repel below the distances seen in training"
-    )
+    add_repulsion(parser.add_argument)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT")
     parser.add_argument("--frames", metavar="FILE.xyz", help="write the structures, to be labelled")
@@ -74,33 +79,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, write, draw. 130 if Ctrl-C cut it short."""
+    """Scan, write, draw, and only then say so. 1 if points were lost, 130 if Ctrl-C cut it short."""
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
 
     refuse_swapped(args.model, args.structure)
     axes = _axes(args)
     table = Path(args.output).with_suffix(".csv")
-    for path in (table, Path(args.frames or ".")):
-        if not path.parent.is_dir():
-            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    check_outputs(files=[table, args.frames], plots=[None if args.no_plot else args.output])
     atoms = read_start(args.structure)
-    options = {} if args.repulsion is None else {"repulsion": args.repulsion}
-    atoms.calc = SchNetCalculator(args.model, device=args.device, **options)
-    result, draw = (_map if len(axes) > 1 else _cut)(atoms, args, axes)
+    atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
+    found = (_map if len(axes) > 1 else _cut)(atoms, args, axes)
+    result, written = found.result, [f"table: {table}"]
     result.write_csv(table)
-    print(f"table: {table}")
     if args.frames:
         result.write_frames(args.frames)
-        print(f"structures: {args.frames}")
-    if not args.no_plot:
+        written.append(f"structures: {args.frames}")
+    if not args.no_plot and _has_energies(result):
         from ase_schnet.plotting import save_figure
 
-        print(f"plot: {save_figure(draw(), args.output)}")
+        written.append(f"plot: {save_figure(found.draw(), args.output)}")
+    print("\n".join([found.summary, *written]))
     asked = 1
     for values in axes:
         asked *= len(values)
-    return 0 if len(result.frames) == asked else 130
+    if len(result.frames) < asked:
+        return 130
+    return 1 if found.lost else 0
+
+
+def _has_energies(result) -> bool:
+    import numpy as np
+
+    return bool(np.isfinite(result.energies_eV).any())
 
 
 def _axes(args: argparse.Namespace) -> list:
@@ -122,14 +133,22 @@ def _axes(args: argparse.Namespace) -> list:
     return [np.linspace(*limits) for limits in zip(args.start, args.stop, points, strict=True)]
 
 
-def _cut(atoms, args: argparse.Namespace, axes: list):
-    """Scan one coordinate; return the result and how to draw it."""
-    from functools import partial
+class _Found(NamedTuple):
+    """What came out, in words and as a picture, and how many points are of no use."""
 
-    import numpy as np
+    result: object
+    summary: str
+    draw: Callable
+    lost: int
+
+
+def _cut(atoms, args: argparse.Namespace, axes: list) -> _Found:
+    """Scan one coordinate."""
+    from functools import partial
 
     from ase_schnet.plotting import plot_scan
     from ase_schnet.simulation.scan import scan_angle, scan_dihedral, scan_distance
+    from ase_schnet.simulation.scan.summary import describe_scan, lost_points, points_in_holes
 
     (indices,) = args.coordinates
     scan = {2: scan_distance, 3: scan_angle, 4: scan_dihedral}[len(indices)]
@@ -142,22 +161,19 @@ def _cut(atoms, args: argparse.Namespace, axes: list):
         fmax=args.fmax,
         reference=args.reference,
     )
-    trained_range = _trained_range(atoms, indices, result.coordinate_name)
-    if np.isfinite(result.energies_eV).any():
-        low, high = np.nanargmin(result.energies_eV), np.nanargmax(result.energies_eV)
-        print(
-            f"{result.coordinate_name}: lowest at {result.values[low]:.4g}, highest at "
-            f"{result.values[high]:.4g}, {np.ptp(result.energies_eV[[low, high]]):.4f} eV above"
-        )
-    return result, partial(plot_scan, result, trained_range)
+    trained_range = _trained_range(atoms, indices)
+    lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
+    summary, draw = describe_scan(result, trained_range), partial(plot_scan, result, trained_range)
+    return _Found(result, summary, draw, lost)
 
 
-def _map(atoms, args: argparse.Namespace, axes: list):
-    """Scan two coordinates; return the result and how to draw it."""
+def _map(atoms, args: argparse.Namespace, axes: list) -> _Found:
+    """Scan two coordinates."""
     from functools import partial
 
     from ase_schnet.plotting import plot_scan_map
     from ase_schnet.simulation.scan import scan_map
+    from ase_schnet.simulation.scan.summary import describe_map, lost_points, points_in_holes
 
     if args.reference:
         raise ValueError("--reference is a curve along one coordinate: a map has none")
@@ -172,17 +188,18 @@ def _map(atoms, args: argparse.Namespace, axes: list):
         relaxed=args.relaxed,
         fmax=args.fmax,
     )
-    pairs = zip(args.coordinates, result.coordinate_names, strict=True)
-    trained_ranges = [_trained_range(atoms, indices, name) for indices, name in pairs]
-    return result, partial(plot_scan_map, result, trained_ranges)
+    trained_ranges = [_trained_range(atoms, indices) for indices in args.coordinates]
+    lost = lost_points(result) + int(points_in_holes(result, trained_ranges).sum())
+    summary, draw = (
+        describe_map(result, trained_ranges),
+        partial(plot_scan_map, result, trained_ranges),
+    )
+    return _Found(result, summary, draw, lost)
 
 
-def _trained_range(atoms, indices: list[int], name: str) -> tuple[float, float] | None:
+def _trained_range(atoms, indices: list[int]) -> tuple[float, float] | None:
     """Interval of a distance that the model has seen in training; it knows none of angles."""
     if len(indices) != 2:
         return None
     here = atoms.get_distance(*indices, mic=True)
-    trained = atoms.calc.trained_distance_range(*atoms.symbols[indices], here)
-    if trained is not None:
-        print("{}: {:.3f} to {:.3f} in training".format(name, *trained))
-    return trained
+    return atoms.calc.trained_distance_range(*atoms.symbols[indices], here)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ase_schnet.cli.outputs import check_outputs
+
 HELP = "Infrared or Raman spectrum, or vibrational density of states, from runs of dynamics."
 EXAMPLE = """\
 example:
@@ -47,27 +49,27 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.simulation.spectra.bands import MeasuredBands
 
     output = Path(args.output)
-    if not output.parent.is_dir():
-        raise ValueError(f"there is no folder {output.parent} to write {output.name} to")
+    check_outputs(files=[output.with_suffix(".csv")], plots=[None if args.no_plot else output])
     if args.quantum_correction and args.kind != "ir":
         raise ValueError("--quantum-correction is for --kind ir")
     measured = MeasuredBands.read(args.measured) if args.measured else None
     motions = [Motion.read(run_dir, skip_ps=args.skip) for run_dir in args.runs]
     spectra = _spectra(motions, args)
     modes = _modes(*args.harmonic) if args.harmonic else None
+    lines = []
     for spectrum in spectra:
-        print(_summary(spectrum))
         name = spectrum.kind.removeprefix("raman-") if len(spectra) > 1 else ""
         table = output.with_name("-".join(filter(None, (output.stem, name))) + ".csv")
         spectrum.write_csv(table)
-        print(f"table: {table}")
+        lines += [_summary(spectrum), f"table: {table}"]
     if modes is not None:
-        print(f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹")
+        lines.append(f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹")
     if not args.no_plot:
         from ase_schnet.plotting import plot_spectrum, save_figure
 
         figure = plot_spectrum(*spectra, modes=modes, measured=measured)
-        print(f"plot: {save_figure(figure, output)}")
+        lines.append(f"plot: {save_figure(figure, output)}")
+    print("\n".join(lines))
     return 0
 
 

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.train_labels import add_label_options, check_labels, twins_in
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
@@ -144,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
 
+    check_outputs(folders=[args.output])
     if args.fold is not None:
         return _run_fold(args)
     if launched_by_torchrun():

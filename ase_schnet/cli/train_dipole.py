@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Fit a dipole or polarizability by rotate, predict, rotate back, and add it to a model."
 EXAMPLE = """\
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import save_part
 
+    check_outputs(folders=[args.output])
     dataset = _read(args.data, args, Dataset)
     test = _read(args.test, args, Dataset) if args.test else None
     settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)

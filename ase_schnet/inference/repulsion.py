@@ -9,7 +9,14 @@ it. So two things happen below the onset r₀ of an element pair, the shortest d
 - the universal repulsion of screened nuclei is switched on, `switched_zbl`, in full from r₀/2 inwards.
 
 Energy, forces and their slopes are continuous (C²), and nothing at all changes where every pair is beyond its
-onset. All members get the same, so their spread is that of the network.
+onset: not a bit of a structure within the trained distances. All members get the same, so their spread is
+that of the network. Calculators, LAMMPS and the command line have it unless it is switched off; on rMD17's
+1000 test frames of ethanol, six of them a little below an onset, it takes the largest force error there from
+0.55 to 0.19 eV/Å.
+
+What it cannot cure is a network that already attracts *at* the onset, where nothing may change: the energy
+goes on falling until the network is held back, over less than 0.1 r₀. A lone C-H pair, of which
+models/ethanol knows nothing, so falls by 0.9 eV, and no further; no bond of a whole molecule does.
 
 Half of r₀ is so chosen that the O-H bond of models/ethanol, r₀ = 0.88 Å, follows PBE where a collision leads:
 in eV above the minimum 1.09 at 0.80 Å (PBE 1.14), 2.53 at 0.75 Å (2.17), 5.4 at 0.70 Å (3.8). The
@@ -24,12 +31,15 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from ase.units import Bohr, Hartree
 
+from ase_schnet.inference.kernels import compiled
 from ase_schnet.inference.loops import HELD_BACK_OVER
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 from ase_schnet.neighbors import Pairs
 
 REPULSIONS = ("zbl",)
+#: What calculators, LAMMPS and the command line use where nobody says otherwise.
+DEFAULT_REPULSION = "zbl"
 #: The repulsion is complete at this part of the onset.
 COMPLETE_AT = 0.5
 #: Onset of two elements that training never saw together, over the sum of their covalent radii: the shortest
@@ -89,15 +99,14 @@ class Repulsion:
         Half of a pair's energy and virial belongs to each of its atoms; what belongs to ghosts, the atoms
         beyond those of `prediction`, is left to their owners.
         """
-        vectors = pairs.vectors(positions)  # (P, 3)
-        onset = self.onset_of(numbers, pairs)
-        squares = np.einsum("pa,pa->p", vectors, vectors)
-        close = np.flatnonzero(squares < onset * onset)
-        if not len(close):
+        numbers, positions = np.asarray(numbers), np.asarray(positions)
+        close = pairs_below(*pairs, numbers, positions, self.onset)
+        if not len(close):  # nearly always, so this is all that it costs
             return
-        i, j, vectors, d = pairs.idx_i[close], pairs.idx_j[close], vectors[close], squares[close]
-        d = np.sqrt(d)
-        energy, slope = switched_zbl(d, numbers[i], numbers[j], onset[close])
+        i, j = pairs.idx_i[close], pairs.idx_j[close]
+        vectors = positions[j] - positions[i] + pairs.shifts[close]
+        d, onset = np.linalg.norm(vectors, axis=1), self.onset[numbers[i], numbers[j]]
+        energy, slope = switched_zbl(d, numbers[i], numbers[j], onset)
         on_i = (slope / d)[:, None] * vectors  # (P, 3) eV/Å
         forces = np.zeros(positions.shape)
         np.add.at(forces, i, on_i)
@@ -109,6 +118,31 @@ class Repulsion:
         prediction.atomic_energies[:] += atomic[:n_atoms]
         prediction.forces[:] += forces[:n_atoms]
         prediction.virials[:] -= (share[:, None] * on_i).T @ vectors
+
+
+@compiled
+def pairs_below(idx_i, idx_j, shifts, numbers, positions, onset):
+    """Find the pairs nearer than their onset; their places in the list, int64.
+
+    Compiled because it is done at every evaluation: less than 1 µs for a molecule, where numpy takes nine.
+    """
+    found = np.empty(0, np.int64)
+    for again in range(2):  # count them, which nearly always is the end; then write them down
+        n = 0
+        for p in range(len(idx_i)):
+            i, j = idx_i[p], idx_j[p]
+            x = positions[j, 0] - positions[i, 0] + shifts[p, 0]
+            y = positions[j, 1] - positions[i, 1] + shifts[p, 1]
+            z = positions[j, 2] - positions[i, 2] + shifts[p, 2]
+            limit = onset[numbers[i], numbers[j]]
+            if x * x + y * y + z * z < limit * limit:
+                if again:
+                    found[n] = p
+                n += 1
+        if n == 0 or again:
+            break
+        found = np.empty(n, np.int64)
+    return found
 
 
 def held_back(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ from ase_schnet.inference.admission import require_known
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
+from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.interfaces import mpi
 from ase_schnet.interfaces.answer import Answer
 from ase_schnet.interfaces.domain import Domain
@@ -57,7 +58,7 @@ def attach(
     dtype: str = "float64",
     threads: int | None = None,
     skin: float = SKIN,
-    repulsion: str | None = None,
+    repulsion: str | None = DEFAULT_REPULSION,
     fix_id: str = "schnet",
 ) -> LammpsPotential:
     """Make a model the potential of a LAMMPS instance that has its box, atoms and masses.

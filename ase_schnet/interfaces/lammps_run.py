@@ -13,6 +13,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from ase_schnet.inference.admission import limits, require_finite, require_known
+from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.interfaces import ensembles, mpi
 from ase_schnet.interfaces.box import Box, Frame
 from ase_schnet.interfaces.lammps import attach, cell_of, new_lammps
@@ -92,6 +93,7 @@ def run_lammps(
         "model": str(model),
         "sha256": trained.checksum,
         "processes": comm.size,
+        "repulsion": DEFAULT_REPULSION,
         **(engine or {}),
     }
     run = _Run(comm, box, settings, Provider(info), n_steps)

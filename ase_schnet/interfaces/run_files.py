@@ -15,6 +15,7 @@ from ase import Atoms
 
 from ase_schnet.interfaces.answer import Answer
 from ase_schnet.interfaces.box import Frame
+from ase_schnet.simulation.provenance import require_same_repulsion
 from ase_schnet.simulation.record import csv_line
 from ase_schnet.simulation.restart import Restart
 from ase_schnet.simulation.rundir import RESTART_SECONDS, RunDirectory
@@ -47,6 +48,7 @@ class LammpsRunDirectory(RunDirectory):
             raise ValueError(f"{self.path} holds a run of another structure")
         if then["sha256"] != model_info["sha256"]:
             raise ValueError(f"{self.path} holds a run with another model, {then['model']}")
+        require_same_repulsion(self.path, then, model_info)
         if n_steps < self.restart.step:
             done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
             raise ValueError(f"the run in {self.path} is already {done_ps:g} ps long")

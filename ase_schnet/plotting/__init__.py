@@ -9,7 +9,7 @@ from ase_schnet.plotting.scan import plot_scan
 from ase_schnet.plotting.scan_map import plot_scan_map
 from ase_schnet.plotting.spectrum import plot_spectrum
 from ase_schnet.plotting.springs import plot_springs
-from ase_schnet.plotting.style import save_figure
+from ase_schnet.plotting.style import require_picture_name, save_figure
 from ase_schnet.plotting.training import plot_learning_curves, plot_parity
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "plot_scan_map",
     "plot_spectrum",
     "plot_springs",
+    "require_picture_name",
     "save_figure",
 ]

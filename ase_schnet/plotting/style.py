@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 # Okabe & Ito (2008)
@@ -20,10 +21,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         For a suffix that is no picture format.
     """
     path = Path(path)
-    formats = figure.canvas.get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in formats:
-        raise ValueError(f"cannot draw {path}: its name must end in .{', .'.join(sorted(formats))}")
+    kind = require_picture_name(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         figure.savefig(temporary, format=kind, dpi=200)
@@ -31,6 +29,21 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def require_picture_name(path: str | Path) -> str:
+    """Return the picture format that a file name asks for.
+
+    Raises
+    ------
+    ValueError
+        For a suffix that is no picture format.
+    """
+    formats = FigureCanvasBase.get_supported_filetypes()
+    kind = Path(path).suffix.lstrip(".").lower()
+    if kind not in formats:
+        raise ValueError(f"cannot draw {path}: its name must end in .{', .'.join(sorted(formats))}")
+    return kind
 
 
 def legend_above(ax: Axes) -> None:

@@ -57,7 +57,9 @@ class DistanceWatch:
         self._ranges, self._cutoff = ranges_Ang, cutoff_Ang
         elements, self._species = np.unique(self._numbers, return_inverse=True)
         gaps = {
-            (a, b): self._gaps(int(elements[a]), int(elements[b]), tolerance_Ang)
+            (a, b): avoided_intervals(
+                int(elements[a]), int(elements[b]), ranges_Ang, cutoff_Ang, tolerance_Ang
+            )
             for a in range(len(elements))
             for b in range(a, len(elements))
         }
@@ -88,17 +90,6 @@ class DistanceWatch:
         worst = np.argmin(d / radii) if (d < COLLISION * radii).any() else np.argmax(depth)
         return self._describe(int(i[worst]), int(j[worst]), float(d[worst]))
 
-    def _gaps(self, z_i: int, z_j: int, tolerance: float) -> list[tuple[float, float]]:
-        """Open intervals of distances that the pair should avoid."""
-        collision = (-1.0, COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j]))
-        if self._ranges is None:
-            return [collision]
-        seen = self._ranges.get(_name(z_i, z_j), [])
-        ends = [-1.0, *(x for low, high in seen for x in (low - tolerance, high + tolerance))]
-        ends.append(self._cutoff - tolerance)
-        gaps = zip(ends[::2], ends[1::2], strict=True)
-        return [collision, *((low, high) for low, high in gaps if low < high)]
-
     def _describe(self, i: int, j: int, d: float) -> Finding:
         z_i, z_j = int(self._numbers[i]), int(self._numbers[j])
         name, symbols = _name(z_i, z_j), chemical_symbols
@@ -118,6 +109,24 @@ class DistanceWatch:
             why = f"none in training between {below:.2f} and {above:.2f} Å"
         message = f"{symbols[z_i]}{i} and {symbols[z_j]}{j} {d:.2f} Å apart, {why}"
         return Finding(message, name, collision=d < smallest)
+
+
+def avoided_intervals(
+    z_i: int,
+    z_j: int,
+    ranges_Ang: dict[str, list[list[float]]] | None,
+    cutoff_Ang: float,
+    tolerance_Ang: float,
+) -> list[tuple[float, float]]:
+    """List the open intervals of distances, Å, that two elements should avoid, as `DistanceWatch` says."""
+    collision = (-1.0, COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j]))
+    if ranges_Ang is None:
+        return [collision]
+    seen = ranges_Ang.get(_name(z_i, z_j), [])
+    ends = [-1.0, *(x for low, high in seen for x in (low - tolerance_Ang, high + tolerance_Ang))]
+    ends.append(cutoff_Ang - tolerance_Ang)
+    gaps = zip(ends[::2], ends[1::2], strict=True)
+    return [collision, *((low, high) for low, high in gaps if low < high)]
 
 
 def _name(z_i: int, z_j: int) -> str:

@@ -12,8 +12,10 @@ It speaks with any ASE calculator. One that knows how far it may be believed say
 ``max_forces_std_eV_per_Ang``    largest calibrated std that still is a prediction
 ===============================  ======================================================================
 
-and an ensemble puts ``forces_std`` (N, 3) and ``energy_std`` into its ``results``. Of a calculator that knows
-nothing of itself only temperature and collisions are watched.
+and an ensemble puts ``forces_std`` (N, 3) and ``energy_std`` into its ``results``. Of ASE's sums of
+calculators, such as a model with a dispersion correction, the parts are looked at (``calculator_parts``).
+Of a calculator that knows nothing of itself, and none of whose parts does, only temperature and collisions
+are watched, and a warning says so.
 
 The defaults are set by models/ethanol (trained at 500 K), where they are 1.36 eV/Å and 0.15 Å. The largest
 calibrated std of a force, and the farthest from the distances of training, of runs of 50 ps:
@@ -33,23 +35,19 @@ import math
 import warnings
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
 from ase_schnet.simulation.arguments import whole
 from ase_schnet.simulation.collected import CollectedFrames
-from ase_schnet.simulation.distances import DistanceWatch
 from ase_schnet.simulation.propagate import SimulationStopped
+from ase_schnet.simulation.provenance import describe_calculator
+from ase_schnet.simulation.structure_watch import DISTANCE_TOLERANCE_ANG, StructureWatch
 
 ACTIONS = ("warn", "stop", "collect")
-#: A std of this many eV/Å is none of a prediction, where the calculator does not say what is.
-MAX_FORCES_STD_EV_PER_ANG = 1.0
 #: No molecule outlives it, and it is far beyond what small molecules reach by chance: an explosion.
 MAX_TEMPERATURE_K = 10_000.0
 #: Causes whose frames no reference method is worth.
 USELESS = ("temperature", "collision")
-#: How far from the distances of training is still as good as inside.
-DISTANCE_TOLERANCE_ANG = 0.15
 
 
 class Monitor:
@@ -112,17 +110,15 @@ class Monitor:
 
     def start(self, atoms: Atoms, directory: Path | None, step: int) -> None:
         """Get ready for a run from ``step`` on; what was collected beyond it is dropped."""
-        limits = getattr(atoms.calc, "limits", {})
-        self._scale = limits.get("forces_std_scale", 1.0)
-        self._max_std = self.max_forces_std_eV_per_Ang
-        if self._max_std is None:
-            self._max_std = limits.get("max_forces_std_eV_per_Ang", MAX_FORCES_STD_EV_PER_ANG)
-        self._distances = DistanceWatch(
-            atoms,
-            limits.get("distance_ranges_Ang"),
-            limits.get("cutoff_Ang", 0.0),
-            self.distance_tolerance_Ang,
+        self._watch = StructureWatch(
+            atoms, self.max_forces_std_eV_per_Ang, self.distance_tolerance_Ang
         )
+        if not self._watch.knows:
+            warnings.warn(
+                f"the calculator {describe_calculator(atoms.calc)['name']} does not say how far it may be "
+                "believed, nor does any part of it: this run is watched for collisions and temperature only",
+                stacklevel=2,
+            )
         self._warned: set[str] = set()
         self._frames = None
         if self.action == "collect":
@@ -162,24 +158,4 @@ class Monitor:
         if not temperature_K <= self.max_temperature_K:
             limit = f"the monitor's limit is {self.max_temperature_K:g} K"
             found["temperature"] = f"{temperature_K:.0f} K, {limit}"
-        pair = self._distances.find(atoms)
-        if pair is not None:
-            found[f"{'collision' if pair.collision else 'distance'} {pair.name}"] = pair.message
-        force = self._uncertain_force(atoms)
-        if force is not None:
-            found["uncertain force"] = force
-        return found
-
-    def _uncertain_force(self, atoms: Atoms) -> str | None:
-        std = getattr(atoms.calc, "results", {}).get("forces_std")
-        if std is None:
-            return None
-        squares = np.einsum("ia,ia->i", std, std)  # (N,)
-        worst = int(squares.argmax())  # NaN, if there is one
-        largest = self._scale * math.sqrt(squares[worst] / 3)
-        if largest <= self._max_std:
-            return None
-        return (
-            f"the force on {atoms.symbols[worst]}{worst} is uncertain by {largest:.2f} eV/Å, "
-            f"the limit is {self._max_std:.2f} eV/Å"
-        )
+        return found | self._watch.find(atoms)

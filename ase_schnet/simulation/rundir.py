@@ -28,7 +28,7 @@ from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
 from ase_schnet.simulation.integrators import Integrator
-from ase_schnet.simulation.provenance import provenance
+from ase_schnet.simulation.provenance import describe_calculator, provenance, require_same_repulsion
 from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
 from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, flush_to_disk
 
@@ -108,6 +108,9 @@ class RunDirectory:
             for positions, momenta, cell in known
         ):
             raise ValueError(f"{self.path} holds a run of another structure")
+        then_info = (self.about.get("calculator") or {}).get("model_info")
+        now_info = describe_calculator(atoms.calc)["model_info"]
+        require_same_repulsion(self.path, then_info, now_info)
         then_eV = begin.get_potential_energy()
         begin.calc = atoms.calc
         now_eV = begin.get_potential_energy()

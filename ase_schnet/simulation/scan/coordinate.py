@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian
+from ase.data import covalent_radii
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
@@ -15,6 +16,9 @@ from ase_schnet.simulation.scan.fragments import fragment_of, vectors_to
 KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
 #: How exactly a scan meets the values it is asked for.
 TOLERANCE = {"Å": 1e-6, "°": 1e-3}
+#: Distances that are hardly meant: all below this part of the sum of the covalent radii (nm?), one of them
+#: below that part, all above so many Å (pm?); and angles up to so many degrees (radians?).
+SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.2, 20.0, 6.3
 #: Three atoms nearer to a straight line than this (°) have no plane.
 STRAIGHT_DEG = 0.1
 
@@ -115,6 +119,26 @@ class Coordinate:
         elif self.kind == "angle" and (values > 180).any():
             raise ValueError(f"angles must be at most 180°, not {values.max():g}")
         return values
+
+    def doubt(self, atoms: Atoms, values: NDArray) -> str | None:
+        """Return a sentence about ``values`` (P,) that are hardly meant, such as nm or radians; else None."""
+        name, low, high = self.name.removesuffix(f" ({self.unit})"), values.min(), values.max()
+        what = f"{name} from {low:g} to {high:g}{' Å' if self.unit == 'Å' else '°'}"
+        if self.kind == "distance":
+            radii = float(covalent_radii[atoms.numbers[list(self.indices)]].sum())
+            if high < SHORT * radii:
+                return f"{what} is less than half a bond: distances are in Å, are these in nm?"
+            if low > LONG_ANG:
+                return (
+                    f"{what} is farther than any bond reaches: distances are in Å, are these in pm?"
+                )
+            if low < DEEP * radii:
+                return f"{what} begins deep inside the atoms, where only nuclei repel: is it meant?"
+        elif 0 < np.abs(values).max() <= RADIANS and not (
+            self.kind == "dihedral" and high - low < 1
+        ):
+            return f"{what} is nearly nothing: {self.kind}s are in degrees, are these in radians?"
+        return None
 
     def check_free(self, atoms: Atoms) -> None:
         """Refuse to move atoms that a FixAtoms or FixCartesian of ``atoms`` holds."""

@@ -37,6 +37,9 @@ class ScanResult:
         The structures, without calculator.
     converged : (P,) bool array or None
         Whether each point relaxed; None for a rigid scan.
+    outside_training : list of P strings or None
+        What of each structure the calculator cannot be believed on: distances that its training never saw,
+        forces on which its members do not agree; "" where there is nothing. None where it does not say.
     """
 
     coordinate_name: str
@@ -47,6 +50,7 @@ class ScanResult:
     reference_energies_eV: NDArray | None
     frames: list[Atoms]
     converged: NDArray | None = None
+    outside_training: list[str] | None = None
 
     @property
     def unit(self) -> str:
@@ -61,8 +65,14 @@ class ScanResult:
             "energy_std_eV": self.energy_std_eV,
             "reference_energy_eV": self.reference_energies_eV,
             "converged": self.converged,
+            "outside_training": self._is_outside,
         }
         write_csv(path, columns | member_columns(self.energy_committee_eV))
+
+    @property
+    def _is_outside(self) -> NDArray | None:
+        told = self.outside_training
+        return None if told is None else np.array([bool(why) for why in told])
 
     def write_frames(self, path: str | Path) -> None:
         """Write the structures as extended xyz, ready to be labelled.
@@ -104,9 +114,11 @@ def scan_distance(
         hangs on ``j`` when the bond i-j is cut; ``j`` alone where there is no such bond or it is in
         a ring.
     relaxed
-        Relax all else at every point, starting from the point before (:class:`HoldCoordinates
-        <ase_schnet.simulation.scan.relax.HoldCoordinates>`). FixAtoms and FixCartesian of ``atoms`` are
-        kept. Of several minima it stays in the one it comes from: a scan back may show another.
+        Relax all else at every point (:class:`HoldCoordinates
+        <ase_schnet.simulation.scan.relax.HoldCoordinates>`), starting from the nearest point that converged.
+        The value nearest to that of ``atoms`` is the first, and from there it goes outwards. FixAtoms and
+        FixCartesian of ``atoms`` are kept. Of several minima it stays in the one it comes from: a scan from
+        elsewhere may show another.
     fmax
         Largest force on an atom that counts as relaxed, eV/Å.
     reference
@@ -119,8 +131,8 @@ def scan_distance(
     Returns
     -------
     ScanResult
-        After Ctrl-C, with a warning, of the points finished by then. Points that do not converge
-        come with a warning too.
+        In the order of ``values``; after Ctrl-C, with a warning, of the points finished by then. Points that
+        do not converge and values that are hardly meant (0.097 Å, 1.8°) come with a warning too.
 
     Raises
     ------
@@ -189,19 +201,22 @@ def _scan(
     prepare(atoms, [coordinate], [values], fmax)
     from_file = isinstance(reference, (str, Path))
     reference_eV = read_curve(reference, coordinate, atoms, values) if from_file else None
-    sites = [(k,) for k in range(len(values))]
-    points = walk(atoms, [coordinate], [values], sites, fmax, progress)
-    n = len(points)  # fewer than asked for after Ctrl-C
+    points = walk(atoms, [coordinate], [values], fmax, progress)
+    points.sort(key=lambda point: point.site)  # it went outwards from the structure given
+    done = [point.site[0] for point in points]  # not all after Ctrl-C
+    outside = [point.outside for point in points]
     frames, results = [p.frame for p in points], [p.results for p in points]
     if reference is not None and not from_file:
-        reference_eV = evaluate_along(frames, reference, progress)
+        reference_eV = np.full(len(values), np.nan)
+        reference_eV[done] = evaluate_along(frames, reference, progress)
     return ScanResult(
         coordinate_name=coordinate.name,
-        values=values[:n],
+        values=values[done],
         energies_eV=column(results, "energy"),
         energy_std_eV=column(results, "energy_std"),
         energy_committee_eV=column(results, "energy_committee"),
-        reference_energies_eV=None if reference_eV is None else reference_eV[:n],
+        reference_energies_eV=None if reference_eV is None else reference_eV[done],
         frames=frames,
         converged=None if fmax is None else np.array([p.converged for p in points]),
+        outside_training=None if None in outside else outside,
     )

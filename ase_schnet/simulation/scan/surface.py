@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,9 @@ class ScanMap:
         By grid point (p, q), the structures without calculator; only those finished.
     converged : (P, Q) bool array or None
         Whether each point relaxed; None for a rigid map.
+    outside_training : (P, Q) bool array or None
+        Where the calculator cannot be believed: distances it never saw, forces its members do not agree on.
+        None where the calculator does not say.
     """
 
     coordinate_names: tuple[str, str]
@@ -43,6 +45,7 @@ class ScanMap:
     energy_committee_eV: NDArray | None
     frames: dict[tuple[int, int], Atoms]
     converged: NDArray | None = None
+    outside_training: NDArray | None = None
 
     @property
     def minimum(self) -> tuple[int, int]:
@@ -56,7 +59,10 @@ class ScanMap:
     def write_csv(self, path: str | Path) -> None:
         """Write one line per finished point; every float reads back to the same bits."""
         columns = self._of_frames(
-            energy_eV=self.energies_eV, energy_std_eV=self.energy_std_eV, converged=self.converged
+            energy_eV=self.energies_eV,
+            energy_std_eV=self.energy_std_eV,
+            converged=self.converged,
+            outside_training=self.outside_training,
         )
         members = self.energy_committee_eV
         finished = None if members is None else members[self._finished]
@@ -109,8 +115,8 @@ def scan_map(
     moving
         For each coordinate the atoms that move as one piece, or None for what its own scan moves.
     relaxed
-        Relax all else at every point: first at the grid point nearest to ``atoms``, then outwards,
-        each from the nearest point that converged.
+        Relax all else at every point, each from the nearest point that converged. The grid point nearest to
+        ``atoms`` is the first, and from there it goes outwards.
     atoms, fmax, progress
         As for :func:`~ase_schnet.simulation.scan.curve.scan_distance`.
 
@@ -133,10 +139,7 @@ def scan_map(
     ]
     limit = fmax if relaxed else None
     prepare(atoms, coordinates, axes, limit)
-    sites = list(product(*(range(len(values)) for values in axes)))
-    if relaxed:
-        sites = _outwards(atoms, coordinates, axes, sites)
-    points = walk(atoms, coordinates, axes, sites, limit, progress)
+    points = walk(atoms, coordinates, axes, limit, progress)
     return ScanMap(
         coordinate_names=tuple(c.name for c in coordinates),
         values=tuple(axes),
@@ -145,21 +148,8 @@ def scan_map(
         energy_committee_eV=_grid(points, axes, "energy_committee"),
         frames={point.site: point.frame for point in points},
         converged=_converged(points, axes) if relaxed else None,
+        outside_training=_outside(points, axes),
     )
-
-
-def _outwards(
-    atoms: Atoms,
-    coordinates: Sequence[Coordinate],
-    axes: Sequence[NDArray],
-    sites: Sequence[tuple[int, ...]],
-) -> list[tuple[int, ...]]:
-    """Sort grid points by their steps from the one nearest to ``atoms``."""
-    start = [
-        int(np.abs(c.difference(values, c.measure(atoms))).argmin())
-        for c, values in zip(coordinates, axes, strict=True)
-    ]
-    return sorted(sites, key=lambda site: sum(abs(a - b) for a, b in zip(site, start, strict=True)))
 
 
 def _grid(points: Sequence[Point], axes: Sequence[NDArray], name: str) -> NDArray | None:
@@ -176,4 +166,13 @@ def _converged(points: Sequence[Point], axes: Sequence[NDArray]) -> NDArray:
     grid = np.zeros(tuple(map(len, axes)), dtype=bool)
     for point in points:
         grid[point.site] = point.converged
+    return grid
+
+
+def _outside(points: Sequence[Point], axes: Sequence[NDArray]) -> NDArray | None:
+    if not any(point.outside is not None for point in points):
+        return None
+    grid = np.zeros(tuple(map(len, axes)), dtype=bool)
+    for point in points:
+        grid[point.site] = bool(point.outside)
     return grid

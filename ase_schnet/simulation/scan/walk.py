@@ -3,7 +3,8 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from ase import Atoms
@@ -11,21 +12,25 @@ from ase.calculators.calculator import BaseCalculator, CalculationFailed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ase_schnet.simulation.calculator_parts import uncertainty_of
 from ase_schnet.simulation.scan.coordinate import TOLERANCE, Coordinate
 from ase_schnet.simulation.scan.relax import check_relaxable, relax
-
-#: What an ensemble says beside its energy.
-UNCERTAINTY = ("energy_std", "energy_committee")
+from ase_schnet.simulation.structure_watch import StructureWatch
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A finished point: where on the grid, its structure, its results, whether it relaxed."""
+    """A finished point: where on the grid, its structure, its results, whether it relaxed.
+
+    ``outside`` names what of the structure the calculator cannot be believed on, "" where there is nothing,
+    None where the calculator knows nothing of itself.
+    """
 
     site: tuple[int, ...]
     frame: Atoms
     results: dict[str, float | NDArray]
     converged: bool
+    outside: str | None = None
 
 
 def prepare(
@@ -34,7 +39,7 @@ def prepare(
     axes: Sequence[NDArray],
     fmax: float | None,
 ) -> None:
-    """Refuse structures and settings that make no scan; ``fmax`` None for a rigid one.
+    """Refuse structures and settings that make no scan, warn of doubtful values; ``fmax`` None if rigid.
 
     Raises
     ------
@@ -46,6 +51,9 @@ def prepare(
         raise ValueError(f"fmax must be positive, not {fmax}")
     for coordinate, values in zip(coordinates, axes, strict=True):
         coordinate.check_free(atoms)
+        doubt = coordinate.doubt(atoms, values)
+        if doubt is not None:
+            warnings.warn(doubt, stacklevel=4)
         if fmax is not None:
             check_relaxable(atoms, coordinate, values)
 
@@ -54,14 +62,14 @@ def walk(
     atoms: Atoms,
     coordinates: Sequence[Coordinate],
     axes: Sequence[NDArray],
-    sites: Sequence[tuple[int, ...]],
     fmax: float | None,
     progress: bool | None,
 ) -> list[Point]:
-    """Visit ``sites``, indices into ``axes``, in this order; those finished, after Ctrl-C.
+    """Visit the grid of ``axes``, from the point nearest to ``atoms`` outwards; those finished, after Ctrl-C.
 
     Rigid (``fmax`` None): every point is ``atoms`` with the coordinates moved. Relaxed: it starts
-    from the converged point nearest on the grid, of equally near ones the lowest.
+    from the converged point nearest on the grid, of equally near ones the lowest. Outwards, because a point
+    that ends in a hole of the calculator, or beyond a barrier, is then the start of those beyond it alone.
 
     Raises
     ------
@@ -69,18 +77,32 @@ def walk(
         After Ctrl-C before the first point.
     """
     points: list[Point] = []
+    watch, sites = StructureWatch(atoms), outwards(atoms, coordinates, axes)
     try:
         for site in tqdm(sites, unit="point", disable=None if progress is None else not progress):
             values = [axis[k] for axis, k in zip(axes, site, strict=True)]
             start = atoms if fmax is None else _nearest(points, site, atoms)
             frame = atoms.copy()
             frame.positions = start.positions
-            points.append(_solve(site, frame, atoms.calc, coordinates, values, fmax))
+            point = _solve(site, frame, atoms.calc, coordinates, values, fmax)
+            points.append(_watched(point, watch, atoms.calc))
     except KeyboardInterrupt:
         warnings.warn(f"interrupted after {len(points)} of {len(sites)} points", stacklevel=4)
         if not points:
             raise
     return points
+
+
+def outwards(
+    atoms: Atoms, coordinates: Sequence[Coordinate], axes: Sequence[NDArray]
+) -> list[tuple[int, ...]]:
+    """Sort the grid's points, indices into ``axes``, by their steps from the one nearest to ``atoms``."""
+    start = [
+        int(np.abs(c.difference(values, c.measure(atoms))).argmin())
+        for c, values in zip(coordinates, axes, strict=True)
+    ]
+    sites = product(*(range(len(values)) for values in axes))
+    return sorted(sites, key=lambda site: sum(abs(a - b) for a, b in zip(site, start, strict=True)))
 
 
 def evaluate(frame: Atoms, calculator: BaseCalculator, where: str) -> dict[str, float | NDArray]:
@@ -92,8 +114,9 @@ def evaluate(frame: Atoms, calculator: BaseCalculator, where: str) -> dict[str, 
     except CalculationFailed as error:
         warnings.warn(f"no energy at {where}: {error}", stacklevel=5)
         return {"energy": math.nan}
-    known = getattr(calculator, "results", {})
-    return results | {name: np.copy(known[name]) for name in UNCERTAINTY if name in known}
+    known = uncertainty_of(calculator)
+    known.pop("forces_std", None)
+    return results | {name: np.copy(value) for name, value in known.items()}
 
 
 def column(points: Sequence[dict], name: str) -> NDArray | None:
@@ -145,6 +168,15 @@ def _solve(
             warnings.warn(f"not converged at {where}", stacklevel=4)
     results = evaluate(frame, calculator, where)
     return Point(site, frame, results, converged and math.isfinite(results["energy"]))
+
+
+def _watched(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:
+    """The point with what the calculator, which has just evaluated it, cannot be believed on."""
+    if not watch.knows or not math.isfinite(point.results["energy"]):
+        return point
+    atoms = point.frame.copy()
+    atoms.calc = calculator
+    return replace(point, outside="; ".join(watch.find(atoms).values()))
 
 
 def _nearest(points: Sequence[Point], site: tuple[int, ...], atoms: Atoms) -> Atoms:

@@ -1,0 +1,53 @@
+"""What a command will write is looked at before its work begins, not after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def check_outputs(
+    *,
+    files: Iterable[str | Path | None] = (),
+    plots: Iterable[str | Path | None] = (),
+    folders: Iterable[str | Path | None] = (),
+) -> None:
+    """Refuse names that nothing can be written to; None stands for an output not asked for.
+
+    Parameters
+    ----------
+    files
+        Their folder must exist.
+    plots
+        Likewise, and the name must end as a picture's does.
+    folders
+        They are made if missing.
+
+    Raises
+    ------
+    ValueError
+        Naming what is in the way.
+    """
+    plots = [Path(path) for path in plots if path is not None]
+    if plots:
+        from ase_schnet.plotting import require_picture_name
+
+        for path in plots:
+            require_picture_name(path)
+    for path in [*plots, *(Path(path) for path in files if path is not None)]:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: give the name of a file in it")
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+        _require_permission(path.parent, path)
+    for path in (Path(path) for path in folders if path is not None):
+        there = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise ValueError(f"{path} cannot be made: {there} is a file, not a folder")
+        _require_permission(there, path)
+
+
+def _require_permission(folder: Path, path: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} cannot be written: the folder {folder} does not allow it")

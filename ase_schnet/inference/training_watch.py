@@ -1,0 +1,110 @@
+"""Notices, at next to no cost, that a structure leaves what a model's training has seen.
+
+A calculator looks at every structure it evaluates until it has warned once. So single points, optimisers and
+bands of images are told what `simulation.monitor` tells runs of dynamics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from ase_schnet.inference.kernels import compiled
+from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.neighbors import Pairs
+from ase_schnet.simulation.distances import DistanceWatch, avoided_intervals
+from ase_schnet.simulation.structure_watch import DISTANCE_TOLERANCE_ANG
+
+
+class OutsideTrainingWarning(UserWarning):
+    """A calculator was given a structure that leaves what its model was trained on; said once for each."""
+
+
+class TrainingWatch:
+    """Compares structures with the distances and the composition that a model was trained on.
+
+    Parameters
+    ----------
+    model : whose `distance_ranges` are compared with, beyond a tolerance of 0.15 Å as in dynamics, and whose
+        composition if all its training was of molecules of one composition.
+    """
+
+    def __init__(self, model: TrainedModel):
+        self._model, self._cutoff = model, float(model.config["cutoff"])
+        self._one_composition = composition_of_training(model)
+        intervals = {
+            (a, b): avoided_intervals(
+                a, b, model.distance_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
+            )
+            for a in model.elements
+            for b in model.elements
+        }
+        most = max(map(len, intervals.values()))
+        # squares of the ends of what each pair should avoid, Å²; no square lies between 0 and 0
+        self._avoided = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, most, 2))
+        for pair, ends in intervals.items():
+            for k, (low, high) in enumerate(ends):
+                self._avoided[*pair, k] = (low * low if low > 0 else -1.0), high * high
+
+    def find(self, atoms: Atoms, pairs: Pairs, *, new_composition: bool) -> str | None:
+        """Say what of `atoms`, whose pairs are `pairs`, training has not seen; None if nothing.
+
+        new_composition : whether the elements are others than those looked at before.
+        """
+        found = []
+        if new_composition and self._one_composition is not None:
+            now = Counter(atoms.symbols)
+            if _proportions(now) != _proportions(self._one_composition):
+                formula = Formula.from_dict(self._one_composition).format("hill")
+                found.append(f"{atoms.get_chemical_formula()}, where training had {formula} alone")
+        if any_avoided(*pairs, atoms.numbers, atoms.positions, self._avoided):
+            watch = DistanceWatch(
+                atoms, self._model.distance_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
+            )
+            pair = watch.find(atoms)
+            if pair is not None:
+                found.append(pair.message)
+        if not found:
+            return None
+        return (
+            f"outside what {self._model.path} was trained on: {'; '.join(found)} "
+            "(said once for each calculator)"
+        )
+
+
+def composition_of_training(model: TrainedModel) -> dict[str, int] | None:
+    """Find how many atoms of each element a molecule of the training had, if all had them alike; else None.
+
+    They had where their compositions fix but one number of the elements' energies; one of them is kept in
+    the card.
+    """
+    left_free = model.card.get("training", {}).get("species_shifts_undetermined")
+    one = model.card.get("self_check")
+    if model.pbc or one is None or left_free != len(model.elements) - 1:
+        return None
+    return dict(Counter(chemical_symbols[z] for z in one["numbers"]))
+
+
+def _proportions(counts: dict[str, int]) -> dict[str, int]:
+    divisor = int(np.gcd.reduce(list(counts.values())))
+    return {symbol: n // divisor for symbol, n in counts.items()}
+
+
+@compiled
+def any_avoided(idx_i, idx_j, shifts, numbers, positions, avoided):
+    """Tell whether a pair stands at a distance that it should avoid."""
+    for p in range(len(idx_i)):
+        i, j = idx_i[p], idx_j[p]
+        x = positions[j, 0] - positions[i, 0] + shifts[p, 0]
+        y = positions[j, 1] - positions[i, 1] + shifts[p, 1]
+        z = positions[j, 2] - positions[i, 2] + shifts[p, 2]
+        square = x * x + y * y + z * z
+        ends = avoided[numbers[i], numbers[j]]
+        for k in range(len(ends)):
+            if ends[k, 0] < square and square < ends[k, 1]:
+                return True
+    return False

@@ -1,0 +1,138 @@
+"""Outputs: names are looked at first, results are saved before they are told, SIGTERM saves as Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ase.build import molecule
+from ase.io import write
+
+from ase_schnet.cli import main
+from ase_schnet.cli.outputs import check_outputs
+
+
+@pytest.fixture(scope="module")
+def structure(tmp_path_factory):
+    path = tmp_path_factory.mktemp("structures") / "ethanol.xyz"
+    write(path, molecule("CH3CH2OH"))
+    return str(path)
+
+
+def command(structure, plot, *more):
+    turn = ["--dihedral", "0", "1", "2", "3", "--from", "0", "--to", "300", "--points", "6"]
+    program = [sys.executable, "-m", "ase_schnet"]
+    return [*program, "scan", "ethanol", structure, *turn, *more, "-o", str(plot)]
+
+
+def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
+    process = subprocess.Popen(
+        command(structure, tmp_path / "s.png", "--frames", str(tmp_path / "s.xyz")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    process.stdout.close()  # as `| true` does
+    process.wait(timeout=120)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, tmp_path, encoding):
+    subprocess.run(
+        command(structure, tmp_path / "s.png", "--frames", str(tmp_path / "s.xyz")),
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
+
+
+def test_a_terminated_scan_writes_what_is_finished(structure, tmp_path):
+    """kill, a batch system's end of time: 130 and a table of some points, as after Ctrl-C."""
+    many = ["--relaxed", "--fmax", "0.0005", "--points", "2000", "--no-plot"]
+    process = subprocess.Popen(
+        command(structure, tmp_path / "s.png", *many),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    time.sleep(8)  # until it scans
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "interrupted after" in err
+    assert 1 < len((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()) < 2000
+
+
+def test_sigterm_is_as_before_when_a_command_has_ended(structure, tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["info", "ethanol"]) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+SCAN = [
+    "scan",
+    "ethanol",
+    "absent.xyz",
+    "--dihedral",
+    "0",
+    "1",
+    "2",
+    "3",
+    "--from",
+    "0",
+    "--to",
+    "9",
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "ethanol", "absent.npz", "-o", "nodir/p.png"], "there is no folder nodir"),
+        (["evaluate", "ethanol", "absent.npz", "-o", "p.foo"], "its name must end in"),
+        ([*SCAN, "-o", "nodir/p.png"], "there is no folder nodir"),
+        ([*SCAN, "-o", "p"], "its name must end in"),
+        ([*SCAN, "--frames", "nodir/f.xyz"], "there is no folder nodir"),
+        ([*SCAN, "--frames", "."], ". is a folder: give the name of a file in it"),
+        (["spectrum", "absent", "-o", "nodir/p.png"], "there is no folder nodir"),
+        (["spectrum", "absent", "-o", "p.doc"], "its name must end in"),
+        (["drift", "absent", "-o", "nodir/p.png"], "there is no folder nodir"),
+        (["augment", "absent.npz", "literal", "-o", "nodir/a.xyz"], "there is no folder nodir"),
+        (["augment", "absent.npz", "literal", "--figure", "f", "-o", "a.xyz"], "must end in"),
+        (["md", "ethanol", "absent.xyz", "-o", "file/run"], "file is a file, not a folder"),
+        (["train", "absent.npz", "-o", "file"], "file is a file, not a folder"),
+        (["train-dipole", "absent.npz", "-o", "file/model"], "file is a file, not a folder"),
+    ],
+    ids=lambda v: " ".join([v[0], *v[-2:]]) if isinstance(v, list) else None,
+)
+def test_a_name_that_nothing_can_be_written_to_is_refused_before_anything_is_read(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ValueError, match="does not allow it"):
+        check_outputs(files=[tmp_path / "a.csv"])
+
+
+def test_outputs_that_can_be_written_are_accepted(tmp_path):
+    (tmp_path / "there.png").write_text("x")
+    check_outputs(
+        files=[tmp_path / "a.csv", None],
+        plots=[tmp_path / "there.png", tmp_path / "b.PDF", None],
+        folders=[tmp_path / "new" / "run", tmp_path],
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["there.png"]
