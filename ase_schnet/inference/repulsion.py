@@ -31,7 +31,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from ase.units import Bohr, Hartree
 
-from ase_schnet.inference.kernels import compiled
+from ase_schnet.inference.compilation import compiled
 from ase_schnet.inference.loops import HELD_BACK_OVER
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from ase_schnet.inference.kernels import compiled
+from ase_schnet.inference.compilation import compiled
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 from ase_schnet.neighbors import Pairs
 from ase_schnet.simulation.distances import DistanceWatch, avoided_intervals
@@ -103,8 +103,8 @@ def any_avoided(idx_i, idx_j, shifts, numbers, positions, avoided):
         y = positions[j, 1] - positions[i, 1] + shifts[p, 1]
         z = positions[j, 2] - positions[i, 2] + shifts[p, 2]
         square = x * x + y * y + z * z
-        ends = avoided[numbers[i], numbers[j]]
-        for k in range(len(ends)):
-            if ends[k, 0] < square and square < ends[k, 1]:
+        a, b = numbers[i], numbers[j]
+        for k in range(avoided.shape[2]):
+            if avoided[a, b, k, 0] < square and square < avoided[a, b, k, 1]:
                 return True
     return False
