@@ -132,6 +132,8 @@ class Ensemble:
         with first_use(kernels, loops):
             self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
             self._run_chunks((0, 0), (0, 0), 0, np.zeros(1, np.int64), np.zeros((1, 3)))
+            if self.repulsion is not None:
+                self.repulsion.compile()
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Phase by phase, and after each its result from whoever owns the ghosts.

@@ -91,6 +91,11 @@ class Repulsion:
         numbers = np.asarray(numbers)
         return self.onset[numbers[pairs.idx_i], numbers[pairs.idx_j]]
 
+    def compile(self) -> None:
+        """Compile what `add_to` calls, or load it: by looking at no pairs."""
+        none = np.empty(0, np.int64)
+        pairs_below(none, none, np.empty((0, 3)), none, np.empty((0, 3)), self.onset)
+
     def add_to(
         self, prediction: Prediction, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs
     ) -> None:

@@ -18,6 +18,9 @@ MESSAGE = (
 )
 
 
+_said = False  # in this process: a training compiles in several turns
+
+
 class Turn(event.Listener):
     """What goes on during a first use. numba tells it which function begins to be compiled or is ready."""
 
@@ -66,8 +69,11 @@ class Turn(event.Listener):
 
     def on_start(self, event) -> None:
         """Say at the first function that this takes a while."""
+        global _said
         if self._bar is None:
-            print(MESSAGE, file=sys.stderr, flush=True)
+            if not _said:
+                print(MESSAGE, file=sys.stderr, flush=True)
+            _said = True
             self._bar = tqdm(
                 total=len(self._functions),
                 desc="compiling",
