@@ -90,7 +90,7 @@ def arrays_of(rows: list[list[str]], properties: str, line: int) -> dict[str, np
 
 
 def _slowly(column: tuple[str, ...], kind: str, line: int, number: int) -> list:
-    """One column of numbers in odd spellings (Fortran's 1.0D-3, Mathematica's 1.0*^-3), or the line of what is none."""
+    """One column of numbers in odd spellings (1.0D-3 of Fortran, 1.0*^-3), or the line of what is none."""
     values = []
     for k, text in enumerate(column):
         try:
