@@ -11,6 +11,12 @@ from io import StringIO
 from pathlib import Path
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.train_labels import (
+    add_label_options,
+    check_labels,
+    require_labels,
+    twins_in,
+)
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
 EXAMPLE = """\
@@ -23,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = EXAMPLE
     _add_data_and_network(parser)
+    labels = parser.add_argument_group("labels")
+    add_label_options(labels)
+    add_reading_options(labels)
     _add_fit(parser.add_argument_group("fit (defaults in brackets)"))
     _add_work(parser)
 
@@ -37,21 +46,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
-    parser.add_argument(
-        "--mask-key",
-        metavar="NAME",
-        help="extxyz column that is false for atoms whose force is no label (default: force_mask; also known "
-        "are zero forces of atoms that a column move_mask holds)",
-    )
-    add_reading_options(parser)
-    for name in ("charge", "multiplicity"):
-        parser.add_argument(
-            f"--{name}",
-            type=_whole_or_word,
-            metavar="N",
-            help=f"{name} of the structures, for the card, where the data do not say it (default: neutral "
-            "singlet); mixed: several, and none is refused",
-        )
     parser.add_argument(
         "--preset",
         default="fast",
@@ -147,11 +141,6 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train in spite of labels far from all others, which are otherwise an error",
     )
-    parser.add_argument(
-        "--allow-contradictions",
-        action="store_true",
-        help="train in spite of energies, forces and stresses that contradict each other",
-    )
     parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
 
 
@@ -227,27 +216,19 @@ def _live(args: argparse.Namespace, name: str):
 
 def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     """What to train, and where it came from."""
-    import numpy as np
-
-    from ase_schnet.data.splits import plan_folds, twins_of
+    from ase_schnet.data.splits import plan_folds
     from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
     from ase_schnet.training.settings import FitSettings
 
-    twins = twins_of(dataset)
-    n_twins = int((twins != np.arange(len(dataset))).sum())
-    if n_twins:
-        print(
-            f"{n_twins} of {len(dataset)} structures stand in the data before: kept in one fold with these"
-        )
     plan = plan_folds(
         len(dataset),
         args.folds,
         n_kept_out=round(args.kept_out * len(dataset)),
         seed=args.seed,
         contiguous=args.contiguous,
-        twins=twins,
+        twins=twins_in(dataset),
     )
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
@@ -276,7 +257,7 @@ def _read(args: argparse.Namespace):
         part, found = read_labelled(path, args.units, **reading_options(args))
         print_found(found, args)
         notes += [f"{found.path.name}: {note}" for note in found.notes if "not used" in note]
-        _check(part, found, args)
+        check_labels(part, found, args)
         places |= {id(atoms): f"{path}, frame {k}" for k, atoms in enumerate(part)}
         frames += part
         files.append({"name": Path(path).name, "sha256": found.sha256, "units": str(found.units)})
@@ -287,42 +268,10 @@ def _read(args: argparse.Namespace):
             raise ValueError("the files hold augmented structures already: train without --augment")
         augment = read_augmentation(args.augment, SchNetCalculator)
     dataset = Dataset.from_atoms(frames, source=names, units=files[0]["units"])
-    _require_labels(dataset, args, notes)
+    require_labels(dataset, args, notes)
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
     return dataset, files, augment
-
-
-def _require_labels(dataset, args: argparse.Namespace, notes: list[str]) -> None:
-    """Where labels are missing that the training needs, name those that the files have under other names."""
-    needed = {"energy": (dataset.E, args.energy_weight), "forces": (dataset.F, args.forces_weight)}
-    for name, (values, weight) in needed.items():
-        if values is None and weight != 0 and notes:
-            raise ValueError(
-                f"no {name} found in the data ({'; '.join(notes)}); --{name}-weight 0 trains without"
-            )
-
-
-def _whole_or_word(text: str) -> int | str:
-    return text if text in ("mixed", "lowest") else int(text)
-
-
-def _check(frames: list, found, args: argparse.Namespace) -> None:
-    """Hold the labels of one file against each other: of two files, one may be right."""
-    from ase_schnet.augment.frames import separate
-    from ase_schnet.data.contradictions import refuse_contradictions
-    from ase_schnet.data.dataset import Dataset
-
-    true, _ = separate(frames)
-    if not true:
-        return
-    dataset = Dataset.from_atoms(true, units=str(found.units))
-    if dataset.force_mask is not None:
-        print(f"{(~dataset.force_mask).sum()} components of forces are no labels and do not count")
-    if not args.allow_contradictions:
-        line = refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
-        if line:
-            print(line)
 
 
 def _config(args: argparse.Namespace):

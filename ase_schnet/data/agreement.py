@@ -16,7 +16,7 @@ from ase_schnet.data._work import least_image, work_between
 from ase_schnet.data.dataset import Dataset
 
 FRAMES, GROUPS, PAIRS = 1000, 20, 120  # looked at, at most, of however many there are
-WORK_PER_PAIR = 27 * 48**3  # (3N)³ that PAIRS pairs may cost each; larger structures get fewer
+WORK_PER_PAIR = 27 * 40**3  # (3N)³ that PAIRS pairs may cost each; larger structures get fewer
 LARGEST = 500  # atoms: a linear system of 3N unknowns is solved for every structure of a pair
 DESCRIPTORS = 500  # distances by which neighbours are found
 ENOUGH = 8  # pairs
