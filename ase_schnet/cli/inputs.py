@@ -8,8 +8,8 @@ from pathlib import Path
 from ase_schnet.cli.language import in_options
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Options of all commands that read labelled data."""
+def add_reading_options(parser) -> None:
+    """Options of all commands that read labelled data. parser : or a group of its options."""
     parser.add_argument(
         "--columns",
         metavar="NAMES",

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
 from ase_schnet.cli.outputs import check_outputs
-from ase_schnet.cli.train_labels import add_label_options, check_labels, twins_in
+from ase_schnet.cli.train_labels import (
+    add_label_options,
+    check_labels,
+    require_labels,
+    twins_in,
+)
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation."
 EXAMPLE = """\
@@ -25,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = EXAMPLE
     _add_data_and_network(parser)
-    add_label_options(parser.add_argument_group("labels"))
+    labels = parser.add_argument_group("labels")
+    add_label_options(labels)
+    add_reading_options(labels)
     _add_fit(parser.add_argument_group("fit (defaults in brackets)"))
     _add_work(parser)
 
@@ -40,7 +47,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
-    add_reading_options(parser)
     parser.add_argument(
         "--preset",
         default="fast",
@@ -264,20 +270,10 @@ def _read(args: argparse.Namespace):
             raise ValueError("the files hold augmented structures already: train without --augment")
         augment = read_augmentation(args.augment, SchNetCalculator)
     dataset = Dataset.from_atoms(frames, source=names, units=files[0]["units"])
-    _require_labels(dataset, args, notes)
+    require_labels(dataset, args, notes)
     if not args.allow_outliers:
         refuse_outliers(dataset, lambda k: places[id(frames[k])])
     return dataset, files, augment
-
-
-def _require_labels(dataset, args: argparse.Namespace, notes: list[str]) -> None:
-    """Where labels are missing that the training needs, name those that the files have under other names."""
-    needed = {"energy": (dataset.E, args.energy_weight), "forces": (dataset.F, args.forces_weight)}
-    for name, (values, weight) in needed.items():
-        if values is None and weight != 0 and notes:
-            raise ValueError(
-                f"no {name} found in the data ({'; '.join(notes)}); --{name}-weight 0 trains without"
-            )
 
 
 def _config(args: argparse.Namespace):

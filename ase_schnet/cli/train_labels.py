@@ -61,3 +61,13 @@ def twins_in(dataset):
 
 def _whole_or_word(text: str) -> int | str:
     return text if text in ("mixed", "lowest") else int(text)
+
+
+def require_labels(dataset, args: argparse.Namespace, notes: list[str]) -> None:
+    """Where labels are missing that the training needs, name those that the files have under other names."""
+    needed = {"energy": (dataset.E, args.energy_weight), "forces": (dataset.F, args.forces_weight)}
+    for name, (values, weight) in needed.items():
+        if values is None and weight != 0 and notes:
+            raise ValueError(
+                f"no {name} found in the data ({'; '.join(notes)}); --{name}-weight 0 trains without"
+            )
