@@ -28,6 +28,7 @@ KILLED_AT = 40  # step
 #: The run that is killed.
 RUN = {"time_ps": 0.04, "timestep_fs": 0.5, "trajectory_every": 8, "monitor": "off"}
 RUN |= {"ensemble": "npt", "temperature_K": 600.0, "pressure_GPa": 50.0, "progress": False}
+RUN |= {"engine": {"repulsion": None}}
 
 
 def mixture(repeat=(3, 3, 4), seed=3) -> Atoms:
