@@ -68,7 +68,8 @@ class SchNetCalculator(Calculator):
     ModelFileError (a ValueError) : unknown, damaged or newer model.
     InputError : structures the model cannot describe: empty, positions that are not finite, elements it was
         not trained on, near periodic images although it was trained on molecules, another charge or
-        multiplicity (info["charge"], info["spin"], initial charges, ...) than the model's, two atoms in one place.
+        multiplicity (info["charge"], info["spin"], initial charges, ...) than the model's,
+        two atoms in one place.
     """
 
     discard_results_on_any_change = True
