@@ -13,7 +13,13 @@ from ase.calculators.calculator import Calculator, InputError, all_changes
 from ase_schnet.data.electrons import NOTHING, stated
 from ase_schnet.dipole.rpr import RotatePredictRotate
 from ase_schnet.dipole.store import parts_of
-from ase_schnet.inference.admission import limits, require_electrons, require_finite, require_known
+from ase_schnet.inference.admission import (
+    limits,
+    require_electrons,
+    require_finite,
+    require_known,
+    require_no_images,
+)
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
@@ -61,8 +67,9 @@ class SchNetCalculator(Calculator):
     ------
     ModelFileError (a ValueError) : unknown, damaged or newer model.
     InputError : structures the model cannot describe: empty, positions that are not finite, elements it was
-        not trained on, periodic although it was trained on molecules, another charge or multiplicity
-        (info["charge"], info["spin"], initial charges, ...) than the model's, two atoms in one place.
+        not trained on, near periodic images although it was trained on molecules, another charge or
+        multiplicity (info["charge"], info["spin"], initial charges, ...) than the model's,
+        two atoms in one place.
     """
 
     discard_results_on_any_change = True
@@ -111,7 +118,7 @@ class SchNetCalculator(Calculator):
         self.trained: TrainedModel = trained
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
-        self._checked, self._said = None, NOTHING
+        self._checked, self._said, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
         self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
         self._orders: dict[str, np.ndarray | None] = {}
@@ -202,11 +209,17 @@ class SchNetCalculator(Calculator):
     def _evaluate(self, atoms: Atoms, state: tuple[bytes, ...]) -> None:
         new_kind = state[1:] != self._checked
         if new_kind:
-            require_known(self.trained, atoms)
+            require_known(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        positions, numbers, cell = atoms.positions, atoms.numbers, atoms.cell.array
+        positions = np.asarray(
+            atoms.positions, dtype=np.float64
+        )  # single precision is taken as it is
+        numbers, cell = atoms.numbers, atoms.cell.array
         pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
+        if not self.trained.pbc and pairs is not self._no_images:  # asked once for each list
+            require_no_images(self.trained, atoms, pairs)
+            self._no_images = pairs
         try:
             prediction = self._engine.evaluate(numbers, positions, pairs)
         except AtomsCoincideError as error:
@@ -259,7 +272,7 @@ _STATE = {"positions": np.float64, "numbers": np.int64, "cell": np.float64, "pbc
 def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
     """Everything the energy depends on, as bytes: as cheap to compare as to copy."""
     return (
-        atoms.arrays["positions"].tobytes(),
+        atoms.arrays["positions"].astype(np.float64, copy=False).tobytes(),
         atoms.arrays["numbers"].astype(np.int64, copy=False).tobytes(),
         atoms.cell.array.tobytes(),
         atoms.pbc.tobytes(),

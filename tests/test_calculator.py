@@ -163,7 +163,12 @@ def test_single_atoms_and_far_fragments(calc):
             r"not trained on U \(atoms \[2\]\); it knows H, C",
         ),
         (lambda a: a.numbers.__setitem__(2, 0), r"not trained on X"),
-        (lambda a: (a.set_cell([9, 9, 9]), a.set_pbc(True)), "trained on molecules.*periodic"),
+        (
+            lambda a: a.numbers.__setitem__(2, 200),
+            "an element of atomic number 200, which does not",
+        ),
+        (lambda a: a.numbers.__setitem__(2, -1), "an element of atomic number -1, which does not"),
+        (lambda a: (a.set_cell([7, 7, 7]), a.set_pbc(True)), "trained on molecules.*periodic"),
         (lambda a: a.positions.__setitem__(5, a.positions[3]), "atoms 3 and 5 are in the same pl"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 130 stopped by Ctrl-C or SIGTERM.
     """
+    _print_whatever_the_encoding()
     args, unknown = build_parser().parse_known_args(argv)
     if unknown:
         refuse_unknown(args.parser, unknown)
@@ -69,6 +71,13 @@ def main(argv: list[str] | None = None) -> int:
         message = in_options(str(error), args.parser)
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2
+
+
+def _print_whatever_the_encoding() -> None:
+    """Let "?" stand for what stdout and stderr cannot say: a redirect on Windows has no "Å" or "→"."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what tests and notebooks put in their place
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager

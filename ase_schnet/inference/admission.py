@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 
 from ase_schnet.data.electrons import LOWEST, Electrons, contradiction, stated
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import Pairs
 
 #: Largest calibrated std of a force that still is a prediction, over the rms force of the training data.
 MAX_STD_OVER_FORCE = 1.0
@@ -34,17 +35,20 @@ def limits(model: TrainedModel) -> dict:
     return known
 
 
-def require_known(model: TrainedModel, atoms: Atoms) -> None:
+def require_known(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:
     """Raise InputError for a structure that the model cannot describe.
 
     That is one without atoms, with elements not trained on, periodic in a way that the model has not seen,
     or one that says it has another charge or multiplicity (`data.electrons`) than the training data.
+
+    box_of_vacuum : let a periodic structure pass to a model of molecules; whoever has its pairs must then
+        ask `require_no_images`.
     """
     if len(atoms) == 0:
         raise InputError("the structure has no atoms")
     odd = ~np.isin(atoms.numbers, model.elements)
     if odd.any():
-        names = sorted({chemical_symbols[z] for z in atoms.numbers[odd]})
+        names = sorted({_element(z) for z in atoms.numbers[odd]})
         raise InputError(
             f"model {model.path!r} was not trained on {', '.join(names)} "
             f"(atoms {np.flatnonzero(odd)[:5].tolist()}); it knows {', '.join(model.symbols)}"
@@ -52,14 +56,39 @@ def require_known(model: TrainedModel, atoms: Atoms) -> None:
     require_electrons(model, atoms)
     if not atoms.pbc.any():
         return
-    if not model.pbc:
-        raise InputError(
-            f"model {model.path!r} was trained on molecules, the structure is "
-            f"periodic (pbc {atoms.pbc.tolist()}); set atoms.pbc = False"
-        )
+    if not (model.pbc or box_of_vacuum):
+        raise InputError(_periodic(model, atoms))
     cell, periodic = atoms.cell.array, atoms.pbc
     if not np.isfinite(cell).all() or np.linalg.matrix_rank(cell[periodic]) < periodic.sum():
         raise InputError(f"the cell {cell.tolist()} does not span the periodic directions")
+
+
+def require_no_images(model: TrainedModel, atoms: Atoms, pairs: Pairs) -> None:
+    """Raise InputError where atoms reach periodic images, of which a model of molecules knows nothing.
+
+    A molecule in a box so large that no pair crosses a face is exactly the molecule. `pairs` may reach
+    farther than the cutoff, by the skin of the list, and then hold for as long as the list does.
+    """
+    across = np.flatnonzero(pairs.shifts.any(axis=1))
+    if len(across):
+        i, j = int(pairs.idx_i[across[0]]), int(pairs.idx_j[across[0]])
+        raise InputError(
+            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom {j}"
+        )
+
+
+def _periodic(model: TrainedModel, atoms: Atoms) -> str:
+    return (
+        f"model {model.path!r} was trained on molecules, the structure is "
+        f"periodic (pbc {atoms.pbc.tolist()}); set atoms.pbc = False"
+    )
+
+
+def _element(number: int) -> str:
+    """Symbol of an element, or in words a number that is none's."""
+    if 0 <= number < len(chemical_symbols):
+        return chemical_symbols[number]
+    return f"an element of atomic number {number}, which does not exist"
 
 
 def require_electrons(model: TrainedModel, atoms: Atoms) -> None:

@@ -18,6 +18,7 @@ from ase.md.verlet import VelocityVerlet
 from numpy.random import Generator
 
 from ase_schnet.simulation.velocities import (
+    anchored,
     degrees_of_freedom,
     remove_overall_motion,
     thermalise,
@@ -118,7 +119,7 @@ class Rescaling(Integrator):
 
     def step(self, number: int) -> None:
         super().step(number)
-        if number % STEPS_BETWEEN_REMOVALS == 0 and not self.atoms.constraints:
+        if number % STEPS_BETWEEN_REMOVALS == 0 and not anchored(self.atoms):
             self.remove_rounding()
 
     def remove_rounding(self) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.simulation.integrators import Integrator
 from ase_schnet.simulation.record import COLUMNS, MDRecord, known_of
-from ase_schnet.simulation.velocities import temperature
+from ase_schnet.simulation.velocities import anchored, temperature
 
 #: A run is stopped as exploded beyond this many times its starting temperature ...
 EXPLOSION_FACTOR = 100.0
@@ -156,7 +156,7 @@ class Recorder:
 
 
 def _moves_as_a_whole(integrator: Integrator) -> bool:
-    return integrator.conserves_momentum and not integrator.atoms.constraints
+    return integrator.conserves_momentum and not anchored(integrator.atoms)
 
 
 class _OverallMotion:

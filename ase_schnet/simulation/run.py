@@ -17,7 +17,7 @@ from ase_schnet.simulation.propagate import Monitor, propagate
 from ase_schnet.simulation.record import MDRecord
 from ase_schnet.simulation.recorder import Recorder
 from ase_schnet.simulation.rundir import RunDirectory
-from ase_schnet.simulation.velocities import remove_overall_motion
+from ase_schnet.simulation.velocities import anchored, remove_overall_motion
 
 
 def run(
@@ -87,7 +87,7 @@ def _draws(settings: dict) -> bool:
 def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
     if _draws(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
-    elif settings["ensemble"] != "nve" and kind.conserves_momentum and not atoms.constraints:
+    elif settings["ensemble"] != "nve" and kind.conserves_momentum and not anchored(atoms):
         remove_overall_motion(atoms)  # the thermostat does not count it
     if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
         raise ValueError(

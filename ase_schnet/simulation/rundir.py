@@ -27,6 +27,7 @@ from ase.calculators.calculator import all_properties
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
+from ase_schnet.simulation.identity import require_same_constraints, require_same_masses
 from ase_schnet.simulation.integrators import Integrator
 from ase_schnet.simulation.provenance import describe_calculator, provenance, require_same_repulsion
 from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
@@ -86,8 +87,8 @@ class RunDirectory:
     def check_start(self, atoms: Atoms, n_steps: int, *, own_momenta: bool) -> None:
         """Refuse to resume what is not this run, or is longer than asked for already.
 
-        The structure must be where the run began or where it stopped, and the calculator must
-        still give the energy it gave at the beginning.
+        The structure must be where the run began or where it stopped, with the masses and constraints
+        of then, and the calculator must still give the energy it gave at the beginning.
         """
         if n_steps < self.restart.step:
             done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
@@ -108,6 +109,8 @@ class RunDirectory:
             for positions, momenta, cell in known
         ):
             raise ValueError(f"{self.path} holds a run of another structure")
+        require_same_masses(self.path, begin, atoms)
+        require_same_constraints(self.path, begin, atoms)
         then_info = (self.about.get("calculator") or {}).get("model_info")
         now_info = describe_calculator(atoms.calc)["model_info"]
         require_same_repulsion(self.path, then_info, now_info)

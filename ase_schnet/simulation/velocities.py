@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from ase import Atoms, units
+from ase.constraints import FixBondLengths
 from ase.md.velocitydistribution import Stationary
 
 try:
@@ -27,19 +28,29 @@ def degrees_of_freedom(atoms: Atoms) -> int:
     molecule                              3N - 6  (linear: 3N - 5)
     periodic in any direction             3N - 3
     single atom                           0
+    fixed bond lengths                    one less for each
     constrained atoms (``FixAtoms``, …)   3N - what the constraints remove
     ====================================  ===============================
 
     ASE counts 3N: after removing momentum and rotation it reports ethanol at 300 K as 233 K.
     """
-    if atoms.constraints:
+    if anchored(atoms):
         # Frozen atoms anchor the rest: overall motion is neither conserved nor removed.
         return int(atoms.get_number_of_degrees_of_freedom())
     if len(atoms) == 1:
         return 0
+    fixed = sum(constraint.get_removed_dof(atoms) for constraint in atoms.constraints)
     if atoms.pbc.any():
-        return 3 * len(atoms) - 3
-    return 3 * len(atoms) - (5 if _is_linear(atoms) else 6)
+        return 3 * len(atoms) - 3 - fixed
+    return 3 * len(atoms) - (5 if _is_linear(atoms) else 6) - fixed
+
+
+def anchored(atoms: Atoms) -> bool:
+    """Tell whether constraints hold atoms to the space about them, so that momentum is not conserved.
+
+    Fixed bond lengths act between atoms: the whole moves and turns as if they were not there.
+    """
+    return not all(isinstance(c, FixBondLengths) for c in atoms.constraints)
 
 
 def thermalise(atoms: Atoms, temperature_K: float, seed: int) -> None:
@@ -50,7 +61,7 @@ def thermalise(atoms: Atoms, temperature_K: float, seed: int) -> None:
     get the draw and the rescaling. Changes the momenta of ``atoms``.
     """
     draw_momenta(atoms, temperature_K, seed)
-    if not atoms.constraints:
+    if not anchored(atoms):
         remove_overall_motion(atoms)
     n_dof = degrees_of_freedom(atoms)
     drawn = temperature(atoms.get_kinetic_energy(), n_dof)
