@@ -75,7 +75,9 @@ class Ensemble:
         self.model, self.dtype, self.threads = model, dtype, _allowed_threads(threads)
         self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
         onset = None if self.repulsion is None else self.repulsion.onset
-        with threadpool_limits(1, user_api="blas"):  # small products, after which threads spin in vain
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # small products, after which threads spin in vain
             self._network = network_arrays(model, dtype, onset)
         self._pairs: Pairs | None = None
         self._pool: ThreadPoolExecutor | None = None

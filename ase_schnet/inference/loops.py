@@ -15,13 +15,15 @@ import numpy as np
 from ase_schnet.inference.compilation import inner
 from ase_schnet.inference.simd import (
     BYTES,
+    ROWS,
+    WIDEST,
     add,
     add_products_1_1,
     add_products_1_2,
-    add_products_1_4,
-    add_products_3_1,
-    add_products_3_2,
-    add_products_3_4,
+    add_products_1_w,
+    add_products_rows_1,
+    add_products_rows_2,
+    add_products_rows_w,
     load,
     mul,
     muladd,
@@ -143,23 +145,24 @@ def dense(x, w, bias, out):
 def add_dense(x, w, out):
     """out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
     n, width, lanes = len(x), w.shape[1], BYTES // out.itemsize
+    whole = n // ROWS * ROWS
     c = 0
-    while c + 4 * lanes <= width:
-        for i in range(0, n - 2, 3):
-            add_products_3_4(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
-            add_products_1_4(x, w, out, i, c)
-        c += 4 * lanes
+    while c + WIDEST * lanes <= width:
+        for i in range(0, whole, ROWS):
+            add_products_rows_w(x, w, out, i, c)
+        for i in range(whole, n):
+            add_products_1_w(x, w, out, i, c)
+        c += WIDEST * lanes
     while c + 2 * lanes <= width:
-        for i in range(0, n - 2, 3):
-            add_products_3_2(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
+        for i in range(0, whole, ROWS):
+            add_products_rows_2(x, w, out, i, c)
+        for i in range(whole, n):
             add_products_1_2(x, w, out, i, c)
         c += 2 * lanes
     while c < width:
-        for i in range(0, n - 2, 3):
-            add_products_3_1(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
+        for i in range(0, whole, ROWS):
+            add_products_rows_1(x, w, out, i, c)
+        for i in range(whole, n):
             add_products_1_1(x, w, out, i, c)
         c += lanes
 

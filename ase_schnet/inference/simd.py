@@ -9,18 +9,23 @@ before each short loop; that costs more than the loop. Here the vector instructi
     splat(x)             x in every lane
     muladd(a, b, c)      a · b + c in one instruction; mul(a, b), add(a, b)
     total(v)             sum of the lanes
-    add_products_r_v     out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
+    add_products_r_v     out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers (rows: ROWS
+                         of them, w: WIDEST vectors, which depend on the number of registers)
     add_overlaps_r_v     out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
 """
 
 from __future__ import annotations
 
-import llvmlite.binding
+import platform
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32  # of a register
+from ase_schnet.inference.registers import register_bytes
+
+BYTES = register_bytes()  # of a register
+REGISTERS = 16 if BYTES < 64 and platform.machine() in ("x86_64", "AMD64") else 32
 PAD = 16  # rows are padded to a multiple of this, which is a multiple of any number of lanes
 FUSE = ("contract",)  # a multiplication and an addition may become one instruction
 INT32 = ir.IntType(32)
@@ -209,6 +214,11 @@ def _add_products(rows: int, vectors: int, transposed: bool = False):
     return add_products
 
 
-add_products_3_4, add_products_3_2, add_products_3_1 = (_add_products(3, v) for v in (4, 2, 1))
-add_products_1_4, add_products_1_2, add_products_1_1 = (_add_products(1, v) for v in (4, 2, 1))
+# A tile of dense layers: as many sums as the registers hold beside the weights and one factor. Rows of x that are
+# left over go one by one. A tile that does not fit goes through memory, at half the speed.
+ROWS, WIDEST = (3, 4) if REGISTERS == 32 else (4, 2)
+add_products_rows_w, add_products_1_w = _add_products(ROWS, WIDEST), _add_products(1, WIDEST)
+add_products_rows_2, add_products_1_2 = _add_products(ROWS, 2), _add_products(1, 2)
+add_products_rows_1, add_products_1_1 = _add_products(ROWS, 1), _add_products(1, 1)
+# those of the symmetric products of training/orthogonal_loops.py, which fit everywhere
 add_products_4_2, add_overlaps_4_2 = _add_products(4, 2), _add_products(4, 2, transposed=True)
