@@ -6,9 +6,9 @@
 | x86 with AVX or AVX2 | 32 |
 | x86 with nothing more than SSE; ARM (NEON, also on machines that have SVE); anything else | 16 |
 
-The environment variable ASE_SCHNET_REGISTER_BYTES = 16, 32 or 64 forces a width, for tests and measurements. Every
-width gives right answers on every processor: LLVM splits a vector that is too long. They differ in the last bits,
-because a sum over features is taken in as many parts as a register has lanes.
+The environment variable ASE_SCHNET_REGISTER_BYTES = 16, 32 or 64 forces a width, for tests and measurements.
+Every width gives right answers on every processor: LLVM splits a vector that is too long. They differ in the
+last bits, because a sum over features is taken in as many parts as a register has lanes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import llvmlite.binding
 from numba.core import config
 from numba.core.registry import cpu_target
 
+TRIPLE = cpu_target.target_context.codegen().magic_tuple()[0]  # architecture and system, for LLVM
 VARIABLE = "ASE_SCHNET_REGISTER_BYTES"
 WIDTHS = (16, 32, 64)
 SUM_OF_64_BYTES = """
@@ -45,11 +46,11 @@ def register_bytes() -> int:
                 "unset it to use the registers of this processor"
             )
         return int(forced)
-    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
-    width = widest_used(triple, name, features)
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    width = widest_used(TRIPLE, name, features)
     if config.CPU_NAME is not None and config.CPU_FEATURES is None:
         # numba gives a processor named by NUMBA_CPU_NAME the features of this machine as well
-        width = min(width, widest_used(triple, name, "+64bit"))
+        width = min(width, widest_used(TRIPLE, name, "+64bit"))
     return width
 
 
