@@ -19,6 +19,7 @@ AS_ON_A_LAPTOP = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "+avx2,+fma,-avx512f",  # else numba adds those of this machine to the name
 }
 SETTINGS = {FULL: {}, AVX2: AS_ON_A_LAPTOP}
 _NAMES = {

@@ -204,7 +204,8 @@ def test_the_shipped_ethanol():
         atoms = ethanol(rattle, seed)
         got = evaluate(engine, atoms)
         assert_same(got, evaluate(direct, atoms))
-        assert_same(evaluate(single, atoms), got, tolerance=1e-4)
+        grain = 1e-6 * np.abs(got.forces).max()  # up to 186 eV/Å; a sum without FMA is rounded twice
+        assert_same(evaluate(single, atoms), got, tolerance=1e-4 + grain)
     for m in range(model.n_members):
         potential = Potential(config, model.energy_shift[m], model.scale[m])
         weights = {name: torch.from_numpy(w[m].copy()) for name, w in model.weights.items()}

@@ -15,13 +15,9 @@ import numpy as np
 from ase_schnet.inference.compilation import inner
 from ase_schnet.inference.simd import (
     BYTES,
+    REGISTERS,
     add,
-    add_products_1_1,
-    add_products_1_2,
-    add_products_1_4,
-    add_products_3_1,
-    add_products_3_2,
-    add_products_3_4,
+    add_products,
     load,
     mul,
     muladd,
@@ -139,28 +135,45 @@ def dense(x, w, bias, out):
     add_dense(x, w, out)
 
 
+def _strip(vectors: int):
+    """Compile `add_dense` for a strip of `vectors` vectors of columns, from column c on.
+
+    A tile of 6 rows needs (6 + 1) · vectors + 1 registers: for its sums, its part of w and a number of x.
+    """
+    six, three, one = (add_products(rows, vectors) for rows in (6, 3, 1))
+
+    @inner
+    def strip(x, w, out, c):
+        n = len(x)
+        threes, ones = n // 6 * 6, n // 3 * 3
+        for i in range(0, threes, 6):
+            six(x, w, out, i, c)
+        for i in range(threes, ones, 3):
+            three(x, w, out, i, c)
+        for i in range(ones, n):
+            one(x, w, out, i, c)
+
+    return strip
+
+
+WIDEST = 4 if REGISTERS >= 32 else 2  # vectors
+strips = {vectors: _strip(vectors) for vectors in {WIDEST, 2, 1}}
+strip_widest, strip_2, strip_1 = strips[WIDEST], strips[2], strips[1]
+
+
 @inner
 def add_dense(x, w, out):
     """out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
-    n, width, lanes = len(x), w.shape[1], BYTES // out.itemsize
+    width, lanes = w.shape[1], BYTES // out.itemsize
     c = 0
-    while c + 4 * lanes <= width:
-        for i in range(0, n - 2, 3):
-            add_products_3_4(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
-            add_products_1_4(x, w, out, i, c)
-        c += 4 * lanes
+    while c + WIDEST * lanes <= width:
+        strip_widest(x, w, out, c)
+        c += WIDEST * lanes
     while c + 2 * lanes <= width:
-        for i in range(0, n - 2, 3):
-            add_products_3_2(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
-            add_products_1_2(x, w, out, i, c)
+        strip_2(x, w, out, c)
         c += 2 * lanes
     while c < width:
-        for i in range(0, n - 2, 3):
-            add_products_3_1(x, w, out, i, c)
-        for i in range(n // 3 * 3, n):
-            add_products_1_1(x, w, out, i, c)
+        strip_1(x, w, out, c)
         c += lanes
 
 

@@ -2,25 +2,28 @@
 
 numba leaves vectorising to LLVM, which must assume that every array may overlap every other and tests for it
 before each short loop; that costs more than the loop. Here the vector instructions are asked for by name. A
-`Vector` exists in compiled code only and has as many lanes as a register of this processor holds.
+`Vector` exists in compiled code only and has as many lanes as a register of this processor holds
+(`registers.py`; the environment variable ASE_SCHNET_REGISTER_BYTES = 16, 32 or 64 forces another width).
 
     load(a, i, c)        lanes a[i, c], a[i, c + 1], ... of a 2-D array whose rows are a multiple of PAD wide
     store(a, i, c, v)    the other way
     splat(x)             x in every lane
-    muladd(a, b, c)      a · b + c in one instruction; mul(a, b), add(a, b)
+    muladd(a, b, c)      a · b + c in one instruction if the processor has it; mul(a, b), add(a, b)
     total(v)             sum of the lanes
-    add_products_r_v     out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
-    add_overlaps_r_v     out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
+    add_products(r, v)   makes out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
+    add_products(r, v, transposed=True)   makes out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
 """
 
 from __future__ import annotations
 
-import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-BYTES = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32  # of a register
+from ase_schnet.inference.registers import TRIPLE, register_bytes
+
+BYTES = register_bytes()  # of a register
+REGISTERS = 16 if TRIPLE.startswith("x86_64") and BYTES < 64 else 32  # x86 without AVX-512 has 16
 PAD = 16  # rows are padded to a multiple of this, which is a multiple of any number of lanes
 FUSE = ("contract",)  # a multiplication and an addition may become one instruction
 INT32 = ir.IntType(32)
@@ -153,14 +156,15 @@ def total(typing, vector):
     return vector.dtype(vector), emit
 
 
-def _add_products(rows: int, vectors: int, transposed: bool = False):
-    """The intrinsic for a tile of `rows` rows by `vectors` vectors; of xᵀ in place of x if `transposed`.
+def add_products(rows: int, vectors: int, transposed: bool = False):
+    """Return the intrinsic for a tile of `rows` rows by `vectors` vectors.
 
-    w may be float32 where x and out are float64: half the memory to fetch, widened on its way.
+    With `transposed` it reads xᵀ in place of x. w may be float32 where x and out are float64: half the memory
+    to fetch, widened on its way.
     """
 
     @intrinsic
-    def add_products(typing, x, w, out, row, column):
+    def add_tile(typing, x, w, out, row, column):
         def emit(context, builder, signature, args):
             (x, w, out, row, column), index = args, context.get_value_type(types.intp)
             x_type, w_type, out_type = signature.args[:3]
@@ -206,9 +210,7 @@ def _add_products(rows: int, vectors: int, transposed: bool = False):
 
         return types.void(x, w, out, types.intp, types.intp), emit
 
-    return add_products
+    return add_tile
 
 
-add_products_3_4, add_products_3_2, add_products_3_1 = (_add_products(3, v) for v in (4, 2, 1))
-add_products_1_4, add_products_1_2, add_products_1_1 = (_add_products(1, v) for v in (4, 2, 1))
-add_products_4_2, add_overlaps_4_2 = _add_products(4, 2), _add_products(4, 2, transposed=True)
+add_products_4_2, add_overlaps_4_2 = add_products(4, 2), add_products(4, 2, transposed=True)

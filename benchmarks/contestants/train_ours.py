@@ -16,7 +16,7 @@ def setup(data, features, batch):
 
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.model.schnet import SchNetConfig
-    from ase_schnet.training.loss import LossWeights
+    from ase_schnet.training.loss import Loss, LossWeights
     from ase_schnet.training.settings import FitSettings
     from ase_schnet.training.trainer import Fit
 
@@ -43,7 +43,7 @@ def setup(data, features, batch):
 
         return call
 
-    fit.loss = watched(fit.loss, "network")  # validation, of two frames, goes around it
+    Loss.__call__ = watched(Loss.__call__, "network")  # validation goes around it
     torch.Tensor.backward = watched(torch.Tensor.backward, "network")
     for optimizer in fit.optimizers:
         optimizer.step = watched(optimizer.step, "optimiser")
