@@ -204,7 +204,9 @@ def test_the_shipped_ethanol():
         atoms = ethanol(rattle, seed)
         got = evaluate(engine, atoms)
         assert_same(got, evaluate(direct, atoms))
-        grain = 1e-6 * np.abs(got.forces).max()  # up to 186 eV/Å; a sum without FMA is rounded twice
+        grain = (
+            1e-6 * np.abs(got.forces).max()
+        )  # up to 186 eV/Å; a sum without FMA is rounded twice
         assert_same(evaluate(single, atoms), got, tolerance=1e-4 + grain)
     for m in range(model.n_members):
         potential = Potential(config, model.energy_shift[m], model.scale[m])
