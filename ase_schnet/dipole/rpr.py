@@ -51,6 +51,11 @@ class RotatePredictRotate:
     charge: int = 0
     training: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        # as they are read back: products of other layouts differ in the last bits
+        for name in ("coefficients", "linear"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
+
     @property
     def n_members(self) -> int:
         """M."""
