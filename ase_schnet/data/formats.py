@@ -247,6 +247,6 @@ def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for part in files_of(path) if path.is_dir() else [path]:
         with part.open("rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 16):
                 digest.update(block)
     return digest.hexdigest()
