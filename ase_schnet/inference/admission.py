@@ -73,7 +73,8 @@ def require_no_images(model: TrainedModel, atoms: Atoms, pairs: Pairs) -> None:
     if len(across):
         i, j = int(pairs.idx_i[across[0]]), int(pairs.idx_j[across[0]])
         raise InputError(
-            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom {j}"
+            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom "
+            f"{j}. If that is its own molecule, cut by a face of the box, make it whole first"
         )
 
 
