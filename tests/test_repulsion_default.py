@@ -15,7 +15,7 @@ from ase_schnet import SchNetCalculator, check_nve, run_nve
 from ase_schnet.cli import main
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.inference.repulsion import Repulsion, onsets, pairs_below
+from ase_schnet.inference.repulsion import Repulsion, onsets
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
@@ -92,9 +92,11 @@ def test_only_pairs_below_their_onset_are_found():
     distances = np.linalg.norm(pairs.vectors(atoms.positions), axis=1)
     expected = np.flatnonzero(distances < net.onset_of(atoms.numbers, pairs))
     assert 0 < len(expected) < len(distances)
-    found = pairs_below(*pairs, atoms.numbers, atoms.positions, net.onset)
+    found = net.pairs_below(atoms.numbers, atoms.positions, pairs)
     np.testing.assert_array_equal(found, expected)
-    assert len(pairs_below(*pairs, atoms.numbers, 3 * atoms.positions + 9, net.onset * 0.1)) == 0
+    assert len(net.pairs_below(atoms.numbers, 5 * atoms.positions, pairs)) < len(expected)
+    apart = half_list(9 * atoms.positions, 4.0)
+    assert len(net.pairs_below(atoms.numbers, 9 * atoms.positions, apart)) == 0
 
 
 # --- what it cures --------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def test_dynamics_that_passes_through_the_onsets_conserves_energy():
 
         def check(self, atoms, *_):
             pairs = half_list(atoms.positions, 5.0)
-            seen.append(len(pairs_below(*pairs, atoms.numbers, atoms.positions, net.onset)))
+            seen.append(len(net.pairs_below(atoms.numbers, atoms.positions, pairs)))
 
     run_nve(atoms, temperature_K=1500, time_ps=1.0, timestep_fs=0.25, seed=5, monitor=Look())
     assert np.count_nonzero(np.diff(np.array(seen) > 0)) >= 10

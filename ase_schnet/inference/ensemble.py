@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ase_schnet.inference import kernels, loops
+from ase_schnet.inference import intervals, kernels, loops
 from ase_schnet.inference.arrays import (
     Network,
     Rows,
@@ -111,7 +111,12 @@ class Ensemble:
         numbers, positions = _ours(numbers, np.int64), _ours(positions, np.float64)
         n_atoms = len(numbers) - n_ghosts
         if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
-            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            self._own_pairs = Pairs(
+                _ours(pairs.idx_i, np.int64),
+                _ours(pairs.idx_j, np.int64),
+                _ours(pairs.shifts, np.float64),
+            )
+            b.fit(n_atoms, self._own_pairs, numbers[n_atoms:])
             self._pairs = pairs
         if ghosts is not None:
             self._run_with(ghosts, numbers, positions)
@@ -123,17 +128,18 @@ class Ensemble:
             energies.sum(axis=1), energies, b.state.forces.copy(), b.state.virials.sum(axis=0)
         )
         if self.repulsion is not None:
-            self.repulsion.add_to(prediction, numbers, positions, pairs)
+            self.repulsion.add_to(prediction, numbers, positions, self._own_pairs)
         return prediction
 
     def _compile(self) -> None:
-        """Compile what `evaluate` calls, or load it: by running no phase of one atom."""
+        """Compile what an evaluation calls, or load it: no phase of one atom, intervals of no pairs."""
         none = np.empty(0, np.int64)
-        with first_use(kernels, loops):
+        with first_use(kernels, loops, intervals):
             self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
             self._run_chunks((0, 0), (0, 0), 0, np.zeros(1, np.int64), np.zeros((1, 3)))
-            if self.repulsion is not None:
-                self.repulsion.compile()
+            intervals.any_pair_within(
+                none, none, np.empty((0, 3)), none, np.empty((0, 3)), np.empty((0, 0, 0, 2))
+            )
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Phase by phase, and after each its result from whoever owns the ghosts.
@@ -209,9 +215,7 @@ class _Buffers:
 
     def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
         """Make room for a structure and its pairs; `ghosts` (G,) the atomic numbers of what comes after."""
-        idx_i, idx_j = _ours(pairs.idx_i, np.int64), _ours(pairs.idx_j, np.int64)
-        shifts = _ours(pairs.shifts, np.float64)
-        self.rows = Rows(*kernels.rows_of(idx_i, idx_j, shifts, n_atoms, CHUNK))
+        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
         needed = len(self.rows.partner)
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
             self._n_entries = needed + needed // 10

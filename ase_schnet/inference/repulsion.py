@@ -31,7 +31,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from ase.units import Bohr, Hartree
 
-from ase_schnet.inference.compilation import compiled
+from ase_schnet.inference.intervals import any_pair_within
 from ase_schnet.inference.loops import HELD_BACK_OVER
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
@@ -85,16 +85,21 @@ class Repulsion:
         for name, distance in onsets(model).items():
             a, b = (atomic_numbers[symbol] for symbol in name.split("-"))
             self.onset[a, b] = self.onset[b, a] = distance
+        self._below = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, 1, 2))  # Å²
+        self._below[..., 0, 0] = np.where(self.onset > 0, -1.0, 0.0)  # two atoms in one place too
+        self._below[..., 0, 1] = self.onset**2
 
     def onset_of(self, numbers: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Onset of each pair, (P,) in Å."""
         numbers = np.asarray(numbers)
         return self.onset[numbers[pairs.idx_i], numbers[pairs.idx_j]]
 
-    def compile(self) -> None:
-        """Compile what `add_to` calls, or load it: by looking at no pairs."""
-        none = np.empty(0, np.int64)
-        pairs_below(none, none, np.empty((0, 3)), none, np.empty((0, 3)), self.onset)
+    def pairs_below(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> np.ndarray:
+        """Find the pairs nearer than their onset; their places in the list, int64."""
+        if not any_pair_within(*pairs, numbers, positions, self._below):  # nearly always
+            return np.empty(0, np.int64)
+        distances = np.linalg.norm(pairs.vectors(positions), axis=1)
+        return np.flatnonzero(distances < self.onset_of(numbers, pairs))
 
     def add_to(
         self, prediction: Prediction, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs
@@ -105,11 +110,10 @@ class Repulsion:
         beyond those of `prediction`, is left to their owners.
         """
         numbers, positions = np.asarray(numbers), np.asarray(positions)
-        close = pairs_below(*pairs, numbers, positions, self.onset)
-        if not len(close):  # nearly always, so this is all that it costs
+        close = self.pairs_below(numbers, positions, pairs)
+        if not len(close):
             return
-        i, j = pairs.idx_i[close], pairs.idx_j[close]
-        vectors = positions[j] - positions[i] + pairs.shifts[close]
+        i, j, vectors = pairs.idx_i[close], pairs.idx_j[close], pairs.vectors(positions)[close]
         d, onset = np.linalg.norm(vectors, axis=1), self.onset[numbers[i], numbers[j]]
         energy, slope = switched_zbl(d, numbers[i], numbers[j], onset)
         on_i = (slope / d)[:, None] * vectors  # (P, 3) eV/Å
@@ -123,31 +127,6 @@ class Repulsion:
         prediction.atomic_energies[:] += atomic[:n_atoms]
         prediction.forces[:] += forces[:n_atoms]
         prediction.virials[:] -= (share[:, None] * on_i).T @ vectors
-
-
-@compiled
-def pairs_below(idx_i, idx_j, shifts, numbers, positions, onset):
-    """Find the pairs nearer than their onset; their places in the list, int64.
-
-    Compiled because it is done at every evaluation: less than 1 µs for a molecule, where numpy takes nine.
-    """
-    found = np.empty(0, np.int64)
-    for again in range(2):  # count them, which nearly always is the end; then write them down
-        n = 0
-        for p in range(len(idx_i)):
-            i, j = idx_i[p], idx_j[p]
-            x = positions[j, 0] - positions[i, 0] + shifts[p, 0]
-            y = positions[j, 1] - positions[i, 1] + shifts[p, 1]
-            z = positions[j, 2] - positions[i, 2] + shifts[p, 2]
-            limit = onset[numbers[i], numbers[j]]
-            if x * x + y * y + z * z < limit * limit:
-                if again:
-                    found[n] = p
-                n += 1
-        if n == 0 or again:
-            break
-        found = np.empty(n, np.int64)
-    return found
 
 
 def held_back(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

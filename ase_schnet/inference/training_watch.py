@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from ase_schnet.inference.compilation import compiled
+from ase_schnet.inference.intervals import any_pair_within
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 from ase_schnet.neighbors import Pairs
 from ase_schnet.simulation.distances import DistanceWatch, avoided_intervals
@@ -44,7 +44,7 @@ class TrainingWatch:
             for b in model.elements
         }
         most = max(map(len, intervals.values()))
-        # squares of the ends of what each pair should avoid, Å²; no square lies between 0 and 0
+        # squares of the ends of what each pair should avoid, Å²; those of no interval stay 0
         self._avoided = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, most, 2))
         for pair, ends in intervals.items():
             for k, (low, high) in enumerate(ends):
@@ -61,7 +61,9 @@ class TrainingWatch:
             if _proportions(now) != _proportions(self._one_composition):
                 formula = Formula.from_dict(self._one_composition).format("hill")
                 found.append(f"{atoms.get_chemical_formula()}, where training had {formula} alone")
-        if any_avoided(*pairs, atoms.numbers, atoms.positions, self._avoided):
+        numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
+        positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
+        if any_pair_within(*pairs, numbers, positions, self._avoided):
             watch = DistanceWatch(
                 atoms, self._model.distance_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
             )
@@ -92,19 +94,3 @@ def composition_of_training(model: TrainedModel) -> dict[str, int] | None:
 def _proportions(counts: dict[str, int]) -> dict[str, int]:
     divisor = int(np.gcd.reduce(list(counts.values())))
     return {symbol: n // divisor for symbol, n in counts.items()}
-
-
-@compiled
-def any_avoided(idx_i, idx_j, shifts, numbers, positions, avoided):
-    """Tell whether a pair stands at a distance that it should avoid."""
-    for p in range(len(idx_i)):
-        i, j = idx_i[p], idx_j[p]
-        x = positions[j, 0] - positions[i, 0] + shifts[p, 0]
-        y = positions[j, 1] - positions[i, 1] + shifts[p, 1]
-        z = positions[j, 2] - positions[i, 2] + shifts[p, 2]
-        square = x * x + y * y + z * z
-        a, b = numbers[i], numbers[j]
-        for k in range(avoided.shape[2]):
-            if avoided[a, b, k, 0] < square and square < avoided[a, b, k, 1]:
-                return True
-    return False
