@@ -98,7 +98,7 @@ def test_momentum_and_angular_momentum_are_conserved():
     thermalise(atoms, 200.0, seed=0)
     atoms.set_momenta(atoms.get_momenta() + atoms.get_masses()[:, None] * [0.01, 0, -0.02])
     momentum, angular = atoms.get_momenta().sum(axis=0), atoms.get_angular_momentum()
-    run_nve(atoms, temperature_K=None, time_ps=1.0, timestep_fs=2.0)
+    run_nve(atoms, keep_momenta=True, time_ps=1.0, timestep_fs=2.0)
     np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), momentum, atol=1e-10)
     np.testing.assert_allclose(atoms.get_angular_momentum(), angular, atol=1e-9)
 
@@ -108,7 +108,7 @@ def test_reversed_in_time_the_run_comes_back():
     start = atoms.get_positions()
     run_nve(atoms, time_ps=0.5, timestep_fs=2.0)
     atoms.set_momenta(-atoms.get_momenta())
-    run_nve(atoms, temperature_K=None, time_ps=0.5, timestep_fs=2.0)
+    run_nve(atoms, keep_momenta=True, time_ps=0.5, timestep_fs=2.0)
     np.testing.assert_allclose(atoms.positions, start, atol=1e-9)
 
 

@@ -177,7 +177,7 @@ def test_a_run_is_stopped_at_the_step_and_its_last_frame_is_kept(tmp_path):
     with pytest.raises(SimulationFailed, match=r"step 86 .*H0 and H1 1.28 Å apart.*The last frame"):
         run_nve(
             flying(calculator),
-            temperature_K=None,
+            keep_momenta=True,
             timestep_fs=1.0,
             time_ps=1.0,
             run_dir=tmp_path / "run",
@@ -197,7 +197,7 @@ def test_a_warning_is_said_once_for_each_cause():
         warnings.simplefilter("always")
         run_nve(
             flying(calculator),
-            temperature_K=None,
+            keep_momenta=True,
             timestep_fs=1.0,
             time_ps=0.3,
             monitor=Monitor("warn", every=2, distance_tolerance_Ang=0.1),
@@ -215,7 +215,7 @@ def collect(directory, time_ps=0.12, resume=False, **arguments):
     calculator = Knowing(0.2, distance_ranges_Ang=RANGES, cutoff_Ang=5.0)
     run_nve(
         flying(calculator),
-        temperature_K=None,
+        keep_momenta=True,
         timestep_fs=1.0,
         time_ps=time_ps,
         run_dir=directory,

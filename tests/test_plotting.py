@@ -102,6 +102,19 @@ def test_run_with_a_thermostat_is_drawn_beside_the_law_of_its_temperature(ensemb
     assert variance == pytest.approx(2 * 300**2 / 21, rel=1e-2)
 
 
+def test_a_ramp_is_drawn_as_the_line_that_was_asked_for():
+    time_fs = record().time_fs
+    ramp = np.linspace(300, 500, len(time_fs))
+    data = dataclasses.replace(
+        record(), ensemble="nvt", target_temperature_K=ramp, time_constant_fs=100.0
+    )
+    figure = plot_drift(data, drift(data))
+    assert "asked for 300 K to 500 K" in labels(figure)
+    line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("asked for"))
+    np.testing.assert_array_equal(line.get_ydata(), [300, 500])
+    assert not any("law of" in ax.get_title() for ax in figure.axes)
+
+
 def test_run_that_failed_at_once_is_drawn():
     data = dataclasses.replace(record().first(0.001), failure="step 3: exploded")
     assert "FAIL" in labels(plot_drift(data, drift(data)))

@@ -204,7 +204,7 @@ def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
         masses = atoms.get_masses()
         momentum = np.sqrt(2 * 30.0 * masses.prod() / masses.sum())
         atoms.set_momenta([[momentum, 0, 0], [-momentum, 0, 0]])
-        return run_nve(atoms, temperature_K=None, time_ps=0.01, timestep_fs=0.01), atoms
+        return run_nve(atoms, keep_momenta=True, time_ps=0.01, timestep_fs=0.01), atoms
 
     record, atoms = shoot(shipped)
     assert drift(record).passed, str(drift(record))

@@ -33,6 +33,12 @@ RUNS = {
     "velocity Verlet": (run_nve, cluster, {}),
     "Bussi": (run_nvt, cluster, {"temperature_K": 200}),
     "Langevin": (run_nvt, cluster, {"temperature_K": 200, "thermostat": "langevin"}),
+    "Bussi on a ramp": (run_nvt, cluster, {"temperature_K": 200, "temperature_end_K": 50}),
+    "Langevin on a ramp": (
+        run_nvt,
+        cluster,
+        {"temperature_K": 50, "temperature_end_K": 200, "thermostat": "langevin"},
+    ),
     "Nosé-Hoover": (run_nvt, crystal, {"temperature_K": 300, "thermostat": "nose-hoover"}),
     "isotropic MTK": (run_npt, crystal, {"temperature_K": 300, "pressure_GPa": 1}),
     "full MTK": (run_npt, crystal, {"temperature_K": 300, "full_cell": True}),

@@ -1,10 +1,13 @@
 """Constant temperature: the ensemble that is sampled, for every thermostat that is offered."""
 
+import json
+
 import numpy as np
 import physical_validation
 import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
+from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
 from ase.constraints import FixAtoms, FixBondLength
 from physical_validation.data import (
@@ -18,7 +21,7 @@ from physical_validation.data import (
 from ase_schnet import SchNetCalculator
 from ase_schnet.simulation.drift import drift
 from ase_schnet.simulation.integrators import STEPS_BETWEEN_REMOVALS
-from ase_schnet.simulation.md import MDRecord, run_nve, run_nvt
+from ase_schnet.simulation.md import MDRecord, run_npt, run_nve, run_nvt
 from ase_schnet.simulation.thermostats import BussiNVT
 from ase_schnet.simulation.velocities import thermalise
 
@@ -191,8 +194,138 @@ def test_own_momenta_are_kept_but_for_the_overall_motion():
     thermalise(atoms, 200, seed=5)
     expected = 2 * atoms.get_kinetic_energy() / 21 / units.kB
     atoms.set_momenta(atoms.get_momenta() + atoms.get_masses()[:, None] * [0.0, 0.01, 0.0])
-    record = run_nvt(atoms, temperature_K=300, new_momenta=False, time_ps=0.01)
+    record = run_nvt(atoms, temperature_K=300, keep_momenta=True, time_ps=0.01)
     assert record.temperature_K[0] == pytest.approx(expected)
+
+
+def test_a_kept_start_is_recognised_on_resume_though_its_overall_motion_was_removed(tmp_path):
+    atoms = ethanol()
+    thermalise(atoms, 200, seed=5)
+    atoms.set_momenta(atoms.get_momenta() + atoms.get_masses()[:, None] * [0.0, 0.01, 0.0])
+    for time_ps in (0.01, 0.02):
+        start = atoms.copy()
+        start.calc = atoms.calc
+        record = run_nvt(
+            start,
+            temperature_K=300,
+            keep_momenta=True,
+            time_ps=time_ps,
+            run_dir=tmp_path,
+            resume=True,
+        )
+    assert len(record) == 41
+    other = ethanol()
+    thermalise(other, 200, seed=6)
+    with pytest.raises(ValueError, match="another structure"):
+        run_nvt(
+            other, temperature_K=300, keep_momenta=True, time_ps=1, run_dir=tmp_path, resume=True
+        )
+    with pytest.raises(ValueError, match="keep_momenta was True, now False"):
+        run_nvt(start, temperature_K=300, time_ps=1, run_dir=tmp_path, resume=True)
+
+
+# --- nothing moves ------------------------------------------------------------------------------
+
+
+def argon(*, pbc=False, fixed=False) -> Atoms:
+    atom = Atoms("Ar", cell=[4.0, 4.1, 4.2], pbc=pbc, calculator=LennardJones())
+    if fixed:
+        atom.set_constraint(FixAtoms([0]))
+    return atom
+
+
+@pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain")
+def test_a_single_atom_is_told_what_would_move_it():
+    start = {"temperature_K": 300, "time_ps": 0.01}
+    for atom, thermostat in [
+        (argon(), "bussi"),
+        (argon(pbc=True), "bussi"),
+        (argon(pbc=[1, 0, 0]), "bussi"),
+        (argon(pbc=True), "nose-hoover"),
+    ]:
+        with pytest.raises(ValueError, match="nothing moves: a single atom.*'langevin'.*larger"):
+            run_nvt(atom, thermostat=thermostat, **start)
+    for full_cell in (False, True):
+        with pytest.raises(ValueError, match="nothing moves: a single atom.*larger cell"):
+            run_npt(argon(pbc=True), full_cell=full_cell, **start)
+    moved = argon(pbc=True)
+    assert run_nvt(moved, thermostat="langevin", **start).n_degrees_of_freedom == 3
+
+
+@pytest.mark.parametrize("pbc", [False, True])
+def test_a_single_atom_held_is_refused_for_its_constraint(pbc):
+    for run in (
+        lambda atom: run_nve(atom, time_ps=0.01),
+        lambda atom: run_nvt(atom, temperature_K=300, time_ps=0.01),
+        lambda atom: run_nvt(atom, temperature_K=300, thermostat="langevin", time_ps=0.01),
+    ):
+        with pytest.raises(ValueError, match="held by constraints: nothing can move"):
+            run(argon(pbc=pbc, fixed=True))
+
+
+def test_momenta_that_are_kept_must_be_there_and_be_numbers():
+    atoms = ethanol()
+    with pytest.raises(ValueError, match="nothing moves: the atoms have no momenta to keep"):
+        run_nvt(atoms, temperature_K=300, keep_momenta=True, time_ps=0.01)
+    atoms.set_momenta(np.full((9, 3), np.nan))
+    with pytest.raises(ValueError, match="momenta that are not finite"):
+        run_nve(atoms, keep_momenta=True, time_ps=0.01)
+    with pytest.raises(ValueError, match="temperature_K=500 is of momenta that are drawn"):
+        run_nve(ethanol(), temperature_K=500, keep_momenta=True, time_ps=0.01)
+
+
+# --- ramps of the temperature -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
+def test_on_a_ramp_the_temperature_follows_and_the_conserved_energy_is_conserved(
+    tmp_path, thermostat
+):
+    atoms = bulk("Ar", "fcc", a=5.26, cubic=True)
+    atoms.calc = LennardJones(sigma=3.4, epsilon=0.0104, rc=5.0, smooth=True)
+    options = {"thermostat": thermostat, "time_constant_fs": 50, "timestep_fs": 4, "seed": 1}
+    record = run_nvt(
+        atoms,
+        temperature_K=10,
+        temperature_end_K=60,
+        time_ps=4,
+        run_dir=tmp_path,
+        record_every=2,
+        **options,
+    )
+    settings = json.loads((tmp_path / "run.json").read_text())["settings"]
+    assert (settings["temperature_end_K"], settings["ramp_time_ps"]) == (60, 4)
+    np.testing.assert_allclose(record.target_temperature_K, np.linspace(10, 60, len(record)))
+    np.testing.assert_array_equal(
+        MDRecord.read(tmp_path).target_temperature_K, record.target_temperature_K
+    )
+    late = record.time_fs > 3000
+    target_K = record.target_temperature_K[late].mean()
+    assert record.temperature_K[late].mean() == pytest.approx(target_K, rel=0.25)
+    heat = np.ptp(record.total_energy_eV)
+    assert np.ptp(record.conserved_energy_eV) < 0.02 * heat
+    assert drift(record).passed
+
+
+def test_a_ramp_where_it_is_not_followed_or_no_temperature():
+    crystal = bulk("Ar", "fcc", a=5.26, cubic=True)
+    crystal.calc = LennardJones(sigma=3.4, epsilon=0.0104, rc=5.0, smooth=True)
+    ramp = {"temperature_K": 10, "temperature_end_K": 60}
+    with pytest.raises(ValueError, match=r"keeps one temperature.*'bussi' or 'langevin'"):
+        run_nvt(crystal, thermostat="nose-hoover", **ramp)
+    with pytest.raises(ValueError, match="keeps one temperature"):
+        run_npt(crystal, **ramp)
+    with pytest.raises(ValueError, match="temperature_end_K must be above 0"):
+        run_nvt(crystal, temperature_K=10, temperature_end_K=0)
+
+
+def test_a_ramp_is_not_extended_nor_continued_as_another(tmp_path):
+    ramp = {"temperature_K": 300, "temperature_end_K": 400, "run_dir": tmp_path}
+    run_nvt(ethanol(), time_ps=0.01, **ramp)
+    with pytest.raises(ValueError, match="ramp_time_ps was 0.01, now 0.02"):
+        run_nvt(ethanol(), time_ps=0.02, resume=True, **ramp)
+    with pytest.raises(ValueError, match="temperature_end_K was 400.0, now None"):
+        run_nvt(ethanol(), temperature_K=300, time_ps=0.01, run_dir=tmp_path, resume=True)
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -215,9 +348,6 @@ def test_arguments_that_make_no_run(arguments, message):
 
 
 def test_structures_that_make_no_run():
-    atom = Atoms("Ar", calculator=MorsePotential())
-    with pytest.raises(ValueError, match=r"nothing to thermalise.*langevin"):
-        run_nvt(atom, temperature_K=300, time_ps=0.1)
     stiff = ethanol()
     stiff.set_constraint(FixBondLength(0, 1))
     with pytest.raises(ValueError, match="does not obey FixBondLengths: use thermostat='bussi'"):

@@ -24,7 +24,7 @@ from ase_schnet.interfaces.watch import MONITORS, Watch
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.simulation.arguments import number_of_steps, warn_of_coarse_steps, whole
 from ase_schnet.simulation.propagate import SimulationFailed
-from ase_schnet.simulation.record import MDRecord, known_of
+from ase_schnet.simulation.record import MDRecord
 from ase_schnet.simulation.velocities import degrees_of_freedom, thermalise
 
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
@@ -249,4 +249,4 @@ class _Run:
     def _record(self, failure: str | None = None) -> MDRecord:
         known = {"n_atoms": len(self.atoms), "n_degrees_of_freedom": self.n_dof, "failure": failure}
         rows = np.array(self.sampler.rows).reshape(-1, len(self.sampler.names))
-        return MDRecord.from_rows(self.sampler.names, rows, **known, **known_of(self.settings))
+        return MDRecord.from_rows(self.sampler.names, rows, self.settings, **known)

@@ -105,12 +105,23 @@ def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
 
 def _draw_temperature(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, tuple | None]:
     target_K = record.target_temperature_K
+    if np.ndim(target_K) == 1:
+        return _draw_ramp(ax, record, thin), None
     _draw_series(ax, record, record.temperature_K, thin, RED, "T  (K)", "{:.0f} K", target_K)
-    if record.target_temperature_K is None or record.n_degrees_of_freedom == 0:
+    if target_K is None or record.n_degrees_of_freedom == 0:
         return record.temperature_K, None
-    return record.temperature_K, _temperature_law(
-        record.target_temperature_K, record.n_degrees_of_freedom
-    )
+    return record.temperature_K, _temperature_law(target_K, record.n_degrees_of_freedom)
+
+
+def _draw_ramp(ax: Axes, record, thin: slice) -> NDArray:
+    """The temperature beside what was asked for at each time."""
+    time, target_K = record.time_fs / 1000, record.target_temperature_K
+    ax.plot(time[thin], record.temperature_K[thin], color=RED, lw=0.6)
+    text = f"asked for {target_K[0]:.0f} K to {target_K[-1]:.0f} K"
+    ax.plot(time[[0, -1]], target_K[[0, -1]], color=BLACK, lw=1, ls="--", label=text)
+    ax.set_ylabel("T  (K)")
+    legend_above(ax)
+    return record.temperature_K
 
 
 def _draw_pressure(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:

@@ -8,6 +8,8 @@ from ase import Atoms
 
 from ase_schnet.simulation.velocities import degrees_of_freedom
 
+#: Of momenta drawn for a run at constant energy, unless it is told otherwise.
+START_TEMPERATURE_K = 300.0
 #: Longest time step accepted; heavy atoms at room temperature allow about this.
 MAX_TIMESTEP_FS = 10.0
 #: A bond to hydrogen vibrates in 9 to 11 fs; more than a tenth of that is coarse.
@@ -22,8 +24,38 @@ def check_atoms(atoms: Atoms) -> None:
         raise ValueError("the atoms have no calculator: set atoms.calc first")
     if not np.isfinite(atoms.positions).all():
         raise ValueError("the atoms have positions that are not finite")
-    if len(atoms) > 1 and degrees_of_freedom(atoms) <= 0:
+    if "momenta" in atoms.arrays and not np.isfinite(atoms.arrays["momenta"]).all():
+        raise ValueError("the atoms have momenta that are not finite")
+    if atoms.constraints and degrees_of_freedom(atoms) <= 0:
         raise ValueError("all atoms are held by constraints: nothing can move")
+
+
+def require_motion(n_degrees_of_freedom: int, cure: str) -> None:
+    """Refuse a thermostat where there is nothing for it to act on; ValueError."""
+    if n_degrees_of_freedom == 0:
+        raise ValueError(
+            "nothing moves: a single atom has only the motion of the whole, which this thermostat keeps at "
+            f"rest; {cure}"
+        )
+
+
+def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> float | None:
+    """Temperature at which a run at constant energy draws its momenta; None where it keeps what there is.
+
+    Raises ValueError for what is no temperature, and for one beside momenta that are kept.
+    """
+    if temperature_K is None:
+        return None
+    if not 0 <= temperature_K < math.inf:
+        raise ValueError(f"temperature_K must be 0 or more, not {temperature_K}")
+    if not keep_momenta:
+        return float(temperature_K)
+    if temperature_K != START_TEMPERATURE_K:
+        raise ValueError(
+            f"temperature_K={temperature_K:g} is of momenta that are drawn, keep_momenta=True keeps those of "
+            "the atoms: leave one of the two out"
+        )
+    return None
 
 
 def number_of_steps(time_ps: float, timestep_fs: float) -> int:

@@ -8,7 +8,7 @@ asked to be at 300 K would run at 386 K. The thermostats are in
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ase import Atoms, units
@@ -50,6 +50,10 @@ class Integrator:
     conserves_momentum = True
     #: Whether constraints other than ``FixAtoms`` are obeyed (velocity Verlet does RATTLE).
     obeys_all_constraints = False
+    #: Whether the temperature may be changed along the run, and the energy conserved is still known.
+    follows_ramps = False
+    #: Time in fs -> temperature in K that a thermostat aims at, where it is changed along the run.
+    ramp_K: Callable[[float], float] | None = None
     #: Dotted names of attributes of ``dynamics`` that a restart brings back.
     state_names: Sequence[str] = ()
 
@@ -78,7 +82,13 @@ class Integrator:
 
     def step(self, number: int) -> None:
         """Do step ``number`` of the run, counted from 1."""
+        if self.ramp_K is not None:
+            self.aim_at(self.ramp_K(number * self.dynamics.dt / units.fs))
         self.dynamics.step()
+
+    def aim_at(self, temperature_K: float) -> None:
+        """Let the thermostat keep another temperature from here on; of those that follow ramps."""
+        raise NotImplementedError
 
     def conserved_energy(self, total_eV: float) -> float:
         """Total energy and what thermostat and barostat hold: constant if the step is sound."""

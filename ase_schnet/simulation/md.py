@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ase_schnet.simulation.arguments import positive
+from ase_schnet.simulation.arguments import START_TEMPERATURE_K, positive, start_temperature_K
 from ase_schnet.simulation.barostat import MTKFullCell, MTKIsothermalIsobaric
 from ase_schnet.simulation.integrators import NVE
 from ase_schnet.simulation.propagate import (
@@ -38,6 +38,8 @@ __all__ = [
 TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
 #: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
 PRESSURE_TIME_CONSTANT_FS = 1000.0
+#: Why a Nosé-Hoover chain follows no ramp.
+NO_RAMP = "keeps one temperature: temperature_end_K goes with run_nvt and thermostat='bussi' or 'langevin'"
 
 
 def run_nve(
@@ -45,7 +47,8 @@ def run_nve(
     *,
     time_ps: float = 10.0,
     timestep_fs: float = 0.5,
-    temperature_K: float | None = 300.0,
+    temperature_K: float | None = START_TEMPERATURE_K,
+    keep_momenta: bool = False,
     run_dir: str | Path | None = None,
     record_every: int = 1,
     trajectory_every: int = 100,
@@ -67,8 +70,10 @@ def run_nve(
     temperature_K
         Temperature of the drawn start velocities, exact over the degrees of freedom counted by
         :func:`~ase_schnet.simulation.velocities.degrees_of_freedom`. From a relaxed structure
-        about half of it flows into potential energy within some 0.1 ps. None keeps the
-        momenta that ``atoms`` have.
+        about half of it flows into potential energy within some 0.1 ps.
+    keep_momenta
+        Start with the momenta that ``atoms`` have instead of drawing them. ``temperature_K`` is then to be
+        left out (or None, which says the same).
     run_dir
         Directory for the log, the trajectory and the restart point (see
         :mod:`~ase_schnet.simulation.rundir`). None keeps only the returned record.
@@ -93,9 +98,7 @@ def run_nve(
     OSError
         If ``run_dir`` cannot be written; what is there can be resumed.
     """
-    if temperature_K is not None and not 0 <= temperature_K < math.inf:
-        raise ValueError(f"temperature_K must be 0 or more, not {temperature_K}")
-    start_K = None if temperature_K is None else float(temperature_K)
+    start_K = start_temperature_K(temperature_K, keep_momenta)
     physics = {"ensemble": "nve", "temperature_K": start_K}
     options = {"run_dir": run_dir, "resume": resume, "progress": progress, "monitor": monitor}
     options |= {"record_every": record_every, "trajectory_every": trajectory_every, "seed": seed}
@@ -106,9 +109,10 @@ def run_nvt(
     atoms: Atoms,
     *,
     temperature_K: float,
+    temperature_end_K: float | None = None,
     thermostat: str = "bussi",
     time_constant_fs: float | None = None,
-    new_momenta: bool = True,
+    keep_momenta: bool = False,
     **options,
 ) -> MDRecord:
     """Run dynamics at constant temperature and return its record.
@@ -117,6 +121,9 @@ def run_nvt(
     ----------
     temperature_K
         Above 0. The mean kinetic energy per degree of freedom will be half kB times this.
+    temperature_end_K
+        Change the temperature from ``temperature_K`` to this, linearly in time over the whole run, which
+        can then not be extended. Not with "nose-hoover", whose conserved energy is of one temperature.
     thermostat
         "bussi" (stochastic rescaling): samples the canonical ensemble and hardly disturbs the dynamics.
         "langevin" (BAOAB): friction and noise on every atom, overall motion included; the safe choice for
@@ -126,9 +133,9 @@ def run_nvt(
     time_constant_fs
         Of the coupling; for "langevin" the inverse of the friction. By default 100 fs, and
         1000 fs for "langevin".
-    new_momenta
-        Draw them at ``temperature_K``; False goes on with those of ``atoms``, less their
-        overall motion unless the thermostat is "langevin".
+    keep_momenta
+        Start with the momenta that ``atoms`` have, less their overall motion unless the thermostat is
+        "langevin", instead of drawing them at ``temperature_K``.
     atoms, **options
         As in :func:`run_nve`: time_ps, timestep_fs, run_dir, record_every, trajectory_every,
         seed, resume, progress, monitor.
@@ -147,7 +154,11 @@ def run_nvt(
         "time_constant_fs": positive("time_constant_fs", time_constant_fs),
     }
     physics = {"ensemble": "nvt", "thermostat": thermostat, **parameters}
-    physics["new_momenta"] = bool(new_momenta)
+    physics["keep_momenta"] = bool(keep_momenta)
+    if temperature_end_K is not None:
+        if not kind.follows_ramps:
+            raise ValueError(f"thermostat={thermostat!r} {NO_RAMP}")
+        physics["temperature_end_K"] = positive("temperature_end_K", temperature_end_K)
     return run(atoms, kind, partial(kind, **parameters), physics, **options)
 
 
@@ -159,7 +170,7 @@ def run_npt(
     full_cell: bool = False,
     time_constant_fs: float = TIME_CONSTANT_FS,
     pressure_time_constant_fs: float = PRESSURE_TIME_CONSTANT_FS,
-    new_momenta: bool = True,
+    keep_momenta: bool = False,
     **options,
 ) -> MDRecord:
     """Run dynamics at constant temperature and pressure (Martyna, Tobias & Klein); return its record.
@@ -175,13 +186,15 @@ def run_npt(
         Of the barostat; a negative pressure pulls.
     full_cell
         Let the shape of the cell change too, not only the volume: for solids; a liquid would flow.
-    new_momenta, **options
+    keep_momenta, **options
         As in :func:`run_nvt`.
 
     Raises
     ------
     As :func:`run_nve`.
     """
+    if options.pop("temperature_end_K", None) is not None:
+        raise ValueError(f"the barostat {NO_RAMP}")
     if not math.isfinite(pressure_GPa):
         raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
     kind = MTKFullCell if full_cell else MTKIsothermalIsobaric
@@ -194,5 +207,5 @@ def run_npt(
         ),
     }
     physics = {"ensemble": "npt", "thermostat": "nose-hoover", "full_cell": bool(full_cell)}
-    physics |= {**parameters, "new_momenta": bool(new_momenta)}
+    physics |= {**parameters, "keep_momenta": bool(keep_momenta)}
     return run(atoms, kind, partial(kind, **parameters), physics, **options)

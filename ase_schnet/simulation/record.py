@@ -62,8 +62,10 @@ class MDRecord:
         else may.
     ensemble : "nve", "nvt" or "npt"
     thermostat : name, or None at constant energy
-    target_temperature_K, target_pressure_GPa : float or None
-        What thermostat and barostat aim at.
+    target_temperature_K : float, (T,) array where it was changed along the run, or None
+        What the thermostat aims at, K.
+    target_pressure_GPa : float or None
+        What the barostat aims at.
     time_constant_fs : float or None
         Of the thermostat.
     failure
@@ -86,7 +88,7 @@ class MDRecord:
     rotation_gained_eV: NDArray | None = None
     ensemble: str = "nve"
     thermostat: str | None = None
-    target_temperature_K: float | None = None
+    target_temperature_K: float | NDArray | None = None
     target_pressure_GPa: float | None = None
     time_constant_fs: float | None = None
     failure: str | None = None
@@ -129,29 +131,39 @@ class MDRecord:
             run = json.loads((run_dir / RUN_FILE).read_text())
             names, rows = read_log(run_dir / LOG_FILE)
             known = {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
-            known |= known_of(run["settings"]) | {"failure": run.get("failure")}
+            return cls.from_rows(names, rows, run["settings"], **known, failure=run.get("failure"))
         except FileNotFoundError as error:
             raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
         except (KeyError, ValueError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
-        return cls.from_rows(names, rows, **known)
 
     @classmethod
-    def from_rows(cls, names: Sequence[str], rows: NDArray, **known) -> "MDRecord":
+    def from_rows(
+        cls, names: Sequence[str], rows: NDArray, settings: dict, **known
+    ) -> "MDRecord":
         """Make a record of a table ``rows`` (T, len(names)) whose columns are ``names``."""
         table = dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
         del table["total_energy_eV"]  # the sum of two others
+        known |= _known_of(settings, table["time_fs"])
         return cls(**dict.fromkeys(OPTIONAL_COLUMNS) | table, **known)
 
 
-def known_of(settings: dict) -> dict:
+def target_temperature_K(settings: dict, time_fs: float | NDArray) -> float | NDArray:
+    """What the thermostat aims at, in K: one temperature, or of a ramp that at each time."""
+    start_K, end_K = settings["temperature_K"], settings.get("temperature_end_K")
+    if end_K is None:
+        return start_K
+    return start_K + (end_K - start_K) * time_fs / (1000 * settings["ramp_time_ps"])
+
+
+def _known_of(settings: dict, time_fs: NDArray) -> dict:
     """What a record keeps of a run's settings."""
     thermal = settings["ensemble"] != "nve"  # at constant energy the temperature is but the start's
     return {
         "timestep_fs": settings["timestep_fs"],
         "ensemble": settings["ensemble"],
         "thermostat": settings.get("thermostat"),
-        "target_temperature_K": settings["temperature_K"] if thermal else None,
+        "target_temperature_K": target_temperature_K(settings, time_fs) if thermal else None,
         "target_pressure_GPa": settings.get("pressure_GPa"),
         "time_constant_fs": settings.get("time_constant_fs"),
     }

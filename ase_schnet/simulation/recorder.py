@@ -8,7 +8,7 @@ from ase import Atoms, units
 from numpy.typing import NDArray
 
 from ase_schnet.simulation.integrators import Integrator
-from ase_schnet.simulation.record import COLUMNS, MDRecord, known_of
+from ase_schnet.simulation.record import COLUMNS, MDRecord
 from ase_schnet.simulation.velocities import anchored, temperature
 
 #: A run is stopped as exploded beyond this many times its starting temperature ...
@@ -112,8 +112,7 @@ class Recorder:
     def record(self, failure: str | None = None) -> MDRecord:
         rows = np.array(self.values).reshape(-1, len(self.names))
         known = {"n_atoms": len(self.atoms), "n_degrees_of_freedom": self.integrator.n_dof}
-        known |= known_of(self.settings)
-        return MDRecord.from_rows(self.names, rows, failure=failure, **known)
+        return MDRecord.from_rows(self.names, rows, self.settings, failure=failure, **known)
 
     def when(self, step: int) -> str:
         return f"step {step} ({step * self.timestep_fs / 1000:g} ps)"

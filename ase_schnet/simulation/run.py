@@ -1,20 +1,23 @@
 """What the run of every ensemble has in common."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from ase_schnet.simulation.arguments import (
     check_atoms,
     number_of_steps,
+    require_motion,
     warn_of_coarse_steps,
     whole,
 )
-from ase_schnet.simulation.integrators import Integrator
+from ase_schnet.simulation.integrators import NVE, Integrator
 from ase_schnet.simulation.propagate import Monitor, propagate
-from ase_schnet.simulation.record import MDRecord
+from ase_schnet.simulation.record import MDRecord, target_temperature_K
 from ase_schnet.simulation.recorder import Recorder
 from ase_schnet.simulation.rundir import RunDirectory
 from ase_schnet.simulation.velocities import anchored, remove_overall_motion
@@ -57,19 +60,25 @@ def run(
         "record_every": whole("record_every", record_every, 1),
         "trajectory_every": whole("trajectory_every", trajectory_every, 1),
     }
+    if "temperature_end_K" in settings:
+        settings["ramp_time_ps"] = n_steps * settings["timestep_fs"] / 1000
     directory = None if run_dir is None else RunDirectory(run_dir, settings, resume=resume)
     restart = None if directory is None else directory.restart
     if restart is None:
         n_dof = kind.count_degrees_of_freedom(atoms)
+        if settings["ensemble"] != "nve":
+            require_motion(n_dof, "thermostat='langevin' moves it, or take a larger cell")
         _set_momenta(atoms, kind, settings)
         begin = atoms
     else:
-        directory.check_start(atoms, n_steps, own_momenta=not _draws(settings))
+        directory.check_start(atoms, n_steps, None if _draws(settings) else _kept(atoms, kind))
         n_dof = directory.about["n_degrees_of_freedom"]
         restart.apply(atoms)
         begin = directory.first_frame()
     rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities
     integrator = build(atoms, timestep_fs, n_dof, rng)
+    if "temperature_end_K" in settings:
+        integrator.ramp_K = partial(target_temperature_K, settings)
     if restart is not None:
         integrator.restore(restart.integrator)
     recorder = Recorder(integrator, settings, begin)
@@ -81,16 +90,24 @@ def run(
 
 
 def _draws(settings: dict) -> bool:
-    return settings["temperature_K"] is not None and settings.get("new_momenta", True)
+    return settings["temperature_K"] is not None and not settings.get("keep_momenta", False)
 
 
 def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
     if _draws(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
-    elif settings["ensemble"] != "nve" and kind.conserves_momentum and not anchored(atoms):
-        remove_overall_motion(atoms)  # the thermostat does not count it
+        return
+    atoms.set_momenta(_kept(atoms, kind))
     if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
         raise ValueError(
-            "nothing moves, so there is nothing to thermalise: a single atom needs "
-            "thermostat='langevin', and atoms at rest new_momenta=True"
+            "nothing moves: the atoms have no momenta to keep; leave keep_momenta=True out, and they are drawn"
         )
+
+
+def _kept(atoms: Atoms, kind: type[Integrator]) -> NDArray:
+    """The momenta (N, 3) with which a run that draws none begins."""
+    if kind is NVE or not kind.conserves_momentum or anchored(atoms):
+        return atoms.get_momenta()
+    start = atoms.copy()
+    remove_overall_motion(start)  # the thermostat does not count it
+    return start.get_momenta()

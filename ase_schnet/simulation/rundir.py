@@ -38,6 +38,9 @@ TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 #: Results that ASE's trajectories have no place for.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
 
+#: What settings mean that a run does not have, such as one of an earlier version.
+UNSAID = {"keep_momenta": False, "temperature_end_K": None}
+
 #: A kill costs at most this much wall time.
 RESTART_SECONDS = 5.0
 #: An interrupt costs at most so many steps.
@@ -84,11 +87,12 @@ class RunDirectory:
         if (self.path / RESTART_FILE).exists():  # else killed before its first step: begin anew
             self.restart = Restart.read(self.path / RESTART_FILE)
 
-    def check_start(self, atoms: Atoms, n_steps: int, *, own_momenta: bool) -> None:
+    def check_start(self, atoms: Atoms, n_steps: int, kept_momenta: NDArray | None) -> None:
         """Refuse to resume what is not this run, or is longer than asked for already.
 
         The structure must be where the run began or where it stopped, with the masses and constraints
-        of then, and the calculator must still give the energy it gave at the beginning.
+        of then, and the calculator must still give the energy it gave at the beginning. ``kept_momenta``
+        (N, 3) are those that it would begin with; None where it draws its own.
         """
         if n_steps < self.restart.step:
             done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
@@ -99,14 +103,14 @@ class RunDirectory:
             for name in ("numbers", "pbc")
         )
         known = [
-            (begin.positions, begin.get_momenta(), begin.cell.array),
-            (self.restart.positions, self.restart.momenta, self.restart.cell),
+            (begin.positions, begin.cell.array, begin.get_momenta(), kept_momenta),
+            (self.restart.positions, self.restart.cell, self.restart.momenta, atoms.get_momenta()),
         ]
         if not same_kind or not any(
             np.array_equal(atoms.positions, positions)
             and np.array_equal(atoms.cell.array, cell)
-            and (not own_momenta or np.array_equal(atoms.get_momenta(), momenta))
-            for positions, momenta, cell in known
+            and (kept_momenta is None or np.array_equal(now, then))
+            for positions, cell, then, now in known
         ):
             raise ValueError(f"{self.path} holds a run of another structure")
         require_same_masses(self.path, begin, atoms)
@@ -247,6 +251,8 @@ def _read_json(path: Path) -> dict:
 
 
 def _check_same(old: dict, new: dict) -> None:
+    old = UNSAID | {"keep_momenta": not old.get("new_momenta", True)} | old
+    new = UNSAID | new
     changed = [key for key in new if old.get(key) != new[key]]
     if changed:
         what = ", ".join(f"{key} was {old.get(key)}, now {new[key]}" for key in changed)

@@ -21,6 +21,7 @@ class BussiNVT(Rescaling):
     """Stochastic rescaling, Bussi, Donadio & Parrinello, J. Chem. Phys. 126, 014101 (2007)."""
 
     obeys_all_constraints = True
+    follows_ramps = True
     state_names = ("transferred_energy",)
 
     def __init__(
@@ -33,12 +34,15 @@ class BussiNVT(Rescaling):
         temperature_K: float,
         time_constant_fs: float,
     ):
-        kT, time_constant = units.kB * temperature_K, time_constant_fs * units.fs
+        time_constant = time_constant_fs * units.fs
         super().__init__(
             Bussi(atoms, timestep_fs * units.fs, temperature_K, time_constant, rng), n_dof, rng
         )
         self.dynamics.ndof = n_dof
-        self.dynamics.target_kinetic_energy = 0.5 * n_dof * kT
+        self.aim_at(temperature_K)
+
+    def aim_at(self, temperature_K: float) -> None:
+        self.dynamics.target_kinetic_energy = 0.5 * self.n_dof * (units.kB * temperature_K)
 
     def conserved_energy(self, total_eV: float) -> float:
         return total_eV - self.dynamics.transferred_energy
@@ -63,6 +67,7 @@ class LangevinNVT(Integrator):
     """
 
     conserves_momentum = False
+    follows_ramps = True
     state_names = ("heat",)
 
     def __init__(
@@ -92,6 +97,9 @@ class LangevinNVT(Integrator):
     @classmethod
     def draw(cls, atoms: Atoms, temperature_K: float, seed: int) -> None:
         draw_momenta(atoms, temperature_K, seed)
+
+    def aim_at(self, temperature_K: float) -> None:
+        self.dynamics.set_temperature(temperature_K)
 
     def conserved_energy(self, total_eV: float) -> float:
         return total_eV - self.dynamics.heat
