@@ -156,7 +156,8 @@ def compare(engine, dataset: Dataset) -> Comparison:
         raise ValueError(
             f"model {engine.model.path} was trained on molecules, but {len(periodic)} of "
             f"{len(dataset)} structures are periodic (first: {periodic[0]}); "
-            "set their pbc to False if their box means nothing"
+            "if their box means nothing, take them out of it by ase_schnet.structures.box.without_box(atoms) "
+            "(--no-pbc)"
         )
     cutoff = engine.model.config["cutoff"]
     energies, forces, virials = [], [], []

@@ -8,7 +8,6 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
-from ase.calculators.morse import MorsePotential
 from ase.constraints import FixAtoms, FixBondLength
 from physical_validation.data import (
     EnsembleData,
@@ -243,10 +242,10 @@ def test_a_single_atom_is_told_what_would_move_it():
         (argon(pbc=[1, 0, 0]), "bussi"),
         (argon(pbc=True), "nose-hoover"),
     ]:
-        with pytest.raises(ValueError, match="nothing moves: a single atom.*'langevin'.*larger"):
+        with pytest.raises(ValueError, match=r"nothing moves: a single atom.*'langevin'.*larger"):
             run_nvt(atom, thermostat=thermostat, **start)
     for full_cell in (False, True):
-        with pytest.raises(ValueError, match="nothing moves: a single atom.*larger cell"):
+        with pytest.raises(ValueError, match=r"nothing moves: a single atom.*larger cell"):
             run_npt(argon(pbc=True), full_cell=full_cell, **start)
     moved = argon(pbc=True)
     assert run_nvt(moved, thermostat="langevin", **start).n_degrees_of_freedom == 3
@@ -311,7 +310,7 @@ def test_a_ramp_where_it_is_not_followed_or_no_temperature():
     crystal = bulk("Ar", "fcc", a=5.26, cubic=True)
     crystal.calc = LennardJones(sigma=3.4, epsilon=0.0104, rc=5.0, smooth=True)
     ramp = {"temperature_K": 10, "temperature_end_K": 60}
-    with pytest.raises(ValueError, match=r"keeps one temperature.*'bussi' or 'langevin'"):
+    with pytest.raises(ValueError, match=r"keeps one temperature.*bussi and langevin"):
         run_nvt(crystal, thermostat="nose-hoover", **ramp)
     with pytest.raises(ValueError, match="keeps one temperature"):
         run_npt(crystal, **ramp)
@@ -322,9 +321,9 @@ def test_a_ramp_where_it_is_not_followed_or_no_temperature():
 def test_a_ramp_is_not_extended_nor_continued_as_another(tmp_path):
     ramp = {"temperature_K": 300, "temperature_end_K": 400, "run_dir": tmp_path}
     run_nvt(ethanol(), time_ps=0.01, **ramp)
-    with pytest.raises(ValueError, match="ramp_time_ps was 0.01, now 0.02"):
+    with pytest.raises(ValueError, match=r"ramp_time_ps was 0\.01, now 0\.02"):
         run_nvt(ethanol(), time_ps=0.02, resume=True, **ramp)
-    with pytest.raises(ValueError, match="temperature_end_K was 400.0, now None"):
+    with pytest.raises(ValueError, match=r"temperature_end_K was 400\.0, now None"):
         run_nvt(ethanol(), temperature_K=300, time_ps=0.01, run_dir=tmp_path, resume=True)
 
 

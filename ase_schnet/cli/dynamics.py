@@ -13,7 +13,9 @@ def add_physics(add: Callable, thermostats: str, time_constants: str) -> None:
     add("structure", metavar="STRUCTURE", help="any file that ASE reads")
     add("--ensemble", choices=["nve", "nvt", "npt"], default="nve", help="(default: nve)")
     text = "at the start of nve, throughout otherwise (default: 300)"
-    add("--temperature", type=float, default=300.0, metavar="K", help=text)
+    add("--temperature", type=float, metavar="K", help=text)
+    text = "start with the velocities in STRUCTURE, such as those of a trajectory, instead of drawn ones"
+    add("--keep-momenta", action="store_true", help=text)
     add("--timestep", type=float, default=0.5, metavar="FS", help="in fs (default: 0.5)")
     add("--time", type=float, default=10.0, metavar="PS", help="length in ps (default: 10)")
     add("--thermostat", metavar="NAME", help=f"of nvt: {thermostats} (default: bussi)")
@@ -55,12 +57,79 @@ def add_records(add: Callable) -> None:
     add("--no-plot", action="store_true", help="write no drift.png")
 
 
+def start_temperature_K(args: argparse.Namespace) -> float | None:
+    """What was asked for, or 300 K; None for a run at constant energy that keeps its velocities."""
+    from ase_schnet.simulation.arguments import START_TEMPERATURE_K
+
+    if args.keep_momenta and args.ensemble == "nve":
+        if args.temperature is not None:
+            raise ValueError(
+                "--temperature is that of drawn velocities in nve, and --keep-momenta keeps those of "
+                f"{args.structure}: leave one of the two out"
+            )
+        return None
+    return START_TEMPERATURE_K if args.temperature is None else args.temperature
+
+
+def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
+    """Print with which velocities the run begins; ValueError if there are none to keep."""
+    from ase_schnet.simulation.rundir import RESTART_FILE
+    from ase_schnet.simulation.thermostats import LangevinNVT
+    from ase_schnet.simulation.velocities import degrees_of_freedom, temperature
+
+    drawn_K = start_temperature_K(args)
+    moving = atoms.has("momenta") and atoms.get_momenta().any()
+    if args.keep_momenta and not moving:
+        raise ValueError(
+            f"{args.structure} has no velocities to keep: leave --keep-momenta out, and they are drawn"
+        )
+    # the thermostat that moves the whole counts the motion of the whole
+    whole = args.ensemble == "nvt" and args.thermostat == "langevin"
+    n_dof = (LangevinNVT.count_degrees_of_freedom if whole else degrees_of_freedom)(atoms)
+    own = f"{args.structure}: {temperature(atoms.get_kinetic_energy(), n_dof):.0f} K"
+    line = (
+        f"velocities: drawn at {drawn_K:g} K"
+        if not args.keep_momenta
+        else f"velocities: kept from {own}"
+    )
+    if moving and not args.keep_momenta:
+        line += f", and not those of {own} (--keep-momenta keeps them)"
+    if args.resume and (Path(args.output) / RESTART_FILE).exists():
+        line = f"velocities: those of the run in {args.output}"
+    if tell:
+        print(line)
+
+
+def too_short_to_judge(args: argparse.Namespace) -> bool:
+    """Whether the run asked for has too few samples for a verdict."""
+    from ase_schnet.simulation.drift import require_samples
+
+    if not (args.time > 0 and args.timestep > 0 and args.record_every > 0):
+        return False  # the run says so
+    try:
+        require_samples(1000 * args.time / args.timestep / args.record_every)
+    except ValueError:
+        return True
+    return False
+
+
 def tell(record, verdict, args: argparse.Namespace) -> None:
     """Print the verdict and where everything is, and draw the energies."""
-    run_dir, lines = Path(args.output), [str(verdict)]
+    run_dir = Path(args.output)
+    lines = [_no_verdict(record, args) if verdict is None else str(verdict)]
     lines.append(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
     if not args.no_plot and len(record) > 1:
         from ase_schnet.plotting import plot_drift, save_figure
 
         lines.append(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
     print("\n".join(lines))
+
+
+def _no_verdict(record, args: argparse.Namespace) -> str:
+    from ase_schnet.simulation.timeseries import N_BLOCKS
+
+    needed_ps = 2 * N_BLOCKS * args.timestep * args.record_every / 1000
+    return (
+        f"no verdict: {len(record)} samples are too few to judge the conservation of energy by; a run of "
+        f"{needed_ps:g} ps or more is judged (--time {needed_ps:g} --resume goes on)"
+    )

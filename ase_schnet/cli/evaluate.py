@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
-from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options, refuse_swapped
+from ase_schnet.cli.inputs import (
+    add_no_pbc,
+    add_reading_options,
+    out_of_the_box,
+    print_found,
+    reading_options,
+    refuse_swapped,
+)
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
@@ -27,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask-key", metavar="NAME", help="extxyz column, false where forces are no labels"
     )
     add_reading_options(parser)
+    add_no_pbc(parser.add_argument)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     add_repulsion(parser.add_argument)
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
@@ -47,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
+    if args.no_pbc:
+        frames = [out_of_the_box(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     if len(true) < len(frames):
         print(

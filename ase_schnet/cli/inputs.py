@@ -34,14 +34,30 @@ def print_found(found, args: argparse.Namespace) -> None:
     print(in_options(str(found), args.parser))
 
 
-def read_start(path: str, tell: bool = True):
+def add_no_pbc(add) -> None:
+    """The option that leaves a box out. add : `add_argument` of a parser."""
+    text = "leave out the box around a molecule, which is made whole where a face cuts it"
+    add("--no-pbc", action="store_true", help=text)
+
+
+def read_start(path: str, tell: bool = True, no_pbc: bool = False):
     """Read the structure that a command starts from, and print which frame of a longer file it is."""
     from ase_schnet.structures.single import read_structure
 
     atoms, remark = read_structure(path)
     if remark and tell:
         print(remark)
-    return atoms
+    return out_of_the_box(atoms, path) if no_pbc else atoms
+
+
+def out_of_the_box(atoms, name: str):
+    """The structure without its box; ValueError that begins with `name` if it is no molecule."""
+    from ase_schnet.structures.box import without_box
+
+    try:
+        return without_box(atoms)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def refuse_swapped(model: str, file: str, name: str = "STRUCTURE") -> None:

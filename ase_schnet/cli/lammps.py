@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.dynamics import (
+    add_physics,
+    add_records,
+    repulsion_of,
+    start_temperature_K,
+    tell,
+    tell_velocities,
+    too_short_to_judge,
+)
+from ase_schnet.cli.inputs import read_start, refuse_swapped
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
@@ -27,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_physics(add, "bussi or nose-hoover", " (default: 100)")
     text = "where the members disagree too much: stop, warn, off (default: stop)"
     add("--monitor", choices=["stop", "warn", "off"], default="stop", help=text)
+    add("--temperature-end", type=float, help=argparse.SUPPRESS)  # refused in words
     add("--balance", action="store_true", help="give every process as many atoms: slabs, pores")
     text = "of each process (default: one; on a single process all)"
     add("--threads", type=int, metavar="N", help=text)
@@ -49,24 +59,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, judge: bool) -> int:
-    from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.interfaces.lammps_run import run_lammps
-    from ase_schnet.simulation.drift import drift, require_samples
+    from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
     check_outputs(folders=[args.output])
-    if args.time > 0 and args.timestep > 0 and args.record_every > 0:  # else the run says so
-        require_samples(1000 * args.time / args.timestep / args.record_every)
+    if args.temperature_end is not None:
+        raise ValueError("--temperature-end is for ase-schnet md --ensemble nvt")
     refuse_swapped(args.model, args.structure)
     atoms = read_start(args.structure, tell=judge)
+    tell_velocities(atoms, args, tell=judge)
     stopped = None
     try:
         record = run_lammps(atoms, args.model, args.output, **_options(args))
     except (SimulationStopped, SimulationExploded) as failure:
         stopped, record = failure, failure.record
-    verdict = drift(record)
+    judged = stopped is not None or not too_short_to_judge(args)
+    verdict = drift(record) if judged else None
     if judge:
         tell(record, verdict, args)
+    if verdict is None:
+        return 0
     return 0 if verdict.passed and stopped is None else 1
 
 
@@ -76,7 +89,8 @@ def _options(args: argparse.Namespace) -> dict:
         engine["skin"] = args.skin
     return {
         "ensemble": args.ensemble,
-        "temperature_K": args.temperature,
+        "temperature_K": start_temperature_K(args),
+        "keep_momenta": args.keep_momenta,
         "time_ps": args.time,
         "timestep_fs": args.timestep,
         "thermostat": args.thermostat,

@@ -11,6 +11,7 @@ OTHER_NAMES = {
     "time_ps": "time",
     "timestep_fs": "timestep",
     "temperature_K": "temperature",
+    "temperature_end_K": "temperature_end",
     "pressure_GPa": "pressure",
     "time_constant_fs": "time_constant",
     "test_time_ps": "test_time",

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.dynamics import (
+    add_physics,
+    add_records,
+    repulsion_of,
+    start_temperature_K,
+    tell,
+    tell_velocities,
+    too_short_to_judge,
+)
+from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
@@ -12,6 +21,8 @@ EXAMPLE = """\
 examples:
   ase-schnet md ethanol ethanol.xyz --temperature 300 --timestep 0.5 --time 10 -o run
   ase-schnet md ethanol ethanol.xyz --ensemble nvt --thermostat bussi --time 50 -o nvt
+  ase-schnet md ethanol nvt/trajectory.traj --keep-momenta --time 10 -o nve
+  ase-schnet md silicon si64.xyz --ensemble nvt --temperature 300 --temperature-end 1000 --time 50 -o hot
   ase-schnet md silicon si64.xyz --ensemble npt --pressure 1 --timestep 2 --time 20 -o npt
 
 RUN_DIR gets run.json, log.csv, trajectory.traj, drift.png and, of a run at constant energy, from a
@@ -25,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add = parser.add_argument
     thermostats = "bussi, langevin or, for periodic structures, nose-hoover"
+    add_no_pbc(add)
     add_physics(add, thermostats, "; for langevin 1/friction (default: 100, langevin 1000)")
+    text = "change the temperature to this by the end, linearly in time: nvt with bussi or langevin"
+    add("--temperature-end", type=float, metavar="K", help=text)
     text = "length of the nve run with half the time step; 0 leaves it out (default: 1)"
     add("--test-time", type=float, default=1.0, metavar="PS", help=text)
     text = "where the model guesses: stop, warn, collect frames to label, off (default: stop)"
@@ -37,15 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, judge, draw. 1 if the energy was not conserved or the monitor stopped the run."""
-    from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
     check_outputs(folders=[args.output])
     _refuse_what_does_not_apply(args)
     refuse_swapped(args.model, args.structure)
-    atoms = read_start(args.structure)
+    atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = _calculator(args)
+    tell_velocities(atoms, args)
     stopped = None
     try:
         record, verdict = _dynamics(atoms, args)
@@ -53,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         stopped, record = failure, failure.record
         verdict = drift(record)
     tell(record, verdict, args)
+    if verdict is None:
+        return 0
     return 0 if verdict.passed and stopped is None else 1
 
 
@@ -69,15 +85,16 @@ def _calculator(args: argparse.Namespace):
 
 
 def _dynamics(atoms, args: argparse.Namespace):
-    """Record and verdict of the run asked for."""
-    from ase_schnet.simulation.drift import check_nve, drift, require_samples
-    from ase_schnet.simulation.md import run_npt, run_nvt
+    """Record and verdict of the run asked for; no verdict where it is too short."""
+    from ase_schnet.simulation.drift import check_nve, drift
+    from ase_schnet.simulation.md import run_npt, run_nve, run_nvt
     from ase_schnet.simulation.monitor import Monitor
 
     options = {
         "time_ps": args.time,
         "timestep_fs": args.timestep,
-        "temperature_K": args.temperature,
+        "temperature_K": start_temperature_K(args),
+        "keep_momenta": args.keep_momenta,
         "run_dir": args.output,
         "record_every": args.record_every,
         "trajectory_every": args.trajectory_every,
@@ -85,23 +102,26 @@ def _dynamics(atoms, args: argparse.Namespace):
         "resume": args.resume,
         "monitor": None if args.monitor == "off" else Monitor(args.monitor),
     }
+    judged = not too_short_to_judge(args)
+    if args.ensemble == "nve" and not judged:
+        return run_nve(atoms, **options), None
     if args.ensemble == "nve":
         return check_nve(atoms, test_time_ps=args.test_time, **options)
-    if args.time > 0 and args.timestep > 0 and args.record_every > 0:  # else the run says so
-        require_samples(1000 * args.time / args.timestep / args.record_every)
     if args.time_constant is not None:
         options["time_constant_fs"] = args.time_constant
     if args.ensemble == "nvt":
-        record = run_nvt(atoms, thermostat=args.thermostat or "bussi", **options)
+        options |= {"thermostat": args.thermostat or "bussi"}
+        record = run_nvt(atoms, temperature_end_K=args.temperature_end, **options)
     else:
         pressure_GPa = args.pressure or 0.0
         record = run_npt(atoms, pressure_GPa=pressure_GPa, full_cell=args.full_cell, **options)
-    return record, drift(record)
+    return record, drift(record) if judged else None
 
 
 def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
     """An option that would be ignored is a misunderstanding."""
     given = {
+        "--temperature-end": (args.temperature_end is not None, ("nvt",)),
         "--thermostat": (args.thermostat is not None, ("nvt",)),
         "--time-constant": (args.time_constant is not None, ("nvt", "npt")),
         "--pressure": (args.pressure is not None, ("npt",)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or a map of two of them."
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="structures with energies along the same coordinate"
     )
+    add_no_pbc(parser.add_argument)
     add_repulsion(parser.add_argument)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT")
@@ -81,13 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, write, draw, and only then say so. 1 if points were lost, 130 if Ctrl-C cut it short."""
     from ase_schnet.calculator import SchNetCalculator
-    from ase_schnet.cli.inputs import read_start, refuse_swapped
 
     refuse_swapped(args.model, args.structure)
     axes = _axes(args)
     table = Path(args.output).with_suffix(".csv")
     check_outputs(files=[table, args.frames], plots=[None if args.no_plot else args.output])
-    atoms = read_start(args.structure)
+    atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
     found = (_map if len(axes) > 1 else _cut)(atoms, args, axes)
     result, written = found.result, [f"table: {table}"]

@@ -73,15 +73,15 @@ def require_no_images(model: TrainedModel, atoms: Atoms, pairs: Pairs) -> None:
     if len(across):
         i, j = int(pairs.idx_i[across[0]]), int(pairs.idx_j[across[0]])
         raise InputError(
-            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom "
-            f"{j}. If that is its own molecule, cut by a face of the box, make it whole first"
+            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom {j}"
         )
 
 
 def _periodic(model: TrainedModel, atoms: Atoms) -> str:
     return (
         f"model {model.path!r} was trained on molecules, the structure is "
-        f"periodic (pbc {atoms.pbc.tolist()}); set atoms.pbc = False"
+        f"periodic (pbc {atoms.pbc.tolist()}); take it out of its box, whole also where a face cuts it, by "
+        "ase_schnet.structures.box.without_box(atoms) (--no-pbc)"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ase_schnet.simulation.arguments import positive
+from ase_schnet.simulation.arguments import positive, start_temperature_K
 
 THERMOSTATS = ("bussi", "nose-hoover")
 TIME_CONSTANT_FS, PRESSURE_TIME_CONSTANT_FS = 100.0, 1000.0
@@ -13,8 +13,9 @@ BAR_PER_GPA = 1e4
 
 def physics_of(
     ensemble: str,
-    temperature_K: float,
+    temperature_K: float | None,
     *,
+    keep_momenta: bool = False,
     thermostat: str | None = None,
     time_constant_fs: float | None = None,
     pressure_GPa: float | None = None,
@@ -35,9 +36,8 @@ def physics_of(
         if is_given and ensemble not in ensembles:
             raise ValueError(f"{name} is for {' and '.join(ensembles)}, not for {ensemble}")
     if ensemble == "nve":
-        if not 0 <= temperature_K < math.inf:
-            raise ValueError(f"temperature_K must be 0 or more, not {temperature_K}")
-        return {"ensemble": "nve", "temperature_K": float(temperature_K)}
+        start_K = start_temperature_K(temperature_K, keep_momenta)
+        return {"ensemble": "nve", "temperature_K": start_K}
     thermostat = thermostat or ("bussi" if ensemble == "nvt" else "nose-hoover")
     if thermostat not in THERMOSTATS:
         raise ValueError(
@@ -49,6 +49,7 @@ def physics_of(
         # not that of ASE: neither can go on with the other's run
         "thermostat": f"{thermostat} (LAMMPS)",
         "time_constant_fs": positive("time_constant_fs", time_constant_fs or TIME_CONSTANT_FS),
+        "keep_momenta": bool(keep_momenta),
     }
     if ensemble == "npt":
         pressure_GPa = 0.0 if pressure_GPa is None else float(pressure_GPa)

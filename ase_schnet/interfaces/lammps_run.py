@@ -22,10 +22,17 @@ from ase_schnet.interfaces.run_files import LammpsRunDirectory, Provider, place
 from ase_schnet.interfaces.samples import Sampler
 from ase_schnet.interfaces.watch import MONITORS, Watch
 from ase_schnet.modelfile import TrainedModel, load_model
-from ase_schnet.simulation.arguments import number_of_steps, warn_of_coarse_steps, whole
+from ase_schnet.simulation.arguments import (
+    START_TEMPERATURE_K,
+    draws_momenta,
+    number_of_steps,
+    require_motion,
+    warn_of_coarse_steps,
+    whole,
+)
 from ase_schnet.simulation.propagate import SimulationFailed
 from ase_schnet.simulation.record import MDRecord
-from ase_schnet.simulation.velocities import degrees_of_freedom, thermalise
+from ase_schnet.simulation.velocities import degrees_of_freedom, remove_overall_motion, thermalise
 
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000
@@ -37,7 +44,8 @@ def run_lammps(
     run_dir: str | Path,
     *,
     ensemble: str = "nve",
-    temperature_K: float = 300.0,
+    temperature_K: float | None = START_TEMPERATURE_K,
+    keep_momenta: bool = False,
     time_ps: float = 10.0,
     timestep_fs: float = 0.5,
     record_every: int = 1,
@@ -63,6 +71,8 @@ def run_lammps(
         with these of "nose-hoover", pressure_GPa, pressure_time_constant_fs and full_cell.
     temperature_K : of the start velocities, those that `run_nve` draws of the same seed, and of the
         thermostat.
+    keep_momenta : start with those that `atoms` have, less the momentum of the whole under a thermostat. At
+        constant energy temperature_K is then to be left out.
     monitor : where the members disagree beyond what still is a prediction "stop", "warn" once, or "off".
     balance : move the borders between processes so that each has as many atoms; for slabs and pores.
     engine : `dtype`, `threads`, `repulsion` and `skin` of `attach`.
@@ -77,7 +87,9 @@ def run_lammps(
     if monitor not in MONITORS:
         raise ValueError(f"monitor is one of {', '.join(MONITORS)}, not {monitor!r}")
     n_steps = number_of_steps(time_ps, timestep_fs)
-    settings = ensembles.physics_of(ensemble, temperature_K, **coupling) | {
+    settings = ensembles.physics_of(
+        ensemble, temperature_K, keep_momenta=keep_momenta, **coupling
+    ) | {
         "timestep_fs": float(timestep_fs),
         "seed": whole("seed", seed, 0),
         "record_every": whole("record_every", record_every, 1),
@@ -87,6 +99,8 @@ def run_lammps(
     require_known(trained, atoms)
     require_finite(atoms)
     box = Box(atoms, triclinic=settings.get("full_cell", False))
+    if ensemble != "nve":
+        require_motion(degrees_of_freedom(atoms), "take a larger cell")
     if comm.rank == 0:
         warn_of_coarse_steps(atoms, timestep_fs, stacklevel=3)
     info = {
@@ -135,7 +149,7 @@ class _Run:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
         self.lmp = lmp
         if self._state is None:
-            thermalise(self.atoms, self.settings["temperature_K"], self.settings["seed"])
+            self._set_momenta()
             self.box.create(lmp)
         else:
             lmp.command(f"read_restart {self._state}")
@@ -152,6 +166,12 @@ class _Run:
         self.potential.command("run 0 post no")
         self.sampler = Sampler(self.potential, self.settings, self.n_dof)
         self.sampler.rows = by_the_first(self.comm, self._open_files)
+
+    def _set_momenta(self) -> None:
+        if draws_momenta(self.settings):
+            thermalise(self.atoms, self.settings["temperature_K"], self.settings["seed"])
+        elif self.settings["ensemble"] != "nve":
+            remove_overall_motion(self.atoms)  # the thermostat does not count it
 
     def _open_files(self) -> list[list[float]]:
         about = {"time_ps": self.n_steps * self.settings["timestep_fs"] / 1000}

@@ -25,7 +25,7 @@ MAX_POINTS = 20_000
 EQUILIBRATION = 0.2
 
 
-def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
+def plot_drift(record, drift=None, axes: Sequence[Axes] | None = None) -> Figure:
     """Draw a run: the conserved energy with its fitted line, temperature, and what else was recorded.
 
     With a thermostat the distribution of each quantity over the last 80 % of the run stands beside it,
@@ -35,13 +35,13 @@ def plot_drift(record, drift, axes: Sequence[Axes] | None = None) -> Figure:
     Parameters
     ----------
     record : MDRecord
-    drift : Drift
-        Of this record.
+    drift : Drift or None
+        Of this record; None for a run too short to judge.
     axes
         To draw in, from above: energy, temperature, pressure and volume of a run at constant pressure,
         ensemble std where there is one. By default a new figure, with the distributions.
     """
-    panels = [_draw_energy, _draw_temperature]
+    panels = [_draw_energy if drift is not None else _draw_unjudged_energy, _draw_temperature]
     if record.ensemble == "npt":
         panels += [_draw_pressure, _draw_volume]
     if record.energy_std_eV is not None:
@@ -81,9 +81,7 @@ def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axe
 
 def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
     time = record.time_fs / 1000  # (T,) ps
-    energy = record.conserved_energy_eV
-    energy = record.total_energy_eV if energy is None else energy
-    energy = 1000 * (energy - energy[0]) / record.n_atoms
+    energy = _conserved_meV_per_atom(record)
     ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
     slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
     title = "PASS" if drift.passed else "FAIL"
@@ -101,6 +99,21 @@ def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
     ax.set_title(title, fontsize="medium", loc="left", pad=22)
     legend_above(ax)
     return energy, None
+
+
+def _draw_unjudged_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+    energy = _conserved_meV_per_atom(record)
+    ax.plot(record.time_fs[thin] / 1000, energy[thin], color=BLUE, lw=0.6)
+    ax.set_ylabel("change of the\nconserved energy\n(meV/atom)")
+    ax.set_title(f"no verdict: {len(record)} samples", fontsize="medium", loc="left")
+    return energy, None
+
+
+def _conserved_meV_per_atom(record) -> NDArray:
+    """The energy that should not change less its start, (T,)."""
+    energy = record.conserved_energy_eV
+    energy = record.total_energy_eV if energy is None else energy
+    return 1000 * (energy - energy[0]) / record.n_atoms
 
 
 def _draw_temperature(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, tuple | None]:

@@ -58,6 +58,11 @@ def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> floa
     return None
 
 
+def draws_momenta(settings: dict) -> bool:
+    """Whether a run of these settings draws its momenta, or keeps those of the atoms."""
+    return settings["temperature_K"] is not None and not settings.get("keep_momenta", False)
+
+
 def number_of_steps(time_ps: float, timestep_fs: float) -> int:
     """Steps in the run; ValueError if there are none or they are too long."""
     if not 0 < timestep_fs <= MAX_TIMESTEP_FS:

@@ -39,7 +39,7 @@ TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
 #: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
 PRESSURE_TIME_CONSTANT_FS = 1000.0
 #: Why a Nosé-Hoover chain follows no ramp.
-NO_RAMP = "keeps one temperature: temperature_end_K goes with run_nvt and thermostat='bussi' or 'langevin'"
+NO_RAMP = "keeps one temperature: temperature_end_K is for the thermostats bussi and langevin"
 
 
 def run_nve(

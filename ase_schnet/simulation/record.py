@@ -138,9 +138,7 @@ class MDRecord:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
 
     @classmethod
-    def from_rows(
-        cls, names: Sequence[str], rows: NDArray, settings: dict, **known
-    ) -> "MDRecord":
+    def from_rows(cls, names: Sequence[str], rows: NDArray, settings: dict, **known) -> "MDRecord":
         """Make a record of a table ``rows`` (T, len(names)) whose columns are ``names``."""
         table = dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
         del table["total_energy_eV"]  # the sum of two others

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.simulation.arguments import (
     check_atoms,
+    draws_momenta,
     number_of_steps,
     require_motion,
     warn_of_coarse_steps,
@@ -71,7 +72,9 @@ def run(
         _set_momenta(atoms, kind, settings)
         begin = atoms
     else:
-        directory.check_start(atoms, n_steps, None if _draws(settings) else _kept(atoms, kind))
+        directory.check_start(
+            atoms, n_steps, None if draws_momenta(settings) else _kept(atoms, kind)
+        )
         n_dof = directory.about["n_degrees_of_freedom"]
         restart.apply(atoms)
         begin = directory.first_frame()
@@ -89,18 +92,14 @@ def run(
         return propagate(integrator, recorder, n_steps, directory, monitor, progress)
 
 
-def _draws(settings: dict) -> bool:
-    return settings["temperature_K"] is not None and not settings.get("keep_momenta", False)
-
-
 def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
-    if _draws(settings):
+    if draws_momenta(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
         return
     atoms.set_momenta(_kept(atoms, kind))
     if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
         raise ValueError(
-            "nothing moves: the atoms have no momenta to keep; leave keep_momenta=True out, and they are drawn"
+            "nothing moves: the atoms have no momenta to keep; without keep_momenta=True they are drawn"
         )
 
 

@@ -151,6 +151,8 @@ def _pbc(pbc, has_lattice: bool, line: int) -> list[bool]:
 
 
 def _constraints(movable: np.ndarray) -> list:
+    if movable.all():  # a constraint that holds nothing would still count as a hold on the whole
+        return []
     if movable.ndim == 1:
         return [FixAtoms(mask=~movable)]
     return [FixCartesian(k, mask=~mask) for k, mask in enumerate(movable)]

@@ -1,0 +1,87 @@
+"""A molecule taken out of its box, whole."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.neighborlist import natural_cutoffs, neighbor_list
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+#: Atoms closer than this times the sum of their covalent radii count as bonded.
+BOND_FACTOR = 1.3
+
+
+def without_box(atoms: Atoms) -> Atoms:
+    """The same molecules without cell and periodicity, made whole where a face of the box cuts them.
+
+    Bonds are found from covalent radii and followed across the faces. Several molecules come to lie
+    as near to the middle of all atoms as their images can. Whatever is whole already stays in place, and
+    so does the first molecule's first atom. Momenta, labels but a stress, and all else are kept.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Is left as it is.
+
+    Returns
+    -------
+    Atoms
+
+    Raises
+    ------
+    ValueError
+        If bonds go on from image to image, as in a crystal: there is no molecule to take out.
+    """
+    alone = atoms.copy()
+    periodic = atoms.pbc & atoms.cell.any(1)  # a file may say periodic and have no cell
+    if periodic.any() and len(atoms):
+        moved = _images(atoms, periodic) @ atoms.cell.array
+        alone.set_positions(atoms.positions + moved, apply_constraint=False)
+    alone.cell, alone.pbc = None, False
+    alone.calc = atoms.calc
+    if isinstance(atoms.calc, SinglePointCalculator):
+        labels = {k: v for k, v in atoms.calc.results.items() if k != "stress"}
+        alone.calc = SinglePointCalculator(alone, **labels)
+    return alone
+
+
+def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
+    """By how many cells each atom is to be moved, (N, 3) whole numbers."""
+    box = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=periodic)
+    if np.linalg.matrix_rank(box.cell.array[periodic]) < periodic.sum():
+        raise ValueError(f"the cell {box.cell.tolist()} does not span the periodic directions")
+    first, second, shifts = neighbor_list("ijS", box, natural_cutoffs(box, mult=BOND_FACTOR))
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(box), len(box))).tocsr()
+    n_molecules, molecule = connected_components(graph, directed=False)
+    bonds = {(i, j): shift for i, j, shift in zip(first, second, shifts, strict=True)}
+    images = np.zeros((len(box), 3), dtype=int)
+    for root in np.unique(molecule, return_index=True)[1]:
+        order, before = breadth_first_order(graph, root)
+        for k in order[1:]:
+            images[k] = images[before[k]] + bonds[before[k], k]
+    endless = np.flatnonzero((images[second] - images[first] != shifts).any(axis=1))
+    if len(endless):
+        i, j = sorted((int(first[endless[0]]), int(second[endless[0]])))
+        raise ValueError(
+            f"the bond between atoms {i} and {j} goes on from image to image, as in a crystal: there is no "
+            "molecule that could be taken out of the box; keep it periodic"
+        )
+    if n_molecules > 1:
+        places = box.cell.complete().scaled_positions(box.positions) + images
+        images += _to_the_middle(places, molecule)
+    return np.where(periodic, images, 0)
+
+
+def _to_the_middle(places: NDArray, molecule: NDArray) -> NDArray:
+    """By how many cells each molecule is to be moved as a whole, (N, 3); the first stays.
+
+    places : (N, 3) in units of the cell. The middle is that of points on a circle, which knows no faces.
+    """
+    middle = np.angle(np.exp(2j * np.pi * places).mean(axis=0)) / (2 * np.pi)
+    sizes = np.bincount(molecule)
+    centres = np.stack([np.bincount(molecule, x) / sizes for x in places.T], axis=1)
+    moves = -np.rint(centres - middle).astype(int)
+    return (moves - moves[molecule[0]])[molecule]
