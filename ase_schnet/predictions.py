@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from ase.io import write
 from ase.io.trajectory import TrajectoryWriter
 
 #: What a model says beside ASE's own properties, one value or array for each structure or atom.
-STDS = ("energy_std", "forces_std", "stress_std", "dipole_std")
+EXTRA = (
+    *("energy_std", "forces_std", "stress_std", "dipole_std"),
+    *("polarizability", "polarizability_std"),
+)
+SUFFIXES = (".extxyz", ".xyz", ".traj", ".db")
+#: Of what a structure's `info` holds, what a database can store.
+PLAIN = (str, bool, int, float, np.generic, np.ndarray)
 
 
 def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
@@ -26,7 +33,12 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     `.db`                 `row.energy_std` to select by, `row.data.forces_std`, `row.data.stress_std`
     ====================  ===========================================================================
 
-    Energies and forces stand under ASE's names: whoever trains on such a file takes them for labels.
+    Of a model with such parts also `dipole` (e·Å), under ASE's name, and as the others `dipole_std`,
+    `polarizability` (3, 3) (e²Å²/eV) and `polarizability_std`. Energies and forces stand under ASE's names:
+    whoever trains on such a file takes them for labels.
+
+    One structure is held at a time. The file is written whole or, where something fails or Ctrl-C comes,
+    left as it was.
 
     Parameters
     ----------
@@ -45,37 +57,67 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     ValueError
         For another kind of file, and a structure without calculator.
     """
+    path, count = require_suffix(path), 0
+    with _opened(path) as add:
+        for atoms in [frames] if isinstance(frames, Atoms) else frames:
+            add(*_predicted(atoms, count))
+            count += 1
+    return count
+
+
+def require_suffix(path: str | Path) -> Path:
+    """Refuse a file of a kind that predictions are not written to; ValueError."""
     path = Path(path)
-    if path.suffix not in (".xyz", ".extxyz", ".traj", ".db"):
+    if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: predictions are written to .extxyz, .xyz, .traj or .db")
-    frames = [frames] if isinstance(frames, Atoms) else list(frames)
-    predicted = [_predicted(atoms, k) for k, atoms in enumerate(frames)]
+    return path
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
+    """What adds a structure with its results, and what ASE has no name for, to the file."""
     if path.suffix == ".db":
-        with connect(path) as database:
-            for atoms, stds in predicted:
-                energy_std = {k: v for k, v in stds.items() if np.ndim(v) == 0}
-                database.write(atoms, key_value_pairs=energy_std, data=stds)
-    elif path.suffix == ".traj":
-        with TrajectoryWriter(path) as trajectory:
-            for atoms, stds in predicted:
-                atoms.info |= stds
-                trajectory.write(atoms)
-    else:
-        for atoms, stds in predicted:
-            per_atom = {k: stds.pop(k) for k in list(stds) if k == "forces_std"}
-            atoms.arrays |= per_atom
-            atoms.info |= stds
-        write(path, [atoms for atoms, _ in predicted], format="extxyz")
-    return len(predicted)
+        with connect(path) as database:  # in one transaction
+            yield lambda atoms, extra: _add_to_database(database, atoms, extra)
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        if path.suffix == ".traj":
+            with TrajectoryWriter(temporary) as trajectory:
+                yield lambda atoms, extra: trajectory.write(_with_info(atoms, extra))
+        else:
+            with temporary.open("w", encoding="utf-8") as file:
+                yield lambda atoms, extra: write(file, _for_xyz(atoms, extra), format="extxyz")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _add_to_database(database, atoms: Atoms, extra: dict) -> None:
+    numbers = {k: v for k, v in extra.items() if np.ndim(v) == 0}
+    info = {k: v for k, v in atoms.info.items() if isinstance(v, PLAIN)}
+    database.write(atoms, key_value_pairs=numbers, data=info | extra)
+
+
+def _for_xyz(atoms: Atoms, extra: dict) -> Atoms:
+    atoms.arrays |= {k: v for k, v in extra.items() if k == "forces_std"}
+    return _with_info(atoms, {k: v for k, v in extra.items() if k != "forces_std"})
+
+
+def _with_info(atoms: Atoms, extra: dict) -> Atoms:
+    atoms.info |= extra
+    return atoms
 
 
 def _predicted(atoms: Atoms, k: int) -> tuple[Atoms, dict]:
-    """A copy that keeps its results, and their standard deviations."""
+    """A copy that keeps its results, and what ASE has no name for."""
     if atoms.calc is None:
         raise ValueError(f"structure {k} has no calculator: set atoms.calc first")
     atoms.get_potential_energy()
     atoms.get_forces()
+    for name in getattr(atoms.calc, "on_request", ()):  # a dipole, where there is one
+        atoms.calc.get_property(name, atoms)
     results, copy = atoms.calc.results, atoms.copy()
     known = {name: results[name] for name in all_properties if name in results}
     copy.calc = SinglePointCalculator(copy, **known)
-    return copy, {name: np.copy(results[name])[()] for name in STDS if name in results}
+    return copy, {name: np.copy(results[name])[()] for name in EXTRA if name in results}

@@ -82,6 +82,20 @@ def test_what_reads_a_run_directory_reads_this(nve):
     }
 
 
+@needs_lammps
+def test_velocities_are_kept_and_a_run_too_short_to_judge_is_run(nve, model):
+    start, run_dir = nve[0] / "trajectory.traj", model.parent / "kept"
+    options = ("--time", "0.002", "--monitor", "off", "--repulsion", "none", "--keep-momenta")
+    said = command_line(1, model, start, *options, "-o", run_dir).stdout
+    assert f"velocities: kept from {start}: {MDRecord.read(nve[0]).temperature_K[-1]:.0f} K" in said
+    assert "no verdict: 5 samples are too few" in said
+    begin = read(run_dir / "trajectory.traj", index=0).get_momenta()
+    assert abs(begin - read(start).get_momenta()).max() < 1e-9
+    again = (model, start, "--resume", "-o", run_dir, "--time", "0.003")
+    done = command_line(1, *again, "--repulsion", "none", check=False)
+    assert "can only be resumed with its own settings" in done.stderr
+
+
 NPT = ("--ensemble", "npt", "--temperature", "600", "--pressure", "50", "--time", "0.04")
 NPT += ("--timestep", "0.5", "--trajectory-every", "8", "--monitor", "off", "--no-plot")
 
@@ -244,6 +258,13 @@ def test_structures_that_are_none_for_lammps_are_refused():
 def test_settings_that_make_no_ensemble_are_refused(ensemble, options, message):
     with pytest.raises(ValueError, match=message):
         physics_of(ensemble, 300.0, **options)
+
+
+def test_kept_momenta_are_a_setting_and_need_no_temperature():
+    assert physics_of("nve", 300.0, keep_momenta=True)["temperature_K"] is None
+    assert physics_of("nvt", 200.0, keep_momenta=True)["keep_momenta"]
+    with pytest.raises(ValueError, match="temperature_K=200 is of momenta that are drawn"):
+        physics_of("nve", 200.0, keep_momenta=True)
 
 
 def test_commands_are_in_the_units_of_lammps():

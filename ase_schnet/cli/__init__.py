@@ -17,7 +17,7 @@ from ase_schnet import __version__
 from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
-    *("train", "assemble", "train-dipole", "evaluate", "info", "augment"),
+    *("train", "assemble", "train-dipole", "evaluate", "predict", "info", "augment"),
     *("md", "lammps", "drift", "scan", "spectrum"),
 )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import vesin
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.neighborlist import natural_cutoffs, neighbor_list
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
@@ -53,7 +54,7 @@ def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
     box = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=periodic)
     if np.linalg.matrix_rank(box.cell.array[periodic]) < periodic.sum():
         raise ValueError(f"the cell {box.cell.tolist()} does not span the periodic directions")
-    first, second, shifts = neighbor_list("ijS", box, natural_cutoffs(box, mult=BOND_FACTOR))
+    first, second, shifts = _bonds(box)
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(box), len(box))).tocsr()
     n_molecules, molecule = connected_components(graph, directed=False)
     bonds = {(i, j): shift for i, j, shift in zip(first, second, shifts, strict=True)}
@@ -73,6 +74,23 @@ def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
         places = box.cell.complete().scaled_positions(box.positions) + images
         images += _to_the_middle(places, molecule)
     return np.where(periodic, images, 0)
+
+
+def _bonds(box: Atoms) -> tuple[NDArray, NDArray, NDArray]:
+    """First and second atom of every bond, each bond twice, and the cell of the second (B, 3)."""
+    radii = BOND_FACTOR * covalent_radii[box.numbers]
+    # vesin looks into every cell as wide as its cutoff: a box of vacuum has too many of the width of a bond
+    roomy = np.cbrt(box.cell.complete().volume / (1000 + len(box)))
+    finder = vesin.NeighborList(cutoff=max(2 * radii.max(), roomy), full_list=True)
+    first, second, shifts, distances = finder.compute(
+        points=box.positions, box=box.cell.array, periodic=box.pbc, quantities="ijSd"
+    )
+    bonded = distances < radii[first] + radii[second]
+    return (
+        first[bonded].astype(int),
+        second[bonded].astype(int),
+        shifts[bonded].astype(int),
+    )
 
 
 def _to_the_middle(places: NDArray, molecule: NDArray) -> NDArray:

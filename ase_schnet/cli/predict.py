@@ -1,0 +1,161 @@
+"""ase-schnet predict MODEL STRUCTURES -o PREDICTED"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
+from ase_schnet.cli.inputs import add_no_pbc, refuse_swapped
+from ase_schnet.cli.outputs import check_outputs
+
+HELP = "Predict energies, forces and their standard deviations of all structures of a file."
+EXAMPLE = """\
+examples:
+  ase-schnet predict ethanol conformers.xyz -o predicted.xyz
+  ase-schnet predict silicon defects.traj -o predicted.db
+
+PREDICTED is .xyz, .extxyz, .traj or .db, as its suffix says, and has under ASE's names energy (eV), forces
+(eV/Å), stress (eV/Å³) of periodic structures and, of models with such a part, dipole (e·Å); beside them
+energy_std, forces_std, stress_std, dipole_std, polarizability (e²Å²/eV) and polarizability_std. Labels of
+the file itself are not carried over. info["frame"] counts the structures of the file from 0: those that the
+model cannot describe (other elements, another charge, ...) are left out and named, and the exit code is 1.
+Structures are read one by one, so that a file may be long. PREDICTED is replaced when all are done; a
+database that exists is added to.
+"""
+UNITS = {
+    "energy": "eV",
+    "forces": "eV/Å",
+    "stress": "eV/Å³",
+    "dipole": "e·Å",
+    "polarizability": "e²Å²/eV",
+}
+#: As many reasons for leaving frames out are told, the most frequent first.
+MAX_REASONS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.epilog = EXAMPLE
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a shipped model's name or a directory")
+    add("structures", metavar="STRUCTURES", help="any file that ASE reads; labels are not needed")
+    add("-o", "--output", required=True, metavar="PREDICTED", help=".xyz, .extxyz, .traj or .db")
+    add_no_pbc(add)
+    add_repulsion(add)
+    text = "of the network (default: float64)"
+    add("--dtype", choices=["float64", "float32"], default="float64", help=text)
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: cpu)")
+    add("--threads", type=int, metavar="N", help="at most, for large structures (default: all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, evaluate and write, one structure after the other. 1 if some were left out."""
+    from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.predictions import require_suffix, write_predictions
+    from ase_schnet.structures.reading import no_such_file
+
+    source, output = Path(args.structures), require_suffix(args.output)
+    refuse_swapped(args.model, args.structures, "STRUCTURES")
+    check_outputs(files=[output])
+    if not source.exists():
+        raise FileNotFoundError(no_such_file(source))
+    if output.exists() and output.samefile(source):
+        raise ValueError(f"{output} is what is read: give --output another name")
+    calculator = SchNetCalculator(
+        args.model,
+        device=args.device,
+        dtype=args.dtype,
+        threads=args.threads,
+        repulsion=repulsion_of(args),
+    )
+    found = _Found()
+    try:
+        count = write_predictions(output, _known(source, calculator, args.no_pbc, found))
+    except KeyboardInterrupt:
+        print(f"\nase-schnet predict: stopped; {output} is left as it was", file=sys.stderr)
+        return 130
+    named = (f"{name} ({UNITS[name]})" if name in UNITS else name for name in found.in_order())
+    print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}")
+    for line in found.complaints():
+        print(line, file=sys.stderr)
+    return 1 if found.left_out else 0
+
+
+class _Found:
+    """Names of all that was predicted, and frames left out by reason."""
+
+    def __init__(self):
+        self.names: set[str] = set()
+        self.left_out: dict[str, list[int]] = {}
+
+    def in_order(self) -> list[str]:
+        known = [name for part in UNITS for name in (part, f"{part}_std")]
+        return [name for name in known if name in self.names]
+
+    def leave_out(self, frame: int, error: Exception) -> None:
+        why = re.sub(r" \(atoms \[[^]]*\]\)", "", str(error))  # else each frame has its own reason
+        self.left_out.setdefault(why, []).append(frame)
+
+    def complaints(self) -> list[str]:
+        """Which frames are left out, and why."""
+        by_count = sorted(self.left_out.items(), key=lambda item: -len(item[1]))
+        lines = [f"left out: {_spans(frames)}: {why}" for why, frames in by_count[:MAX_REASONS]]
+        others = sorted(frame for _, frames in by_count[MAX_REASONS:] for frame in frames)
+        return lines + ([f"left out for other reasons: {_spans(others)}"] if others else [])
+
+
+def _known(source: Path, calculator, no_pbc: bool, found: _Found) -> Iterator:
+    """The structures that the model can describe, with the calculator."""
+    from ase.calculators.calculator import InputError
+    from tqdm import tqdm
+
+    from ase_schnet.structures.box import without_box
+
+    count = 0
+    for k, atoms in enumerate(tqdm(_read(source), unit="structure", disable=None)):
+        try:
+            if no_pbc:
+                atoms = without_box(atoms)
+            atoms.calc = calculator
+            atoms.get_potential_energy()
+        except (InputError, ValueError) as error:
+            found.leave_out(k, error)
+            continue
+        atoms.info["frame"] = k
+        yield atoms
+        count += 1
+        found.names.update(
+            name for name in calculator.implemented_properties if name in calculator.results
+        )
+    if count == 0:
+        raise ValueError(
+            f"{source}: none of its structures is predicted: {next(iter(found.left_out))}"
+        )
+
+
+def _read(source: Path) -> Iterator:
+    """The structures of the file; ValueError that names it."""
+    from ase_schnet.structures.reading import read_frames
+
+    if source.is_dir():
+        raise ValueError(f"{source} is a directory: name a file of structures in it")
+    try:
+        yield from read_frames(source)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _spans(numbers: list[int]) -> str:
+    """Rising numbers of frames in short: frames 0-4, 7."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    text = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+    return f"frame{'s' * (len(numbers) > 1)} {text}"
