@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
-from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
 from ase_schnet.results import names_of, part_results, potential_results
 
@@ -58,7 +60,8 @@ class SchNetCalculator(Calculator):
     ASE's base class compares and copies the Atoms for longer than a molecule's network takes. Here a state
     is known by the bytes of its positions, numbers, cell and pbc; `calc.atoms` is made when asked for.
     Threads may share a calculator: `get_property`, and so `atoms.get_forces()`, waits for the others and
-    answers for its own Atoms, while `calc.results` is of whichever came last.
+    answers for its own Atoms, while `calc.results` is of whichever came last. A forked process may go on
+    with it whatever other threads were computing.
 
     The first structure that leaves what training has seen, in composition or by a distance, comes with an
     `OutsideTrainingWarning`, whoever asks: a single point, an optimiser or a band of images.
@@ -89,13 +92,16 @@ class SchNetCalculator(Calculator):
         self._checked = None  # numbers, cell and pbc found to be within the model
         self._said = NOTHING  # of charge and multiplicity, found to be those of the model
         kwargs |= {"device": device, "dtype": dtype, "skin": skin, "threads": threads}
-        super().__init__(model=str(model), repulsion=repulsion, **kwargs)
+        super().__init__(model=model, repulsion=repulsion, **kwargs)
+        _alive.add(self)
 
     def set(self, **kwargs) -> dict:
         """Change parameters; the model is loaded anew when one of them differs."""
         unknown = set(kwargs) - {"model", "device", "dtype", "skin", "threads", "repulsion"}
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
+        if "model" in kwargs:
+            kwargs["model"] = lasting_name(kwargs["model"])
         with self._lock:
             before = dict(self.parameters)
             changed = super().set(**kwargs)
@@ -264,6 +270,29 @@ class SchNetCalculator(Calculator):
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._lock = threading.RLock()
+        _alive.add(self)
+
+    def _leave_other_threads(self) -> None:
+        """In a forked process, where the thread that had the lock is not, and what it did is half done."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return
+        self._lock = threading.RLock()
+        self.reset()
+        self._checked, self._said, self._no_images = None, NOTHING, None
+        self._neighbors = VerletList(self._neighbors.cutoff, self._neighbors.skin)
+
+
+_alive: weakref.WeakSet[SchNetCalculator] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for calculator in list(_alive):
+        calculator._leave_other_threads()
+
+
+if hasattr(os, "register_at_fork"):  # Windows forks nothing
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _STATE = {"positions": np.float64, "numbers": np.int64, "cell": np.float64, "pbc": np.bool_}

@@ -180,6 +180,17 @@ def find_model(name_or_path: str | Path) -> Path:
     )
 
 
+def lasting_name(name_or_path: str | Path) -> str:
+    """What `find_model` finds the same model by from any directory: a shipped name, or an absolute path.
+
+    Raises ModelFileError as `find_model`.
+    """
+    directory = find_model(name_or_path)
+    if directory == shipped_models().get(name_or_path):
+        return name_or_path
+    return str(directory.absolute())
+
+
 def load_model(name_or_path: str | Path) -> TrainedModel:
     """Read and verify a model directory.
 

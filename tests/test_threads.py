@@ -191,3 +191,64 @@ def test_forked_processes_answer_too(model_dir, tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", FORK, str(model_dir), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
     assert done.stdout.strip() == "True", done.stderr[-800:]
+
+
+FORK_WHILE_BUSY = """
+import os, pickle, signal, sys, threading
+from ase_schnet import SchNetCalculator
+large, small = pickle.load(open(sys.argv[2], "rb"))
+calc = SchNetCalculator(sys.argv[1], threads=int(sys.argv[3]))
+small.calc = large.calc = calc
+expected, begun = small.get_forces(), threading.Event()
+def busy():
+    while True:
+        large.rattle(1e-6)
+        begun.set()
+        large.get_forces()
+threading.Thread(target=busy, daemon=True).start()
+begun.wait()
+for n in range(8):
+    calc_lock_held = not calc._lock.acquire(blocking=False)
+    if not calc_lock_held:
+        calc._lock.release()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(5)
+        same = abs(small.get_forces() - expected).max() < 1e-11
+        large.get_forces()
+        os._exit(0 if same and abs(small.get_forces() - expected).max() < 1e-11 else 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        sys.exit(f"fork {n} ended with {code}")
+    if calc_lock_held:
+        print("forked while busy")
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_process_forked_while_another_thread_computes_goes_on(model_dir, tmp_path, threads):
+    path = tmp_path / "atoms.pickle"
+    large, small = PERIODIC["three chunks"].repeat((2, 1, 1)), diamond()
+    path.write_bytes(pickle.dumps((large, small)))
+    arguments = [FORK_WHILE_BUSY, str(model_dir), str(path), str(threads)]
+    command = [sys.executable, "-u", "-W", "ignore", "-c", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    assert done.returncode == 0, done.stderr[-800:]
+    assert "forked while busy" in done.stdout
+
+
+def test_a_relative_path_is_found_from_any_directory(model_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(model_dir.parent)
+    calc = SchNetCalculator(model_dir.name)
+    expected = calc.get_property("forces", diamond())
+    assert calc.model_info["model"] == str(model_dir)
+    monkeypatch.chdir(tmp_path)
+    assert calc.set(skin=0.4)
+    for other in (SchNetCalculator(**calc.parameters), CLONES["pickle"](calc)):
+        other.set(skin=0.3)
+        np.testing.assert_array_equal(other.get_property("forces", diamond()), expected)
+    calc.set(model=model_dir)
+    assert calc.parameters.model == str(model_dir)
+    assert SchNetCalculator("ethanol").parameters.model == "ethanol"

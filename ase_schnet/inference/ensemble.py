@@ -81,6 +81,7 @@ class Ensemble:
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
         self._buffers = _Buffers(self._network)
+        self._unfinished = False  # an evaluation, which may have left its buffers in any state
         self._n_phases = 2 * len(self._network.out_w) + 1
         self._compile()
 
@@ -107,6 +108,11 @@ class Ensemble:
         ------
         AtomsCoincideError : two atoms are nearer than 1e-6 Å.
         """
+        if (
+            self._unfinished
+        ):  # by Ctrl-C, or by a thread of the process that this one was forked from
+            self._buffers, self._pairs = _Buffers(self._network), None
+        self._unfinished = True
         b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
         numbers, positions = _ours(numbers, np.int64), _ours(positions, np.float64)
         n_atoms = len(numbers) - n_ghosts
@@ -129,6 +135,7 @@ class Ensemble:
         )
         if self.repulsion is not None:
             self.repulsion.add_to(prediction, numbers, positions, self._own_pairs)
+        self._unfinished = False
         return prediction
 
     def _compile(self) -> None:
