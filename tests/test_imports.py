@@ -13,9 +13,9 @@ FLOORS = [
     {"cli"},
     {"training", "calculator", "plugin"},
     {"model", "evaluation", "results", "predictions", "augment", "dipole", "interfaces"},
-    {"inference"},
+    {"inference", "plotting"},
     {"data", "simulation"},
-    {"units", "neighbors", "modelfile", "uncertainty", "plotting", "structures"},
+    {"units", "neighbors", "modelfile", "uncertainty", "structures"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

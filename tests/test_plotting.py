@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.lj import LennardJones
 from matplotlib.figure import Figure
 
 from ase_schnet.evaluation import Comparison
@@ -18,6 +19,7 @@ from ase_schnet.plotting import (
     save_figure,
 )
 from ase_schnet.simulation.drift import drift
+from ase_schnet.simulation.md import run_nve
 from ase_schnet.simulation.record import MDRecord
 from ase_schnet.simulation.scan import ScanResult
 
@@ -113,6 +115,13 @@ def test_a_ramp_is_drawn_as_the_line_that_was_asked_for():
     line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("asked for"))
     np.testing.assert_array_equal(line.get_ydata(), [300, 500])
     assert not any("law of" in ax.get_title() for ax in figure.axes)
+
+
+def test_a_run_directory_is_drawn_without_a_verdict(tmp_path):
+    atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 1.1)], calculator=LennardJones())
+    run_nve(atoms, time_ps=0.02, timestep_fs=1, run_dir=tmp_path)
+    for run in (tmp_path, str(tmp_path), MDRecord.read(tmp_path)):
+        assert "no verdict" in labels(plot_drift(run))
 
 
 def test_run_that_failed_at_once_is_drawn():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ from ase_schnet.plotting.style import (
     SKY,
     legend_above,
 )
+from ase_schnet.simulation.record import MDRecord
 
 #: More samples than this are thinned: they would only make a band blacker and a file larger.
 MAX_POINTS = 20_000
@@ -34,13 +36,15 @@ def plot_drift(record, drift=None, axes: Sequence[Axes] | None = None) -> Figure
 
     Parameters
     ----------
-    record : MDRecord
+    record : MDRecord, or path of a run directory
     drift : Drift or None
-        Of this record; None for a run too short to judge.
+        Of this record; None draws no verdict.
     axes
         To draw in, from above: energy, temperature, pressure and volume of a run at constant pressure,
         ensemble std where there is one. By default a new figure, with the distributions.
     """
+    if isinstance(record, (str, Path)):
+        record = MDRecord.read(record)
     panels = [_draw_energy if drift is not None else _draw_unjudged_energy, _draw_temperature]
     if record.ensemble == "npt":
         panels += [_draw_pressure, _draw_volume]
@@ -105,7 +109,7 @@ def _draw_unjudged_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray
     energy = _conserved_meV_per_atom(record)
     ax.plot(record.time_fs[thin] / 1000, energy[thin], color=BLUE, lw=0.6)
     ax.set_ylabel("change of the\nconserved energy\n(meV/atom)")
-    ax.set_title(f"no verdict: {len(record)} samples", fontsize="medium", loc="left")
+    ax.set_title("no verdict", fontsize="medium", loc="left")
     return energy, None
 
 

@@ -163,5 +163,15 @@ class Motion:
         )
 
 
+#: What spectra are made of: motions or run directories, one or several.
+Runs = Motion | str | Path | Sequence[Motion | str | Path]
+
+
+def motions_of(runs: Runs) -> list[Motion]:
+    """Motions of one or several runs, each given as it is or as its run directory."""
+    several = [runs] if isinstance(runs, (Motion, str, Path)) else runs
+    return [run if isinstance(run, Motion) else Motion.read(run) for run in several]
+
+
 def _if_all(values: list) -> NDArray | None:
     return None if any(value is None for value in values) else np.array(values, dtype=float)

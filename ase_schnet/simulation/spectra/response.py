@@ -27,7 +27,7 @@ from ase import units
 from numpy.typing import NDArray
 
 from ase_schnet.simulation.spectra.estimate import power_spectrum
-from ase_schnet.simulation.spectra.motion import SPEED_OF_LIGHT, Motion
+from ase_schnet.simulation.spectra.motion import SPEED_OF_LIGHT, Motion, Runs, motions_of
 from ase_schnet.simulation.spectra.spectrum import Spectrum
 
 #: Molar integrated absorption in km/mol of |∂M/∂Q|² = 1 e²/amu: N_A e² / (12 ε0 c² amu).
@@ -41,7 +41,7 @@ LARGEST_PHASE = np.pi / 3
 
 
 def vibrational_density_of_states(
-    motions: Sequence[Motion],
+    motions: Runs,
     *,
     resolution_cm: float = 20.0,
     highest_cm: float | None = None,
@@ -54,7 +54,8 @@ def vibrational_density_of_states(
     Parameters
     ----------
     motions
-        Of one or more runs of the same atoms, with frames at the same intervals. The error is that
+        Of one or more runs of the same atoms, with frames at the same intervals; a run directory stands
+        for its motion. The error is that
         between runs from five runs on, else that between blocks of them.
     resolution_cm
         Full width at half maximum of a sharp line, cm⁻¹; 20 takes runs of 2.4 ps.
@@ -76,13 +77,14 @@ def vibrational_density_of_states(
         mass_weighted = motion.momenta / np.sqrt(motion.masses)[:, None]  # (T, N, 3) sqrt(eV)
         return mass_weighted.reshape(len(motion), -1)
 
+    motions = motions_of(motions)
     found = _spectrum("vdos", "cm", motions, signal, resolution_cm, highest_cm, derivative=False)
     n_dof = motions[0].n_degrees_of_freedom
     return _scaled(found, n_dof / found.integral()[0])
 
 
 def ir_spectrum(
-    motions: Sequence[Motion],
+    motions: Runs,
     *,
     resolution_cm: float = 20.0,
     highest_cm: float | None = None,
@@ -109,6 +111,7 @@ def ir_spectrum(
     """
     if quantum_correction not in ("harmonic", "none"):
         raise ValueError(f'quantum_correction is "harmonic" or "none", not {quantum_correction!r}')
+    motions = motions_of(motions)
     if any(motion.dipoles is None for motion in motions):
         raise ValueError(
             "the frames have no dipoles, their calculator had none: the density of states needs "
@@ -125,7 +128,7 @@ def ir_spectrum(
 
 
 def raman_spectra(
-    motions: Sequence[Motion],
+    motions: Runs,
     *,
     resolution_cm: float = 20.0,
     highest_cm: float | None = None,
@@ -140,6 +143,7 @@ def raman_spectra(
 
     Parameters and errors as of :func:`ir_spectrum`.
     """
+    motions = motions_of(motions)
     if any(motion.polarizabilities is None for motion in motions):
         raise ValueError('the frames have no polarizabilities, (3, 3) in info["polarizability"]')
 
@@ -169,7 +173,6 @@ def _spectrum(
     derivative: bool,
 ) -> Spectrum:
     """Power spectrum over kT of a signal (T, C), or of its derivative."""
-    motions = list(motions)
     _check_alike(motions)
     motions[0].check_resolves(highest_cm)
     interval_fs = motions[0].interval_fs
