@@ -101,7 +101,7 @@ class SchNetCalculator(Calculator):
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
         if "model" in kwargs:
-            kwargs["model"] = lasting_name(kwargs["model"])
+            kwargs["model"] = lasting_name(str(kwargs["model"]))
         with self._lock:
             before = dict(self.parameters)
             changed = super().set(**kwargs)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 from ase.io import read, write
 
 from ase_schnet.cli import main
@@ -77,6 +78,33 @@ def test_velocities_that_are_not_there_or_contradicted_are_not_kept(files, tmp_p
     assert md(start, tmp_path / "run", "--keep-momenta", "--temperature", "300") == 2
     assert "leave one of the two out" in refused(capsys)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_temperature_of_kept_velocities_is_that_of_the_first_sample(files, tmp_path, capsys):
+    """Of atoms that are held, and of the whole where a thermostat leaves it at rest, nothing is kept."""
+    moving, held = molecule("CH3CH2OH"), molecule("CH3CH2OH")
+    moving.set_momenta(np.random.default_rng(0).normal(0.1, 0.3, (9, 3)))
+    held.set_momenta(moving.get_momenta())
+    held.set_constraint(FixAtoms([0, 1]))
+    for name, atoms in (("moving", moving), ("held", held)):
+        write(tmp_path / f"{name}.traj", atoms)
+        for kind in (["nve"], ["nvt"], ["nvt", "--thermostat", "langevin"]):
+            run, more = tmp_path / f"{name}{len(kind)}{kind[0]}", ["--time", "0.002", "--resume"]
+            for _ in range(2):
+                options = ["--keep-momenta", "--ensemble", *kind, *more]
+                assert md(tmp_path / f"{name}.traj", run, *options, "--monitor", "off") == 0
+            first_K = MDRecord.read(run).temperature_K[0]
+            assert f".traj: {first_K:.0f} K\n" in capsys.readouterr().out
+
+
+def test_velocities_without_a_known_unit_are_named(files, tmp_path, capsys):
+    atoms = molecule("CH3CH2OH")
+    atoms.arrays["vel"] = np.full((9, 3), 0.01)
+    write(tmp_path / "start.xyz", atoms)
+    assert md(tmp_path / "start.xyz", tmp_path / "run", "--time", "0.002") == 0
+    assert "and not those of" in capsys.readouterr().out
+    assert md(tmp_path / "start.xyz", tmp_path / "kept", "--keep-momenta") == 2
+    assert "no velocities to keep in a unit that is known (vel has none" in refused(capsys)
 
 
 # --- short runs ---------------------------------------------------------------------------------

@@ -57,49 +57,6 @@ def add_records(add: Callable) -> None:
     add("--no-plot", action="store_true", help="write no drift.png")
 
 
-def start_temperature_K(args: argparse.Namespace) -> float | None:
-    """What was asked for, or 300 K; None for a run at constant energy that keeps its velocities."""
-    from ase_schnet.simulation.arguments import START_TEMPERATURE_K
-
-    if args.keep_momenta and args.ensemble == "nve":
-        if args.temperature is not None:
-            raise ValueError(
-                "--temperature is that of drawn velocities in nve, and --keep-momenta keeps those of "
-                f"{args.structure}: leave one of the two out"
-            )
-        return None
-    return START_TEMPERATURE_K if args.temperature is None else args.temperature
-
-
-def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
-    """Print with which velocities the run begins; ValueError if there are none to keep."""
-    from ase_schnet.simulation.rundir import RESTART_FILE
-    from ase_schnet.simulation.thermostats import LangevinNVT
-    from ase_schnet.simulation.velocities import degrees_of_freedom, temperature
-
-    drawn_K = start_temperature_K(args)
-    moving = atoms.has("momenta") and atoms.get_momenta().any()
-    if args.keep_momenta and not moving:
-        raise ValueError(
-            f"{args.structure} has no velocities to keep: leave --keep-momenta out, and they are drawn"
-        )
-    # the thermostat that moves the whole counts the motion of the whole
-    whole = args.ensemble == "nvt" and args.thermostat == "langevin"
-    n_dof = (LangevinNVT.count_degrees_of_freedom if whole else degrees_of_freedom)(atoms)
-    own = f"{args.structure}: {temperature(atoms.get_kinetic_energy(), n_dof):.0f} K"
-    line = (
-        f"velocities: drawn at {drawn_K:g} K"
-        if not args.keep_momenta
-        else f"velocities: kept from {own}"
-    )
-    if moving and not args.keep_momenta:
-        line += f", and not those of {own} (--keep-momenta keeps them)"
-    if args.resume and (Path(args.output) / RESTART_FILE).exists():
-        line = f"velocities: those of the run in {args.output}"
-    if tell:
-        print(line)
-
-
 def too_short_to_judge(args: argparse.Namespace) -> bool:
     """Whether the run asked for has too few samples for a verdict."""
     from ase_schnet.simulation.drift import require_samples

@@ -8,13 +8,12 @@ from ase_schnet.cli.dynamics import (
     add_physics,
     add_records,
     repulsion_of,
-    start_temperature_K,
     tell,
-    tell_velocities,
     too_short_to_judge,
 )
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.velocities import start_temperature_K, tell_velocities
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
 EXAMPLE = """\

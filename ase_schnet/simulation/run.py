@@ -73,7 +73,7 @@ def run(
         begin = atoms
     else:
         directory.check_start(
-            atoms, n_steps, None if draws_momenta(settings) else _kept(atoms, kind)
+            atoms, n_steps, None if draws_momenta(settings) else kept_momenta(atoms, kind)
         )
         n_dof = directory.about["n_degrees_of_freedom"]
         restart.apply(atoms)
@@ -96,17 +96,17 @@ def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
     if draws_momenta(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
         return
-    atoms.set_momenta(_kept(atoms, kind))
+    atoms.set_momenta(kept_momenta(atoms, kind))
     if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
         raise ValueError(
             "nothing moves: the atoms have no momenta to keep; without keep_momenta=True they are drawn"
         )
 
 
-def _kept(atoms: Atoms, kind: type[Integrator]) -> NDArray:
+def kept_momenta(atoms: Atoms, kind: type[Integrator]) -> NDArray:
     """The momenta (N, 3) with which a run that draws none begins."""
-    if kind is NVE or not kind.conserves_momentum or anchored(atoms):
-        return atoms.get_momenta()
     start = atoms.copy()
-    remove_overall_motion(start)  # the thermostat does not count it
+    start.set_momenta(start.get_momenta())  # as far as constraints allow
+    if kind is not NVE and kind.conserves_momentum and not anchored(start):
+        remove_overall_motion(start)  # the thermostat does not count it
     return start.get_momenta()

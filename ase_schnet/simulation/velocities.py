@@ -84,7 +84,8 @@ def remove_overall_motion(atoms: Atoms, at_most: float = math.inf) -> None:
     if not atoms.pbc.any():
         _stop_rotation(atoms)
     taken = atoms.get_momenta() - before  # (N, 3)
-    if 0.5 * (taken**2 / atoms.get_masses()[:, None]).sum() > at_most * energy:
+    taken_eV = 0.5 * (taken**2 / atoms.get_masses()[:, None]).sum()
+    if at_most < math.inf and taken_eV > at_most * energy:
         atoms.set_momenta(before)
 
 
