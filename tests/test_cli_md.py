@@ -9,7 +9,8 @@ from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
 
-from ase_schnet.cli import main
+from ase_schnet.cli import build_parser, main
+from ase_schnet.cli.language import in_options
 from ase_schnet.simulation.record import MDRecord
 
 
@@ -205,3 +206,13 @@ def test_evaluate_takes_molecules_out_of_their_boxes(files, tmp_path, capsys):
         assert main(evaluate) == 0
         tables.append(capsys.readouterr().out.splitlines()[1:])
     assert tables[0] == tables[1]
+
+
+def test_a_command_does_not_advise_an_option_that_it_has_not():
+    text = "take it out of its box by without_box(atoms) (--no-pbc), or go on (--repulsion none)"
+    scan, drift = (
+        build_parser().parse_args(words).parser
+        for words in (["scan", "m", "s", "--from", "1", "--to", "2"], ["drift", "run"])
+    )
+    assert in_options(text, scan) == text
+    assert in_options(text, drift) == "take it out of its box by without_box(atoms), or go on"

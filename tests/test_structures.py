@@ -288,3 +288,12 @@ def test_a_structure_in_the_place_of_the_model_is_recognised(command, model_dir,
 def test_a_reference_curve_may_have_an_at_sign_in_its_name(tmp_path):
     path = put(tmp_path / "a@1.xyz", "1\n\nC 0 0 0\n")
     assert [str(atoms.symbols) for atoms in read_frames(path)] == ["C"]
+
+
+def test_a_move_mask_that_holds_nothing_is_no_constraint(tmp_path):
+    """It would count as a hold on the whole, whose motion then is neither removed nor left out."""
+    rows = "".join(f"H 0 0 {k} {'T T T'}\n" for k in range(2))
+    for columns in ("move_mask:L:3", "move_mask:L:1"):
+        text = f"2\nProperties=species:S:1:pos:R:3:{columns}\n{rows}"
+        (tmp_path / "a.xyz").write_text(text if columns[-1] == "3" else text.replace("T T T", "T"))
+        assert read_structure(tmp_path / "a.xyz").atoms.constraints == []
