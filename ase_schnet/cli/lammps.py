@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.dynamics import EXIT_CODES, add_physics, add_records, repulsion_of, tell
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
     verdict = drift(record)
     if judge:
         tell(record, verdict, args)
-    return 0 if verdict.passed and stopped is None else 1
+    return EXIT_CODES[verdict.outcome] if stopped is None else 1
 
 
 def _options(args: argparse.Namespace) -> dict:

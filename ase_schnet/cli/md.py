@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.dynamics import add_physics, add_records, repulsion_of, tell
+from ase_schnet.cli.dynamics import EXIT_CODES, add_physics, add_records, repulsion_of, tell
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Run molecular dynamics and say whether it conserved the energy."
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run, judge, draw. 1 if the energy was not conserved or the monitor stopped the run."""
+    """Run, judge, draw. 1 if it did not conserve energy or the monitor stopped it, 3 if it cannot be told."""
     from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         stopped, record = failure, failure.record
         verdict = drift(record)
     tell(record, verdict, args)
-    return 0 if verdict.passed and stopped is None else 1
+    return EXIT_CODES[verdict.outcome] if stopped is None else 1
 
 
 def _calculator(args: argparse.Namespace):
