@@ -37,7 +37,7 @@ MAX_OVERALL_MOTION = 0.01
 
 @dataclass(frozen=True)
 class Drift:
-    """How well a run conserved its energy; ``print`` it for the
+    """How well a run conserved its energy; ``print`` it for figures, limits and the verdict.
 
     Attributes
     ----------
