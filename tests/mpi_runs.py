@@ -23,5 +23,6 @@ def mpirun(processes: int, *arguments, check: bool = True) -> subprocess.Complet
     here = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.getenv("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
-    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    well = 0, 3  # 3: too short to judge
+    assert done.returncode in well or not check, done.stdout + done.stderr
     return done

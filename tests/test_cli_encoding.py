@@ -31,7 +31,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_ends_as_it_does_in_utf_8(tmp_path, name, encoding):
     write(tmp_path / "ethanol.xyz", molecule("CH3CH2OH"))
@@ -45,4 +45,4 @@ def test_a_command_ends_as_it_does_in_utf_8(tmp_path, name, encoding):
     )
     said = (done.stdout + done.stderr).decode(encoding)
     assert "Traceback" not in said
-    assert done.returncode in ({2} if name == "error" else {0, 1} if name == "md" else {0}), said
+    assert done.returncode in ({2} if name == "error" else {3} if name == "md" else {0}), said

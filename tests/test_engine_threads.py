@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numba
 import numpy as np
@@ -16,6 +18,7 @@ from test_engine_exactness import PERIODIC, cluster
 from test_inference import evaluate
 
 from ase_schnet.inference.ensemble import CHUNK, ONE_THREAD_BELOW, Ensemble
+from ase_schnet.neighbors import half_list
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,39 @@ def test_any_number_of_threads_gives_the_same_bits(model, large, dtype):
         for _ in range(5):
             assert_same_bits(evaluate(engine, large), alone)
         assert 1 <= len(workers() - before) < threads  # really used, and no more than allowed
+
+
+def test_an_evaluation_after_an_interrupted_one_is_right():
+    """Real signals, at any instant: the other threads are then still at work on what they were given."""
+    model = random_model(preset("fast"), members=2, pbc=True)
+    atoms = bulk("C", cubic=True, a=4.5).repeat(6)
+    atoms.rattle(0.1, seed=0)
+    other = atoms.copy()
+    other.rattle(0.1, seed=1)
+    reach = model.config["cutoff"] + 1.0
+    pairs = half_list(atoms.positions, reach, atoms.cell.array, atoms.pbc)
+    engine = Ensemble(model, threads=2)
+
+    def forces(atoms):  # at once: the other threads are soon done
+        return engine.evaluate(atoms.numbers, atoms.positions, pairs)
+
+    right, start = forces(atoms), time.perf_counter()
+    forces(atoms)
+    takes, interrupted = time.perf_counter() - start, 0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for share in np.linspace(0.05, 0.95, 10):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, share * takes)
+                forces(other)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert_same_bits(forces(atoms), right)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted >= 5
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -67,10 +67,11 @@ def labels(figure: Figure) -> str:
 @pytest.mark.parametrize("std", [None, np.full(2000, 0.01)], ids=["one model", "ensemble"])
 def test_drift_plot_shows_verdict_slope_and_units(std):
     data = record(std)
-    figure = plot_drift(data, drift(data))
+    verdict = drift(data)
+    figure = plot_drift(data, verdict)
     assert len(figure.axes) == (2 if std is None else 3)
     shown = labels(figure)
-    for text in ("PASS", "drift", "meV/atom/ps", "time  (ps)", "T  (K)", "mean 400 K"):
+    for text in (verdict.outcome, "drift", "meV/atom/ps", "time  (ps)", "T  (K)", "mean 400 K"):
         assert text in shown
     assert ("ensemble std" in shown) == (std is not None)
     line = figure.axes[0].lines[0].get_ydata()

@@ -95,7 +95,7 @@ def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
     )
     assert mean < LIMIT
     assert width < LIMIT
-    assert drift(record).passed
+    assert not drift(record).reasons
 
 
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain mixes")
@@ -112,7 +112,7 @@ def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
     )
     assert mean < LIMIT
     assert width < LIMIT
-    assert drift(record).passed
+    assert not drift(record).reasons
 
 
 def test_ratio_of_two_temperatures_is_that_of_boltzmann():
@@ -289,7 +289,6 @@ def test_on_a_ramp_the_temperature_follows_and_the_conserved_energy_is_conserved
         temperature_end_K=60,
         time_ps=4,
         run_dir=tmp_path,
-        record_every=2,
         **options,
     )
     settings = json.loads((tmp_path / "run.json").read_text())["settings"]

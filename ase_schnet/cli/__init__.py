@@ -46,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 130 stopped by Ctrl-C or SIGTERM.
+    Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 3 a verdict that the data do not
+    allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
     args, unknown = build_parser().parse_known_args(argv)

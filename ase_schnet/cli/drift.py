@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ase_schnet.cli.dynamics import EXIT_CODES
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Say whether runs conserved the energy; the exit code is 1 if one did not."
+HELP = "Say whether runs conserved the energy; exit code 1 if one did not, 3 if it cannot be told."
 EXAMPLE = """\
 example:
   ase-schnet drift run
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, print, draw. 1 if a run fails."""
+    """Judge, print, draw. 1 if a run fails; else 3 if one cannot be judged."""
     from ase_schnet.simulation.drift import HALF_STEP_DIR, drift, starts_as_half_step
     from ase_schnet.simulation.record import MDRecord
 
@@ -34,14 +35,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("-o names one plot: give it with one run, or leave it out")
     check_outputs(plots=[None if args.no_plot else args.output])
     records = {Path(run_dir): MDRecord.read(run_dir) for run_dir in args.runs}
-    passed = True
+    outcomes = set()
     for run_dir, record in records.items():
         others = list(records.values())
         if (run_dir / HALF_STEP_DIR).is_dir():
             others.append(MDRecord.read(run_dir / HALF_STEP_DIR))
         halves = [other for other in others if starts_as_half_step(record, other)]
         verdict = drift(record, halves[-1] if halves else None)
-        passed &= verdict.passed
+        outcomes.add(verdict.outcome)
         lines = [f"{run_dir}\n{verdict}"]
         if not args.no_plot:
             from ase_schnet.plotting import plot_drift, save_figure
@@ -49,4 +50,4 @@ def run(args: argparse.Namespace) -> int:
             plot = args.output or run_dir / "drift.png"
             lines.append(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
         print("\n".join(lines))
-    return 0 if passed else 1
+    return EXIT_CODES[max(outcomes, key=list(EXIT_CODES).index)]

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+EXIT_CODES = {"PASS": 0, "INCONCLUSIVE": 3, "FAIL": 1}  # from best to worst
+
 
 def add_physics(add: Callable, thermostats: str, time_constants: str) -> None:
     """Structure, ensemble and its couplings. `add` : `add_argument` of a parser."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import (
+    EXIT_CODES,
     add_physics,
     add_records,
     repulsion_of,
@@ -79,7 +80,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
         tell(record, verdict, args)
     if verdict is None:
         return 0
-    return 0 if verdict.passed and stopped is None else 1
+    return EXIT_CODES[verdict.outcome] if stopped is None else 1
 
 
 def _options(args: argparse.Namespace) -> dict:

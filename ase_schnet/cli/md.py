@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import (
+    EXIT_CODES,
     add_physics,
     add_records,
     repulsion_of,
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run, judge, draw. 1 if the energy was not conserved or the monitor stopped the run."""
+    """Run, judge, draw. 1 if it did not conserve energy or the monitor stopped it, 3 if it cannot be told."""
     from ase_schnet.simulation.drift import drift
     from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     tell(record, verdict, args)
     if verdict is None:
         return 0
-    return 0 if verdict.passed and stopped is None else 1
+    return EXIT_CODES[verdict.outcome] if stopped is None else 1
 
 
 def _calculator(args: argparse.Namespace):

@@ -81,7 +81,7 @@ class Ensemble:
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
         self._buffers = _Buffers(self._network)
-        self._unfinished = False  # an evaluation, which may have left its buffers in any state
+        self._unfinished = False
         self._n_phases = 2 * len(self._network.out_w) + 1
         self._compile()
 
@@ -108,9 +108,7 @@ class Ensemble:
         ------
         AtomsCoincideError : two atoms are nearer than 1e-6 Å.
         """
-        if (
-            self._unfinished
-        ):  # by Ctrl-C, or by a thread of the process that this one was forked from
+        if self._unfinished:  # half done, in a process that was interrupted or forked
             self._buffers, self._pairs = _Buffers(self._network), None
         self._unfinished = True
         b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
@@ -143,7 +141,8 @@ class Ensemble:
         none = np.empty(0, np.int64)
         with first_use(kernels, loops, intervals):
             self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
-            self._run_chunks((0, 0), (0, 0), 0, np.zeros(1, np.int64), np.zeros((1, 3)))
+            atom = np.zeros(1, np.int64), np.zeros((1, 3))
+            self._run_chunks(self._buffers, (0, 0), (0, 0), 0, *atom)
             intervals.any_pair_within(
                 none, none, np.empty((0, 3)), none, np.empty((0, 3)), np.empty((0, 0, 0, 2))
             )
@@ -168,30 +167,32 @@ class Ensemble:
         """The phases from `first` to before `last`."""
         chunks = len(self._buffers.state.closest)
         if self._buffers.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
-            self._run_chunks((first, last), (0, chunks), 0, numbers, positions)
+            self._run_chunks(self._buffers, (first, last), (0, chunks), 0, numbers, positions)
             return
         for phase in range(first, last):
             self._run_threaded(phase, numbers, positions)
 
     def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Each thread takes the next chunk that is left."""
+        b = self._buffers
 
         def work(thread: int) -> None:
             for chunk in left:  # shared: next() of a range iterator is one step of the interpreter
-                self._run_chunks((phase, phase + 1), (chunk, chunk + 1), thread, numbers, positions)
+                if b is self._buffers:  # else this evaluation was interrupted, and another goes on
+                    part = (phase, phase + 1), (chunk, chunk + 1), thread
+                    self._run_chunks(b, *part, numbers, positions)
 
         if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
             self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
             self._pool_of = os.getpid()
-        left = iter(range(len(self._buffers.state.closest)))
+        left = iter(range(len(b.state.closest)))
         others = [self._pool.submit(work, t) for t in range(1, self.threads)]
         work(0)
         for other in others:
             other.result()
 
-    def _run_chunks(self, phases, chunks, thread: int, numbers, positions) -> None:
+    def _run_chunks(self, b, phases, chunks, thread: int, numbers, positions) -> None:
         """The phases from phases[0] to before phases[1] of the chunks likewise, in this thread."""
-        b = self._buffers
         kernels.run(
             phases,
             chunks,

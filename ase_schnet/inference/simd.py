@@ -12,6 +12,7 @@ before each short loop; that costs more than the loop. Here the vector instructi
     total(v)             sum of the lanes
     add_products(r, v)   makes out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
     add_products(r, v, transposed=True)   makes out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
+    mirror(a, i, c)      a[c:c + lanes, i:i + lanes] = a[i:i + lanes, c:c + lanes]ᵀ
 """
 
 from __future__ import annotations
@@ -156,6 +157,39 @@ def total(typing, vector):
     return vector.dtype(vector), emit
 
 
+@intrinsic
+def mirror(typing, array, row, column):
+    """array[column:column + lanes, row:row + lanes] = array[row:row + lanes, column:column + lanes]ᵀ"""
+
+    def emit(context, builder, signature, args):
+        array, row, column = args
+        index, lanes = context.get_value_type(types.intp), Vector(signature.args[0].dtype).lanes
+
+        def address(at, k, beside):
+            return _address(
+                context, builder, signature.args[0], array, builder.add(at, index(k)), beside
+            )
+
+        block = [_read(builder, address(row, k, column)) for k in range(lanes)]
+        half = lanes // 2
+        pairs = [(k // 2) + (k % 2) * lanes for k in range(2 * lanes)]  # a0 b0 a1 b1 ...
+        low, high = (
+            ir.Constant(ir.VectorType(INT32, lanes), part)
+            for part in (pairs[:lanes], pairs[lanes:])
+        )
+        for _ in range(lanes.bit_length() - 1):  # every perfect shuffle turns one bit of the index
+            block = [
+                builder.shuffle_vector(block[k], block[k + half], mask)
+                for k in range(half)
+                for mask in (low, high)
+            ]
+        for k in range(lanes):
+            _write(builder, block[k], address(column, k, row))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), emit
+
+
 def add_products(rows: int, vectors: int, transposed: bool = False):
     """Return the intrinsic for a tile of `rows` rows by `vectors` vectors.
 
@@ -211,6 +245,3 @@ def add_products(rows: int, vectors: int, transposed: bool = False):
         return types.void(x, w, out, types.intp, types.intp), emit
 
     return add_tile
-
-
-add_products_4_2, add_overlaps_4_2 = add_products(4, 2), add_products(4, 2, transposed=True)

@@ -55,13 +55,13 @@ def load() -> Parallel:
 
 
 def by_the_first(comm, function: Callable):
-    """Call `function` in the first process; its result, or its ValueError or OSError, in all of them."""
+    """Call `function` in the first process; its result, or what it raises, in all of them."""
     result, error = None, None
     if comm.rank == 0:
         try:
             result = function()
-        except (OSError, ValueError) as refused:
-            error = refused
+        except Exception as raised:  # whatever it is: the others wait for an answer
+            error = raised
     result, error = comm.bcast((result, error))
     if error is not None:
         raise error

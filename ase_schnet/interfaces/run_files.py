@@ -18,10 +18,7 @@ from ase_schnet.interfaces.box import Frame
 from ase_schnet.simulation.provenance import require_same_repulsion
 from ase_schnet.simulation.record import csv_line
 from ase_schnet.simulation.restart import Restart
-from ase_schnet.simulation.rundir import RESTART_SECONDS, RunDirectory
-
-#: Name of LAMMPS's restart inside ours.
-STATE = "lammps"
+from ase_schnet.simulation.rundir import LAMMPS_STATE, RESTART_SECONDS, RunDirectory
 
 
 class Provider:
@@ -39,7 +36,12 @@ class LammpsRunDirectory(RunDirectory):
 
     def check_same_run(self, atoms: Atoms, model_info: dict, n_steps: int) -> None:
         """Refuse to go on with another structure, another model, or beyond the end; ValueError."""
-        begin, then = self.first_frame(), self.about["calculator"]["model_info"]
+        begin, then = self.first_frame(), (self.about.get("calculator") or {}).get("model_info")
+        if LAMMPS_STATE not in self.restart.integrator:
+            raise ValueError(
+                f"{self.path} holds a run of ase-schnet md, which LAMMPS cannot continue: go on with "
+                "ase-schnet md, or begin another from its last frame"
+            )
         if not (
             np.array_equal(begin.numbers, atoms.numbers)
             and np.array_equal(begin.pbc, atoms.pbc)
@@ -58,7 +60,7 @@ class LammpsRunDirectory(RunDirectory):
         path = self.state_file
         for left in self.path.glob(f"{path.name}*"):  # by a kill
             left.unlink()
-        path.write_bytes(self.restart.integrator[STATE].tobytes())
+        path.write_bytes(self.restart.integrator[LAMMPS_STATE].tobytes())
         return path
 
     @property
@@ -98,7 +100,7 @@ class LammpsRunDirectory(RunDirectory):
 
     def save(self, frame: Frame, step: int, written: Path) -> None:
         """Make the file that LAMMPS has `written`, and this frame, the point to go on from."""
-        state = {STATE: np.frombuffer(written.read_bytes(), np.uint8)}
+        state = {LAMMPS_STATE: np.frombuffer(written.read_bytes(), np.uint8)}
         self.state = Restart(step, frame.positions, frame.momenta, frame.cell, state)
         self._write(step, self._save)
         written.unlink()

@@ -146,9 +146,16 @@ class _Compiled:
 
     @staticmethod
     def contract_back(x, y, filters, pairs, out_bar):
-        bars = torch.zeros_like(x), torch.zeros_like(y), torch.empty_like(filters)
+        bars = [
+            new(z, memory_format=torch.contiguous_format)  # the loops fill the arrays themselves
+            for new, z in (
+                (torch.zeros_like, x),
+                (torch.zeros_like, y),
+                (torch.empty_like, filters),
+            )
+        ]
         pair_loops.contract_back(*_arrays(x, y, filters, *pairs, out_bar, *bars))
-        return bars
+        return tuple(bars)
 
 
 def _arrays(*tensors: Tensor):

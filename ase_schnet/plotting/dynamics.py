@@ -88,7 +88,7 @@ def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
     energy = _conserved_meV_per_atom(record)
     ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
     slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
-    title = "PASS" if drift.passed else "FAIL"
+    title = drift.outcome
     if math.isfinite(slope):
         spread = 1000 * record.kinetic_energy_eV.std() / record.n_atoms
         line = energy.mean() + slope * (time[[0, -1]] - time.mean())

@@ -1,7 +1,8 @@
 """Does a run conserve its energy? The drift, the fluctuation, and a verdict that names the cause.
 
 At constant energy the total energy is judged; with a thermostat or barostat the total energy and what
-these hold. The limits are in :mod:`~ase_schnet.simulation.verdict`.
+these hold. Whether the forces are its slope: :mod:`~ase_schnet.simulation.force_scale`. The limits and
+what they mean: :mod:`~ase_schnet.simulation.verdict`.
 """
 
 import math
@@ -12,6 +13,7 @@ from ase import Atoms
 from ase.io import read
 from numpy.typing import NDArray
 
+from ase_schnet.simulation.force_scale import force_scale
 from ase_schnet.simulation.md import MDRecord, SimulationExploded, run_nve
 from ase_schnet.simulation.rundir import TRAJECTORY_FILE
 from ase_schnet.simulation.timeseries import (
@@ -29,21 +31,27 @@ __all__ = ["Drift", "check_nve", "drift", "require_samples", "starts_as_half_ste
 HALF_STEP_DIR = "half_step"
 
 
-def drift(record: MDRecord, half_step_record: MDRecord | None = None) -> Drift:
+def drift(
+    record: MDRecord | str | Path, half_step_record: MDRecord | str | Path | None = None
+) -> Drift:
     """Judge a run and, at constant energy with a half-step run, also its order in the time step.
 
     Parameters
     ----------
     record
-        At least 64 samples, unless the run failed.
+        Of the run, or its directory. At least 64 samples, unless the run failed.
     half_step_record
         Constant-energy run from the same state with half the time step; it may be shorter.
 
     Raises
     ------
     ValueError
-        If the record is too short, or the other is not its half-step run.
+        If the record is too short, or the other is not its half-step run; if a directory holds no run.
     """
+    record, half_step_record = (
+        MDRecord.read(run) if isinstance(run, str | Path) else run
+        for run in (record, half_step_record)
+    )
     failed = record.failure is not None
     if failed and len(record) < 2 * N_BLOCKS:
         return _unmeasured(record)
@@ -55,6 +63,7 @@ def drift(record: MDRecord, half_step_record: MDRecord | None = None) -> Drift:
     error = slope_error if record.ensemble == "nve" else walk_slope_error
     deviation = record.n_atoms / 1000 * np.abs(energy).max()
     thermal_eV = record.kinetic_energy_eV.mean() / max(record.n_degrees_of_freedom, 1)
+    scale = (force_scale(half_step_record) if half_step_record else None) or force_scale(record)
     return Drift(
         drift_meV_per_atom_per_ps=slope,
         drift_stderr_meV_per_atom_per_ps=error(time_ps, energy),
@@ -68,6 +77,8 @@ def drift(record: MDRecord, half_step_record: MDRecord | None = None) -> Drift:
         translation_gained_over_thermal=_largest(record.translation_gained_eV, thermal_eV),
         rotation_gained_over_thermal=_largest(record.rotation_gained_eV, thermal_eV),
         failure=record.failure,
+        force_scale=scale.value if scale else None,
+        force_scale_error=scale.error if scale else None,
     )
 
 

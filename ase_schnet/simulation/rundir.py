@@ -35,6 +35,9 @@ from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, 
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 
+#: Name of LAMMPS's own restart file inside ours.
+LAMMPS_STATE = "lammps"
+
 #: Results that ASE's trajectories have no place for.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
 
@@ -94,6 +97,11 @@ class RunDirectory:
         of then, and the calculator must still give the energy it gave at the beginning. ``kept_momenta``
         (N, 3) are those that it would begin with; None where it draws its own.
         """
+        if self.restart.integrator.keys() == {LAMMPS_STATE}:
+            raise ValueError(
+                f"{self.path} holds a run of ase-schnet lammps, which ASE cannot continue: go on with "
+                "ase-schnet lammps, or begin another from its last frame"
+            )
         if n_steps < self.restart.step:
             done_ps = self.restart.step * self.settings["timestep_fs"] / 1000
             raise ValueError(f"the run in {self.path} is already {done_ps:g} ps long")

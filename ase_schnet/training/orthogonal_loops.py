@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from ase_schnet.inference.compilation import compiled, inner
 from ase_schnet.inference.loops import add_dense
-from ase_schnet.inference.simd import BYTES, add_overlaps_4_2, add_products_4_2
+from ase_schnet.inference.simd import BYTES, add_products, mirror
 
-PADDED_TO = 32  # columns: a multiple of 4 rows and of two registers full of float32
 N_WORK = 5  # working matrices
+PADDED_TO = (
+    16  # columns: a multiple of a tile's rows and of its columns, which are as few as they can be,
+)
+VECTORS = (
+    1 if BYTES == 64 else 2
+)  # since of a tile on the diagonal almost half is computed in vain;
+ROWS = 8 // VECTORS  # eight sums, as many as hide the time of a multiplication
+add_part = add_products(ROWS, VECTORS)
+add_overlaps = add_products(ROWS, VECTORS, transposed=True)
 
 
 @compiled
@@ -44,8 +52,8 @@ def orthogonalise(directions, places, coefficients, work, updates):
                 x[i, j] = directions[start + i * down + j * along] * inverse
         for k in range(len(coefficients)):
             alpha, beta, gamma = coefficients[k]
-            _lower_half(x, a, True)
-            _lower_half(a, square, False)
+            _symmetric(x, a, True)
+            _symmetric(a, square, False)
             for i in range(padded):
                 for j in range(padded):
                     m[i, j] = real(beta) * a[i, j] + real(gamma) * square[i, j]
@@ -60,16 +68,16 @@ def orthogonalise(directions, places, coefficients, work, updates):
 
 
 @inner
-def _lower_half(x, out, overlaps):
-    """out = xᵀ x, or x x of a symmetric x: tiles on and below the diagonal, then their mirror image."""
-    n, step = len(out), 2 * (BYTES // out.itemsize)
+def _symmetric(x, out, overlaps):
+    """out = xᵀ x, or x x of a symmetric x: tiles on and below the diagonal, then their mirror images."""
+    n, lanes = len(out), BYTES // out.itemsize
     out[:] = 0
-    for c in range(0, n, step):
-        for i in range(c, n, 4):
+    for c in range(0, n, VECTORS * lanes):
+        for i in range(c, n, ROWS):
             if overlaps:
-                add_overlaps_4_2(x, x, out, i, c)
+                add_overlaps(x, x, out, i, c)
             else:
-                add_products_4_2(x, x, out, i, c)
-    for i in range(n):
-        for j in range(i):
-            out[j, i] = out[i, j]
+                add_part(x, x, out, i, c)
+    for c in range(0, n, lanes):
+        for i in range(c + lanes, n, lanes):
+            mirror(out, i, c)
