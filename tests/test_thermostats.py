@@ -266,6 +266,9 @@ def test_momenta_that_are_kept_must_be_there_and_be_numbers():
     atoms = ethanol()
     with pytest.raises(ValueError, match="nothing moves: the atoms have no momenta to keep"):
         run_nvt(atoms, temperature_K=300, keep_momenta=True, time_ps=0.01)
+    atoms.set_momenta(atoms.get_masses()[:, None] * [0.0, 0.02, 0.01])
+    with pytest.raises(ValueError, match="or only those of the whole"):
+        run_nvt(atoms, temperature_K=300, keep_momenta=True, time_ps=0.01)
     atoms.set_momenta(np.full((9, 3), np.nan))
     with pytest.raises(ValueError, match="momenta that are not finite"):
         run_nve(atoms, keep_momenta=True, time_ps=0.01)

@@ -24,15 +24,17 @@ from ase_schnet.interfaces.watch import MONITORS, Watch
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.simulation.arguments import (
     START_TEMPERATURE_K,
-    draws_momenta,
     number_of_steps,
     require_motion,
     warn_of_coarse_steps,
     whole,
 )
+from ase_schnet.simulation.integrators import NVE
 from ase_schnet.simulation.propagate import SimulationFailed
 from ase_schnet.simulation.record import MDRecord
-from ase_schnet.simulation.velocities import degrees_of_freedom, remove_overall_motion, thermalise
+from ase_schnet.simulation.run import set_momenta
+from ase_schnet.simulation.thermostats import BussiNVT
+from ase_schnet.simulation.velocities import degrees_of_freedom
 
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000
@@ -149,7 +151,8 @@ class _Run:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
         self.lmp = lmp
         if self._state is None:
-            self._set_momenta()
+            kind = NVE if self.settings["ensemble"] == "nve" else BussiNVT
+            set_momenta(self.atoms, kind, self.settings)
             self.box.create(lmp)
         else:
             lmp.command(f"read_restart {self._state}")
@@ -166,12 +169,6 @@ class _Run:
         self.potential.command("run 0 post no")
         self.sampler = Sampler(self.potential, self.settings, self.n_dof)
         self.sampler.rows = by_the_first(self.comm, self._open_files)
-
-    def _set_momenta(self) -> None:
-        if draws_momenta(self.settings):
-            thermalise(self.atoms, self.settings["temperature_K"], self.settings["seed"])
-        elif self.settings["ensemble"] != "nve":
-            remove_overall_motion(self.atoms)  # the thermostat does not count it
 
     def _open_files(self) -> list[list[float]]:
         about = {"time_ps": self.n_steps * self.settings["timestep_fs"] / 1000}

@@ -23,6 +23,9 @@ from ase_schnet.simulation.recorder import Recorder
 from ase_schnet.simulation.rundir import RunDirectory
 from ase_schnet.simulation.velocities import anchored, remove_overall_motion
 
+#: eV; what is left when overall motion is removed from atoms that have no other.
+AT_REST_EV = 1e-12
+
 
 def run(
     atoms: Atoms,
@@ -69,7 +72,7 @@ def run(
         n_dof = kind.count_degrees_of_freedom(atoms)
         if settings["ensemble"] != "nve":
             require_motion(n_dof, "thermostat='langevin' moves it, or take a larger cell")
-        _set_momenta(atoms, kind, settings)
+        set_momenta(atoms, kind, settings)
         begin = atoms
     else:
         directory.check_start(
@@ -92,14 +95,16 @@ def run(
         return propagate(integrator, recorder, n_steps, directory, monitor, progress)
 
 
-def _set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
+def set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
+    """Give ``atoms`` the momenta to begin with; ValueError where a thermostat would find none."""
     if draws_momenta(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
         return
     atoms.set_momenta(kept_momenta(atoms, kind))
-    if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() == 0:
+    if settings["ensemble"] != "nve" and atoms.get_kinetic_energy() < AT_REST_EV:
         raise ValueError(
-            "nothing moves: the atoms have no momenta to keep; without keep_momenta=True they are drawn"
+            "nothing moves: the atoms have no momenta to keep, or only those of the whole; without "
+            "keep_momenta=True they are drawn"
         )
 
 
