@@ -132,3 +132,40 @@ def test_the_picture_shows_error_sticks_names_and_measured_positions(places):
     assert "somebody 1950" in below.get_xlabel()
     axes = Figure().subplots(2, 1)
     assert plot_spectrum(spectrum, measured=measured, axes=axes) is axes[0].figure
+    ax = Figure().subplots()
+    assert plot_spectrum(spectrum, modes=modes, axes=ax) is ax.figure
+    with pytest.raises(ValueError, match=r"2 of them \(spectrum, ticks\), not 1"):
+        plot_spectrum(spectrum, measured=measured, axes=ax)
+    with pytest.raises(ValueError, match=r"1 of them \(spectrum\), not Figure"):
+        plot_spectrum(spectrum, axes=Figure())
+    three = plot_spectrum(spectrum, spectrum, spectrum).axes[0]
+    assert len({line.get_color() for line in three.lines}) == 3
+
+
+def test_one_run_is_printed_and_drawn_without_an_error_and_how_unequal_its_modes_are(
+    places, capsys, tmp_path
+):
+    plot = tmp_path / "ir.png"
+    assert main(command(places, "{here}/dipoles0", *RESOLUTION, "-o", str(plot))) == 0
+    out = capsys.readouterr().out
+    assert "±" not in out
+    assert "km/mol (one run has no error: give several, of other seeds)" in out
+    spectrum = ir_spectrum(places / "dipoles0", resolution_cm=150)
+    energies, factor = spectrum.mode_energies, spectrum.energy_factor
+    assert (
+        f"vibrations         {energies[0]:.2g} to {energies[-1]:.2g} times kT: the run has not"
+        in out
+    )
+    assert f"intensities of single bands may be off by a factor of {factor:.2g};" in out
+    top = plot_spectrum(spectrum).axes[0]
+    (label,) = top.get_legend_handles_labels()[1]
+    assert label.endswith(f"bands off by up to × {factor:.2g}")
+    table = plot.with_suffix(".csv").read_text(encoding="utf-8").splitlines()[0]
+    assert "standard error" not in table
+
+
+def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsys, tmp_path):
+    plot = tmp_path / "vdos.png"
+    words = ["{here}/none", "{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
+    assert main(command(places, *words, "--resolution", "500", "-o", str(plot))) == 0
+    assert "not tested for equal energies: a crystal, or too few frames" in capsys.readouterr().out

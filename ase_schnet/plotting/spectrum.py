@@ -1,11 +1,22 @@
 """Pictures of vibrational spectra, with what they are compared with."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREEN, RED, legend_above
+from ase_schnet.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    given_axes,
+    legend_above,
+)
 
 LABELS = {
     "vdos": ("density of states", "modes per cm⁻¹"),
@@ -13,6 +24,8 @@ LABELS = {
     "raman-isotropic": ("isotropic", "Raman activity  (Å⁴/amu per cm⁻¹)"),
     "raman-depolarised": ("depolarised", "Raman activity  (Å⁴/amu per cm⁻¹)"),
 }
+#: By which vibrations are said to differ from k_B T.
+LARGEST_FACTOR = 100.0
 #: Names of bands nearer than this share of the axis stand one above the other.
 NAME_WIDTH = 0.13
 #: Height of such a line of text and the mark below it, as a share of the axis.
@@ -33,8 +46,7 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
     measured : MeasuredBands
         Ticks below the spectrum.
     axes
-        Two to draw in, the spectrum and the ticks below (one where there are none); by default a new
-        figure.
+        To draw in: one, and where there are ticks a second for them; by default a new figure.
     """
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
@@ -46,8 +58,11 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
         heights = [3.6, 0.25 * len(rows)] if rows else [1]
         grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         axes = grid[:, 0]
+    else:
+        panels = ["spectrum", *(["ticks"] if rows else [])]
+        axes = given_axes(axes, panels, least=len(panels))
     top = axes[0]
-    for spectrum, color in zip(spectra, (BLUE, GREEN), strict=False):
+    for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)
     if sticks:
         _sticks(top, modes)
@@ -72,6 +87,9 @@ def _draw(ax: Axes, spectrum, color: str) -> None:
     x, y = spectrum.wavenumber_cm, spectrum.intensity
     runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
     label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
+    if spectrum.has_shared_energy is False:
+        factor = min(spectrum.energy_factor, LARGEST_FACTOR)
+        label += f", bands off by up to × {factor:.2g}"
     ax.plot(x, y, color=color, lw=1.2, label=label)
     error = spectrum.error
     if error is not None:
