@@ -276,6 +276,18 @@ def test_a_potential_of_other_elements_or_another_molecule_gets_no_dipole(tmp_pa
     save_part(tmp_path / "several", part_of("H2O"))
 
 
+def test_what_cannot_be_read_is_kept_too(tmp_path):
+    path = save_part(tmp_path, part_of("H2O"))
+    path.write_bytes(b"from a newer version")
+    with pytest.raises(ValueError, match=r"damaged: .*; replace=True writes"):
+        save_part(tmp_path, part_of("H2O"))
+    assert path.read_bytes() == b"from a newer version"
+    save_part(tmp_path, part_of("H2O"), replace=True)
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"model\.json is damaged .*; replace=True writes"):
+        save_part(tmp_path, part_of("H2O"))
+
+
 def test_a_potential_of_another_charge_gets_no_dipole(tmp_path):
     save_model(tmp_path, replace(random_model(), card={"charge": 1, "multiplicity": 1}))
     with pytest.raises(ValueError, match=r"charge \+1.*this dipole of charge \+0"):

@@ -20,7 +20,6 @@ its band; how far they are from equal is printed. Frames must be saved often: ev
 about half of its temperature; --ensemble nvt keeps it. A csv file with the plot's name is written beside it.
 """
 KINDS = ("ir", "vdos", "raman")
-LARGEST_FACTOR = 100.0  # that is said as a number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,11 +126,9 @@ def _sharing(spectrum) -> str:
     seen += "runs have" if several else "run has"
     if spectrum.has_shared_energy:
         return f"{seen} shared {'their' if several else 'its'} energy among them"
-    factor = min(spectrum.energy_factor, LARGEST_FACTOR)
-    more = "more than " if factor == LARGEST_FACTOR else ""
     return (
-        f"{seen} not shared {'their' if several else 'its'} energy among the vibrations: "
-        f"intensities of single bands may be off by a factor of {more}{factor:.2g}; give more and longer runs"
+        f"{seen} not shared {'their' if several else 'its'} energy among the vibrations: intensities of "
+        f"single bands may be off by a factor of {spectrum.energy_factor_text}; give more and longer runs"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def require_place(
     cure = "choose another directory, or say replace=True"
     formula, this = _formula(numbers), f"this {quantity} is of {_formula(numbers)}"
     if (Path(directory) / CARD).exists():
-        potential = load_model(Path(directory))
+        potential = _readable(load_model, Path(directory))
         known = ", ".join(potential.symbols)
         if not set(numbers) <= set(potential.elements):
             raise ValueError(f"the potential in {directory} knows {known}; {this}: {cure}")
@@ -105,7 +106,7 @@ def require_place(
                 f"the potential in {directory} is of charge {its:+d}, this {quantity} of charge {charge:+d}: "
                 f"{cure}"
             )
-    for other, part in _present(directory).items():
+    for other, part in _readable(parts_of, directory).items():
         if _formula(part.numbers) != formula:
             raise ValueError(
                 f"{part_file(directory, other)} is the {other} of {_formula(part.numbers)}, "
@@ -113,11 +114,12 @@ def require_place(
             )
 
 
-def _present(directory: str | Path) -> dict[str, RotatePredictRotate]:
+def _readable(read: Callable, directory: str | Path):
+    """What `read` finds there; nothing that was written is lost, not even what cannot be read."""
     try:
-        return parts_of(directory)
-    except ValueError as error:  # nothing that was written is lost, not even what cannot be read
-        raise ValueError(f"{error}; replace=True writes over it") from None
+        return read(directory)
+    except ValueError as error:
+        raise ValueError(f"{error}; replace=True writes in spite of it") from None
 
 
 def _formula(numbers: np.ndarray) -> Formula:

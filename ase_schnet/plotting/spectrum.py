@@ -24,8 +24,6 @@ LABELS = {
     "raman-isotropic": ("isotropic", "Raman activity  (Å⁴/amu per cm⁻¹)"),
     "raman-depolarised": ("depolarised", "Raman activity  (Å⁴/amu per cm⁻¹)"),
 }
-#: By which vibrations are said to differ from k_B T.
-LARGEST_FACTOR = 100.0
 #: Names of bands nearer than this share of the axis stand one above the other.
 NAME_WIDTH = 0.13
 #: Height of such a line of text and the mark below it, as a share of the axis.
@@ -88,8 +86,7 @@ def _draw(ax: Axes, spectrum, color: str) -> None:
     runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
     label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
     if spectrum.has_shared_energy is False:
-        factor = min(spectrum.energy_factor, LARGEST_FACTOR)
-        label += f", bands off by up to × {factor:.2g}"
+        label += f", bands perhaps off by a factor of {spectrum.energy_factor_text}"
     ax.plot(x, y, color=color, lw=1.2, label=label)
     error = spectrum.error
     if error is not None:

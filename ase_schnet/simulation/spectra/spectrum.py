@@ -14,6 +14,8 @@ from ase_schnet.simulation.tables import write_csv
 SMALLEST_BAND = 0.03
 #: Runs whose vibrations all have k_B T within this factor have shared their energy.
 SHARED_WITHIN = 1.5
+#: A larger factor is not said as a number: noise decides which it is.
+LARGEST_SAID = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,16 @@ class Spectrum:
     def has_shared_energy(self) -> bool | None:
         """Whether every vibration had k_B T within SHARED_WITHIN; None where that is unknown."""
         return None if self.energy_factor is None else self.energy_factor <= SHARED_WITHIN
+
+    @property
+    def energy_factor_text(self) -> str:
+        """The same for people, such as "2.3", "47" or "more than 100"; "" where it is unknown."""
+        factor = self.energy_factor
+        if factor is None:
+            return ""
+        if factor > LARGEST_SAID:
+            return f"more than {LARGEST_SAID:.0f}"
+        return f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
 
     def bands_cm(self) -> NDArray:
         """Wavenumbers of the maxima, (B,)."""
