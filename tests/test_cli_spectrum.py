@@ -91,6 +91,7 @@ def test_no_plot_writes_the_table_alone(places, tmp_path):
         (["{here}/coarse", "--kind", "vdos"], "(--trajectory-every 8) or less"),
         (["{here}/dipoles0"], "--resolution "),
         (["{here}/dipoles0", "{here}/none", "--kind", "vdos"], "different atoms"),
+        (["{here}/dipoles0", "{here}/dipoles1", "{here}/dipoles0"], "runs 1 and 3 are the same"),
         (["{here}/dipoles0", "--kind", "raman"], "no polarizabilities"),
         (["{here}/dipoles0", "--skip", "9"], "more than 0 frames"),
         (["{here}/dipoles0", "--skip", "-1"], "skip_ps must be 0 or more"),
@@ -138,6 +139,9 @@ def test_the_picture_shows_error_sticks_names_and_measured_positions(places):
         plot_spectrum(spectrum, measured=measured, axes=ax)
     with pytest.raises(ValueError, match=r"1 of them \(spectrum\), not Figure"):
         plot_spectrum(spectrum, axes=Figure())
+    for wrong in ((), ([spectrum],), (None,)):
+        with pytest.raises(ValueError, match=r"plot_spectrum\(\*spectra\)"):
+            plot_spectrum(*wrong)
     three = plot_spectrum(spectrum, spectrum, spectrum).axes[0]
     assert len({line.get_color() for line in three.lines}) == 3
 
@@ -166,6 +170,6 @@ def test_one_run_is_printed_and_drawn_without_an_error_and_how_unequal_its_modes
 
 def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsys, tmp_path):
     plot = tmp_path / "vdos.png"
-    words = ["{here}/none", "{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
+    words = ["{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
     assert main(command(places, *words, "--resolution", "500", "-o", str(plot))) == 0
     assert "not tested for equal energies: a crystal, or too few frames" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from ase_schnet.cli.outputs import check_outputs
 HELP = "Infrared or Raman spectrum, or vibrational density of states, from runs of dynamics."
 EXAMPLE = """\
 example:
-  ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 -o run1       (and run2, run3, ...)
+  ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 --seed 1 -o run1    (and 2, 3, ...)
   ase-schnet spectrum run1 run2 run3 --harmonic methanol methanol.xyz -o ir.png
 
 Runs, of other seeds, are averaged, and the error is that between them. One run has none: in a few ps a

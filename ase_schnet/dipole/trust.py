@@ -13,7 +13,7 @@ from ase_schnet.dipole.rpr import UNITS, RotatePredictRotate, full_tensor
 # Twice this, in e, is the smallest slope that a mistake of origin, charge or unit makes: e·Å taken for Debye.
 LEAST_SLOPE = 0.1
 # So well is a slope known where sixty structures lie 0.03 Å apart; of those known the nearest is named.
-NAMED, MOST_CHARGE = 0.06, 4
+NAMED, MOST_CHARGE = 0.08, 4
 # The place of the molecule must explain this share of the squared errors, which chance does not give so many.
 LEAST_SHARE, FEWEST = 0.5, 10
 # Errors over the spread of the labels: a dozen structures suffice for 0.3, labels in a wrong order make 1.2.
@@ -65,9 +65,9 @@ def require_origin(
 
 def _slope(values: np.ndarray, columns: np.ndarray) -> tuple[float, float]:
     """Coefficient of the last of columns (S, 3, C) for values (S, 3), and the squares that are left."""
-    matrix = columns.reshape(values.size, -1)
-    coefficients = np.linalg.lstsq(matrix, values.ravel(), rcond=None)[0]
-    return float(coefficients[-1]), float(((matrix @ coefficients - values.ravel()) ** 2).sum())
+    matrix, y = _varying(columns).reshape(values.size, -1), _varying(values).ravel()
+    coefficients = np.linalg.lstsq(matrix, y, rcond=None)[0]
+    return float(coefficients[-1]), float(((matrix @ coefficients - y) ** 2).sum())
 
 
 def _varying(vectors: np.ndarray) -> np.ndarray:

@@ -46,6 +46,10 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
     axes
         To draw in: one, and where there are ticks a second for them; by default a new figure.
     """
+    if not spectra or not all(hasattr(spectrum, "kind") for spectrum in spectra):
+        raise ValueError(
+            "plot_spectrum draws one spectrum or more, each by itself: plot_spectrum(*spectra)"
+        )
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
     rows = [("harmonic", modes.wavenumber_cm, RED)] if modes is not None and not sticks else []

@@ -180,6 +180,7 @@ def _spectrum(
 ) -> Spectrum:
     """Power spectrum over kT of a signal (T, C), or of its derivative."""
     _check_alike(motions)
+    _check_different(motions)
     motions[0].check_resolves(highest_cm)
     interval_fs = motions[0].interval_fs
     signals = []
@@ -231,6 +232,17 @@ def _check_alike(motions: Sequence[Motion]) -> None:
                 raise ValueError(
                     f"the runs cannot be averaged: {name} is {mine} in one and {its} in another"
                 )
+
+
+def _check_different(motions: Sequence[Motion]) -> None:
+    """The same run twice has an error of nothing; ValueError."""
+    seen: dict[bytes, int] = {}
+    for k, motion in enumerate(motions):
+        first = seen.setdefault(motion.momenta[-1].tobytes(), k)
+        if first != k:
+            raise ValueError(
+                f"runs {first + 1} and {k + 1} are the same: run again with another seed= (--seed)"
+            )
 
 
 def _scaled(spectrum: Spectrum, factor: float | NDArray) -> Spectrum:
