@@ -14,7 +14,8 @@ example, with a potential in MODEL_DIR already or not yet:
 
 DATA hold one molecule, its atoms always in the same order; where it lies and how it is turned does not
 matter. The dipole is that about the centre of mass. Dipoles come from the frames' results, polarizabilities
-(3 x 3, in e²Å²/eV) from info["polarizability"].
+(3 x 3, in e²Å²/eV) from info["polarizability"]. Labels that the fit shows to be about another origin,
+in another unit or of nothing the positions say are refused; what MODEL_DIR has of another molecule is kept.
 """
 
 
