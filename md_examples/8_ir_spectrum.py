@@ -48,4 +48,5 @@ print(
     f"intensity:      {total:.0f} ± {error:.0f} km/mol, "
     f"harmonic {modes.intensity_km_per_mol.sum():.0f}"
 )
+print(f"vibrations:     energies within a factor of {spectrum.energy_factor_text} of kT")
 print(f"picture: {figure}")

@@ -47,7 +47,16 @@ def triatomic() -> Atoms:
     return atoms
 
 
-def harmonic_run(atoms, frequencies_cm, displacements, temperature_K, seed, n=3000, interval_fs=2):
+def harmonic_run(
+    atoms,
+    frequencies_cm,
+    displacements,
+    temperature_K,
+    seed,
+    n=3000,
+    interval_fs=2,
+    with_positions=False,
+):
     """Exact motion of harmonic modes (M, N, 3) with the energies and phases of the canonical ensemble."""
     rng = np.random.default_rng(seed)
     time = np.arange(n)[:, None] * interval_fs * units.fs  # (T, 1)
@@ -64,4 +73,5 @@ def harmonic_run(atoms, frequencies_cm, displacements, temperature_K, seed, n=30
         momenta=np.einsum("tm,mnc->tnc", velocity, displacements) * masses[:, None],
         n_degrees_of_freedom=len(omega),
         dipoles=np.einsum("n,tnc->tc", atoms.calc.charges, positions),
+        positions=positions if with_positions else None,
     )

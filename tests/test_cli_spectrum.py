@@ -91,6 +91,7 @@ def test_no_plot_writes_the_table_alone(places, tmp_path):
         (["{here}/coarse", "--kind", "vdos"], "(--trajectory-every 8) or less"),
         (["{here}/dipoles0"], "--resolution "),
         (["{here}/dipoles0", "{here}/none", "--kind", "vdos"], "different atoms"),
+        (["{here}/dipoles0", "{here}/dipoles1", "{here}/dipoles0"], "runs 1 and 3 are the same"),
         (["{here}/dipoles0", "--kind", "raman"], "no polarizabilities"),
         (["{here}/dipoles0", "--skip", "9"], "more than 0 frames"),
         (["{here}/dipoles0", "--skip", "-1"], "skip_ps must be 0 or more"),
@@ -132,3 +133,43 @@ def test_the_picture_shows_error_sticks_names_and_measured_positions(places):
     assert "somebody 1950" in below.get_xlabel()
     axes = Figure().subplots(2, 1)
     assert plot_spectrum(spectrum, measured=measured, axes=axes) is axes[0].figure
+    ax = Figure().subplots()
+    assert plot_spectrum(spectrum, modes=modes, axes=ax) is ax.figure
+    with pytest.raises(ValueError, match=r"2 of them \(spectrum, ticks\), not 1"):
+        plot_spectrum(spectrum, measured=measured, axes=ax)
+    with pytest.raises(ValueError, match=r"1 of them \(spectrum\), not Figure"):
+        plot_spectrum(spectrum, axes=Figure())
+    for wrong in ((), ([spectrum],), (None,)):
+        with pytest.raises(ValueError, match=r"plot_spectrum\(\*spectra\)"):
+            plot_spectrum(*wrong)
+    three = plot_spectrum(spectrum, spectrum, spectrum).axes[0]
+    assert len({line.get_color() for line in three.lines}) == 3
+
+
+def test_one_run_is_printed_and_drawn_without_an_error_and_how_unequal_its_modes_are(
+    places, capsys, tmp_path
+):
+    plot = tmp_path / "ir.png"
+    assert main(command(places, "{here}/dipoles0", *RESOLUTION, "-o", str(plot))) == 0
+    out = capsys.readouterr().out
+    assert "±" not in out
+    assert "km/mol (one run has no error: give several, of other seeds)" in out
+    spectrum = ir_spectrum(places / "dipoles0", resolution_cm=150)
+    energies, factor = spectrum.mode_energies, spectrum.energy_factor_text
+    assert (
+        f"vibrations         {energies[0]:.2g} to {energies[-1]:.2g} times kT: the run has not"
+        in out
+    )
+    assert f"intensities of single bands may be off by a factor of {factor};" in out
+    top = plot_spectrum(spectrum).axes[0]
+    (label,) = top.get_legend_handles_labels()[1]
+    assert label.endswith(f"bands perhaps off by a factor of {factor}")
+    table = plot.with_suffix(".csv").read_text(encoding="utf-8").splitlines()[0]
+    assert "standard error" not in table
+
+
+def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsys, tmp_path):
+    plot = tmp_path / "vdos.png"
+    words = ["{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
+    assert main(command(places, *words, "--resolution", "500", "-o", str(plot))) == 0
+    assert "not tested for equal energies: a crystal, or too few frames" in capsys.readouterr().out

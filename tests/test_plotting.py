@@ -16,12 +16,13 @@ from ase_schnet.plotting import (
     plot_learning_curves,
     plot_parity,
     plot_scan,
+    plot_scan_map,
     save_figure,
 )
 from ase_schnet.simulation.drift import drift
 from ase_schnet.simulation.md import run_nve
 from ase_schnet.simulation.record import MDRecord
-from ase_schnet.simulation.scan import ScanResult
+from ase_schnet.simulation.scan import ScanMap, ScanResult
 
 
 def record(energy_std_eV=None) -> MDRecord:
@@ -52,6 +53,19 @@ def scan(reference: bool = True, std: bool = True) -> ScanResult:
         energy_committee_eV=None,
         reference_energies_eV=np.where(r < 2, curve + 17, np.nan)[::-1] if reference else None,
         frames=[Atoms("OH")] * len(r),
+    )
+
+
+def scan_map_result() -> ScanMap:
+    x, y = np.linspace(0.8, 1.2, 5), np.linspace(1.3, 1.6, 4)
+    energy = (x[:, None] - 1) ** 2 + (y - 1.45) ** 2
+    return ScanMap(
+        coordinate_names=("O-H distance (Å)", "C-O distance (Å)"),
+        values=(x, y),
+        energies_eV=energy,
+        energy_std_eV=0.01 + energy,
+        energy_committee_eV=None,
+        frames={},
     )
 
 
@@ -191,6 +205,46 @@ def test_figures_can_be_drawn_into_given_axes():
     assert plot_drift(data, drift(data), axes=axes) is axes[0].figure
     axes = Figure().subplots(1, 2)
     assert plot_scan(scan(), axes=axes) is axes[0].figure
+
+
+def test_one_axes_shows_the_first_panel():
+    data = record(np.full(2000, 0.01))
+    for draw in (
+        lambda ax: plot_drift(data, drift(data), axes=ax),
+        lambda ax: plot_scan(scan(), axes=ax),
+    ):
+        ax = Figure().subplots()
+        assert draw(ax) is ax.figure
+        assert ax.lines
+        grid = Figure().subplots(2, 1, squeeze=False)
+        draw(grid)
+        assert all(ax.lines for ax in grid.flat)
+    ax = Figure().subplots()
+    assert plot_scan_map(scan_map_result(), axes=ax) is ax.figure
+    assert ax.collections
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        (
+            Figure(),
+            r"axes= takes matplotlib's axes, 1 to 3 of them \(energy, temperature, .*not Figure",
+        ),
+        ("ax", "not str"),
+        ([], "not 0"),
+        (Figure().subplots(4, 1), "not 4"),
+        ([None], "not NoneType"),
+    ],
+)
+def test_what_is_no_axes_is_told_what_is_wanted(axes, message):
+    data = record(np.full(2000, 0.01))
+    with pytest.raises(ValueError, match=message):
+        plot_drift(data, drift(data), axes=axes)
+    with pytest.raises(ValueError, match=r"1 to 2 of them \(energies, errors\)"):
+        plot_scan(scan(), axes=axes)
+    with pytest.raises(ValueError, match=r"1 to 2 of them \(energy, std\)"):
+        plot_scan_map(scan_map_result(), axes=axes)
 
 
 @pytest.mark.parametrize("name", ["plot.png", "plot.PDF", "plot.svg"])

@@ -10,13 +10,14 @@ from ase_schnet.cli.outputs import check_outputs
 HELP = "Infrared or Raman spectrum, or vibrational density of states, from runs of dynamics."
 EXAMPLE = """\
 example:
-  ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 -o run1       (and run2, run3, ...)
+  ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 --seed 1 -o run1    (and 2, 3, ...)
   ase-schnet spectrum run1 run2 run3 --harmonic methanol methanol.xyz -o ir.png
 
-Runs are averaged; the error is that between runs from five on, else between parts of them. Frames must be
-saved often: every 4 fs with hydrogen, every 2 fs to keep its overtones from being folded back. An nve run
-that starts from a relaxed structure ends at about half of its temperature; --ensemble nvt keeps it. A csv
-file with the plot's name is written beside it.
+Runs, of other seeds, are averaged, and the error is that between them. One run has none: in a few ps a
+molecule does not share its energy among its vibrations, and with that of a vibration goes the intensity of
+its band; how far they are from equal is printed. Frames must be saved often: every 4 fs with hydrogen, every
+2 fs to keep its overtones from being folded back. An nve run that starts from a relaxed structure ends at
+about half of its temperature; --ensemble nvt keeps it. A csv file with the plot's name is written beside it.
 """
 KINDS = ("ir", "vdos", "raman")
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         table = output.with_name("-".join(filter(None, (output.stem, name))) + ".csv")
         spectrum.write_csv(table)
         lines += [_summary(spectrum), f"table: {table}"]
+    lines.append(f"vibrations         {_sharing(spectra[0])}")
     if modes is not None:
         lines.append(f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹")
     if not args.no_plot:
@@ -106,11 +108,27 @@ def _summary(spectrum) -> str:
     area, error = spectrum.integral()
     unit = "modes" if spectrum.kind == "vdos" else spectrum.unit.removesuffix(" cm")
     error = "" if error is None else f" ± {error:.2g}"
+    alone = "" if spectrum.n_runs > 1 else " (one run has no error: give several, of other seeds)"
     return (
         f"{spectrum.kind}, {spectrum.n_runs} run{'s' * (spectrum.n_runs > 1)}, "
         f"{spectrum.temperature_K:.0f} K\n"
-        f"integral           {area:.4g}{error} {unit}\n"
+        f"integral           {area:.4g}{error} {unit}{alone}\n"
         f"maxima             {_list(spectrum.bands_cm())} cm⁻¹"
+    )
+
+
+def _sharing(spectrum) -> str:
+    """Whether the runs have shared their energy among the vibrations, for people."""
+    energies, several = spectrum.mode_energies, spectrum.n_runs > 1
+    if energies is None:
+        return "not tested for equal energies: a crystal, or too few frames"
+    seen = f"{energies[0]:.2g} to {energies[-1]:.2g} times kT: the "
+    seen += "runs have" if several else "run has"
+    if spectrum.has_shared_energy:
+        return f"{seen} shared {'their' if several else 'its'} energy among them"
+    return (
+        f"{seen} not shared {'their' if several else 'its'} energy among the vibrations: intensities of "
+        f"single bands may be off by a factor of {spectrum.energy_factor_text}; give more and longer runs"
     )
 
 

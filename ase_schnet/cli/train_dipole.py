@@ -14,7 +14,8 @@ example, with a potential in MODEL_DIR already or not yet:
 
 DATA hold one molecule, its atoms always in the same order; where it lies and how it is turned does not
 matter. The dipole is that about the centre of mass. Dipoles come from the frames' results, polarizabilities
-(3 x 3, in e²Å²/eV) from info["polarizability"].
+(3 x 3, in e²Å²/eV) from info["polarizability"]. Labels that the fit shows to be about another origin,
+in another unit or of nothing the positions say are refused; what MODEL_DIR has of another molecule is kept.
 """
 
 
@@ -45,6 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("centre of mass", "coordinate origin"),
         help="of ions, whose dipole depends on it",
     )
+    parser.add_argument(
+        "--trust-labels",
+        action="store_true",
+        help="fit labels that look like those of another unit, charge or origin, or like noise",
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="write though MODEL_DIR is of another molecule, or has a dipole in another unit",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of folds and centres (default: 0)")
 
 
@@ -54,12 +65,16 @@ def run(args: argparse.Namespace) -> int:
 
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
+    from ase_schnet.dipole.labels import one_molecule
     from ase_schnet.dipole.rpr import UNITS
-    from ase_schnet.dipole.store import save_part
+    from ase_schnet.dipole.store import require_place, save_part
 
     check_outputs(folders=[args.output])
     dataset = _read(args.data, args, Dataset)
     test = _read(args.test, args, Dataset) if args.test else None
+    if not args.replace:
+        numbers, _ = one_molecule(dataset, args.quantity)
+        require_place(args.output, args.quantity, numbers, args.charge)
     settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
     part = fit_rpr(
         dataset,
@@ -67,20 +82,25 @@ def run(args: argparse.Namespace) -> int:
         charge=args.charge,
         labels_about=args.labels_about,
         settings=settings,
+        trust_labels=args.trust_labels,
     )
     unit, record = UNITS[args.quantity], part.training
     print(
         f"{args.quantity} on held-out folds: MAE {record['held_out_MAE_per_component']:.3g}, RMSE "
-        f"{record['held_out_RMSE_per_component']:.3g} {unit} per component, one member; "
+        f"{record['held_out_RMSE_per_component']:.3g} {unit} per component, one member; the "
+        f"labels spread by {record['labels_std_per_component']:.3g} in the molecule's axes; "
         f"n = {record['n_structures']} structures"
     )
     if test is not None:
-        error = errors(part, test, args.labels_about)
+        try:
+            error = errors(part, test, args.labels_about, trust_labels=args.trust_labels)
+        except ValueError as fault:
+            raise ValueError(f"the test structures: {fault}") from None
         print(
             f"{args.quantity} on test structures: MAE {np.abs(error).mean():.3g}, RMSE "
             f"{np.sqrt((error**2).mean()):.3g} {unit} per component, the ensemble; n = {len(test)} structures"
         )
-    print(f"written: {save_part(args.output, part)}")
+    print(f"written: {save_part(args.output, part, replace=args.replace)}")
     return 0
 
 

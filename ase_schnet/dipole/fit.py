@@ -11,21 +11,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import atomic_masses
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.dipole.basis import VOIGT, Basis
 from ase_schnet.dipole.frame import centred, moments_and_axes, overlap_gap
+from ase_schnet.dipole.labels import check_charge, check_size, labels_of, misread, one_molecule
 from ase_schnet.dipole.ridge import BLOCK, Whitening, best_penalty, best_width, gram
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
 from ase_schnet.dipole.symmetry import bonds, equivalent_orders
+from ase_schnet.dipole.trust import require_origin, require_use, spread_in_axes
 
 # β times the usual gap: the second-best axes weigh e⁻². Stiffer is no better for methanol, and for the
 # floppy Zundel ion 6 has 1.6 times the error.
 STIFFNESS = 2.0
 LEAST_GAP = 0.01  # of the reference's Σ m r², so that linear molecules have a finite stiffness
 SEARCH_FRAMES = 1000  # what the width is chosen with
-ORIGINS = ("centre of mass", "coordinate origin")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def fit_rpr(
     charge: int = 0,
     labels_about: str | None = None,
     settings: RPRSettings | None = None,
+    trust_labels: bool = False,
 ) -> RotatePredictRotate:
     """Fit `quantity`, "dipole" (e·Å) or "polarizability" (e²Å²/eV), of one molecule.
 
@@ -61,15 +63,19 @@ def fit_rpr(
         mass.
     labels_about : needed for ions, "centre of mass" or "coordinate origin": what the dipoles of
         `dataset` are about. They are moved to the centre of mass.
+    trust_labels : fit also what is refused below as labels that cannot be what they are said to be.
 
     Raises
     ------
     ValueError : labels are missing, structures differ in their atoms or are periodic, there are fewer than
-        two structures a member, or a charge comes without its origin.
+        two structures a member, or a charge comes without its origin. Unless `trust_labels`: dipoles
+        are larger than the molecule allows, they change with its place as those of another charge, origin
+        or unit do, or the fit is no better than the labels' spread.
     """
     settings = settings or RPRSettings()
-    numbers, positions = _one_molecule(dataset, quantity)
-    labels = _labels(dataset, positions, numbers, quantity, charge, labels_about)
+    numbers, positions = one_molecule(dataset, quantity)
+    labels = labels_of(dataset, positions, numbers, quantity, charge, labels_about)
+    check_charge(dataset, charge)
     n = len(positions)
     if settings.n_members < 2 or n < 2 * settings.n_members:
         raise ValueError(
@@ -90,14 +96,20 @@ def fit_rpr(
     penalty, _, weights = best_penalty(grams, at_most=penalty)
     coefficients, linear = whiten.back(scale * weights)
     model = RotatePredictRotate(quantity, numbers, basis, coefficients, linear, charge)
-    held_out = _held_out_errors(model, positions, labels * scale, folds)
+    labels *= scale
+    held_out = _held_out_errors(model, positions, labels, folds)
+    spread = spread_in_axes(model, positions, labels)
+    if not trust_labels:
+        _require_trust(model, positions, held_out, labels, labels_about, spread)
     record = {
         **asdict(settings),
         "n_structures": n,
         "data": dataset.source,
         "data_sha256": dataset.fingerprint(),
+        "labels_about": labels_about if charge else None,
         "penalty": penalty,
         "n_exchanges": len(basis.orders),
+        "labels_std_per_component": spread,
         "held_out_MAE_per_component": float(np.mean(np.abs(held_out))),
         "held_out_RMSE_per_component": float(np.sqrt(np.mean(held_out**2))),
     }
@@ -105,80 +117,51 @@ def fit_rpr(
 
 
 def errors(
-    model: RotatePredictRotate, dataset: Dataset, labels_about: str | None = None
+    model: RotatePredictRotate,
+    dataset: Dataset,
+    labels_about: str | None = None,
+    *,
+    trust_labels: bool = True,
 ) -> np.ndarray:
     """Of the members' mean on labelled structures: (S, 3) e·Å, or (S, 6) e²Å²/eV in Voigt order.
 
-    Raises ValueError for labels or structures that `fit` would refuse, and for another molecule.
+    labels_about : as for `fit_rpr`; by default what it was in training. trust_labels : False raises
+    ValueError for labels that `fit_rpr` would not trust. It is also raised for labels or structures that
+    cannot be read, and for another molecule.
     """
-    numbers, positions = _one_molecule(dataset, model.quantity)
+    numbers, positions = one_molecule(dataset, model.quantity)
     model.require(numbers)
-    labels = _labels(dataset, positions, numbers, model.quantity, model.charge, labels_about)
+    labels_about = labels_about or model.training.get("labels_about")
+    labels = labels_of(dataset, positions, numbers, model.quantity, model.charge, labels_about)
     predicted = model.predict_many(positions).mean(axis=0)
     if model.quantity == "polarizability":
         predicted = predicted[:, VOIGT[0], VOIGT[1]]
-    return predicted - labels
+    error = predicted - labels
+    spread = model.training.get("labels_std_per_component", np.inf)
+    if not trust_labels:
+        found = misread(labels, predicted, model.quantity)
+        if found is not None:
+            true, read, ratio = found
+            raise ValueError(
+                f"the {model.quantity} is {ratio:.2f} times that of the model: {true} read as {read}"
+            )
+        _require_trust(model, positions, error, labels, labels_about, spread)
+    return error
 
 
-def _one_molecule(dataset: Dataset, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers (N,) and positions (S, N, 3), after all that can be wrong with the structures."""
-    if quantity not in RANKS:
-        raise ValueError(f"no model of {quantity!r}: it is one of {', '.join(RANKS)}")
-    if dataset.pbc.any():
-        raise ValueError(
-            f"structure {dataset.pbc.any(axis=1).argmax()} is periodic; its {quantity} depends on the "
-            "choice of the cell: set pbc to False if it is a molecule in a box"
-        )
-    n = dataset.n_atoms[0]
-    different = np.flatnonzero(dataset.n_atoms != n)
-    if not len(different):
-        table = dataset.Z.reshape(len(dataset), n)
-        different = np.flatnonzero((table != table[0]).any(axis=1))
-    if len(different):
-        first, other = (
-            "".join(chemical_symbols[z] for z in dataset.atoms(k).numbers)
-            for k in (0, different[0])
-        )
-        raise ValueError(
-            f"structure {different[0]} has atoms {other}, structure 0 {first}: a model is of one "
-            "molecule with its atoms in one order; divide the data or reorder the atoms"
-        )
-    return dataset.Z[:n].copy(), dataset.R.reshape(len(dataset), n, 3)
-
-
-def _labels(
-    dataset: Dataset,
+def _require_trust(
+    model: RotatePredictRotate,
     positions: np.ndarray,
-    numbers: np.ndarray,
-    quantity: str,
-    charge: int,
+    error: np.ndarray,
+    labels: np.ndarray,
     labels_about: str | None,
-) -> np.ndarray:
-    """(S, 3) about the centre of mass, or (S, 6)."""
-    values = getattr(dataset, quantity)
-    missing = (
-        len(dataset)
-        if values is None
-        else int(np.isnan(values.reshape(len(values), -1)[:, 0]).sum())
-    )
-    if missing:
-        raise ValueError(
-            f"{quantity} found in {len(dataset) - missing}/{len(dataset)} structures: "
-            "label every structure or drop those without"
-        )
-    if quantity == "polarizability":
-        return values[:, VOIGT[0], VOIGT[1]]
-    if charge == 0:
-        return values
-    if labels_about not in ORIGINS:
-        raise ValueError(
-            f"the dipole of an ion (charge {charge:+d}) depends on the origin: say what those of the data "
-            f"are about, labels_about={' or '.join(map(repr, ORIGINS))}"
-        )
-    if labels_about == "centre of mass":
-        return values
-    masses = atomic_masses[numbers]
-    return values - charge * (masses @ positions / masses.sum())
+    spread: float,
+) -> None:
+    """Raise ValueError for errors (S, K) at positions (S, N, 3) that say that the labels (S, K) are wrong."""
+    if model.quantity == "dipole":
+        require_origin(model, positions, error, labels, labels_about)
+        check_size(labels, positions, model.charge)
+    require_use(model, error, labels, spread)
 
 
 def _place_basis(

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as dump_safetensors
 
+from ase_schnet.dipole.labels import misread
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
-from ase_schnet.modelfile import ModelFileError, write_whole
+from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model, write_whole
 
 FORMAT = "ase_schnet rotate-predict-rotate"
+# Two parts are compared at so many structures near the reference, moved by so much, Å.
+COMPARED, MOVED = 50, 0.03
 
 
 def part_file(directory: str | Path, quantity: str) -> Path:
@@ -25,8 +31,17 @@ def part_file(directory: str | Path, quantity: str) -> Path:
     return Path(directory) / f"{quantity}.safetensors"
 
 
-def save_part(directory: str | Path, part: RotatePredictRotate) -> Path:
-    """Write the part into a directory, made if missing, whole or not at all. Returns the file."""
+def save_part(directory: str | Path, part: RotatePredictRotate, *, replace: bool = False) -> Path:
+    """Write the part into a directory, made if missing, whole or not at all. Returns the file.
+
+    Raises
+    ------
+    ValueError : unless `replace`, what `require_place` raises, and if the directory has a part of this
+        quantity that differs from the new one by the ratio of two units.
+    """
+    if not replace:
+        require_place(directory, part.quantity, part.numbers, part.charge)
+        _require_same_unit(directory, part)
     path = part_file(directory, part.quantity)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays, card = part.arrays(), json.dumps(part.card(), allow_nan=False)
@@ -65,6 +80,83 @@ def parts_of(directory: str | Path) -> dict[str, RotatePredictRotate]:
     """All parts that a model directory has, by quantity."""
     found = {quantity: load_part(directory, quantity) for quantity in RANKS}
     return {quantity: part for quantity, part in found.items() if part is not None}
+
+
+def require_place(
+    directory: str | Path, quantity: str, numbers: np.ndarray, charge: int = 0
+) -> None:
+    """Raise ValueError if a directory's potential or parts are of another molecule.
+
+    numbers : (N,) atomic numbers of the one that is to come. A potential trained on several molecules
+    must know its elements.
+    """
+    cure = "choose another directory, or say replace=True"
+    formula, this = _formula(numbers), f"this {quantity} is of {_formula(numbers)}"
+    if (Path(directory) / CARD).exists():
+        potential = _readable(load_model, Path(directory))
+        known = ", ".join(potential.symbols)
+        if not set(numbers) <= set(potential.elements):
+            raise ValueError(f"the potential in {directory} knows {known}; {this}: {cure}")
+        single = _only_composition(potential)
+        if single is not None and single.reduce()[0] != formula.reduce()[0]:
+            raise ValueError(f"the potential in {directory} is of {single}; {this}: {cure}")
+        its = potential.card.get("charge", charge)
+        if its != charge:
+            raise ValueError(
+                f"the potential in {directory} is of charge {its:+d}, this {quantity} of charge {charge:+d}: "
+                f"{cure}"
+            )
+    for other, part in _readable(parts_of, directory).items():
+        if _formula(part.numbers) != formula:
+            raise ValueError(
+                f"{part_file(directory, other)} is the {other} of {_formula(part.numbers)}, "
+                f"this one is of {formula}: {cure}"
+            )
+
+
+def _readable(read: Callable, directory: str | Path):
+    """What `read` finds there; nothing that was written is lost, not even what cannot be read."""
+    try:
+        return read(directory)
+    except ValueError as error:
+        raise ValueError(f"{error}; replace=True writes in spite of it") from None
+
+
+def _formula(numbers: np.ndarray) -> Formula:
+    """In the order of Hill."""
+    return Formula.from_list([chemical_symbols[z] for z in numbers]).convert("hill")
+
+
+def _only_composition(potential: TrainedModel) -> Formula | None:
+    """That of all structures a potential was trained on, up to a factor; None where there are more."""
+    # one composition settles one combination of the species' energies, and leaves the others open
+    left_open = potential.card.get("training", {}).get("species_shifts_undetermined")
+    numbers = potential.card.get("self_check", {}).get("numbers")
+    if numbers is None or left_open != len(potential.elements) - 1:
+        return None
+    return _formula(numbers)
+
+
+def _require_same_unit(directory: str | Path, part: RotatePredictRotate) -> None:
+    """Compare with the present part of the same molecule, near a structure that the new one knows."""
+    old = load_part(directory, part.quantity)
+    if old is None:
+        return
+    path, replaces = part_file(directory, part.quantity), "replace=True writes over it"
+    reference = part.basis.reference
+    order = old.order_of(part.numbers, reference)
+    if order is None:
+        raise ValueError(f"{path} is of atoms {old.symbols} with other bonds: {replaces}")
+    moves = np.random.default_rng(0).normal(scale=MOVED, size=(COMPARED, *reference.shape))
+    new = part.predict_many(reference + moves).mean(axis=0)
+    present = old.predict_many((reference + moves)[:, order]).mean(axis=0)
+    found = misread(new, present, part.quantity)
+    if found is not None:
+        true, read, ratio = found
+        raise ValueError(
+            f"this {part.quantity} is {ratio:.2f} times that in {path}, as if the labels were in {true} and "
+            f"read as {read}: say the units of the data, or, if the present one is wrong, {replaces}"
+        )
 
 
 def _digest(arrays: dict[str, np.ndarray], card: str) -> str:

@@ -17,6 +17,7 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     SKY,
+    given_axes,
     legend_above,
 )
 from ase_schnet.simulation.record import MDRecord
@@ -27,7 +28,7 @@ MAX_POINTS = 20_000
 EQUILIBRATION = 0.2
 
 
-def plot_drift(record, drift=None, axes: Sequence[Axes] | None = None) -> Figure:
+def plot_drift(record, drift=None, axes: Axes | Sequence[Axes] | None = None) -> Figure:
     """Draw a run: the conserved energy with its fitted line, temperature, and what else was recorded.
 
     With a thermostat the distribution of each quantity over the last 80 % of the run stands beside it,
@@ -40,21 +41,25 @@ def plot_drift(record, drift=None, axes: Sequence[Axes] | None = None) -> Figure
     drift : Drift or None
         Of this record; None draws no verdict.
     axes
-        To draw in, from above: energy, temperature, pressure and volume of a run at constant pressure,
-        ensemble std where there is one. By default a new figure, with the distributions.
+        One or several to draw in, as many panels as there are axes: energy, temperature, pressure and volume
+        of a run at constant pressure, ensemble std where there is one. By default a new figure, with
+        the distributions.
     """
     if isinstance(record, (str, Path)):
         record = MDRecord.read(record)
-    panels = [_draw_energy if drift is not None else _draw_unjudged_energy, _draw_temperature]
+    energy = _draw_energy if drift is not None else _draw_unjudged_energy
+    panels = {"energy": energy, "temperature": _draw_temperature}
     if record.ensemble == "npt":
-        panels += [_draw_pressure, _draw_volume]
+        panels |= {"pressure": _draw_pressure, "volume": _draw_volume}
     if record.energy_std_eV is not None:
-        panels.append(_draw_uncertainty)
-    beside = [None] * len(panels)
+        panels["ensemble std"] = _draw_uncertainty
     if axes is None:
         axes, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
+    else:
+        axes = given_axes(axes, list(panels))
+        beside = [None] * len(axes)
     thin = max(1, len(record) // MAX_POINTS)
-    for panel, ax, side in zip(panels, axes, beside, strict=True):
+    for panel, ax, side in zip(panels.values(), axes, beside, strict=False):
         values, law = panel(ax, record, drift, slice(None, None, thin))
         if side is not None:
             _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)

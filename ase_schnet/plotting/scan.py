@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, legend_above
+from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, given_axes, legend_above
 
 #: An ensemble whose std is this many times the median of the scan has nothing to say there.
 LOST = 20.0
@@ -17,7 +17,7 @@ LOST = 20.0
 def plot_scan(
     result,
     trained_range: tuple[float, float] | None = None,
-    axes: Sequence[Axes] | None = None,
+    axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw the energies of a scan with ensemble band and reference, and below them the errors.
 
@@ -32,7 +32,7 @@ def plot_scan(
     trained_range
         Range of the coordinate that the model has seen in training, shaded.
     axes
-        Two to draw in, energies and errors (one where there is neither std nor reference); by
+        One or two to draw in, energies and errors (which there are not without std and reference); by
         default a new figure.
     """
     order = np.argsort(result.values, kind="stable")  # (P,)
@@ -48,6 +48,9 @@ def plot_scan(
         figure = Figure(figsize=(7, 2 * sum(heights)), layout="constrained")
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         axes = axes[:, 0]
+    else:
+        errors = [] if std is None and reference is None else ["errors"]
+        axes = given_axes(axes, ["energies", *errors])
     trained = known(model, std)
     if trained_range is not None:
         trained = (x >= trained_range[0]) & (x <= trained_range[1])
@@ -87,12 +90,14 @@ def _curves(
         error = np.abs(model - reference)
         error[zero] = np.nan  # zero by construction
         axes[0].plot(x, reference, color=BLACK, lw=1.5, ls="--", label="reference", zorder=4)
-        axes[1].semilogy(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
+        if len(axes) > 1:
+            axes[1].semilogy(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
     if std is not None:
         for n, alpha in ((2, 0.2), (1, 0.35)):
             band = {"color": BLUE, "alpha": alpha, "lw": 0, "label": f"± {n} std"}
             axes[0].fill_between(x, model - n * std, model + n * std, **band)
-        axes[1].semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
+        if len(axes) > 1:
+            axes[1].semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
     axes[0].plot(x, model, color=BLUE, lw=2, label="model")
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
-from ase_schnet.plotting.style import BLACK, ORANGE, RED, legend_above
+from ase_schnet.plotting.style import BLACK, ORANGE, RED, given_axes, legend_above
 
 #: A std that spans more than this is drawn in logarithmic steps.
 WIDE = 30.0
@@ -20,7 +20,7 @@ WIDE = 30.0
 def plot_scan_map(
     result,
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
-    axes: Sequence[Axes] | None = None,
+    axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw a map of the energy and, of an ensemble, of its standard deviation.
 
@@ -35,7 +35,7 @@ def plot_scan_map(
     trained_ranges
         For each coordinate the range that the model has seen in training, framed, or None.
     axes
-        Two to draw in, energy and std (one where there is no std); by default a new figure.
+        One or two to draw in, energy and std (where there is one); by default a new figure.
     """
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
@@ -60,6 +60,8 @@ def plot_scan_map(
     if axes is None:
         figure = Figure(figsize=(0.6 + 5 * len(panels), 4.6), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    else:
+        axes = given_axes(axes, ["energy", "std"][: len(panels)])
     for ax, panel in zip(axes, panels, strict=False):
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)

@@ -1,11 +1,22 @@
 """Pictures of vibrational spectra, with what they are compared with."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREEN, RED, legend_above
+from ase_schnet.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    given_axes,
+    legend_above,
+)
 
 LABELS = {
     "vdos": ("density of states", "modes per cm⁻¹"),
@@ -33,9 +44,12 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
     measured : MeasuredBands
         Ticks below the spectrum.
     axes
-        Two to draw in, the spectrum and the ticks below (one where there are none); by default a new
-        figure.
+        To draw in: one, and where there are ticks a second for them; by default a new figure.
     """
+    if not spectra or not all(hasattr(spectrum, "kind") for spectrum in spectra):
+        raise ValueError(
+            "plot_spectrum draws one spectrum or more, each by itself: plot_spectrum(*spectra)"
+        )
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
     rows = [("harmonic", modes.wavenumber_cm, RED)] if modes is not None and not sticks else []
@@ -46,8 +60,11 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
         heights = [3.6, 0.25 * len(rows)] if rows else [1]
         grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         axes = grid[:, 0]
+    else:
+        panels = ["spectrum", *(["ticks"] if rows else [])]
+        axes = given_axes(axes, panels, least=len(panels))
     top = axes[0]
-    for spectrum, color in zip(spectra, (BLUE, GREEN), strict=False):
+    for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)
     if sticks:
         _sticks(top, modes)
@@ -72,6 +89,8 @@ def _draw(ax: Axes, spectrum, color: str) -> None:
     x, y = spectrum.wavenumber_cm, spectrum.intensity
     runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
     label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
+    if spectrum.has_shared_energy is False:
+        label += f", bands perhaps off by a factor of {spectrum.energy_factor_text}"
     ax.plot(x, y, color=color, lw=1.2, label=label)
     error = spectrum.error
     if error is not None:

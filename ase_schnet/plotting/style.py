@@ -1,7 +1,9 @@
 """What all pictures share: colours that the colour-blind can tell apart, legends, whole files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
@@ -44,6 +46,28 @@ def require_picture_name(path: str | Path) -> str:
     if kind not in formats:
         raise ValueError(f"cannot draw {path}: its name must end in .{', .'.join(sorted(formats))}")
     return kind
+
+
+def given_axes(axes: Axes | Sequence[Axes], panels: Sequence[str], least: int = 1) -> list[Axes]:
+    """Axes to draw panels in, of those that somebody gave: one, several, or an array of ``plt.subplots``.
+
+    Raises
+    ------
+    ValueError
+        If they are no axes, fewer than ``least`` or more than there are panels, whose names it says.
+    """
+    found = [axes] if isinstance(axes, Axes) else list(np.ravel(np.asarray(axes, dtype=object)))
+    wanted = (
+        f"axes= takes matplotlib's axes, {least} to {len(panels)} of them ({', '.join(panels)})"
+    )
+    if least == len(panels):
+        wanted = f"axes= takes matplotlib's axes, {least} of them ({', '.join(panels)})"
+    odd = [type(ax).__name__ for ax in found if not isinstance(ax, Axes)]
+    if odd:
+        raise ValueError(f"{wanted}, not {odd[0]}")
+    if not least <= len(found) <= len(panels):
+        raise ValueError(f"{wanted}, not {len(found)}")
+    return found
 
 
 def legend_above(ax: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Power spectra by averaging periodograms of overlapping blocks, and samples for their error.
+"""Power spectra by averaging periodograms of overlapping blocks, one of each run.
 
 The power spectrum is the Fourier transform of the autocorrelation (Wiener & Khinchin). Blocks under a
 Hann window, half of each shared with the next, give it with the least noise for a given resolution
@@ -18,13 +18,8 @@ from ase_schnet.simulation.spectra.motion import SPEED_OF_LIGHT
 
 #: Full width at half maximum of a sharp line under a Hann window, over 1/(length of the block).
 HANN_WIDTH = 1.44
-#: Correlation of the periodograms of two such blocks that share a half (Welch).
-HANN_CORRELATION = 1 / 36
 #: Blocks are padded with zeros to this many times their length, so that lines look smooth.
 ZERO_PADDING = 4
-#: From so many runs on the error is that between runs, which knows what a single run does not: that
-#: it exchanges energy between its modes too slowly to sample them all.
-RUNS_FOR_ERROR = 5
 #: Signals transformed at a time, to bound the memory.
 CHUNK = 64
 
@@ -33,9 +28,8 @@ class Estimate(NamedTuple):
     """One-sided power spectra: their sum over wavenumber is the mean square of the signal."""
 
     wavenumber_cm: NDArray  # (K,)
-    samples: NDArray  # (S, K) per cm⁻¹
-    weights: NDArray  # (S,)
-    variance_factor: float
+    samples: NDArray  # (S, K) per cm⁻¹, of S runs
+    weights: NDArray  # (S,), by their length
 
 
 def power_spectrum(
@@ -61,16 +55,9 @@ def power_spectrum(
             f"for resolution_cm={best:g} (--resolution {best:g})"
         )
     runs = [_blocks(signal, interval_fs, length) for signal in signals]
-    wavenumber = runs[0][0]
-    blocks = [powers for _, powers in runs]
-    if len(blocks) >= RUNS_FOR_ERROR:
-        counts = np.array([len(powers) for powers in blocks])
-        means = np.array([powers.mean(axis=0) for powers in blocks])
-        return Estimate(wavenumber, means, counts / counts.sum(), 1.0)
-    pooled = np.concatenate(blocks)  # (S, K)
-    neighbours = sum(len(powers) - 1 for powers in blocks)
-    factor = 1 + 2 * HANN_CORRELATION * neighbours / len(pooled)
-    return Estimate(wavenumber, pooled, np.full(len(pooled), 1 / len(pooled)), factor)
+    counts = np.array([len(powers) for _, powers in runs])
+    means = np.array([powers.mean(axis=0) for _, powers in runs])
+    return Estimate(runs[0][0], means, counts / counts.sum())
 
 
 def _blocks(signal: NDArray, interval_fs: float, length: int) -> tuple[NDArray, NDArray]:

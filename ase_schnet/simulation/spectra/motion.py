@@ -1,7 +1,7 @@
 """What spectra are made of: momenta, dipoles and polarizabilities at equal intervals of time."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Motion:
         e·Å.
     polarizabilities : (T, 3, 3) array or None
         e²Å²/eV.
+    positions : (T, N, 3) array or None
+        Å, of a molecule, to find out how it has shared its energy among its vibrations.
     timestep_fs
         Of the velocity Verlet integrator, fs; None where unknown: the axis is then not corrected.
     """
@@ -52,6 +54,7 @@ class Motion:
     dipoles: NDArray | None = None
     polarizabilities: NDArray | None = None
     timestep_fs: float | None = None
+    positions: NDArray | None = None
 
     def __post_init__(self):
         if not 0 < self.interval_fs < np.inf:
@@ -91,7 +94,7 @@ class Motion:
             interval_fs = settings["timestep_fs"] * settings["trajectory_every"]
             with TrajectoryReader(run_dir / TRAJECTORY_FILE) as trajectory:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
@@ -135,6 +138,7 @@ class Motion:
             dipoles=_if_all(dipoles),
             polarizabilities=_if_all([frame.info.get("polarizability") for frame in frames]),
             timestep_fs=timestep_fs,
+            positions=None if any(frame.pbc.any() for frame in frames) else _positions(frames),
         )
 
     def check_resolves(self, highest_cm: float | None) -> None:
@@ -163,14 +167,37 @@ class Motion:
         )
 
 
-#: What spectra are made of: motions or run directories, one or several.
-Runs = Motion | str | Path | Sequence[Motion | str | Path]
+def read_motions(runs: Motion | str | Path | Iterable[Motion | str | Path]) -> list[Motion]:
+    """One run or several, each as Motion or as the path of its directory.
+
+    Raises
+    ------
+    ValueError
+        For anything else, and what :meth:`Motion.read` raises.
+    """
+    if isinstance(runs, (Motion, str, Path)):
+        runs = [runs]
+    if not isinstance(runs, Iterable):
+        raise ValueError(f"{_WANTED}, not of {type(runs).__name__}")
+    return [_motion(run) for run in runs]
 
 
-def motions_of(runs: Runs) -> list[Motion]:
-    """Motions of one or several runs, each given as it is or as its run directory."""
-    several = [runs] if isinstance(runs, (Motion, str, Path)) else runs
-    return [run if isinstance(run, Motion) else Motion.read(run) for run in several]
+def _motion(run: Motion | str | Path) -> Motion:
+    if isinstance(run, Motion):
+        return run
+    if isinstance(run, (str, Path)):
+        return Motion.read(run)
+    raise ValueError(f"{_WANTED}, not of {type(run).__name__}")
+
+
+_WANTED = (
+    "a spectrum is made of run directories or of Motion, one or several (frames become it by "
+    "Motion.from_frames)"
+)
+
+
+def _positions(frames: Sequence[Atoms]) -> NDArray:
+    return np.array([frame.positions for frame in frames])
 
 
 def _if_all(values: list) -> NDArray | None:

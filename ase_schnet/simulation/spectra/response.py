@@ -19,15 +19,17 @@ A normal mode Q has <|dM/dt|²> = |∂M/∂Q|² kT, and A is then the textbook N
 double-harmonic approximation, the same for all temperatures, that ``ase.vibrations.Infrared`` gives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
+from ase_schnet.simulation.spectra.equipartition import sharing
 from ase_schnet.simulation.spectra.estimate import power_spectrum
-from ase_schnet.simulation.spectra.motion import SPEED_OF_LIGHT, Motion, Runs, motions_of
+from ase_schnet.simulation.spectra.motion import SPEED_OF_LIGHT, Motion, read_motions
 from ase_schnet.simulation.spectra.spectrum import Spectrum
 
 #: Molar integrated absorption in km/mol of |∂M/∂Q|² = 1 e²/amu: N_A e² / (12 ε0 c² amu).
@@ -38,6 +40,10 @@ ANG3 = units._e * 1e10 / (4 * np.pi * units._eps0)
 KELVIN_PER_CM = 100 * units._hplanck * units._c / units._k
 #: Beyond this the time step is too coarse for its error in the wavenumber to be corrected.
 LARGEST_PHASE = np.pi / 3
+
+
+#: One run or several, each as its directory or as Motion.
+Runs = Motion | str | Path | Iterable[Motion | str | Path]
 
 
 def vibrational_density_of_states(
@@ -54,9 +60,8 @@ def vibrational_density_of_states(
     Parameters
     ----------
     motions
-        Of one or more runs of the same atoms, with frames at the same intervals; a run directory stands
-        for its motion. The error is that
-        between runs from five runs on, else that between blocks of them.
+        One or more runs of the same atoms, with frames at the same intervals: their directories, or
+        Motion. One run has no error: it does not know how slowly it shares its energy among vibrations.
     resolution_cm
         Full width at half maximum of a sharp line, cm⁻¹; 20 takes runs of 2.4 ps.
     highest_cm
@@ -73,11 +78,12 @@ def vibrational_density_of_states(
         If runs cannot be averaged, are too short for the resolution, or have frames too far apart.
     """
 
+    motions = read_motions(motions)
+
     def signal(motion: Motion) -> NDArray:
         mass_weighted = motion.momenta / np.sqrt(motion.masses)[:, None]  # (T, N, 3) sqrt(eV)
         return mass_weighted.reshape(len(motion), -1)
 
-    motions = motions_of(motions)
     found = _spectrum("vdos", "cm", motions, signal, resolution_cm, highest_cm, derivative=False)
     n_dof = motions[0].n_degrees_of_freedom
     return _scaled(found, n_dof / found.integral()[0])
@@ -111,7 +117,7 @@ def ir_spectrum(
     """
     if quantum_correction not in ("harmonic", "none"):
         raise ValueError(f'quantum_correction is "harmonic" or "none", not {quantum_correction!r}')
-    motions = motions_of(motions)
+    motions = read_motions(motions)
     if any(motion.dipoles is None for motion in motions):
         raise ValueError(
             "the frames have no dipoles, their calculator had none: the density of states needs "
@@ -143,7 +149,7 @@ def raman_spectra(
 
     Parameters and errors as of :func:`ir_spectrum`.
     """
-    motions = motions_of(motions)
+    motions = read_motions(motions)
     if any(motion.polarizabilities is None for motion in motions):
         raise ValueError('the frames have no polarizabilities, (3, 3) in info["polarizability"]')
 
@@ -174,6 +180,7 @@ def _spectrum(
 ) -> Spectrum:
     """Power spectrum over kT of a signal (T, C), or of its derivative."""
     _check_alike(motions)
+    _check_different(motions)
     motions[0].check_resolves(highest_cm)
     interval_fs = motions[0].interval_fs
     signals = []
@@ -186,6 +193,7 @@ def _spectrum(
     wavenumber, samples = estimate.wavenumber_cm, estimate.samples
     if derivative:  # a difference over Δ is the derivative times sin(ωΔ/2) / (ωΔ/2)
         samples = samples / np.sinc(SPEED_OF_LIGHT * wavenumber * interval_fs) ** 2
+    shared = sharing(motions, interval_fs, resolution_cm)
     timestep_fs = motions[0].timestep_fs
     if timestep_fs is not None:
         wavenumber, samples = _exact(wavenumber, samples, timestep_fs)
@@ -194,11 +202,11 @@ def _spectrum(
         wavenumber_cm=wavenumber,
         samples=samples,
         weights=estimate.weights,
-        variance_factor=estimate.variance_factor,
         unit=unit,
         temperature_K=float(np.mean([motion.temperature_K for motion in motions])),
         resolution_cm=resolution_cm,
-        n_runs=len(motions),
+        mode_energies=None if shared is None else shared.energies,
+        equal_energy_gain=None if shared is None else shared.gain[: len(wavenumber)],
     )
 
 
@@ -224,6 +232,17 @@ def _check_alike(motions: Sequence[Motion]) -> None:
                 raise ValueError(
                     f"the runs cannot be averaged: {name} is {mine} in one and {its} in another"
                 )
+
+
+def _check_different(motions: Sequence[Motion]) -> None:
+    """The same run twice has an error of nothing; ValueError."""
+    seen: dict[bytes, int] = {}
+    for k, motion in enumerate(motions):
+        first = seen.setdefault(motion.momenta[-1].tobytes(), k)
+        if first != k:
+            raise ValueError(
+                f"runs {first + 1} and {k + 1} are the same: run again with another seed= (--seed)"
+            )
 
 
 def _scaled(spectrum: Spectrum, factor: float | NDArray) -> Spectrum:
