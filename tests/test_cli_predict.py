@@ -51,7 +51,7 @@ def test_what_the_calculator_says_is_in_the_file(tmp_path, capsys, calculator, s
         np.testing.assert_allclose(found.get_forces(), atoms.get_forces(), atol=1e-7)
         np.testing.assert_allclose(found.get_dipole_moment(), atoms.get_dipole_moment(), atol=1e-7)
         info = connect(output).get(k + 1).data if suffix == ".db" else found.info
-        assert (info["frame"], info["name"]) == (k, f"conformer {k}")
+        assert (info["frame_in_file"], info["name"]) == (k, f"conformer {k}")
         std = found.arrays["forces_std"] if "xyz" in suffix else info["forces_std"]
         np.testing.assert_allclose(std, calculator.results["forces_std"], atol=1e-7)
         for name in ("energy_std", "dipole_std"):
@@ -81,7 +81,7 @@ def test_structures_that_the_model_cannot_describe_are_named_by_number(tmp_path,
     assert "left out: frames 1-2: model" in told.err
     assert "was not trained on Si" in told.err
     assert "left out: frame 4: the structure says it has charge" in told.err
-    assert [atoms.info["frame"] for atoms in read(tmp_path / "out.xyz", ":")] == [0, 3, 5]
+    assert [atoms.info["frame_in_file"] for atoms in read(tmp_path / "out.xyz", ":")] == [0, 3, 5]
 
 
 def test_nothing_predicted_leaves_the_file_as_it_was(tmp_path, capsys):
@@ -89,6 +89,9 @@ def test_nothing_predicted_leaves_the_file_as_it_was(tmp_path, capsys):
     (tmp_path / "out.xyz").write_text("mine")
     assert predict("ethanol", tmp_path / "in.xyz", tmp_path / "out.xyz") == 2
     assert "none of its structures is predicted: model" in capsys.readouterr().err
+    (tmp_path / "in.xyz").write_text("\n\n")
+    assert predict("ethanol", tmp_path / "in.xyz", tmp_path / "out.xyz") == 2
+    assert "in.xyz: " in capsys.readouterr().err
     assert (tmp_path / "out.xyz").read_text() == "mine"
 
 

@@ -340,14 +340,3 @@ def test_measured_bands_are_read_with_their_source(tmp_path):
     path.write_text("# nothing\n")
     with pytest.raises(ValueError, match="has no wavenumbers"):
         MeasuredBands.read(path)
-
-
-def test_a_run_directory_stands_for_its_motion(tmp_path):
-    run_nve(triatomic(), time_ps=0.4, timestep_fs=0.5, run_dir=tmp_path, trajectory_every=4)
-    motion, wide = Motion.read(tmp_path), {"resolution_cm": 300.0}
-    for spectrum in (vibrational_density_of_states, ir_spectrum):
-        expected = spectrum([motion], **wide).samples
-        for runs in (tmp_path, str(tmp_path), motion, [tmp_path], (one for one in [motion])):
-            np.testing.assert_array_equal(spectrum(runs, **wide).samples, expected)
-    with pytest.raises(ValueError, match="absent is no run directory"):
-        ir_spectrum(tmp_path / "absent")

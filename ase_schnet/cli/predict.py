@@ -21,10 +21,10 @@ examples:
 PREDICTED is .xyz, .extxyz, .traj or .db, as its suffix says, and has under ASE's names energy (eV), forces
 (eV/Å), stress (eV/Å³) of periodic structures and, of models with such a part, dipole (e·Å); beside them
 energy_std, forces_std, stress_std, dipole_std, polarizability (e²Å²/eV) and polarizability_std. Labels of
-the file itself are not carried over. info["frame"] counts the structures of the file from 0: those that the
-model cannot describe (other elements, another charge, ...) are left out and named, and the exit code is 1.
-Structures are read one by one, so that a file may be long. PREDICTED is replaced when all are done; a
-database that exists is added to.
+the file itself are not carried over. info["frame_in_file"] counts the structures of the file from 0: those
+that the model cannot describe (other elements, another charge, ...) are left out and named, and the exit
+code is 1. Structures are read one by one, so that a file may be long. PREDICTED is replaced when all are
+done; a database that exists is added to.
 """
 UNITS = {
     "energy": "eV",
@@ -125,16 +125,15 @@ def _known(source: Path, calculator, no_pbc: bool, found: _Found) -> Iterator:
         except (InputError, ValueError) as error:
             found.leave_out(k, error)
             continue
-        atoms.info["frame"] = k
+        atoms.info["frame_in_file"] = k
         yield atoms
         count += 1
         found.names.update(
             name for name in calculator.implemented_properties if name in calculator.results
         )
     if count == 0:
-        raise ValueError(
-            f"{source}: none of its structures is predicted: {next(iter(found.left_out))}"
-        )
+        why = next(iter(found.left_out), "it holds none")
+        raise ValueError(f"{source}: none of its structures is predicted: {why}")
 
 
 def _read(source: Path) -> Iterator:
