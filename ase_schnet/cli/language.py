@@ -22,17 +22,17 @@ _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix
     r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
 )
-_BRACKETS = re.compile(r" \((--[a-z]+(?:-[a-z]+)*)(?: [^()]*)?\)")
+#: Advice on a command's own input, of no use to one without this option.
+_NO_BOX = "--no-pbc"
 
 
 def in_options(text: str, parser: argparse.ArgumentParser) -> str:
     """Spell arguments of Python, such as ``units='kcal/mol'``, as options of a command: ``--units kcal/mol``.
 
     Names of arguments without a value are changed only if nothing else can be meant, as in ``timestep_fs``.
-    An option in brackets that the command does not have, as in ``on a GPU (--device)``, is left out.
     """
-    known_options = {option for action in parser._actions for option in action.option_strings}
-    text = _BRACKETS.sub(lambda match: match[0] if match[1] in known_options else "", text)
+    if not any(_NO_BOX in action.option_strings for action in parser._actions):
+        text = text.replace(f" ({_NO_BOX})", "")
     options = {
         action.dest: (action.option_strings[-1], action.nargs == 0)
         for action in parser._actions
