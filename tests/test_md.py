@@ -15,6 +15,43 @@ from ase_schnet.simulation.md import MDRecord, SimulationFailed, run_nve
 from ase_schnet.simulation.propagate import SimulationStopped
 from ase_schnet.simulation.velocities import degrees_of_freedom, thermalise
 
+
+class GivesUp(LennardJones):
+    """Fails after some steps, and then also when it is asked for what only frames have."""
+
+    on_request, calls = ("dipole",), 0
+
+    def calculate(self, *args, **kwargs):
+        self.calls += 1
+        if self.calls > 20:
+            raise ValueError("atoms 0 and 1 are in the same place")
+        super().calculate(*args, **kwargs)
+
+    def get_property(self, name, *args, **kwargs):
+        if name == "dipole":
+            if self.calls > 20:
+                raise ValueError("no dipole either")
+            return np.zeros(3)
+        return super().get_property(name, *args, **kwargs)
+
+
+def test_a_failure_is_noted_although_the_calculator_says_nothing_more(tmp_path):
+    atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 4)], calculator=GivesUp(sigma=3.4, epsilon=0.01))
+    with pytest.raises(SimulationFailed, match=r"in the same place.*The last frame is in"):
+        run_nve(atoms, time_ps=1, run_dir=tmp_path / "run", temperature_K=30)
+    assert "in the same place" in MDRecord.read(tmp_path / "run").failure
+    np.testing.assert_array_equal(
+        read(tmp_path / "run" / "trajectory.traj").positions, atoms.positions
+    )
+
+
+def test_momenta_beyond_all_numbers_are_named():
+    atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 4)], calculator=LennardJones())
+    atoms.set_momenta([[1e160, 0, 0], [0, 0, 0]])
+    with np.errstate(over="ignore"), pytest.raises(SimulationFailed, match="exploded, inf K"):
+        run_nve(atoms, time_ps=0.1, temperature_K=None)
+
+
 SHORT = {"time_ps": 0.1, "timestep_fs": 1.0, "seed": 3}
 
 

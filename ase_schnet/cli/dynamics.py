@@ -56,6 +56,8 @@ def add_records(add: Callable) -> None:
     add("--dtype", choices=["float64", "float32"], default="float64", help=text)
     add("-o", "--output", required=True, metavar="RUN_DIR", help="made if missing")
     add("--resume", action="store_true", help="go on with the run in RUN_DIR")
+    text = "go on although a process of another host, which died, has RUN_DIR in use"
+    add("--take-over", action="store_true", help=text)
     add("--no-plot", action="store_true", help="write no drift.png")
 
 

@@ -101,6 +101,7 @@ def _options(args: argparse.Namespace) -> dict:
         "trajectory_every": args.trajectory_every,
         "seed": args.seed,
         "resume": args.resume,
+        "take_over": args.take_over,
         "monitor": args.monitor,
         "balance": args.balance,
         "engine": engine,

@@ -100,6 +100,7 @@ def _dynamics(atoms, args: argparse.Namespace):
         "trajectory_every": args.trajectory_every,
         "seed": args.seed,
         "resume": args.resume,
+        "take_over": args.take_over,
         "monitor": None if args.monitor == "off" else Monitor(args.monitor),
     }
     judged = not too_short_to_judge(args)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def run_lammps(
     trajectory_every: int = 100,
     seed: int = 0,
     resume: bool = False,
+    take_over: bool = False,
     progress: bool | None = None,
     monitor: str = "stop",
     balance: bool = False,
@@ -66,7 +68,7 @@ def run_lammps(
     ----------
     atoms : periodic structure; moved in place, to the last frame, in the first process.
     model : name of a shipped model or path of a model directory.
-    run_dir, time_ps, timestep_fs, record_every, trajectory_every, seed, resume, progress
+    run_dir, time_ps, timestep_fs, record_every, trajectory_every, seed, resume, take_over, progress
         As in `run_nve`. A kill costs at most some seconds. What follows a resume is what would have been,
         up to rounding, since LAMMPS sums in another order; "bussi" goes on with other random numbers.
     ensemble, **coupling : "nve"; "nvt" with thermostat ("bussi" or "nose-hoover") and time_constant_fs; "npt"
@@ -113,15 +115,15 @@ def run_lammps(
         **(engine or {}),
     }
     run = _Run(comm, box, settings, Provider(info), n_steps)
-    run.look(run_dir, resume)
-    lmp = new_lammps()
-    try:
+    with contextlib.ExitStack() as last:
+        last.callback(run.release)
+        run.look(run_dir, resume, take_over)
+        lmp = new_lammps()
+        last.callback(lmp.close)
+        last.callback(run.close)
         run.start(lmp, trained, engine or {}, balance)
         action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
         return run.go(progress, Watch(action, limits(trained)))
-    finally:
-        run.close()
-        lmp.close()
 
 
 class _Run:
@@ -134,11 +136,13 @@ class _Run:
         self.directory: LammpsRunDirectory | None = None  # of the first process
         self.step, self._state, self._opened, self._due = 0, None, False, False
 
-    def look(self, run_dir: str | Path, resume: bool) -> None:
+    def look(self, run_dir: str | Path, resume: bool, take_over: bool) -> None:
         """Look at the run directory, and what there is to go on from."""
 
         def look() -> tuple[int, str | None]:
-            self.directory = LammpsRunDirectory(run_dir, self.settings, resume=resume)
+            self.directory = LammpsRunDirectory(
+                run_dir, self.settings, resume=resume, take_over=take_over
+            )
             if self.directory.restart is None:
                 return 0, None
             self.directory.check_same_run(self.atoms, self.atoms.calc.model_info, self.n_steps)
@@ -201,6 +205,11 @@ class _Run:
         """Close the files, if they are open."""
         if self._opened:
             self.directory.close()
+
+    def release(self) -> None:
+        """Let other processes into the directory."""
+        if self.directory is not None:
+            self.directory.release()
 
     def _run(self, steps: int) -> Path | None:
         """So many steps, and LAMMPS's restart file of the last of them where one is due.

@@ -54,6 +54,7 @@ def run_nve(
     trajectory_every: int = 100,
     seed: int = 0,
     resume: bool = False,
+    take_over: bool = False,
     progress: bool | None = None,
     monitor: Monitor | None = None,
 ) -> MDRecord:
@@ -84,6 +85,9 @@ def run_nve(
     resume
         Continue the run in ``run_dir`` after an interrupt or a kill as if it had never stopped
         (start it, where there is none yet); a larger ``time_ps`` than before extends it.
+    take_over
+        Go on although ``run_dir`` is in use by a process of another host, which has died there. (On this
+        host the system knows.)
     progress
         Show a progress bar; None shows it on a terminal only.
     monitor
@@ -100,7 +104,13 @@ def run_nve(
     """
     start_K = start_temperature_K(temperature_K, keep_momenta)
     physics = {"ensemble": "nve", "temperature_K": start_K}
-    options = {"run_dir": run_dir, "resume": resume, "progress": progress, "monitor": monitor}
+    options = {
+        "run_dir": run_dir,
+        "resume": resume,
+        "take_over": take_over,
+        "progress": progress,
+        "monitor": monitor,
+    }
     options |= {"record_every": record_every, "trajectory_every": trajectory_every, "seed": seed}
     return run(atoms, NVE, NVE, physics, time_ps=time_ps, timestep_fs=timestep_fs, **options)
 
@@ -138,7 +148,7 @@ def run_nvt(
         "langevin", instead of drawing them at ``temperature_K``.
     atoms, **options
         As in :func:`run_nve`: time_ps, timestep_fs, run_dir, record_every, trajectory_every,
-        seed, resume, progress, monitor.
+        seed, resume, take_over, progress, monitor.
 
     Raises
     ------

@@ -141,9 +141,10 @@ class Recorder:
             raise SimulationExploded(
                 f"{self.when(step)}: forces or momenta are not finite on {self._name(lost)}"
             )
+        start_K = self.values[5] if self.values else now_K
         kinetic = (momenta**2).sum(axis=1) / self.masses  # (N,) twice E_kin
         raise SimulationExploded(
-            f"{self.when(step)}: exploded, {now_K:.0f} K after a start at {self.values[5]:.0f} K; "
+            f"{self.when(step)}: exploded, {now_K:.0f} K after a start at {start_K:.0f} K; "
             f"the fastest atoms are {self._name(np.argsort(-kinetic))} (a time step of "
             f"{self.timestep_fs:g} fs is too long, or the potential knows no such structure)"
         )

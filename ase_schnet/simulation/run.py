@@ -40,6 +40,7 @@ def run(
     trajectory_every: int = 100,
     seed: int = 0,
     resume: bool = False,
+    take_over: bool = False,
     progress: bool | None = None,
     monitor: Monitor | None = None,
 ) -> MDRecord:
@@ -66,7 +67,24 @@ def run(
     }
     if "temperature_end_K" in settings:
         settings["ramp_time_ps"] = n_steps * settings["timestep_fs"] / 1000
-    directory = None if run_dir is None else RunDirectory(run_dir, settings, resume=resume)
+    go = partial(_go, atoms, kind, build, settings, n_steps, monitor, progress)
+    if run_dir is None:
+        return go(None)
+    with RunDirectory(run_dir, settings, resume=resume, take_over=take_over) as directory:
+        return go(directory)
+
+
+def _go(
+    atoms: Atoms,
+    kind: type[Integrator],
+    build: Callable[..., Integrator],
+    settings: dict,
+    n_steps: int,
+    monitor: Monitor | None,
+    progress: bool | None,
+    directory: RunDirectory | None,
+) -> MDRecord:
+    """From the start, or from where the run in the directory stopped, to the end."""
     restart = None if directory is None else directory.restart
     if restart is None:
         n_dof = kind.count_degrees_of_freedom(atoms)
@@ -82,14 +100,15 @@ def run(
         restart.apply(atoms)
         begin = directory.first_frame()
     rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities
-    integrator = build(atoms, timestep_fs, n_dof, rng)
+    integrator = build(atoms, settings["timestep_fs"], n_dof, rng)
     if "temperature_end_K" in settings:
         integrator.ramp_K = partial(target_temperature_K, settings)
     if restart is not None:
         integrator.restore(restart.integrator)
     recorder = Recorder(integrator, settings, begin)
     if directory is not None:
-        about = {"time_ps": n_steps * timestep_fs / 1000, "n_degrees_of_freedom": n_dof}
+        time_ps = n_steps * settings["timestep_fs"] / 1000
+        about = {"time_ps": time_ps, "n_degrees_of_freedom": n_dof}
         recorder.values.extend(directory.open(atoms, recorder.names, about).ravel())
     with integrator.dynamics:
         return propagate(integrator, recorder, n_steps, directory, monitor, progress)

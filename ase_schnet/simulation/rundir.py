@@ -1,7 +1,7 @@
 """The directory of a run: what was asked, the log, the trajectory, and where to go on from.
 
 ===================  ==========================================================================
-``run.json``         settings, structure, calculator and versions
+``run.json``         settings, structure, calculator and versions; while it runs, the process
 ``log.csv``          one line per sample; the names of its columns carry their units, and
                      :class:`~ase_schnet.simulation.record.MDRecord` says what they are
 ``trajectory.traj``  ASE trajectory with momenta; ``info`` holds ``step``, ``time_fs`` and, of an
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.simulation.identity import require_same_constraints, require_same_masses
 from ase_schnet.simulation.integrators import Integrator
+from ase_schnet.simulation.lock import DirectoryLock, this_process
 from ase_schnet.simulation.provenance import describe_calculator, provenance, require_same_repulsion
 from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
 from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, flush_to_disk
@@ -63,6 +64,9 @@ class RunDirectory:
         What must not change when the run is resumed.
     resume
         Continue the run in ``path``; where there is none yet, start it.
+    take_over
+        As in :class:`~ase_schnet.simulation.lock.DirectoryLock`, which it holds until `release` or the end of
+        a ``with``.
 
     Raises
     ------
@@ -71,22 +75,46 @@ class RunDirectory:
         its files are damaged.
     """
 
-    def __init__(self, path: str | Path, settings: dict, *, resume: bool):
+    def __init__(self, path: str | Path, settings: dict, *, resume: bool, take_over: bool = False):
         self.path = Path(path)
         self.settings = settings
         self.about: dict = {}
         self.restart: Restart | None = None  # where to go on from
         self.state: Restart | None = None  # a recent complete step
         self._broken = False  # the disk took no more
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        self._is_new = not self.path.is_dir()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = DirectoryLock(self.path, take_over=take_over)
+        try:
+            self._look(resume)
+        except BaseException:
+            self.release()
+            raise
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let other processes in; a directory in which nothing came to be is gone."""
+        self._lock.release()
+        if self._is_new:
+            with contextlib.suppress(OSError):  # not empty
+                self.path.rmdir()
+
+    def _look(self, resume: bool) -> None:
+        """What run is there, and where it stopped."""
+        if not any(self.path.iterdir()):
             return
         if not resume:
             raise ValueError(
-                f"{path} exists: pass resume=True (--resume) to continue it, or choose another "
+                f"{self.path} exists: pass resume=True (--resume) to continue it, or choose another "
                 "directory"
             )
         self.about = _read_json(self.path / RUN_FILE)
-        _check_same(self.about.get("settings", {}), settings)
+        _check_same(self.about.get("settings", {}), self.settings)
         if (self.path / RESTART_FILE).exists():  # else killed before its first step: begin anew
             self.restart = Restart.read(self.path / RESTART_FILE)
 
@@ -142,8 +170,8 @@ class RunDirectory:
 
     def open(self, atoms: Atoms, names: Sequence[str], about: dict) -> NDArray:
         """Open the files for writing and return the rows (T, C) already in the log."""
-        self.path.mkdir(parents=True, exist_ok=True)
         self.about = self.about | about | {"settings": self.settings} | provenance(atoms)
+        self.about["process"] = this_process()
         self.about.pop("failure", None)  # it goes on
         self._write_about()
         rows = np.empty((0, len(names)))
@@ -185,6 +213,9 @@ class RunDirectory:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
         for name in getattr(atoms.calc, "on_request", ()):  # what only frames are worth
             atoms.calc.get_property(name, atoms)
+        self._append(atoms, step)
+
+    def _append(self, atoms: Atoms, step: int) -> None:
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()  # without calculator: it would be asked for each property, slowly
         frame.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
@@ -196,7 +227,7 @@ class RunDirectory:
 
     def note_failure(self, atoms: Atoms, step: int, why: str) -> None:
         """Keep the frame at which the run could not go on, and the reason."""
-        self.write_frame(atoms, step)
+        self._append(atoms, step)  # its calculator may not be able to say more of it
         self.about["failure"] = why
         self._write_about()
 
@@ -215,6 +246,8 @@ class RunDirectory:
             else:
                 self._trajectory.close()
                 self._log.close()
+                del self.about["process"]
+                self._write_about()
 
     def _cannot_write(self, error: OSError, step: int) -> OSError:
         self._broken = True
