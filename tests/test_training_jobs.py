@@ -250,7 +250,9 @@ def test_jobs_and_assembly_on_the_command_line(tmp_path, capsys):
     assert "fold 1 not finished. Run ase-schnet train with the same" in capsys.readouterr().err
     assert main([*job, "1"]) == 0
     assert f"fold 1 is done; join all with ase-schnet assemble {model}" in capsys.readouterr().out
-    assert main(["assemble", model]) == 0
+    assert (
+        main(["assemble", model]) == 1
+    )  # an epoch or two come to nothing, and the verdict says so
     assert "Validation loss per structure, by fold" in capsys.readouterr().out
     assert (tmp_path / "m" / "training.png").stat().st_size > 10_000
     assert main([*job, "1"]) == 0

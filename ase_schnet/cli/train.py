@@ -19,7 +19,7 @@ from ase_schnet.cli.train_labels import (
     twins_in,
 )
 
-HELP = "Train an ensemble of SchNets by k-fold cross-validation."
+HELP = "Train an ensemble of SchNets by k-fold cross-validation; the exit code is 1 if it came to nothing."
 EXAMPLE = """\
 example (rMD17 npz files carry their units; for others say --units):
   ase-schnet train rmd17_ethanol_train_01.npz -o models/ethanol --preset fast --folds 5
@@ -146,7 +146,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, train, print the tables, say where the model is."""
+    """Read, train, print the tables, say where the model is. 1 if the training failed."""
     from ase_schnet.cli.assemble import report
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
@@ -169,8 +169,7 @@ def run(args: argparse.Namespace) -> int:
             allow_outliers=args.allow_outliers,
             allow_contradictions=True,  # file by file they were checked already
         )
-    report(model, args.output, plot=not args.no_plot)
-    return 0
+    return report(model, args.output, plot=not args.no_plot)
 
 
 def _run_fold(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.verdict import training_verdict
 from ase_schnet.training.workdir import WorkDirectory
 
 CHECKED = {"allow_outliers": True, "allow_contradictions": True}  # once is enough
@@ -116,11 +117,15 @@ def assemble(directory: str | Path) -> TrainedModel:
     members = [work.best(fold) for fold in folds]
     model = _stack(members, dataset, plan["recipe"]["config"])
     recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
+    entries = [_fold_card(work, fold) for fold in folds]
+    judged = judge(model, dataset.subset(np.array(recipe["kept_out"])))
+    verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
         "training": {**plan["provenance"], **conditions(dataset), **recipe},
-        "folds": [_fold_card(work, fold) for fold in folds],
-        **judge(model, dataset.subset(np.array(recipe["kept_out"]))),
+        "verdict": verdict.to_dict(),
+        "folds": entries,
+        **judged,
     }
     save_model(directory, replace(model, card=card))
     work.clean()
