@@ -28,12 +28,10 @@ from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
-from ase_schnet.training.fold import train_fold
+from ase_schnet.training.fold import train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
-from ase_schnet.training.workdir import WorkDirectory
-
-CHECKED = {"allow_outliers": True, "allow_contradictions": True}  # once is enough
+from ase_schnet.training.workdir import WorkDirectory, resumable
 
 
 def cross_validate(
@@ -63,6 +61,7 @@ def cross_validate(
     ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
         checkpoints in `directory` already and not `resume`; checkpoints that belong to other arguments.
     TrainingDiverged : a member diverged with both seeds.
+    OSError : something could not be written, such as on a full disk; what was stays, and can be resumed.
     """
     work = WorkDirectory(directory)
     recipe = recipe.settled(dataset)
@@ -78,10 +77,11 @@ def cross_validate(
     if not allow_contradictions:
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     _warn_of_divided_twins(dataset, recipe)
-    work.begin(dataset, recipe, provenance)
-    while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
-        _train(dataset, work, recipe, due, jobs)
-    return assemble(directory)
+    with resumable("resume=True"):
+        work.begin(dataset, recipe, provenance)
+        while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
+            _train(dataset, work, recipe, due, jobs)
+        return _assemble(work)
 
 
 def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
@@ -102,16 +102,20 @@ def assemble(directory: str | Path) -> TrainedModel:
     Raises
     ------
     ValueError : folds that are not finished, or that ended far worse than the others and must be trained
-        once more, named. TrainingDiverged : a fold that diverged with both seeds.
+        once more, named. TrainingDiverged : a fold that diverged with both seeds. OSError : no room.
     """
-    work = WorkDirectory(directory)
+    with resumable("the same call"):
+        return _assemble(WorkDirectory(directory))
+
+
+def _assemble(work: WorkDirectory) -> TrainedModel:
     if work.complete:
         work.clean()  # a kill may have come between
         return load_model(work.model_dir)
     plan, folds = work.plan(), range(1, work.n_folds + 1)
     if left := work.left_to_do():
         raise ValueError(
-            f"{directory}: {left}. Run ase-schnet train with the same options and --fold K for each"
+            f"{work.model_dir}: {left}. Run ase-schnet train with the same options and --fold K for each"
         )
     dataset = work.dataset()
     members = [work.best(fold) for fold in folds]
@@ -127,7 +131,7 @@ def assemble(directory: str | Path) -> TrainedModel:
         "folds": entries,
         **judged,
     }
-    save_model(directory, replace(model, card=card))
+    save_model(work.model_dir, replace(model, card=card))
     work.clean()
     return load_model(work.model_dir)
 
@@ -151,7 +155,7 @@ def _train(
     jobs = min(len(folds), jobs or os.cpu_count() or 1)
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
-            train_fold(dataset, work.model_dir, recipe, fold, **CHECKED)
+            train_member(dataset, work, recipe, fold)
         return
     context = multiprocessing.get_context("spawn")
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
@@ -159,10 +163,7 @@ def _train(
         jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
     )
     try:
-        futures = [
-            executor.submit(_train_in_worker, dataset, work.model_dir, recipe, fold)
-            for fold in folds
-        ]
+        futures = [executor.submit(_train_in_worker, dataset, work, recipe, fold) for fold in folds]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
@@ -189,16 +190,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _train_in_worker(dataset: Dataset, directory: Path, recipe: Recipe, fold: int) -> None:
-    train_fold(
-        dataset,
-        directory,
-        recipe,
-        fold,
-        **CHECKED,
-        position=fold - 1,
-        keep_going=lambda: not _stop.is_set(),
-    )
+def _train_in_worker(dataset: Dataset, work: WorkDirectory, recipe: Recipe, fold: int) -> None:
+    going = {"position": fold - 1, "keep_going": lambda: not _stop.is_set()}
+    train_member(dataset, work, recipe, fold, **going)
 
 
 def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:

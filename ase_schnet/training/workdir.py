@@ -16,8 +16,9 @@ that fold alone, so jobs on several machines need to share nothing but this dire
 from __future__ import annotations
 
 import json
-import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import CARD
+from ase_schnet.modelfile import CARD, CannotWrite, naming, whole_file
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.trainer import TrainingDiverged
@@ -62,7 +63,8 @@ class WorkDirectory:
         plan = {"config": recipe.config.to_dict(), **recipe.to_dict()}
         plan = json.loads(json.dumps({"recipe": plan, "data": dataset.fingerprint()}))
         if not self.begun:
-            self.path.mkdir(parents=True, exist_ok=True)
+            with naming(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
             columns = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
             known = {name: value for name, value in columns.items() if value is not None}
             self._write(DATA, lambda file: np.savez(file, **known))
@@ -108,12 +110,13 @@ class WorkDirectory:
     def lock(self, fold: int):
         """To be held while a fold is trained; the system lets go of it when the process dies."""
         path = self.path / f"fold_{fold}.lock"
-        try:
-            return FileLock(path, timeout=0).acquire()
-        except Timeout:
-            raise ValueError(
-                f"fold {fold} is being trained by another process, which holds {path}"
-            ) from None
+        with naming(path):
+            try:
+                return FileLock(path, timeout=0).acquire()
+            except Timeout:
+                raise ValueError(
+                    f"fold {fold} is being trained by another process, which holds {path}"
+                ) from None
 
     def finish(self, fold: int, attempt: int, tensors: dict[str, Tensor], header: dict) -> None:
         """Write down how an attempt ended: header["diverged"], and if not, weights and ["entry"]."""
@@ -194,7 +197,16 @@ class WorkDirectory:
         return self.path / f"fold_{fold}{ATTEMPT_SUFFIX[attempt]}_done.safetensors"
 
     def _write(self, name: str, write) -> None:
-        temporary = self.path / f".{name}.{uuid.uuid4().hex}"  # several jobs may begin at once
-        with temporary.open("wb") as file:
+        own = f".{name}.{uuid.uuid4().hex}"  # several jobs may begin at once
+        with whole_file(self.path / name, own) as file:
             write(file)
-        os.replace(temporary, self.path / name)
+
+
+@contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """Add to the line of what could not be written `how` to go on when it can."""
+    try:
+        yield
+    except CannotWrite as error:
+        line = f"{error.strerror}; what was written before is kept: make room, and {how} goes on"
+        raise OSError(error.errno, line) from None
