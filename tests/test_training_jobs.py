@@ -74,9 +74,9 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
         assemble(directory)
     with pytest.raises(ValueError, match="there are folds 1 to 3, not 4"):
         train_fold(data, directory, recipe(), 4)
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="epochs=3, not epochs=4: resume with what"):
         train_fold(data, directory, recipe(epochs=4), 2)
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(ValueError, match="other energies in structure 0"):
         train_fold(replace(data, E=data.E + 1.0), directory, recipe(), 2)
     with (
         WorkDirectory(directory).lock(2),

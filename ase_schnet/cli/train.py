@@ -128,7 +128,11 @@ def _add_fit(fit) -> None:
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted training; a finished one is not taken further",
+    )
     parser.add_argument(
         "--fold",
         type=int,
@@ -150,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.cli.assemble import report
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
+    from ase_schnet.training.workdir import WorkDirectory
 
     check_outputs(folders=[args.output])
     if args.fold is not None:
@@ -158,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("under torchrun the processes share one fit: say which with --fold K")
     dataset, *rest = _read(args)
     recipe, provenance = _recipe(args, dataset, *rest)
+    finished = WorkDirectory(args.output).complete
     with _live(args, "training.png"):
         model = cross_validate(
             dataset,
@@ -169,6 +175,8 @@ def run(args: argparse.Namespace) -> int:
             allow_outliers=args.allow_outliers,
             allow_contradictions=True,  # file by file they were checked already
         )
+    if finished:
+        print(f"nothing to do: {args.output} holds the finished model")
     return report(model, args.output, plot=not args.no_plot)
 
 

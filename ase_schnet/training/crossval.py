@@ -48,7 +48,8 @@ def cross_validate(
     """Train the ensemble and write its model directory.
 
     jobs : processes that train members side by side, one thread each; all cores by default.
-    resume : continue from the checkpoints of an interrupted call with the same arguments.
+    resume : continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
+        return the model. It is not trained longer: the learning rate has come to its end.
     provenance : further JSON for the card's "training" entry (data files, split).
     allow_outliers : train in spite of labels that `label_outliers` names.
     allow_contradictions : train in spite of what `label_contradictions` says of the labels.
@@ -59,18 +60,17 @@ def cross_validate(
     Raises
     ------
     ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
-        checkpoints in `directory` already and not `resume`; checkpoints that belong to other arguments.
+        checkpoints in `directory` already and not `resume`; those of other arguments, all of them named.
     TrainingDiverged : a member diverged with both seeds.
     OSError : something could not be written, such as on a full disk; what was stays, and can be resumed.
     """
     work = WorkDirectory(directory)
     recipe = recipe.settled(dataset)
-    if work.complete:
+    if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
-    if work.begun and not resume:
+    if work.begun and not work.complete and not resume:
         raise ValueError(
-            f"{directory} holds an unfinished training; continue it with resume=True (--resume) "
-            "or remove it"
+            f"{directory} holds an unfinished training; continue it with resume=True or remove it"
         )
     if not allow_outliers:
         refuse_outliers(dataset)
@@ -79,6 +79,8 @@ def cross_validate(
     _warn_of_divided_twins(dataset, recipe)
     with resumable("resume=True"):
         work.begin(dataset, recipe, provenance)
+        if work.complete:
+            return _assemble(work)
         while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
             _train(dataset, work, recipe, due, jobs)
         return _assemble(work)

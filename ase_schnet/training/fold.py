@@ -63,6 +63,7 @@ def train_fold(
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
     work, recipe = WorkDirectory(directory), recipe.settled(dataset)
     if work.complete:
+        told(lambda: work.begin(dataset, recipe, provenance))  # the same, or an error
         return True
     if not allow_outliers:
         refuse_outliers(dataset)

@@ -22,6 +22,7 @@ from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.model.tabulated import FilterGrid, Tabulated
+from ase_schnet.training.changes import changed_settings
 from ase_schnet.training.checkpoint import (
     load_checkpoint,
     nested,
@@ -220,11 +221,14 @@ class Fit:
         if not path.exists():
             return
         tensors, header = load_checkpoint(path)
-        changed = [k for k, v in self.inputs.items() if header["inputs"].get(k) != v]
+        then, now = ({**i, "loss": i.get("weights", {})} for i in (header["inputs"], self.inputs))
+        changed = changed_settings(then, now)
+        parts = ("training", "validation")
+        changed += [f"other {part} structures" for part in parts if then.get(part) != now[part]]
         if changed:
             raise ValueError(
-                f"{path} belongs to a fit with other {', '.join(changed)}; "
-                "resume with the same options or choose another output directory"
+                f"{path} holds a fit with {'; '.join(changed)}: resume with what it was begun with, or "
+                "train into another directory"
             )
         self.restore(tensors, header)
 

@@ -27,13 +27,19 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import CARD, CannotWrite, naming, whole_file
+from ase_schnet.modelfile import CARD, CannotWrite, load_model, naming, whole_file
+from ase_schnet.training.changes import changed_data, changed_settings, changed_split
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.trainer import TrainingDiverged
 
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
+# of a recipe's entries: those of the card's "training", and those beside it
+IN_CARD, ELECTRONS = (
+    ("loss", "settings", "kept_out", "folds", "augmentation"),
+    ("charge", "multiplicity"),
+)
 FAR_WORSE = 4.0  # times the median loss of the other folds: twice their error
 ATTEMPT_SUFFIX = ("", "_again")
 
@@ -56,29 +62,30 @@ class WorkDirectory:
         return (self.path / PLAN).exists()
 
     def begin(self, dataset: Dataset, recipe: Recipe, provenance: dict | None = None) -> None:
-        """Write down what is to be trained, or see that it is what was begun before.
+        """Write down what is to be trained, or see that it is what was begun, or finished, before.
 
-        Raises ValueError when the directory holds the training of another recipe or of other data.
+        Raises ValueError when the directory holds the training of another recipe or of other data, naming
+        all that differs.
         """
         plan = {"config": recipe.config.to_dict(), **recipe.to_dict()}
-        plan = json.loads(json.dumps({"recipe": plan, "data": dataset.fingerprint()}))
-        if not self.begun:
+        plan = {
+            "recipe": plan,
+            "data": dataset.fingerprint(),
+            "provenance": provenance or {},
+        }
+        plan = json.loads(json.dumps(plan))
+        if self.complete:
+            self._require_same(self._finished_plan(), plan, None, dataset)
+        elif self.begun:
+            self._require_same(self.plan(), plan, self.dataset(), dataset)
+        else:
             with naming(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
             columns = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
             known = {name: value for name, value in columns.items() if value is not None}
             self._write(DATA, lambda file: np.savez(file, **known))
-            text = json.dumps({**plan, "provenance": provenance or {}})
-            self._write(PLAN, lambda file: file.write(text.encode()))  # last: all is there now
-            return
-        there = self.plan()
-        names = [k for k, v in plan["recipe"].items() if there["recipe"].get(k) != v]
-        names += ["data"] if there["data"] != plan["data"] else []
-        if names:
-            raise ValueError(
-                f"{self.path} belongs to a training with other {', '.join(names)}; resume with the "
-                "same options and data or choose another output directory"
-            )
+            text = json.dumps(plan).encode()
+            self._write(PLAN, lambda file: file.write(text))  # last: all is there now
 
     def plan(self) -> dict:
         """Recipe, fingerprint and provenance. Raises ValueError where no training was begun."""
@@ -188,6 +195,48 @@ class WorkDirectory:
         for path in (path for pattern in ours for path in self.path.glob(pattern)):
             if path.suffix != ".csv":
                 path.unlink()
+
+    def _finished_plan(self) -> dict:
+        """What `plan` was, from the card of the finished model."""
+        model = load_model(self.model_dir)
+        training = model.card.get("training", {})
+        recipe = {name: training[name] for name in IN_CARD if name in training}
+        recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
+        return {
+            "recipe": {"config": model.config, **recipe},
+            "data": training.get("data_fingerprint"),
+            "provenance": training,
+        }
+
+    def _require_same(
+        self, then: dict, now: dict, data_then: Dataset | None, data_now: Dataset
+    ) -> None:
+        """Raise ValueError naming what differs, what it was begun with, and the cure."""
+        known = now["recipe"].keys() - (set(ELECTRONS) - then["recipe"].keys())  # not in old cards
+        recipe = {name: value for name, value in now["recipe"].items() if name in known}
+        changed = []
+        if then["data"] != now["data"]:
+            before, after = then["provenance"], now["provenance"]
+            changed += changed_data(data_then, data_now, before, after)
+            for consequence in ("folds", "kept_out"):
+                then["recipe"].pop(consequence, None), recipe.pop(consequence, None)
+        splits = (plan["provenance"].get("split", {}) for plan in (then, now))
+        changed += changed_settings(then["recipe"], recipe) + changed_split(*splits)
+        if not changed and then["recipe"].get("folds") != recipe.get("folds"):
+            changed = ["another division into folds"]
+        if not changed:
+            return
+        what = f"{self.model_dir} holds a training with {'; '.join(changed)}"
+        if command := then["provenance"].get("command"):
+            what += f" (begun by: {command})"
+        if self.complete:
+            raise ValueError(
+                f"{what}. It is finished, and not taken further, since the learning rate has come to its "
+                "end: train into another directory"
+            )
+        raise ValueError(
+            f"{what}: resume with what it was begun with, or train into another directory"
+        )
 
     def _first_loss(self, fold: int) -> float | None:
         good = [header for header in self.attempts(fold) if not header["diverged"]]
