@@ -34,7 +34,7 @@ def begun(tmp_path_factory):
     options = ["train", str(folder / "molecules.xyz"), "-o", str(folder / "m"), "--units", "eV"]
     options += ["--folds", "2", "--kept-out", "0.2", "--epochs", "2", "--no-plot", "--jobs", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ase_schnet.training.crossval._train", interrupt)
+        patch.setattr("ase_schnet.training.crossval.train_members", interrupt)
         assert main(options) == 130
     return options
 

@@ -114,6 +114,9 @@ def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
     assert process.returncode == 2
     line = process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
+    assert {"fold 1: epoch 0/2", "fold 2: epoch 0/2"} <= {
+        k[:17] for k in process.stderr.splitlines()
+    }
     assert line.startswith(f"ase-schnet train: [Errno 27] File too large: {tmp_path / 'm' / WORK}")
     assert line.endswith("make room, and --resume goes on")
     assert main([*arguments, "--jobs", "1", "--resume"]) == 1  # two epochs come to nothing

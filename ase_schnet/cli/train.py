@@ -243,6 +243,7 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
     electrons = settled_electrons(dataset, args.charge, args.multiplicity)
     print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    sys.stdout.flush()  # into a log, before the hours of which stderr tells
     recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),

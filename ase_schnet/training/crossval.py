@@ -8,18 +8,11 @@ ensemble (implementation report, sections 3.3 and 4.2).
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
@@ -28,10 +21,10 @@ from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
-from ase_schnet.training.fold import train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
 from ase_schnet.training.workdir import WorkDirectory, resumable
+from ase_schnet.training.workers import StartedAgain, refuse_to_start_again, train_members
 
 
 def cross_validate(
@@ -62,8 +55,11 @@ def cross_validate(
     ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
         checkpoints in `directory` already and not `resume`; those of other arguments, all of them named.
     TrainingDiverged : a member diverged with both seeds.
+    BrokenProcessPool : a process was killed; or the caller's script has no `if __name__ == "__main__":`,
+        which it needs where several processes train.
     OSError : something could not be written, such as on a full disk; what was stays, and can be resumed.
     """
+    refuse_to_start_again()
     work = WorkDirectory(directory)
     recipe = recipe.settled(dataset)
     if work.complete and not resume:
@@ -78,12 +74,29 @@ def cross_validate(
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     _warn_of_divided_twins(dataset, recipe)
     with resumable("resume=True"):
+        fresh = not work.begun
         work.begin(dataset, recipe, provenance)
         if work.complete:
             return _assemble(work)
         while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
-            _train(dataset, work, recipe, due, jobs)
+            _train(dataset, work, recipe, due, jobs, fresh)
         return _assemble(work)
+
+
+def _train(
+    dataset: Dataset,
+    work: WorkDirectory,
+    recipe: Recipe,
+    due: list[int],
+    jobs: int | None,
+    fresh: bool,
+) -> None:
+    try:
+        train_members(dataset, work, recipe, due, jobs)
+    except StartedAgain:
+        if fresh:  # nothing was trained: the mended script begins anew
+            work.clean()
+        raise
 
 
 def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
@@ -149,52 +162,6 @@ def _fold_card(work: WorkDirectory, fold: int) -> dict:
         for e in ended
     ]
     return {**entry, "attempts": attempts, "times_worse": work.times_worse(fold)}
-
-
-def _train(
-    dataset: Dataset, work: WorkDirectory, recipe: Recipe, folds: list[int], jobs: int | None
-) -> None:
-    jobs = min(len(folds), jobs or os.cpu_count() or 1)
-    if jobs == 1 or recipe.device != "cpu":
-        for fold in folds:
-            train_member(dataset, work, recipe, fold)
-        return
-    context = multiprocessing.get_context("spawn")
-    stop, lock = context.Event(), context.RLock()  # one terminal, several bars
-    executor = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
-    )
-    try:
-        futures = [executor.submit(_train_in_worker, dataset, work, recipe, fold) for fold in folds]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    finally:  # after Ctrl-C or a failure the members end their epoch and save it
-        stop.set()
-        executor.shutdown(cancel_futures=True)
-
-
-_stop = None  # in a worker process: set when the parent wants it to end
-
-
-def _start_worker(stop, lock) -> None:
-    global _stop  # the only way to hand a synchronisation primitive to a pool's tasks
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    torch.set_num_threads(1)  # this process is ours alone
-    tqdm.set_lock(lock)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker must not outlive a parent that was killed; its last checkpoint is whole."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _train_in_worker(dataset: Dataset, work: WorkDirectory, recipe: Recipe, fold: int) -> None:
-    going = {"position": fold - 1, "keep_going": lambda: not _stop.is_set()}
-    train_member(dataset, work, recipe, fold, **going)
 
 
 def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:

@@ -6,12 +6,9 @@ then `assemble` (training/crossval.py) joins the members.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-
-from tqdm import tqdm
 
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
@@ -19,6 +16,7 @@ from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
 from ase_schnet.training.distributed import SharedFit, leads, shared, told
+from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.trainer import Fit, FitResult, TrainingDiverged
@@ -108,7 +106,7 @@ def _attempt(work, fit: Fit, fold: int, attempt: int, position: int, keep_going)
     label = f"fold {fold}" if leads() else None
     if attempt and label:
         why, seed = work.why_again(fold), fit.settings.seed
-        tqdm.write(f"{label} {why}: again with seed {seed}", file=sys.stderr)
+        say(f"{label} {why}: again with seed {seed}")
     try:
         result = run_fit(
             fit,

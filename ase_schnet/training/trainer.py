@@ -114,6 +114,16 @@ class Fit:
         return round(self.settings.batch_size * self.training.dataset.n_atoms.mean())
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Batches."""
+        return math.ceil(len(self.training) / self.settings.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Of all epochs, over which the learning rate falls."""
+        return self.settings.epochs * self.steps_per_epoch
+
+    @property
     def finished(self) -> bool:
         """All epochs done, or patience at an end."""
         return self.epoch >= self.settings.epochs or self.stopped_early
@@ -140,11 +150,10 @@ class Fit:
         Raises TrainingDiverged, and is then in no state to go on: see `recover`.
         """
         n, size = len(self.training), self.settings.batch_size
-        total_steps = self.settings.epochs * math.ceil(n / size)
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(n)
         total = 0.0
         for batch, labels in self.training.epoch(size, order):
-            rate = self.slowdown * self.settings.rate(self.step, total_steps)
+            rate = self.slowdown * self.settings.rate(self.step, self.total_steps)
             loss = self.loss(self.model, batch, labels)
             self._descend(loss, rate)
             total += float(loss.detach()) * batch.n_structures
