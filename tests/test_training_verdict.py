@@ -99,17 +99,37 @@ def test_what_was_not_trained_on_is_not_judged():
     assert list(verdict.error_over_spread) == ["forces"]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda d: replace(d, F=0 * d.F), "the forces are all zero in the data"),
-        (lambda d: replace(d, E=0 * d.E - 1234.5), "the energies are all alike in the data"),
-    ],
-)
-def test_labels_that_are_all_alike_teach_nothing(change, reason):
-    data = change(Dataset.from_atoms(labelled_molecules(24, names=("CH3OH",))))
-    (found,) = judged(data).reasons
-    assert found == f"{reason}: there is nothing to learn from them"
+def alike(data, **change):
+    return replace(data, E=0 * data.E - 50.1, **change)
+
+
+def test_labels_that_are_all_alike_teach_nothing():
+    data = Dataset.from_atoms(labelled_molecules(24, names=("CH3OH",)))
+    (found,) = judged(alike(data, F=0 * data.F)).reasons
+    assert (
+        found
+        == "energies are all alike and forces are all zero in the data: there is nothing to learn"
+    )
+    good = {"energy_rmse_meV_per_atom": 0.1, "forces_rmse_meV_per_Ang": 1.0}
+    assert not judged(alike(data, F=0 * data.F), good).passed
+    assert judged(
+        replace(data, F=0 * data.F), good
+    ).passed  # as in a crystal of one atom in its cell
+    (found,) = judged(alike(data), {"energy_rmse_meV_per_atom": 50.0}).reasons
+    assert found.startswith(
+        "energies are wrong by 50 meV/atom (RMSE), though energies are all alike"
+    )
+
+
+def test_energies_all_alike_spoil_no_training(tmp_path):
+    """Their last digits are no scale: a loss in units of 1e-14 eV sees nothing but the energies."""
+    data = Dataset.from_atoms(labelled_molecules(24, names=("CH3OH",)))
+    settings = FitSettings(epochs=2, batch_size=4, seed=3)
+    plan = plan_folds(24, 2, n_kept_out=4)
+    all_alike = Recipe(TINY, LossWeights(), settings, plan)
+    model = cross_validate(alike(data), tmp_path / "m", all_alike, jobs=1)
+    assert max(fold["loss_max"] for fold in model.card["folds"]) < 100
+    assert not model.card["verdict"]["passed"]
 
 
 def test_small_labels_are_not_asked_for_more_than_codes_agree():
