@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.io import write
-from factory import TINY, labelled_molecules, small_dataset
+from factory import TINY, labelled_molecules, random_model, small_dataset
 
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.modelfile import CARD, WEIGHTS
+from ase_schnet.modelfile import CARD, WEIGHTS, save_model
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.loss import LossWeights
@@ -159,3 +159,9 @@ def test_a_finished_training_is_returned_and_a_longer_one_is_another(tmp_path, c
     with pytest.raises(ValueError, match="already holds a model"):
         cross_validate(data, directory, recipe(epochs=9))
     assert all((directory / p).read_bytes() == was for p, was in files.items())
+
+
+def test_a_model_of_unknown_origin_is_no_finished_training(tmp_path):
+    save_model(tmp_path, random_model())
+    with pytest.raises(ValueError, match="says nothing of its training; choose another output"):
+        cross_validate(small_dataset(24), tmp_path, recipe(), resume=True)

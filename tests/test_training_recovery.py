@@ -197,7 +197,12 @@ def test_jobs_find_the_bad_member_too_and_make_the_same_model(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("medians", "expected"),
-    [([1.0, 1.1, 0.9], None), ([1.0, 3.9, 1.0], None), ([1.0, 4.1, 1.0], 4.1)],
+    [
+        ([1.0, 1.1, 0.9], None),
+        ([1.0, 3.9, 1.0], None),
+        ([1.0, 4.1, 1.0], 4.1),
+        ([0.0, 1e-12, 0.0], None),
+    ],
 )
 def test_a_fold_is_judged_by_its_median_structure(tmp_path, medians, expected):
     """A few odd structures make the mean loss of a fold large, and are no reason to train again."""

@@ -31,7 +31,7 @@ from ase_schnet.modelfile import CARD, CannotWrite, load_model, naming, whole_fi
 from ase_schnet.training.changes import changed_data, changed_settings, changed_split
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.trainer import TrainingDiverged
+from ase_schnet.training.trainer import TINY_LOSS, TrainingDiverged
 
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
@@ -152,7 +152,7 @@ class WorkDirectory:
         losses = {k: self._first_loss(k) for k in range(1, self.n_folds + 1)}
         if None in losses.values():
             return None
-        ratio = losses.pop(fold) / max(np.median(list(losses.values())), np.finfo(float).tiny)
+        ratio = losses.pop(fold) / max(np.median(list(losses.values())), TINY_LOSS)
         return float(ratio) if ratio > FAR_WORSE else None
 
     def require_good(self, fold: int) -> None:
@@ -199,7 +199,12 @@ class WorkDirectory:
     def _finished_plan(self) -> dict:
         """What `plan` was, from the card of the finished model."""
         model = load_model(self.model_dir)
-        training = model.card.get("training", {})
+        training = model.card.get("training")
+        if not training:
+            raise ValueError(
+                f"{self.model_dir} holds a model whose card says nothing of its training; choose another "
+                "output directory"
+            )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
         return {
