@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
 
+ELECTRONS = ("charge", "multiplicity")
 LOSS = {
     "kind": "loss",
     "energy": "energy_weight",
@@ -27,6 +31,44 @@ ARRAYS = {
 }
 
 
+def require_same(
+    directory: Path,
+    then: dict,
+    now: dict,
+    data: Dataset,
+    begun_with: Callable[[], Dataset] | None = None,
+) -> None:
+    """Raise ValueError naming all that differs, how the training was begun, and the cure.
+
+    then, now : "recipe" (with "config"), "data" (the fingerprint) and "provenance".
+    data : of now. begun_with : reads those of then; None where the training is finished and they are gone.
+    """
+    recipe = dict(now["recipe"])
+    for name in ELECTRONS:
+        if name not in then["recipe"]:  # a card of an earlier version
+            recipe.pop(name, None)
+    changed = []
+    if then["data"] != now["data"]:
+        before = None if begun_with is None else begun_with()
+        changed += _changed_data(before, data, then["provenance"], now["provenance"])
+        recipe["kept_out"] = then["recipe"].get("kept_out")  # a consequence
+    changed += changed_settings(then["recipe"], recipe)
+    changed += _changed_split(then["provenance"].get("split"), now["provenance"].get("split"))
+    if not changed and then["recipe"].get("folds") != recipe["folds"]:
+        changed = ["another division into folds"]
+    if not changed:
+        return
+    what = f"{directory} holds a training with {'; '.join(changed)}"
+    if command := then["provenance"].get("command"):
+        what += f" (begun by: {command})"
+    if begun_with is None:
+        raise ValueError(
+            f"{what}. It is finished, and not taken further, since the learning rate has come to its end: "
+            "train into another directory"
+        )
+    raise ValueError(f"{what}: resume with what it was begun with, or train into another directory")
+
+
 def changed_settings(then: dict, now: dict) -> list[str]:
     """One entry such as "epochs=500, not epochs=1000" for each setting in which two recipes differ.
 
@@ -42,13 +84,15 @@ def changed_settings(then: dict, now: dict) -> list[str]:
     return changed
 
 
-def changed_split(then: dict, now: dict) -> list[str]:
-    """The same of what the command line wrote of the division into folds."""
-    kinds = [("random folds", "contiguous folds")[s.get("contiguous", False)] for s in (then, now)]
-    return [f"{kinds[0]}, not {kinds[1]}"] if then and now and kinds[0] != kinds[1] else []
+def _changed_split(then: dict | None, now: dict | None) -> list[str]:
+    """What the command line wrote of the division into folds."""
+    if not then or not now or then["contiguous"] == now["contiguous"]:
+        return []
+    kinds = ("random folds", "contiguous folds")
+    return [f"{kinds[then['contiguous']]}, not {kinds[now['contiguous']]}"]
 
 
-def changed_data(then: Dataset | None, now: Dataset, before: dict, after: dict) -> list[str]:
+def _changed_data(then: Dataset | None, now: Dataset, before: dict, after: dict) -> list[str]:
     """The files that differ and how the structures do, which are known to differ; then : None if it is gone.
 
     before, after : the provenances, with "files", where a command line wrote them.
@@ -96,7 +140,7 @@ def _flat(recipe: dict) -> dict:
     """Settings by the names under which they are asked for."""
     flat = {**recipe.get("config", {}), **recipe.get("settings", {})}
     flat |= {LOSS[name]: value for name, value in recipe.get("loss", {}).items()}
-    flat |= {name: recipe[name] for name in ("charge", "multiplicity") if name in recipe}
+    flat |= {name: recipe[name] for name in ELECTRONS if name in recipe}
     if "folds" in recipe:
         flat["n_folds"] = len(recipe["folds"])
     if "kept_out" in recipe:

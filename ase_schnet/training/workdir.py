@@ -28,18 +28,15 @@ from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.modelfile import CARD, CannotWrite, load_model, naming, whole_file
-from ase_schnet.training.changes import changed_data, changed_settings, changed_split
+from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.trainer import TINY_LOSS, TrainingDiverged
 
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
-# of a recipe's entries: those of the card's "training", and those beside it
-IN_CARD, ELECTRONS = (
-    ("loss", "settings", "kept_out", "folds", "augmentation"),
-    ("charge", "multiplicity"),
-)
+# what the card's "training" has of a recipe; ELECTRONS stand beside it
+IN_CARD = ("loss", "settings", "kept_out", "folds", "augmentation")
 FAR_WORSE = 4.0  # times the median loss of the other folds: twice their error
 ATTEMPT_SUFFIX = ("", "_again")
 
@@ -75,9 +72,9 @@ class WorkDirectory:
         }
         plan = json.loads(json.dumps(plan))
         if self.complete:
-            self._require_same(self._finished_plan(), plan, None, dataset)
+            require_same(self.model_dir, self._finished_plan(), plan, dataset)
         elif self.begun:
-            self._require_same(self.plan(), plan, self.dataset(), dataset)
+            require_same(self.model_dir, self.plan(), plan, dataset, self.dataset)
         else:
             with naming(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -212,36 +209,6 @@ class WorkDirectory:
             "data": training.get("data_fingerprint"),
             "provenance": training,
         }
-
-    def _require_same(
-        self, then: dict, now: dict, data_then: Dataset | None, data_now: Dataset
-    ) -> None:
-        """Raise ValueError naming what differs, what it was begun with, and the cure."""
-        known = now["recipe"].keys() - (set(ELECTRONS) - then["recipe"].keys())  # not in old cards
-        recipe = {name: value for name, value in now["recipe"].items() if name in known}
-        changed = []
-        if then["data"] != now["data"]:
-            before, after = then["provenance"], now["provenance"]
-            changed += changed_data(data_then, data_now, before, after)
-            for consequence in ("folds", "kept_out"):
-                then["recipe"].pop(consequence, None), recipe.pop(consequence, None)
-        splits = (plan["provenance"].get("split", {}) for plan in (then, now))
-        changed += changed_settings(then["recipe"], recipe) + changed_split(*splits)
-        if not changed and then["recipe"].get("folds") != recipe.get("folds"):
-            changed = ["another division into folds"]
-        if not changed:
-            return
-        what = f"{self.model_dir} holds a training with {'; '.join(changed)}"
-        if command := then["provenance"].get("command"):
-            what += f" (begun by: {command})"
-        if self.complete:
-            raise ValueError(
-                f"{what}. It is finished, and not taken further, since the learning rate has come to its "
-                "end: train into another directory"
-            )
-        raise ValueError(
-            f"{what}: resume with what it was begun with, or train into another directory"
-        )
 
     def _first_loss(self, fold: int) -> float | None:
         good = [header for header in self.attempts(fold) if not header["diverged"]]
