@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.build import bulk
-from factory import TINY, labelled_molecules, small_dataset
+from factory import TINY, labelled_crystals, labelled_molecules, small_dataset
 
 from ase_schnet.cli.assemble import report
 from ase_schnet.data.dataset import Dataset
@@ -20,6 +20,9 @@ from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.verdict import label_spreads, training_verdict
 
 
+WEIGHTS = LossWeights()
+
+
 def train(directory, epochs):
     data = Dataset.from_atoms(labelled_molecules(40, names=("CH3OH",)))
     settings = FitSettings(epochs=epochs, batch_size=4, seed=3)
@@ -27,7 +30,14 @@ def train(directory, epochs):
     return cross_validate(data, directory, Recipe(TINY, LossWeights(), settings, plan), jobs=1)
 
 
-def judged(dataset, kept_out=(), training_loss=0.01, epochs=500, **validation):
+def judged(
+    dataset,
+    kept_out=(),
+    training_loss=0.01,
+    epochs=500,
+    weights=WEIGHTS,
+    **validation,
+):
     """The verdict on errors of the kept-out part beside those of the folds (given without _rmse_)."""
     named = {"energy_rmse_meV_per_atom": 1.0, "forces_rmse_meV_per_Ang": 20.0, "loss": 0.02}
     fold = {
@@ -36,7 +46,7 @@ def judged(dataset, kept_out=(), training_loss=0.01, epochs=500, **validation):
         "epochs": epochs,
     }
     metrics = {"n_structures": 4, "n_atoms": 24} | named | dict(kept_out)
-    recipe = Recipe(TINY, LossWeights(), FitSettings(), plan_folds(len(dataset), 2, n_kept_out=4))
+    recipe = Recipe(TINY, weights, FitSettings(), plan_folds(len(dataset), 2, n_kept_out=4))
     return training_verdict(dataset, metrics, [fold, fold], recipe.to_dict())
 
 
@@ -97,6 +107,14 @@ def test_what_was_not_trained_on_is_not_judged():
     verdict = training_verdict(data, metrics, [], recipe.to_dict())
     assert verdict.passed
     assert list(verdict.error_over_spread) == ["forces"]
+
+
+def test_a_fold_without_stress_labels_hinders_no_verdict():
+    data = Dataset.from_atoms(labelled_crystals(16))
+    bad = {"stress_rmse_meV_per_Ang3": 1e4}
+    (reason,) = judged(data, bad, weights=LossWeights(stress=0.1), epochs=5).reasons
+    assert reason.startswith("stresses are wrong by 1e+04 meV/Å³ (RMSE), ")
+    assert "too few epochs" in reason
 
 
 def alike(data, **change):

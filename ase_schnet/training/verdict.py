@@ -54,7 +54,8 @@ class TrainingVerdict:
 
     def __str__(self) -> str:
         told = ", ".join(
-            f"{name} error {ratio:.2g} of the labels' spread (allowed {MAX_ERROR_OVER_SPREAD[name]:.2g})"
+            f"{name} error {ratio:.2g} of the labels' spread (allowed {MAX_ERROR_OVER_SPREAD[name]:.2g} or "
+            f"{NEVER_BAD[name]:g} {_SPELLED[name]})"
             for name, ratio in self.error_over_spread.items()
             if ratio is not None
         )
@@ -158,7 +159,8 @@ def _cause(
 ) -> str:
     """Of the errors in `large`: the first cause that applies."""
     name = large[-1]
-    beside = float(np.median([_errors(fold["validation"])[name] for fold in folds]))
+    # of folds that have labels of it: stress may be known of some structures only
+    beside = float(np.median([_errors(f["validation"]).get(name, np.inf) for f in folds]))
     if errors[name] > UNLIKE * beside:
         return (
             f"the {metrics['n_structures']} kept-out structures are unlike the others, where members are "
