@@ -19,7 +19,6 @@ from ase_schnet.training.report import summary, verdict_of
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.verdict import label_spreads, training_verdict
 
-
 WEIGHTS = LossWeights()
 
 
