@@ -229,5 +229,5 @@ def resumable(how: str) -> Iterator[None]:
     try:
         yield
     except CannotWrite as error:
-        line = f"{error.strerror}; what was written before is kept: make room, and {how} goes on"
+        line = f"{error.strerror}; what was written before is kept, and when it can, {how} goes on"
         raise OSError(error.errno, line) from None
