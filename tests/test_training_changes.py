@@ -165,3 +165,14 @@ def test_a_model_of_unknown_origin_is_no_finished_training(tmp_path):
     save_model(tmp_path, random_model())
     with pytest.raises(ValueError, match="says nothing of its training; choose another output"):
         cross_validate(small_dataset(24), tmp_path, recipe(), resume=True)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "data.npz"])
+@pytest.mark.parametrize("damage", [lambda b: b[:-40], lambda b: b"", lambda b: bytes(len(b))])
+def test_a_damaged_working_directory_is_named_with_the_cure(tmp_path, name, damage):
+    work, data = WorkDirectory(tmp_path), small_dataset(24)
+    work.begin(data, recipe())
+    path = tmp_path / "training" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{name} is damaged or missing \(.*remove .*train anew"):
+        work.begin(replace(data, E=data.E + 1), recipe())  # of which both are read

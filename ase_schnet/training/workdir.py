@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -92,6 +93,8 @@ class WorkDirectory:
             raise ValueError(
                 f"{self.model_dir} holds no training; begin one with ase-schnet train"
             ) from None
+        except ValueError as error:
+            raise self._damaged(PLAN, error) from None
 
     @property
     def n_folds(self) -> int:
@@ -100,8 +103,11 @@ class WorkDirectory:
 
     def dataset(self) -> Dataset:
         """All structures with their labels."""
-        with np.load(self.path / DATA) as file:
-            return Dataset(**{k: v if v.ndim else str(v) for k, v in file.items()})
+        try:
+            with (self.path / DATA).open("rb") as raw, np.load(raw) as file:
+                return Dataset(**{k: v if v.ndim else str(v) for k, v in file.items()})
+        except (FileNotFoundError, ValueError, EOFError, TypeError, BadZipFile) as error:
+            raise self._damaged(DATA, error) from None
 
     def checkpoint(self, fold: int, attempt: int) -> Path:
         """Where the state of a fit goes."""
@@ -209,6 +215,11 @@ class WorkDirectory:
             "data": training.get("data_fingerprint"),
             "provenance": training,
         }
+
+    def _damaged(self, name: str, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path / name} is damaged or missing ({error}); remove {self.path} and train anew"
+        )
 
     def _first_loss(self, fold: int) -> float | None:
         good = [header for header in self.attempts(fold) if not header["diverged"]]
