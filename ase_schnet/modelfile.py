@@ -13,8 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -109,9 +112,13 @@ def weight_shapes(config: dict) -> dict[str, tuple[int, ...]]:
 
 
 def save_model(directory: str | Path, model: TrainedModel) -> Path:
-    """Write the two files, each to a temporary name first, the card last. Returns the directory."""
+    """Write the two files, each to a temporary name first, the card last. Returns the directory.
+
+    Raises CannotWrite, an OSError.
+    """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    with naming(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     weights = dump_safetensors({k: np.ascontiguousarray(v) for k, v in model.weights.items()})
     card = {
         "format": FORMAT,
@@ -147,11 +154,47 @@ def _entry(name: str, value) -> str:
         ) from None
 
 
+class CannotWrite(OSError):
+    """A file could not be written: no room, no permission, no such place."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what hinders writing to `path` be one line that names it. Raises CannotWrite."""
+    try:
+        yield
+    except CannotWrite:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotWrite(error.errno, f"{reason}: {path} could not be written") from None
+
+
+@contextmanager
+def whole_file(path: Path, temporary: str | None = None) -> Iterator[IO[bytes]]:
+    """Open `path` for writing such that it is replaced whole, or not at all, whatever kills the process.
+
+    temporary : name under which it is written beside `path`; where several processes may write the same
+        file, each needs its own.
+
+    Raises CannotWrite, and leaves nothing behind then.
+    """
+    there = path.with_name(temporary or path.name + ".tmp")
+    with naming(path):
+        try:
+            with there.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(there, path)
+        finally:
+            there.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes) -> None:
-    """Write under a temporary name and rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    """Write a file as a whole. Raises CannotWrite."""
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -168,7 +168,9 @@ def test_the_command_line_from_augment_to_evaluate(data_file, tmp_path, capsys):
     assert figure.stat().st_size > 10_000
     training = ["--folds", "2", "--kept-out", "0.2", "--epochs", "1", "--jobs", "1", "--no-plot"]
     training += ["--interactions", "1"]
-    assert main(["train", more, "-o", model, *training]) == 0
+    assert (
+        main(["train", more, "-o", model, *training]) == 1
+    )  # an epoch or two come to nothing, and the verdict says so
     card = load_model(model).card["training"]
     assert card["n_structures"] == 40
     assert card["augmentation"]["n_structures"] == 10
@@ -192,7 +194,7 @@ def test_train_augment_puts_the_setting_into_the_card(data_file, tmp_path):
         "--augment",
         "literal, temperature=300, n=5, epsilon=0.2, weight=0.1",
     ]
-    assert main(["train", data_file, "-o", model, *training]) == 0
+    assert main(["train", data_file, "-o", model, *training]) == 1
     assert load_model(model).card["training"]["augmentation"] == {
         "rule": "literal",
         "moves": "random",

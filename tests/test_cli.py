@@ -45,7 +45,9 @@ def small_training(data, output, *more):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained") / "model"
-    assert main(small_training(data, directory)) == 0
+    assert (
+        main(small_training(data, directory)) == 1
+    )  # an epoch or two come to nothing, and the verdict says so
     return directory
 
 
@@ -81,13 +83,15 @@ def test_train_writes_a_model_its_card_and_its_picture(trained):
 
 
 def test_train_prints_what_it_found_and_the_tables(data, tmp_path, capsys):
-    assert main(small_training(data, tmp_path / "m", "--no-plot")) == 0
+    assert main(small_training(data, tmp_path / "m", "--no-plot")) == 1
     out = capsys.readouterr().out
     assert "energy 24/24, forces 24/24" in out
     assert "kcal/mol, Ang -> eV, Ang" in out
     assert "Validation loss per structure" in out
     assert "Ensemble std on the 5 kept-out structures" in out
     assert "meV/Å per component" in out
+    assert "FAIL: energies are wrong by" in out
+    assert "use it" not in out
 
 
 def test_info_and_evaluate(trained, data, tmp_path, capsys):
@@ -95,6 +99,7 @@ def test_info_and_evaluate(trained, data, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "members     2" in out
     assert "H, C, O; molecules only" in out
+    assert "FAIL: energies are wrong by" in out
     plot = tmp_path / "parity.png"
     assert main(["evaluate", str(trained), data, "--units", "kcal/mol", "-o", str(plot)]) == 0
     assert "n = 24 structures" in capsys.readouterr().out
@@ -116,9 +121,9 @@ def test_a_killed_training_resumes_to_the_same_weights(data, trained, tmp_path):
     assert work.is_dir()
     assert not (tmp_path / "m" / CARD).exists()
     assert main(arguments) == 2  # without --resume nothing is touched
-    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "--resume"], stdout=subprocess.DEVNULL)
     whole = [str(tmp_path / "whole") if a == str(tmp_path / "m") else a for a in command]
-    subprocess.run(whole, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(whole, stdout=subprocess.DEVNULL)
     assert (tmp_path / "m" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
 
 

@@ -196,7 +196,7 @@ def test_what_arrays_say_survives_reading(tmp_path):
 def test_twins_on_the_command_line_are_counted_and_kept_together(tmp_path, capsys):
     frames = labelled_molecules(20, names=("CH3CH2OH",))
     write(tmp_path / "twins.xyz", [*frames, *frames[:10]])
-    assert main(["train", str(tmp_path / "twins.xyz"), "-o", str(tmp_path / "m"), *TINY]) == 0
+    assert main(["train", str(tmp_path / "twins.xyz"), "-o", str(tmp_path / "m"), *TINY]) == 1
     out, err = capsys.readouterr()
     assert "10 of 30 structures stand in the data before: kept in one fold" in out
     assert "warning" not in err
@@ -210,7 +210,7 @@ def test_the_state_is_written_into_the_card_and_asked_for_later(tmp_path, capsys
     write(tmp_path / "ions.xyz", frames)
     output = str(tmp_path / "m")
     command = ["train", str(tmp_path / "ions.xyz"), "-o", output, *TINY, "--charge", "1"]
-    assert main(command) == 0
+    assert main(command) == 1  # an epoch or two come to nothing, and the verdict says so
     assert "charge 1, multiplicity 2" in capsys.readouterr().out
     card = load_model(output).card
     assert (card["charge"], card["multiplicity"]) == (1, 2)

@@ -137,4 +137,6 @@ def test_the_command_line_names_file_and_frame_before_it_trains(tmp_path, capsys
     assert f"{second}, frame 3: energy " in line
     assert "--allow-outliers" in line
     assert not model.exists()
-    assert main([*arguments, "--allow-outliers"]) == 0
+    assert (
+        main([*arguments, "--allow-outliers"]) == 1
+    )  # an epoch or two come to nothing, and the verdict says so

@@ -74,9 +74,9 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
         assemble(directory)
     with pytest.raises(ValueError, match="there are folds 1 to 3, not 4"):
         train_fold(data, directory, recipe(), 4)
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="epochs=3, not epochs=4: resume with what"):
         train_fold(data, directory, recipe(epochs=4), 2)
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(ValueError, match="other energies in structure 0"):
         train_fold(replace(data, E=data.E + 1.0), directory, recipe(), 2)
     with (
         WorkDirectory(directory).lock(2),
@@ -194,6 +194,30 @@ def _runs(pid: str) -> bool:
         return False
 
 
+UNGUARDED = """
+import sys
+sys.path.insert(0, {tests!r})
+from factory import TINY, small_dataset
+from ase_schnet import FitSettings, LossWeights, Recipe, cross_validate, plan_folds
+recipe = Recipe(TINY, LossWeights(), FitSettings(epochs=1), plan_folds(24, 2, n_kept_out=4))
+cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
+"""
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_path):
+    """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
+    script, work = tmp_path / "script.py", tmp_path / "m" / WORK
+    tests = str(Path(__file__).parent)
+    script.write_text(UNGUARDED.format(tests=tests, path=str(tmp_path / "m")))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1  # the parent's, where the script called it
+    cure = 'again from its top: put its own work under `if __name__ == "__main__":`, or give jobs=1'
+    assert done.stderr.splitlines()[-1].endswith(cure)
+    assert "resum" not in done.stderr
+    assert not list(work.iterdir())
+
+
 def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch):
     """Molecules of 3 to 9 atoms, batches of five and a last one of one: parts that are unequal or empty."""
     data = tmp_path / "molecules.xyz"
@@ -250,7 +274,9 @@ def test_jobs_and_assembly_on_the_command_line(tmp_path, capsys):
     assert "fold 1 not finished. Run ase-schnet train with the same" in capsys.readouterr().err
     assert main([*job, "1"]) == 0
     assert f"fold 1 is done; join all with ase-schnet assemble {model}" in capsys.readouterr().out
-    assert main(["assemble", model]) == 0
+    assert (
+        main(["assemble", model]) == 1
+    )  # an epoch or two come to nothing, and the verdict says so
     assert "Validation loss per structure, by fold" in capsys.readouterr().out
     assert (tmp_path / "m" / "training.png").stat().st_size > 10_000
     assert main([*job, "1"]) == 0

@@ -59,7 +59,7 @@ def test_a_loss_that_explodes_goes_back_to_the_epoch_before_with_half_the_rate(f
     np.testing.assert_allclose(np.divide(rates, full), [1, 1, *[0.5] * 6])
     assert result.history[:2] == healthy.history[:2]  # what was good is untouched
     assert np.isfinite(result.validation.loss)
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = [k for k in capsys.readouterr().err.splitlines() if "back to" in k]
     assert line.startswith("fit: the training loss of epoch 3 is ")
     assert line.endswith(": back to epoch 2, learning rate × 0.5")
 
@@ -106,7 +106,7 @@ def test_too_many_recoveries_end_the_fit_at_once_and_for_good(tmp_path, capsys):
         with pytest.raises(TrainingDiverged, match=r"diverged 5 times, in the end with 0\.0625"):
             run_fit(fit, path)
         assert fit.recoveries == [3] * (MAX_RECOVERIES + 1)
-    assert len(capsys.readouterr().err.splitlines()) == MAX_RECOVERIES
+    assert capsys.readouterr().err.count("back to epoch") == MAX_RECOVERIES
 
 
 # ---- the ensemble ------------------------------------------------------------------------------
@@ -197,7 +197,12 @@ def test_jobs_find_the_bad_member_too_and_make_the_same_model(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("medians", "expected"),
-    [([1.0, 1.1, 0.9], None), ([1.0, 3.9, 1.0], None), ([1.0, 4.1, 1.0], 4.1)],
+    [
+        ([1.0, 1.1, 0.9], None),
+        ([1.0, 3.9, 1.0], None),
+        ([1.0, 4.1, 1.0], 4.1),
+        ([0.0, 1e-12, 0.0], None),
+    ],
 )
 def test_a_fold_is_judged_by_its_median_structure(tmp_path, medians, expected):
     """A few odd structures make the mean loss of a fold large, and are no reason to train again."""

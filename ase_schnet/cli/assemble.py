@@ -21,21 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Join, or say which folds are missing; print the tables."""
+    """Join, or say which folds are missing; print the tables. 1 if the training failed."""
     from ase_schnet.training.crossval import assemble
 
-    report(assemble(args.model), args.model, plot=not args.no_plot)
-    return 0
+    return report(assemble(args.model), args.model, plot=not args.no_plot)
 
 
-def report(model, directory: str, *, plot: bool) -> None:
-    """The tables of a new model, its picture, and where it is."""
-    from ase_schnet.training.report import summary
+def report(model, directory: str, *, plot: bool) -> int:
+    """The tables of a new model, its picture, where it is, and the exit code: 1 for a bad verdict."""
+    from ase_schnet.training.report import summary, verdict_of
 
     print(summary(model))
     if plot:
-        from ase_schnet.plotting import plot_learning_curves, save_figure
-
-        path = save_figure(plot_learning_curves(model.card["folds"]), f"{directory}/training.png")
-        print(f"learning curves: {path}")
+        _draw(model, directory)
+    verdict = verdict_of(model.card)
+    if verdict is not None and not verdict.passed:
+        print(f"model: {directory}    written, but not fit for use: see FAIL above")
+        return 1
     print(f"model: {directory}    use it: SchNetCalculator({directory!r})")
+    return 0
+
+
+def _draw(model, directory: str) -> None:
+    """The learning curves; without them the model is there all the same."""
+    from ase_schnet.plotting import plot_learning_curves, save_figure
+
+    try:
+        path = save_figure(plot_learning_curves(model.card["folds"]), f"{directory}/training.png")
+    except OSError as error:
+        print(f"learning curves could not be drawn: {error}")
+        return
+    print(f"learning curves: {path}")

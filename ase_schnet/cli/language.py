@@ -17,6 +17,7 @@ OTHER_NAMES = {
     "test_time_ps": "test_time",
     "run_dir": "output",
     "n_folds": "folds",
+    "n_interactions": "interactions",
 }
 _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix

@@ -19,7 +19,7 @@ from ase_schnet.cli.train_labels import (
     twins_in,
 )
 
-HELP = "Train an ensemble of SchNets by k-fold cross-validation."
+HELP = "Train an ensemble of SchNets by k-fold cross-validation; the exit code is 1 if it came to nothing."
 EXAMPLE = """\
 example (rMD17 npz files carry their units; for others say --units):
   ase-schnet train rmd17_ethanol_train_01.npz -o models/ethanol --preset fast --folds 5
@@ -128,7 +128,11 @@ def _add_fit(fit) -> None:
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help="members trained side by side (default: cores)")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted training")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted training; a finished one is not taken further",
+    )
     parser.add_argument(
         "--fold",
         type=int,
@@ -146,10 +150,11 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, train, print the tables, say where the model is."""
+    """Read, train, print the tables, say where the model is. 1 if the training failed."""
     from ase_schnet.cli.assemble import report
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
+    from ase_schnet.training.workdir import WorkDirectory
 
     check_outputs(folders=[args.output])
     if args.fold is not None:
@@ -158,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("under torchrun the processes share one fit: say which with --fold K")
     dataset, *rest = _read(args)
     recipe, provenance = _recipe(args, dataset, *rest)
+    finished = WorkDirectory(args.output).complete
     with _live(args, "training.png"):
         model = cross_validate(
             dataset,
@@ -169,8 +175,9 @@ def run(args: argparse.Namespace) -> int:
             allow_outliers=args.allow_outliers,
             allow_contradictions=True,  # file by file they were checked already
         )
-    report(model, args.output, plot=not args.no_plot)
-    return 0
+    if finished:
+        print(f"nothing to do: {args.output} holds the finished model")
+    return report(model, args.output, plot=not args.no_plot)
 
 
 def _run_fold(args: argparse.Namespace) -> int:
@@ -236,6 +243,7 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
     electrons = settled_electrons(dataset, args.charge, args.multiplicity)
     print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    sys.stdout.flush()  # into a log, before the hours of which stderr tells
     recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from ase_schnet.modelfile import write_whole
 
 HEADER = "ase_schnet_checkpoint"
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    """Write to a temporary name, then rename: a kill leaves the old checkpoint or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write it whole: a kill or a full disk leaves the old checkpoint or the new one. Raises CannotWrite."""
     tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
-    save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
-    os.replace(temporary, path)
+    # not safetensors' save_file, whose errors are no OSErrors
+    write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -8,18 +8,11 @@ ensemble (implementation report, sections 3.3 and 4.2).
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
@@ -28,11 +21,10 @@ from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
-from ase_schnet.training.fold import train_fold
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.workdir import WorkDirectory
-
-CHECKED = {"allow_outliers": True, "allow_contradictions": True}  # once is enough
+from ase_schnet.training.verdict import training_verdict
+from ase_schnet.training.workdir import WorkDirectory, resumable
+from ase_schnet.training.workers import StartedAgain, refuse_to_start_again, train_members
 
 
 def cross_validate(
@@ -49,7 +41,8 @@ def cross_validate(
     """Train the ensemble and write its model directory.
 
     jobs : processes that train members side by side, one thread each; all cores by default.
-    resume : continue from the checkpoints of an interrupted call with the same arguments.
+    resume : continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
+        return the model. It is not trained longer: the learning rate has come to its end.
     provenance : further JSON for the card's "training" entry (data files, split).
     allow_outliers : train in spite of labels that `label_outliers` names.
     allow_contradictions : train in spite of what `label_contradictions` says of the labels.
@@ -60,27 +53,50 @@ def cross_validate(
     Raises
     ------
     ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
-        checkpoints in `directory` already and not `resume`; checkpoints that belong to other arguments.
+        checkpoints in `directory` already and not `resume`; those of other arguments, all of them named.
     TrainingDiverged : a member diverged with both seeds.
+    BrokenProcessPool : a process was killed; or the caller's script has no `if __name__ == "__main__":`,
+        which it needs where several processes train.
+    OSError : something could not be written, such as on a full disk; what was stays, and can be resumed.
     """
+    refuse_to_start_again()
     work = WorkDirectory(directory)
     recipe = recipe.settled(dataset)
-    if work.complete:
+    if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
-    if work.begun and not resume:
+    if work.begun and not work.complete and not resume:
         raise ValueError(
-            f"{directory} holds an unfinished training; continue it with resume=True (--resume) "
-            "or remove it"
+            f"{directory} holds an unfinished training; continue it with resume=True or remove it"
         )
     if not allow_outliers:
         refuse_outliers(dataset)
     if not allow_contradictions:
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     _warn_of_divided_twins(dataset, recipe)
-    work.begin(dataset, recipe, provenance)
-    while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
-        _train(dataset, work, recipe, due, jobs)
-    return assemble(directory)
+    with resumable("resume=True"):
+        fresh = not work.begun
+        work.begin(dataset, recipe, provenance)
+        if work.complete:
+            return _assemble(work)
+        while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
+            _train(dataset, work, recipe, due, jobs, fresh)
+        return _assemble(work)
+
+
+def _train(
+    dataset: Dataset,
+    work: WorkDirectory,
+    recipe: Recipe,
+    due: list[int],
+    jobs: int | None,
+    fresh: bool,
+) -> None:
+    try:
+        train_members(dataset, work, recipe, due, jobs)
+    except StartedAgain:
+        if fresh:  # nothing was trained: the mended script begins anew
+            work.clean()
+        raise
 
 
 def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
@@ -101,28 +117,36 @@ def assemble(directory: str | Path) -> TrainedModel:
     Raises
     ------
     ValueError : folds that are not finished, or that ended far worse than the others and must be trained
-        once more, named. TrainingDiverged : a fold that diverged with both seeds.
+        once more, named. TrainingDiverged : a fold that diverged with both seeds. OSError : no room.
     """
-    work = WorkDirectory(directory)
+    with resumable("the same call"):
+        return _assemble(WorkDirectory(directory))
+
+
+def _assemble(work: WorkDirectory) -> TrainedModel:
     if work.complete:
         work.clean()  # a kill may have come between
         return load_model(work.model_dir)
     plan, folds = work.plan(), range(1, work.n_folds + 1)
     if left := work.left_to_do():
         raise ValueError(
-            f"{directory}: {left}. Run ase-schnet train with the same options and --fold K for each"
+            f"{work.model_dir}: {left}. Run ase-schnet train with the same options and --fold K for each"
         )
     dataset = work.dataset()
     members = [work.best(fold) for fold in folds]
     model = _stack(members, dataset, plan["recipe"]["config"])
     recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
+    entries = [_fold_card(work, fold) for fold in folds]
+    judged = judge(model, dataset.subset(np.array(recipe["kept_out"])))
+    verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
         "training": {**plan["provenance"], **conditions(dataset), **recipe},
-        "folds": [_fold_card(work, fold) for fold in folds],
-        **judge(model, dataset.subset(np.array(recipe["kept_out"]))),
+        "verdict": verdict.to_dict(),
+        "folds": entries,
+        **judged,
     }
-    save_model(directory, replace(model, card=card))
+    save_model(work.model_dir, replace(model, card=card))
     work.clean()
     return load_model(work.model_dir)
 
@@ -138,62 +162,6 @@ def _fold_card(work: WorkDirectory, fold: int) -> dict:
         for e in ended
     ]
     return {**entry, "attempts": attempts, "times_worse": work.times_worse(fold)}
-
-
-def _train(
-    dataset: Dataset, work: WorkDirectory, recipe: Recipe, folds: list[int], jobs: int | None
-) -> None:
-    jobs = min(len(folds), jobs or os.cpu_count() or 1)
-    if jobs == 1 or recipe.device != "cpu":
-        for fold in folds:
-            train_fold(dataset, work.model_dir, recipe, fold, **CHECKED)
-        return
-    context = multiprocessing.get_context("spawn")
-    stop, lock = context.Event(), context.RLock()  # one terminal, several bars
-    executor = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
-    )
-    try:
-        futures = [
-            executor.submit(_train_in_worker, dataset, work.model_dir, recipe, fold)
-            for fold in folds
-        ]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    finally:  # after Ctrl-C or a failure the members end their epoch and save it
-        stop.set()
-        executor.shutdown(cancel_futures=True)
-
-
-_stop = None  # in a worker process: set when the parent wants it to end
-
-
-def _start_worker(stop, lock) -> None:
-    global _stop  # the only way to hand a synchronisation primitive to a pool's tasks
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    torch.set_num_threads(1)  # this process is ours alone
-    tqdm.set_lock(lock)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker must not outlive a parent that was killed; its last checkpoint is whole."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _train_in_worker(dataset: Dataset, directory: Path, recipe: Recipe, fold: int) -> None:
-    train_fold(
-        dataset,
-        directory,
-        recipe,
-        fold,
-        **CHECKED,
-        position=fold - 1,
-        keep_going=lambda: not _stop.is_set(),
-    )
 
 
 def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:

@@ -6,12 +6,9 @@ then `assemble` (training/crossval.py) joins the members.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-
-from tqdm import tqdm
 
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
@@ -19,10 +16,11 @@ from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
 from ase_schnet.training.distributed import SharedFit, leads, shared, told
+from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.trainer import Fit, FitResult, TrainingDiverged
-from ase_schnet.training.workdir import WorkDirectory
+from ase_schnet.training.workdir import WorkDirectory, resumable
 
 
 def train_fold(
@@ -57,17 +55,41 @@ def train_fold(
     ValueError : no such fold; labels missing, outlying or contradictory; another training in `directory`;
         the fold is being trained by another process.
     TrainingDiverged : with both seeds.
+    OSError : something could not be written, such as on a full disk; what was stays.
     """
     if not 1 <= fold <= recipe.n_folds:
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
-    recipe = recipe.settled(dataset)
-    work = WorkDirectory(directory)
+    work, recipe = WorkDirectory(directory), recipe.settled(dataset)
     if work.complete:
+        told(lambda: work.begin(dataset, recipe, provenance))  # the same, or an error
         return True
     if not allow_outliers:
         refuse_outliers(dataset)
     if not allow_contradictions:
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
+    with resumable("the same call"):
+        return train_member(
+            dataset,
+            work,
+            recipe,
+            fold,
+            provenance=provenance,
+            position=position,
+            keep_going=keep_going,
+        )
+
+
+def train_member(
+    dataset: Dataset,
+    work: WorkDirectory,
+    recipe: Recipe,
+    fold: int,
+    *,
+    provenance: dict | None = None,
+    position: int = 0,
+    keep_going: Callable[[], bool] = lambda: True,
+) -> bool:
+    """`train_fold` with a settled recipe and labels that were looked at. Raises CannotWrite."""
     told(lambda: work.begin(dataset, recipe, provenance))
     kind = SharedFit if shared() else Fit
     with work.lock(fold) if leads() else nullcontext():
@@ -84,7 +106,7 @@ def _attempt(work, fit: Fit, fold: int, attempt: int, position: int, keep_going)
     label = f"fold {fold}" if leads() else None
     if attempt and label:
         why, seed = work.why_again(fold), fit.settings.seed
-        tqdm.write(f"{label} {why}: again with seed {seed}", file=sys.stderr)
+        say(f"{label} {why}: again with seed {seed}")
     try:
         result = run_fit(
             fit,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from pathlib import Path
+
+from ase_schnet.modelfile import naming, write_whole
 
 ELAPSED = "elapsed_s"
 
@@ -25,15 +26,14 @@ class TrainingLog:
     def __init__(self, path: Path, history: list[dict]):
         self.path = path
         times = _times(path)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(_lines(row, times.get(row["epoch"])) for row in history))
-        os.replace(temporary, path)
+        lines = (_lines(row, times.get(row["epoch"])) for row in history)
+        write_whole(path, "".join(lines).encode())
         spent = max((times.get(row["epoch"], 0.0) for row in history), default=0.0)
         self._began = time.monotonic() - spent
 
     def add(self, record: dict) -> None:
-        """Append an epoch."""
-        with self.path.open("a") as file:
+        """Append an epoch. Raises CannotWrite."""
+        with naming(self.path), self.path.open("a") as file:
             file.write(_lines(record, round(time.monotonic() - self._began, 3)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ase.units import GPa, kcal, mol
 
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.training.verdict import TrainingVerdict
 from ase_schnet.uncertainty import ENOUGH
 
 # factor and name of the unit that other people use, from that of a metric
@@ -130,6 +131,13 @@ def _judged(model: TrainedModel) -> list[str]:
     return calibration_lines(model.card.get("calibration", {}), model.card["kept_out"])
 
 
+def verdict_of(card: dict) -> TrainingVerdict | None:
+    """The verdict of a training as its card holds it; None for cards of earlier versions."""
+    if "verdict" not in card:
+        return None
+    return TrainingVerdict(card["verdict"]["error_over_spread"], tuple(card["verdict"]["reasons"]))
+
+
 def summary(model: TrainedModel) -> str:
     """Everything a training prints at its end; of a card from elsewhere, the tables it has."""
     card = model.card
@@ -146,4 +154,6 @@ def summary(model: TrainedModel) -> str:
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
             "undetermined; only their sum over a structure is meaningful"
         )
+    if verdict := verdict_of(card):
+        parts.append(str(verdict))
     return "\n\n".join(parts)

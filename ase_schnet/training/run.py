@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ase_schnet.inference.torch_ensemble import threads_for
 from ase_schnet.training.log import TrainingLog
+from ase_schnet.training.progress import Progress
 from ase_schnet.training.trainer import Fit, FitResult, TrainingDiverged
 
 
@@ -30,7 +28,7 @@ def run_fit(
     depends on nothing but the fit's state, so a resumed fit does the same.
 
     log : csv file for one line per epoch.
-    label, position : of the progress bar; None prints nothing.
+    label, position : of the progress, a bar or lines; None prints nothing.
 
     Returns None when `keep_going()` turned false first; the checkpoint then holds the last epoch.
     Raises TrainingDiverged after `MAX_RECOVERIES` ways back, and at once for a fit that had them before.
@@ -39,19 +37,18 @@ def run_fit(
         fit.resume(checkpoint)
     written = None if log is None else TrainingLog(log, fit.history)
     good, saved_at = fit.state(), time.monotonic()
-    with _bar(fit, label, position) as bar, threads_for(fit.atoms_per_batch):
+    with Progress(fit, label, position) as progress, threads_for(fit.atoms_per_batch):
         while not fit.finished and not fit.diverged and keep_going():
             try:
                 record = fit.run_epoch()
             except TrainingDiverged as error:
                 fit.recover(good)
-                if label and not fit.diverged:
+                if not fit.diverged:
                     rate = f"learning rate × {fit.slowdown:g}"
-                    tqdm.write(f"{label}: {error}: back to epoch {fit.epoch}, {rate}", sys.stderr)
+                    progress.say(f"{error}: back to epoch {fit.epoch}, {rate}")
                 continue
             good = fit.state()
-            bar.set_postfix_str(_describe(record, fit.training.dataset.told_per_atom))
-            bar.update()
+            progress.epoch(record)
             if written is not None:
                 written.add(record)
             if checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every_s:
@@ -66,26 +63,3 @@ def run_fit(
             f"(now {fit.settings.learning_rate:g})"
         )
     return fit.result() if fit.finished else None
-
-
-def _bar(fit: Fit, label: str | None, position: int) -> tqdm:
-    return tqdm(
-        total=fit.settings.epochs,
-        initial=fit.epoch,
-        desc=label,
-        unit="epoch",
-        position=position,
-        disable=None if label else True,  # None: off when not a terminal
-    )
-
-
-def _describe(record: dict, per_atom: bool) -> str:
-    """The validation errors of an epoch in a few words."""
-    energy = ("energy_mae_meV_per_atom", "meV/atom") if per_atom else ("energy_mae_meV", "meV")
-    columns = {
-        "F": ("forces_mae_meV_per_Ang", "meV/Å"),
-        "E": energy,
-        "σ": ("stress_mae_meV_per_Ang3", "meV/Å³"),
-    }
-    known = {k: (record[f"validation_{name}"], unit) for k, (name, unit) in columns.items()}
-    return ", ".join(f"{k} {v:.1f} {unit}" for k, (v, unit) in known.items() if v is not None)

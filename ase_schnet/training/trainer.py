@@ -22,6 +22,7 @@ from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.model.tabulated import FilterGrid, Tabulated
+from ase_schnet.training.changes import changed_settings
 from ase_schnet.training.checkpoint import (
     load_checkpoint,
     nested,
@@ -113,6 +114,16 @@ class Fit:
         return round(self.settings.batch_size * self.training.dataset.n_atoms.mean())
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Batches."""
+        return math.ceil(len(self.training) / self.settings.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Of all epochs, over which the learning rate falls."""
+        return self.settings.epochs * self.steps_per_epoch
+
+    @property
     def finished(self) -> bool:
         """All epochs done, or patience at an end."""
         return self.epoch >= self.settings.epochs or self.stopped_early
@@ -139,11 +150,10 @@ class Fit:
         Raises TrainingDiverged, and is then in no state to go on: see `recover`.
         """
         n, size = len(self.training), self.settings.batch_size
-        total_steps = self.settings.epochs * math.ceil(n / size)
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(n)
         total = 0.0
         for batch, labels in self.training.epoch(size, order):
-            rate = self.slowdown * self.settings.rate(self.step, total_steps)
+            rate = self.slowdown * self.settings.rate(self.step, self.total_steps)
             loss = self.loss(self.model, batch, labels)
             self._descend(loss, rate)
             total += float(loss.detach()) * batch.n_structures
@@ -220,11 +230,14 @@ class Fit:
         if not path.exists():
             return
         tensors, header = load_checkpoint(path)
-        changed = [k for k, v in self.inputs.items() if header["inputs"].get(k) != v]
+        then, now = ({**i, "loss": i.get("weights", {})} for i in (header["inputs"], self.inputs))
+        changed = changed_settings(then, now)
+        parts = ("training", "validation")
+        changed += [f"other {part} structures" for part in parts if then.get(part) != now[part]]
         if changed:
             raise ValueError(
-                f"{path} belongs to a fit with other {', '.join(changed)}; "
-                "resume with the same options or choose another output directory"
+                f"{path} holds a fit with {'; '.join(changed)}: resume with what it was begun with, or "
+                "train into another directory"
             )
         self.restore(tensors, header)
 

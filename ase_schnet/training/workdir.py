@@ -16,23 +16,28 @@ that fold alone, so jobs on several machines need to share nothing but this dire
 from __future__ import annotations
 
 import json
-import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import CARD
+from ase_schnet.modelfile import CARD, CannotWrite, load_model, naming, whole_file
+from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.trainer import TrainingDiverged
+from ase_schnet.training.trainer import TINY_LOSS, TrainingDiverged
 
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
+# what the card's "training" has of a recipe; ELECTRONS stand beside it
+IN_CARD = ("loss", "settings", "kept_out", "folds", "augmentation")
 FAR_WORSE = 4.0  # times the median loss of the other folds: twice their error
 ATTEMPT_SUFFIX = ("", "_again")
 
@@ -55,28 +60,30 @@ class WorkDirectory:
         return (self.path / PLAN).exists()
 
     def begin(self, dataset: Dataset, recipe: Recipe, provenance: dict | None = None) -> None:
-        """Write down what is to be trained, or see that it is what was begun before.
+        """Write down what is to be trained, or see that it is what was begun, or finished, before.
 
-        Raises ValueError when the directory holds the training of another recipe or of other data.
+        Raises ValueError when the directory holds the training of another recipe or of other data, naming
+        all that differs.
         """
         plan = {"config": recipe.config.to_dict(), **recipe.to_dict()}
-        plan = json.loads(json.dumps({"recipe": plan, "data": dataset.fingerprint()}))
-        if not self.begun:
-            self.path.mkdir(parents=True, exist_ok=True)
+        plan = {
+            "recipe": plan,
+            "data": dataset.fingerprint(),
+            "provenance": provenance or {},
+        }
+        plan = json.loads(json.dumps(plan))
+        if self.complete:
+            require_same(self.model_dir, self._finished_plan(), plan, dataset)
+        elif self.begun:
+            require_same(self.model_dir, self.plan(), plan, dataset, self.dataset)
+        else:
+            with naming(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
             columns = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
             known = {name: value for name, value in columns.items() if value is not None}
             self._write(DATA, lambda file: np.savez(file, **known))
-            text = json.dumps({**plan, "provenance": provenance or {}})
-            self._write(PLAN, lambda file: file.write(text.encode()))  # last: all is there now
-            return
-        there = self.plan()
-        names = [k for k, v in plan["recipe"].items() if there["recipe"].get(k) != v]
-        names += ["data"] if there["data"] != plan["data"] else []
-        if names:
-            raise ValueError(
-                f"{self.path} belongs to a training with other {', '.join(names)}; resume with the "
-                "same options and data or choose another output directory"
-            )
+            text = json.dumps(plan).encode()
+            self._write(PLAN, lambda file: file.write(text))  # last: all is there now
 
     def plan(self) -> dict:
         """Recipe, fingerprint and provenance. Raises ValueError where no training was begun."""
@@ -86,6 +93,8 @@ class WorkDirectory:
             raise ValueError(
                 f"{self.model_dir} holds no training; begin one with ase-schnet train"
             ) from None
+        except ValueError as error:
+            raise self._damaged(PLAN, error) from None
 
     @property
     def n_folds(self) -> int:
@@ -94,8 +103,11 @@ class WorkDirectory:
 
     def dataset(self) -> Dataset:
         """All structures with their labels."""
-        with np.load(self.path / DATA) as file:
-            return Dataset(**{k: v if v.ndim else str(v) for k, v in file.items()})
+        try:
+            with (self.path / DATA).open("rb") as raw, np.load(raw) as file:
+                return Dataset(**{k: v if v.ndim else str(v) for k, v in file.items()})
+        except (FileNotFoundError, ValueError, EOFError, TypeError, BadZipFile) as error:
+            raise self._damaged(DATA, error) from None
 
     def checkpoint(self, fold: int, attempt: int) -> Path:
         """Where the state of a fit goes."""
@@ -108,12 +120,13 @@ class WorkDirectory:
     def lock(self, fold: int):
         """To be held while a fold is trained; the system lets go of it when the process dies."""
         path = self.path / f"fold_{fold}.lock"
-        try:
-            return FileLock(path, timeout=0).acquire()
-        except Timeout:
-            raise ValueError(
-                f"fold {fold} is being trained by another process, which holds {path}"
-            ) from None
+        with naming(path):
+            try:
+                return FileLock(path, timeout=0).acquire()
+            except Timeout:
+                raise ValueError(
+                    f"fold {fold} is being trained by another process, which holds {path}"
+                ) from None
 
     def finish(self, fold: int, attempt: int, tensors: dict[str, Tensor], header: dict) -> None:
         """Write down how an attempt ended: header["diverged"], and if not, weights and ["entry"]."""
@@ -142,7 +155,7 @@ class WorkDirectory:
         losses = {k: self._first_loss(k) for k in range(1, self.n_folds + 1)}
         if None in losses.values():
             return None
-        ratio = losses.pop(fold) / max(np.median(list(losses.values())), np.finfo(float).tiny)
+        ratio = losses.pop(fold) / max(np.median(list(losses.values())), TINY_LOSS)
         return float(ratio) if ratio > FAR_WORSE else None
 
     def require_good(self, fold: int) -> None:
@@ -186,6 +199,28 @@ class WorkDirectory:
             if path.suffix != ".csv":
                 path.unlink()
 
+    def _finished_plan(self) -> dict:
+        """What `plan` was, from the card of the finished model."""
+        model = load_model(self.model_dir)
+        training = model.card.get("training")
+        if not training:
+            raise ValueError(
+                f"{self.model_dir} holds a model whose card says nothing of its training; choose another "
+                "output directory"
+            )
+        recipe = {name: training[name] for name in IN_CARD if name in training}
+        recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
+        return {
+            "recipe": {"config": model.config, **recipe},
+            "data": training.get("data_fingerprint"),
+            "provenance": training,
+        }
+
+    def _damaged(self, name: str, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path / name} is damaged or missing ({error}); remove {self.path} and train anew"
+        )
+
     def _first_loss(self, fold: int) -> float | None:
         good = [header for header in self.attempts(fold) if not header["diverged"]]
         return good[0]["entry"]["loss_median"] if good else None
@@ -194,7 +229,16 @@ class WorkDirectory:
         return self.path / f"fold_{fold}{ATTEMPT_SUFFIX[attempt]}_done.safetensors"
 
     def _write(self, name: str, write) -> None:
-        temporary = self.path / f".{name}.{uuid.uuid4().hex}"  # several jobs may begin at once
-        with temporary.open("wb") as file:
+        own = f".{name}.{uuid.uuid4().hex}"  # several jobs may begin at once
+        with whole_file(self.path / name, own) as file:
             write(file)
-        os.replace(temporary, self.path / name)
+
+
+@contextmanager
+def resumable(how: str) -> Iterator[None]:
+    """Add to the line of what could not be written `how` to go on when it can."""
+    try:
+        yield
+    except CannotWrite as error:
+        line = f"{error.strerror}; what was written before is kept, and when it can, {how} goes on"
+        raise OSError(error.errno, line) from None

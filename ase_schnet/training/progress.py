@@ -1,0 +1,106 @@
+"""How far a fit is: a bar on a terminal, about a line per minute elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+
+from tqdm import tqdm
+
+from ase_schnet.training.trainer import Fit
+
+EVERY_S = 60.0
+
+
+def say(line: str) -> None:
+    """Print a line on stderr, between the bars. A closed or full stderr costs the line, not the training."""
+    with contextlib.suppress(OSError):
+        tqdm.write(line, file=sys.stderr)
+        sys.stderr.flush()
+
+
+class Progress:
+    """Tells on stderr of a fit that runs within the with block.
+
+    Where stderr is no terminal, a line at the start, about one a minute whatever an epoch takes, and one at
+    the end, each written at once: several processes may write to one file.
+
+    label : of the fit, such as "fold 3"; None says nothing.
+    position : of the bar.
+    """
+
+    def __init__(self, fit: Fit, label: str | None, position: int = 0):
+        self._fit, self._label = fit, label
+        self._in_lines = bool(label) and not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=fit.settings.epochs,
+            initial=fit.epoch,
+            desc=label,
+            unit="epoch",
+            position=position,
+            disable=None if label else True,  # None: off when not a terminal
+        )
+        self._errors = ""  # of the last epoch
+        self._end = threading.Event()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._began, self._first_step = time.monotonic(), self._fit.step
+        if self._in_lines:
+            n = len(self._fit.training)
+            self.say(f"epoch {self._fit.epoch}/{self._fit.settings.epochs}, {n} structures")
+            self._follower.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
+        if self._in_lines:
+            self._end.set()
+            self._follower.join()
+            if not any(error):
+                self.say(self._state())
+
+    def epoch(self, record: dict) -> None:
+        """An epoch has ended: its record in the fit's history."""
+        self._errors = _describe(record, self._fit.training.dataset.told_per_atom)
+        self._bar.set_postfix_str(self._errors)
+        self._bar.update()
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if self._label:
+            say(f"{self._label}: {line}")
+
+    def _follow(self) -> None:
+        while not self._end.wait(EVERY_S):
+            done, steps = self._fit.step - self._first_step, self._fit.total_steps
+            spent = time.monotonic() - self._began
+            left = (
+                f", {_duration(spent * (steps - self._fit.step) / done)} left" if done > 0 else ""
+            )
+            self.say(self._state() + left)
+
+    def _state(self) -> str:
+        fit = self._fit
+        epoch = fit.step / fit.steps_per_epoch  # in the middle of one, when one takes long
+        done = f"{epoch:.1f}" if fit.step % fit.steps_per_epoch else f"{fit.epoch}"
+        return ", ".join(filter(None, [f"epoch {done}/{fit.settings.epochs}", self._errors]))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
+
+
+def _describe(record: dict, per_atom: bool) -> str:
+    """The validation errors of an epoch in a few words."""
+    energy = ("energy_mae_meV_per_atom", "meV/atom") if per_atom else ("energy_mae_meV", "meV")
+    columns = {
+        "F": ("forces_mae_meV_per_Ang", "meV/Å"),
+        "E": energy,
+        "σ": ("stress_mae_meV_per_Ang3", "meV/Å³"),
+    }
+    known = {k: (record[f"validation_{name}"], unit) for k, (name, unit) in columns.items()}
+    return ", ".join(f"{k} {v:.1f} {unit}" for k, (v, unit) in known.items() if v is not None)
