@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as dump_safetensors
+
+from ase_schnet.files import naming, write_whole
 
 FORMAT = "ase_schnet model"
 FORMAT_VERSION = 1
@@ -152,49 +150,6 @@ def _entry(name: str, value) -> str:
         raise ValueError(
             f"{name} of the model holds a number that is not finite: {value!r:.200}"
         ) from None
-
-
-class CannotWrite(OSError):
-    """A file could not be written: no room, no permission, no such place."""
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let what hinders writing to `path` be one line that names it. Raises CannotWrite."""
-    try:
-        yield
-    except CannotWrite:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CannotWrite(error.errno, f"{reason}: {path} could not be written") from None
-
-
-@contextmanager
-def whole_file(path: Path, temporary: str | None = None) -> Iterator[IO[bytes]]:
-    """Open `path` for writing such that it is replaced whole, or not at all, whatever kills the process.
-
-    temporary : name under which it is written beside `path`; where several processes may write the same
-        file, each needs its own.
-
-    Raises CannotWrite, and leaves nothing behind then.
-    """
-    there = path.with_name(temporary or path.name + ".tmp")
-    with naming(path):
-        try:
-            with there.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(there, path)
-        finally:
-            there.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file as a whole. Raises CannotWrite."""
-    with whole_file(path) as file:
-        file.write(data)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -14,6 +14,8 @@ from ase.db import connect
 from ase.io import write
 from ase.io.trajectory import TrajectoryWriter
 
+from ase_schnet.files import replaced
+
 #: What a model says beside ASE's own properties, one value or array for each structure or atom.
 EXTRA = (
     *("energy_std", "forces_std", "stress_std", "dipole_std"),
@@ -80,17 +82,13 @@ def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
         with connect(path) as database:  # in one transaction
             yield lambda atoms, extra: _add_to_database(database, atoms, extra)
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replaced(path) as there:
         if path.suffix == ".traj":
-            with TrajectoryWriter(temporary) as trajectory:
+            with TrajectoryWriter(there) as trajectory:
                 yield lambda atoms, extra: trajectory.write(_with_info(atoms, extra))
         else:
-            with temporary.open("w", encoding="utf-8") as file:
+            with there.open("w", encoding="utf-8") as file:
                 yield lambda atoms, extra: write(file, _for_xyz(atoms, extra), format="extxyz")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _add_to_database(database, atoms: Atoms, extra: dict) -> None:

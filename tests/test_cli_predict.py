@@ -1,6 +1,7 @@
 """`ase-schnet predict`: structures without labels in, energies, forces and their deviations out."""
 
 import _thread
+import os
 import threading
 import time
 import weakref
@@ -138,7 +139,7 @@ def test_molecules_are_taken_out_of_their_boxes(tmp_path, calculator):
 def test_ctrl_c_leaves_the_file_as_it_was(tmp_path, capsys):
     write(tmp_path / "in.xyz", conformers(1) * 5000)
     (tmp_path / "out.xyz").write_text("mine")
-    begun = tmp_path / ".out.xyz.tmp"
+    begun = tmp_path / f".out.xyz.{os.getpid()}.tmp"
 
     def interrupt():
         while not (begun.exists() and begun.stat().st_size > 10_000):

@@ -16,6 +16,7 @@ FLOORS = [
     {"inference", "plotting"},
     {"data", "simulation"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures"},
+    {"files"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

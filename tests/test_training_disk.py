@@ -13,7 +13,8 @@ from factory import TINY, labelled_molecules, small_dataset
 from ase_schnet.cli import main
 from ase_schnet.cli.assemble import report
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.modelfile import CARD, WEIGHTS, CannotWrite, load_model, write_whole
+from ase_schnet.files import CannotWrite, write_whole
+from ase_schnet.modelfile import CARD, WEIGHTS, load_model
 from ase_schnet.training.crossval import assemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.loss import LossWeights
@@ -132,7 +133,7 @@ def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
 def test_a_picture_without_room_costs_no_model(tmp_path, capsys):
     data, directory = small_dataset(24), tmp_path / "m"
     model = cross_validate(data, directory, replace(recipe()), jobs=1)
-    (directory / ".training.png.tmp").mkdir()  # where the picture would be written first
+    (directory / f".training.png.{os.getpid()}.tmp").mkdir()  # where it would be written first
     assert report(model, str(directory), plot=True) == 1
     out = capsys.readouterr().out
     assert "learning curves could not be drawn: " in out
@@ -142,7 +143,7 @@ def test_a_picture_without_room_costs_no_model(tmp_path, capsys):
 def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a"
     write_whole(path, b"old")
-    (tmp_path / "a.tmp").mkdir()
+    (tmp_path / f".a.{os.getpid()}.tmp").mkdir()
     with pytest.raises(CannotWrite, match=r"Is a directory: .*/a could not be written"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

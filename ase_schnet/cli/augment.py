@@ -39,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, augment, write, say what was added."""
-    import os
     from pathlib import Path
 
     import numpy as np
@@ -50,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
+    from ase_schnet.files import replaced
 
     if Path(args.output).suffix not in (".extxyz", ".xyz"):
         raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
@@ -71,9 +71,8 @@ def run(args: argparse.Namespace) -> int:
     augmented = how.frames(dataset, springs)
     parents = [atoms.info["augmented_from"] for atoms in augmented]
     change = np.array([a.get_potential_energy() for a in augmented]) - dataset.E[parents]
-    temporary = f"{args.output}.tmp"
-    write(temporary, with_originals(true, augmented, found.path.stem), format="extxyz")
-    os.replace(temporary, args.output)
+    with replaced(args.output) as there:
+        write(there, with_originals(true, augmented, found.path.stem), format="extxyz")
     print(
         f"{len(augmented)} structures added by the {how.rule} rule, weight {how.weight:g}; energy change "
         f"{change.min():.3f} to {change.max():.3f} eV, mean {change.mean():.3f} eV\nwritten: {args.output}"

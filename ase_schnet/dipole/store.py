@@ -19,7 +19,8 @@ from safetensors.numpy import save as dump_safetensors
 
 from ase_schnet.dipole.labels import misread
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
-from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model, write_whole
+from ase_schnet.files import write_whole
+from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model
 
 FORMAT = "ase_schnet rotate-predict-rotate"
 # Two parts are compared at so many structures near the reference, moved by so much, Å.

@@ -7,7 +7,7 @@ from pathlib import Path
 from ase import Atoms
 from ase.io import write
 
-from ase_schnet.simulation.restart import flush_to_disk
+from ase_schnet.files import flush_to_disk
 
 COLLECTED_FILE = "collected.extxyz"
 

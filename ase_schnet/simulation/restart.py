@@ -1,18 +1,16 @@
 """Where a run goes on from: a file that is always whole, whatever kills the process."""
 
-import contextlib
 import json
-import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
+from ase_schnet.files import replaced
 from ase_schnet.simulation.integrators import Integrator
 
 #: Before the names of the integrator's own state in the file.
@@ -45,7 +43,7 @@ class Restart(NamedTuple):
         arrays |= {PREFIX + name: value for name, value in self.integrator.items()}
         if "rng" in self.integrator:  # its integers have 128 bits
             arrays[PREFIX + "rng"] = np.array(json.dumps(self.integrator["rng"]))
-        with atomic_file(path) as file:
+        with replaced(path) as there, there.open("wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
@@ -62,29 +60,6 @@ class Restart(NamedTuple):
             raise ValueError(f"{path} is damaged: {error}") from None
 
 
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open ``path`` for writing such that it is replaced whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Make sure that what was written to ``path`` outlives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def cut_trajectory(path: Path, n_frames: int) -> None:
     """Keep the first frames; ValueError if there are fewer."""
     with TrajectoryReader(path) as frames:
@@ -92,8 +67,6 @@ def cut_trajectory(path: Path, n_frames: int) -> None:
             return
         if len(frames) < n_frames:
             raise ValueError(f"{path} is shorter than the restart point says")
-        shorter = path.with_name(path.name + ".tmp")
-        with TrajectoryWriter(shorter) as writer:
+        with replaced(path) as there, TrajectoryWriter(there) as writer:
             for frame in frames[:n_frames]:
                 writer.write(frame)
-    shorter.replace(path)

@@ -27,12 +27,13 @@ from ase.calculators.calculator import all_properties
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
+from ase_schnet.files import flush_to_disk, replaced
 from ase_schnet.simulation.identity import require_same_constraints, require_same_masses
 from ase_schnet.simulation.integrators import Integrator
 from ase_schnet.simulation.lock import DirectoryLock, this_process
 from ase_schnet.simulation.provenance import describe_calculator, provenance, require_same_repulsion
 from ase_schnet.simulation.record import LOG_FILE, RUN_FILE, csv_line, read_log
-from ase_schnet.simulation.restart import Restart, atomic_file, cut_trajectory, flush_to_disk
+from ase_schnet.simulation.restart import Restart, cut_trajectory
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 
@@ -258,8 +259,8 @@ class RunDirectory:
         )
 
     def _write_about(self) -> None:
-        with atomic_file(self.path / RUN_FILE) as file:
-            file.write(json.dumps(self.about, indent=1, default=str).encode() + b"\n")
+        with replaced(self.path / RUN_FILE) as there:
+            there.write_text(json.dumps(self.about, indent=1, default=str) + "\n")
 
     def _save(self) -> None:
         # The restart point may only name what is on the disk already.

@@ -8,6 +8,8 @@ from ase import Atoms
 from ase.io import write
 from numpy.typing import NDArray
 
+from ase_schnet.files import replaced
+
 
 def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
     """Write columns (P,) that are not None, whole or not at all.
@@ -17,16 +19,10 @@ def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
     known = {name: column for name, column in columns.items() if column is not None}
     numbers = (c.astype(int) if c.dtype == bool else c for c in known.values())
     rows = zip(*(column.tolist() for column in numbers), strict=True)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(known)
-            writer.writerows(rows)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as there, there.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(known)
+        writer.writerows(rows)
 
 
 def write_frames(
@@ -40,10 +36,5 @@ def write_frames(
             name: column[k].item() for name, column in columns.items() if column is not None
         }
         tagged.append(atoms)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary, tagged, format="extxyz")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as there:
+        write(there, tagged, format="extxyz")

@@ -16,7 +16,6 @@ that fold alone, so jobs on several machines need to share nothing but this dire
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -28,7 +27,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import CARD, CannotWrite, load_model, naming, whole_file
+from ase_schnet.files import CannotWrite, naming, whole_file
+from ase_schnet.modelfile import CARD, load_model
 from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
@@ -229,8 +229,7 @@ class WorkDirectory:
         return self.path / f"fold_{fold}{ATTEMPT_SUFFIX[attempt]}_done.safetensors"
 
     def _write(self, name: str, write) -> None:
-        own = f".{name}.{uuid.uuid4().hex}"  # several jobs may begin at once
-        with whole_file(self.path / name, own) as file:
+        with whole_file(self.path / name) as file:
             write(file)
 
 

@@ -17,8 +17,9 @@ from jobs import HERE, read, split
 
 from ase_schnet import SchNetCalculator, SimulationStopped, drift, run_nve, run_nvt, scan_distance
 from ase_schnet.evaluation import compare
+from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.modelfile import load_model, write_whole
+from ase_schnet.modelfile import load_model
 from ase_schnet.simulation.propagate import SimulationFailed
 
 KCAL = kcal / mol
