@@ -56,6 +56,16 @@ def test_any_number_of_threads_gives_the_same_bits(model, large, dtype):
         assert 1 <= len(workers() - before) < threads  # really used, and no more than allowed
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process")
+def test_cores_are_those_that_the_process_may_use():
+    program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+    program += "from ase_schnet.inference.ensemble import cores; print(cores())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+
+
 def test_an_evaluation_after_an_interrupted_one_is_right():
     """Real signals, at any instant: the other threads are then still at work on what they were given."""
     model = random_model(preset("fast"), members=2, pbc=True)

@@ -247,13 +247,17 @@ def _ours(array: np.ndarray, dtype) -> np.ndarray:
     return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
 
 
+def cores() -> int:
+    """Those that this process may use, which under a batch system are not all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _allowed_threads(limit: int | None) -> int:
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     if limit is None:
         wished = os.environ.get("OMP_NUM_THREADS", "")
-        return min(cores, int(wished)) if wished.isdigit() and int(wished) > 0 else cores
+        return min(cores(), int(wished)) if wished.isdigit() and int(wished) > 0 else cores()
     if not isinstance(limit, int | np.integer) or limit < 1:
         raise ValueError(f"threads is a number >= 1 or None, got {limit!r}")
     return int(limit)

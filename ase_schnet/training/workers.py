@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.inference.ensemble import cores
 from ase_schnet.training.fold import train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import WorkDirectory
@@ -50,7 +51,7 @@ def train_members(
 
     Raises what `train_member` does; StartedAgain; BrokenProcessPool for a process that was killed.
     """
-    jobs = min(len(folds), jobs or os.cpu_count() or 1)
+    jobs = min(len(folds), jobs or cores())
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
             train_member(dataset, work, recipe, fold)
