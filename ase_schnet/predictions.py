@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import DatabaseError
 
 import numpy as np
 from ase import Atoms
@@ -79,8 +80,11 @@ def require_suffix(path: str | Path) -> Path:
 def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
     """What adds a structure with its results, and what ASE has no name for, to the file."""
     if path.suffix == ".db":
-        with connect(path) as database:  # in one transaction
-            yield lambda atoms, extra: _add_to_database(database, atoms, extra)
+        try:
+            with connect(path) as database:  # in one transaction
+                yield lambda atoms, extra: _add_to_database(database, atoms, extra)
+        except DatabaseError as error:
+            raise ValueError(f"{path} is not a database that can be added to: {error}") from None
         return
     with replaced(path) as there:
         if path.suffix == ".traj":

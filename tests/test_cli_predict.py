@@ -111,7 +111,8 @@ def test_a_file_damaged_at_its_end_leaves_the_output_as_it_was(tmp_path, capsys)
 @pytest.mark.parametrize(
     ("source", "output", "message"),
     [
-        ("in.xyz", "in.xyz", "is what is read"),
+        ("in.xyz", "in.xyz", "is read by this command"),
+        ("in.xyz", "junk.db", "junk.db is not a database that can be added to"),
         ("in.xyz", "out.cif", "predictions are written to .extxyz, .xyz, .traj or .db"),
         ("in.xyz", "absent/out.xyz", "there is no folder"),
         ("absent.xyz", "out.xyz", "absent.xyz: no such file"),
@@ -120,6 +121,7 @@ def test_a_file_damaged_at_its_end_leaves_the_output_as_it_was(tmp_path, capsys)
 )
 def test_names_that_do_not_go_are_refused(tmp_path, capsys, source, output, message):
     write(tmp_path / "in.xyz", conformers(1))
+    (tmp_path / "junk.db").write_text("not a database, and longer than the header of one\n" * 9)
     assert predict("ethanol", tmp_path / source, tmp_path / output) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ase-schnet predict: ")

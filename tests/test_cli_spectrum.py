@@ -28,7 +28,10 @@ def places(tmp_path_factory):
     water.calc = EMT()
     run_nve(water, run_dir=folder / "none", **options)
     run_nve(water, run_dir=folder / "coarse", **options | {"trajectory_every": 50, "time_ps": 0.1})
-    write(folder / "ethanol.xyz", molecule("CH3CH2OH"))
+    ethanol = molecule("CH3CH2OH")
+    write(folder / "ethanol.xyz", ethanol)
+    ethanol.calc = EMT()
+    run_nve(ethanol, run_dir=folder / "ethanol", **options)
     (folder / "measured.csv").write_text("# source: somebody 1950\n1033,C-O\n3681,O-H\n")
     (folder / "words.csv").write_text("1033\nC-O stretch\n")
     return folder
@@ -59,10 +62,39 @@ def test_runs_with_dipoles_make_an_infrared_spectrum_tabled_and_drawn(places, tm
 def test_a_model_adds_its_harmonic_frequencies_and_a_table_the_measured(places, tmp_path, capsys):
     plot = tmp_path / "vdos.svg"
     more = ["--harmonic", "ethanol", "{here}/ethanol.xyz", "--measured", "{here}/measured.csv"]
-    run = ["{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.05", "-o", str(plot)]
+    run = ["{here}/ethanol", "--kind", "vdos", *RESOLUTION, "--skip", "0.05", "-o", str(plot)]
     assert main(command(places, *run, *more)) == 0
     assert "3716 cm⁻¹" in capsys.readouterr().out
     assert plot.exists()
+    run[0] = "{here}/none"  # water
+    assert main(command(places, *run, *more)) == 2
+    assert "its masses are not those of the atoms in the runs" in capsys.readouterr().err
+
+
+def test_no_output_takes_the_place_of_an_input(places, tmp_path, capsys):
+    given = (places / "measured.csv").read_bytes()
+    words = ["{here}/dipoles0", "--measured", "{here}/measured.csv", "-o", "{here}/measured.png"]
+    assert main(command(places, *words)) == 2
+    assert "measured.csv is read by this command" in capsys.readouterr().err
+    assert (places / "measured.csv").read_bytes() == given
+    structure = tmp_path / "ethanol.xyz"
+    structure.write_bytes((places / "ethanol.xyz").read_bytes())
+    scan = [
+        "scan",
+        "ethanol",
+        str(structure),
+        "--distance",
+        "2",
+        "3",
+        "--from",
+        "0.9",
+        "--to",
+        "1.1",
+    ]
+    scan += ["--points", "3", "-o", str(tmp_path / "oh.png")]
+    assert main([*scan, "--frames", str(structure)]) == 2
+    assert main([*scan, "--reference", str(structure), "--frames", str(structure)]) == 2
+    assert structure.read_bytes() == (places / "ethanol.xyz").read_bytes()
 
 
 def test_a_tensor_that_does_not_change_scatters_nothing_and_is_drawn_nevertheless(tmp_path, capsys):

@@ -16,7 +16,7 @@ from factory import random_model
 
 from ase_schnet import Dataset, SchNetCalculator, run_nve
 from ase_schnet.cli import main
-from ase_schnet.dipole.fit import fit_rpr
+from ase_schnet.dipole.fit import errors, fit_rpr
 from ase_schnet.dipole.store import load_part, part_file, save_part
 from ase_schnet.modelfile import ModelFileError, save_model
 
@@ -123,6 +123,28 @@ def test_the_order_of_the_atoms_does_not_matter(directory):
         other = atoms[order]
         other.calc = calculator
         assert np.abs(other.get_dipole_moment() - dipole).max() < 1e-9
+
+
+def test_errors_are_those_of_the_calculator_in_any_order(part, directory):
+    """Orders of elements and of bonds differ: each structure's atoms are found by their bonds."""
+    frames = [atoms[[1, 0, 2]] for atoms in waters(5, seed=5)]
+    for atoms, other in zip(frames, waters(5, seed=5), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, dipole=other.get_dipole_moment())
+    error = errors(part, Dataset.from_atoms(frames))
+    calculator = SchNetCalculator(directory)
+    for atoms, of_atoms in zip(frames, error, strict=True):
+        label = atoms.get_dipole_moment()
+        atoms.calc = calculator
+        assert np.abs(atoms.get_dipole_moment() - label - of_atoms).max() < 1e-9
+    ethanols = distorted("CH3CH2OH", 60)
+    part = fit_rpr(Dataset.from_atoms(ethanols))
+    order = [1, 0, 2, 4, 5, 6, 7, 8, 3]
+    turned = []
+    for atoms in ethanols[:5]:
+        turned.append(atoms[order])
+        turned[-1].calc = SinglePointCalculator(turned[-1], dipole=atoms.get_dipole_moment())
+    straight = errors(part, Dataset.from_atoms(ethanols[:5]))
+    assert np.abs(errors(part, Dataset.from_atoms(turned)) - straight).max() < 1e-8
 
 
 def test_bonds_tell_atoms_apart_that_elements_do_not():

@@ -45,6 +45,27 @@ def test_a_failure_is_noted_although_the_calculator_says_nothing_more(tmp_path):
     )
 
 
+def test_a_run_without_its_restart_point_is_not_begun_anew(tmp_path):
+    atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 4)], calculator=LennardJones(sigma=3.4, epsilon=0.01))
+    run_nve(atoms, time_ps=0.1, run_dir=tmp_path / "run", temperature_K=30)
+    log = (tmp_path / "run" / "log.csv").read_bytes()
+    (tmp_path / "run" / "restart.npz").unlink()
+    with pytest.raises(ValueError, match=r"restart\.npz, from which it would go on, is missing"):
+        run_nve(atoms, time_ps=0.2, run_dir=tmp_path / "run", temperature_K=30, resume=True)
+    assert (tmp_path / "run" / "log.csv").read_bytes() == log
+
+
+@pytest.mark.parametrize("name", ["log.csv", "trajectory.traj"])
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_run_that_has_lost_a_file_is_named(tmp_path, name, left):
+    atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 4)], calculator=LennardJones(sigma=3.4, epsilon=0.01))
+    run_nve(atoms, time_ps=0.1, run_dir=tmp_path / "run", temperature_K=30)
+    path = tmp_path / "run" / name
+    path.unlink() if left is None else path.write_bytes(left)
+    with pytest.raises(ValueError, match=f"{name}|is damaged"):
+        run_nve(atoms, time_ps=0.2, run_dir=tmp_path / "run", temperature_K=30, resume=True)
+
+
 def test_momenta_beyond_all_numbers_are_named():
     atoms = Atoms("Ar2", [(0, 0, 0), (0, 0, 4)], calculator=LennardJones())
     atoms.set_momenta([[1e160, 0, 0], [0, 0, 0]])

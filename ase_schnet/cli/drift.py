@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from ase_schnet.cli.dynamics import EXIT_CODES
@@ -34,20 +35,40 @@ def run(args: argparse.Namespace) -> int:
     if args.output and len(args.runs) > 1:
         raise ValueError("-o names one plot: give it with one run, or leave it out")
     check_outputs(plots=[None if args.no_plot else args.output])
-    records = {Path(run_dir): MDRecord.read(run_dir) for run_dir in args.runs}
-    outcomes = set()
+    records, refused, outcomes = {}, [], set()
+    for run_dir in map(Path, args.runs):
+        try:
+            records[run_dir] = MDRecord.read(run_dir)
+        except ValueError as error:
+            refused.append(str(error))
     for run_dir, record in records.items():
         others = list(records.values())
         if (run_dir / HALF_STEP_DIR).is_dir():
             others.append(MDRecord.read(run_dir / HALF_STEP_DIR))
         halves = [other for other in others if starts_as_half_step(record, other)]
-        verdict = drift(record, halves[-1] if halves else None)
+        try:
+            verdict = drift(record, halves[-1] if halves else None)
+        except ValueError as error:
+            refused.append(f"{run_dir}: {error}")
+            continue
         outcomes.add(verdict.outcome)
-        lines = [f"{run_dir}\n{verdict}"]
+        lines = [f"{run_dir}{_unfinished(run_dir, record)}\n{verdict}"]
         if not args.no_plot:
             from ase_schnet.plotting import plot_drift, save_figure
 
             plot = args.output or run_dir / "drift.png"
             lines.append(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
         print("\n".join(lines))
+    if refused:
+        raise ValueError("; ".join(refused))
     return EXIT_CODES[max(outcomes, key=list(EXIT_CODES).index)]
+
+
+def _unfinished(run_dir: Path, record) -> str:
+    """How far a run is that has not come to its end."""
+    from ase_schnet.simulation.record import RUN_FILE
+
+    asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")
+    done_ps = record.time_fs[-1] / 1000 if len(record) else 0.0
+    ended = record.failure is not None or asked_ps is None or done_ps >= 0.999 * asked_ps
+    return "" if ended else f" (unfinished: {done_ps:g} of {asked_ps:g} ps)"

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.report import calibration_lines, error_lines
 
     refuse_swapped(args.model, args.data, "DATA")
-    check_outputs(plots=[None if args.no_plot else args.output])
+    check_outputs(plots=[None if args.no_plot else args.output], inputs=[args.data])
     model = load_model(args.model)
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)

@@ -23,6 +23,7 @@ _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix
     r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
 )
+_TWICE = re.compile(r"(--[a-z-]+) \(\1\)")  # as argument and as option, which are one here
 #: Advice on a command's own input, of no use to one without this option.
 _NO_BOX = "--no-pbc"
 
@@ -52,7 +53,7 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
         plain = bare if bare and not re.search(r"[\s']", bare) else value
         return f"{option}={plain}" if bare.startswith("-") else f"{option} {plain}"
 
-    return _NAMED.sub(spelled, text)
+    return _TWICE.sub(r"\1", _NAMED.sub(spelled, text))
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

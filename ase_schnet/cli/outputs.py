@@ -12,6 +12,7 @@ def check_outputs(
     files: Iterable[str | Path | None] = (),
     plots: Iterable[str | Path | None] = (),
     folders: Iterable[str | Path | None] = (),
+    inputs: Iterable[str | Path | None] = (),
 ) -> None:
     """Refuse names that nothing can be written to; None stands for an output not asked for.
 
@@ -23,6 +24,8 @@ def check_outputs(
         Likewise, and the name must end as a picture's does.
     folders
         They are made if missing.
+    inputs
+        What the command reads: no file or plot may take the place of one.
 
     Raises
     ------
@@ -41,6 +44,9 @@ def check_outputs(
         if not path.parent.is_dir():
             raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
         _require_permission(path.parent, path)
+        for given in (Path(given) for given in inputs if given is not None):
+            if path.exists() and given.exists() and path.samefile(given):
+                raise ValueError(f"{path} is read by this command: give its output another name")
     for path in (Path(path) for path in folders if path is not None):
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not there.is_dir():

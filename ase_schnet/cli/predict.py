@@ -60,11 +60,9 @@ def run(args: argparse.Namespace) -> int:
 
     source, output = Path(args.structures), require_suffix(args.output)
     refuse_swapped(args.model, args.structures, "STRUCTURES")
-    check_outputs(files=[output])
+    check_outputs(files=[output], inputs=[source])
     if not source.exists():
         raise FileNotFoundError(no_such_file(source))
-    if output.exists() and output.samefile(source):
-        raise ValueError(f"{output} is what is read: give --output another name")
     calculator = SchNetCalculator(
         args.model,
         device=args.device,

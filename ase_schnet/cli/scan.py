@@ -87,7 +87,11 @@ def run(args: argparse.Namespace) -> int:
     refuse_swapped(args.model, args.structure)
     axes = _axes(args)
     table = Path(args.output).with_suffix(".csv")
-    check_outputs(files=[table, args.frames], plots=[None if args.no_plot else args.output])
+    check_outputs(
+        files=[table, args.frames],
+        plots=[None if args.no_plot else args.output],
+        inputs=[args.structure, args.reference],
+    )
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
     found = (_map if len(axes) > 1 else _cut)(atoms, args, axes)

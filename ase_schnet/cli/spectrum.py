@@ -50,13 +50,17 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.simulation.spectra.bands import MeasuredBands
 
     output = Path(args.output)
-    check_outputs(files=[output.with_suffix(".csv")], plots=[None if args.no_plot else output])
+    check_outputs(
+        files=[output.with_suffix(".csv")],
+        plots=[None if args.no_plot else output],
+        inputs=[args.measured, *(args.harmonic or ())[1:]],
+    )
     if args.quantum_correction and args.kind != "ir":
         raise ValueError("--quantum-correction is for --kind ir")
     measured = MeasuredBands.read(args.measured) if args.measured else None
     motions = [Motion.read(run_dir, skip_ps=args.skip) for run_dir in args.runs]
     spectra = _spectra(motions, args)
-    modes = _modes(*args.harmonic) if args.harmonic else None
+    modes = _modes(motions[0], *args.harmonic) if args.harmonic else None
     lines = []
     for spectrum in spectra:
         name = spectrum.kind.removeprefix("raman-") if len(spectra) > 1 else ""
@@ -91,14 +95,22 @@ def _spectra(motions: list, args: argparse.Namespace) -> list:
     return [vibrational_density_of_states(motions, **options)]
 
 
-def _modes(model: str, structure: str):
-    """Normal modes of a structure with a model."""
+def _modes(motion, model: str, structure: str):
+    """Normal modes of a structure with a model; ValueError if it is not what moved."""
+    import numpy as np
+
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
     from ase_schnet.simulation.spectra import normal_modes
 
     refuse_swapped(model, structure)
     atoms = read_start(structure)
+    theirs, ours = sorted(motion.masses), sorted(atoms.get_masses())
+    if len(theirs) != len(ours) or not np.allclose(theirs, ours, atol=0.1):
+        raise ValueError(
+            f"--harmonic {structure} is {atoms.get_chemical_formula()}, and its masses are not those of the "
+            "atoms in the runs: its bands do not belong beside theirs"
+        )
     atoms.calc = SchNetCalculator(model)
     return normal_modes(atoms)
 

@@ -116,6 +116,23 @@ def fit_rpr(
     return replace(model, training=record)
 
 
+def _as_in_training(
+    model: RotatePredictRotate, numbers: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
+    """Positions (S, N, 3) with the atoms in the model's order, which is found by the bonds.
+
+    Where bonds tell no order, as in an ion between two shapes, it is that of the data.
+    """
+    found, order = positions.copy(), None
+    for k, r in enumerate(positions):
+        order = model.order_of(numbers, r, order)
+        if order is None:
+            model.require(numbers)
+        else:
+            found[k] = r[order]
+    return found
+
+
 def errors(
     model: RotatePredictRotate,
     dataset: Dataset,
@@ -130,10 +147,9 @@ def errors(
     cannot be read, and for another molecule.
     """
     numbers, positions = one_molecule(dataset, model.quantity)
-    model.require(numbers)
     labels_about = labels_about or model.training.get("labels_about")
     labels = labels_of(dataset, positions, numbers, model.quantity, model.charge, labels_about)
-    predicted = model.predict_many(positions).mean(axis=0)
+    predicted = model.predict_many(_as_in_training(model, numbers, positions)).mean(axis=0)
     if model.quantity == "polarizability":
         predicted = predicted[:, VOIGT[0], VOIGT[1]]
     error = predicted - labels

@@ -27,6 +27,11 @@ from ase_schnet.simulation.verdict import MAX_DRIFT, MAX_LEAK, Drift
 
 __all__ = ["Drift", "check_nve", "drift", "require_samples", "starts_as_half_step"]
 
+#: Steps over which a run is compared with its half-step run. Trajectories of different time steps part, those
+#: of hot molecules within a picosecond, and what they then meet fluctuates differently.
+MOST_STEPS = 500
+#: ... and samples, to say something of a fluctuation.
+LEAST_SAMPLES = 32
 #: Sub-directory of a run for its half-step run.
 HALF_STEP_DIR = "half_step"
 
@@ -192,13 +197,15 @@ def _largest(gained_eV: NDArray | None, thermal_eV: float) -> float | None:
 
 
 def _timestep_ratio(record: MDRecord, half: MDRecord) -> float | None:
-    """Ratio of the fluctuations about the mean, so that a drift spoils it, as it should."""
+    """Ratio of the fluctuations about the mean, so that a drift spoils it; None if too short."""
     if not starts_as_half_step(record, half):
         raise ValueError(
             f"the run with steps of {half.timestep_fs} fs is not the half-step run of the one "
             f"with {record.timestep_fs} fs: it needs half the step and the same first state"
         )
-    window_ps = min(record.time_fs[-1], half.time_fs[-1]) / 1000
+    window_ps = min(record.time_fs[-1], half.time_fs[-1], MOST_STEPS * record.timestep_fs) / 1000
+    if min(len(record.first(window_ps)), len(half.first(window_ps))) < LEAST_SAMPLES:
+        return None
     long, short = record.first(window_ps).total_energy_eV, half.first(window_ps).total_energy_eV
     if long.std() < 1e-13 * max(1.0, np.abs(long).max()):
         return None  # nothing fluctuates but the last digit

@@ -35,7 +35,10 @@ class ForceScale(NamedTuple):
 
 
 def force_scale(record: MDRecord) -> ForceScale | None:
-    """What `record` says of it; None if not every step was recorded or no potential energy changed."""
+    """What `record` says of it; None if not every step was recorded or no energy changed.
+
+    Infinite where the atoms gain energy that does not come from the potential.
+    """
     steps = np.diff(record.time_fs)
     if len(record) < 2 * LEAST_SAMPLES + 4 or not np.allclose(steps, record.timestep_fs):
         return None
@@ -45,7 +48,8 @@ def force_scale(record: MDRecord) -> ForceScale | None:
     if not (np.isfinite(potential).all() and np.isfinite(kinetic).all()):
         return None
     if potential.std() < 1e-12 * max(1.0, np.abs(potential).max()):
-        return None
+        still = kinetic.std() < 1e-9 * max(1e-3, np.abs(kinetic).max())
+        return None if still else ForceScale(math.inf, 0.0)
     second = _second_difference(potential)
     fourth = _second_difference(second)
     inner = slice(2, -2)

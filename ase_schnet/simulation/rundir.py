@@ -19,12 +19,14 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
+from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
 from ase_schnet.files import flush_to_disk, replaced
@@ -116,8 +118,21 @@ class RunDirectory:
             )
         self.about = _read_json(self.path / RUN_FILE)
         _check_same(self.about.get("settings", {}), self.settings)
-        if (self.path / RESTART_FILE).exists():  # else killed before its first step: begin anew
+        if (self.path / RESTART_FILE).exists():
             self.restart = Restart.read(self.path / RESTART_FILE)
+        elif self._has_samples():  # else killed before its first step: begin anew
+            raise ValueError(
+                f"{self.path} is damaged: {RESTART_FILE}, from which it would go on, is missing; choose "
+                "another directory, or begin from the last frame of its trajectory"
+            )
+
+    def _has_samples(self) -> bool:
+        """Whether the log has more than its first sample."""
+        try:
+            with (self.path / LOG_FILE).open("rb") as log:
+                return sum(1 for _ in islice(log, 3)) > 2
+        except FileNotFoundError:
+            return False
 
     def check_start(self, atoms: Atoms, n_steps: int, kept_momenta: NDArray | None) -> None:
         """Refuse to resume what is not this run, or is longer than asked for already.
@@ -166,8 +181,12 @@ class RunDirectory:
 
     def first_frame(self) -> Atoms:
         """The atoms at step 0, with the results of then."""
-        with TrajectoryReader(self.path / TRAJECTORY_FILE) as frames:
-            return frames[0]
+        path = self.path / TRAJECTORY_FILE
+        try:
+            with TrajectoryReader(path) as frames:
+                return frames[0]
+        except (InvalidULMFileError, FileNotFoundError, IndexError) as error:
+            raise ValueError(f"{path} is damaged or missing: {error}") from None
 
     def open(self, atoms: Atoms, names: Sequence[str], about: dict) -> NDArray:
         """Open the files for writing and return the rows (T, C) already in the log."""
@@ -273,6 +292,8 @@ class RunDirectory:
     def _cut_back(self) -> NDArray:
         """Drop what log and trajectory hold beyond the restart point; return the log's rows."""
         n_rows = self.restart.step // self.settings["record_every"] + 1
+        if not (self.path / LOG_FILE).exists():
+            raise ValueError(f"{self.path} is damaged: {LOG_FILE} is missing")
         with (self.path / LOG_FILE).open("rb+") as log:
             lines = sum(log.readline().endswith(b"\n") for _ in range(n_rows + 1))
             log.truncate(log.tell())

@@ -197,9 +197,8 @@ def _doubtful_slope(d: Drift) -> str | None:
         return None
     slope, error = d.drift_meV_per_atom_per_ps, d.drift_stderr_meV_per_atom_per_ps
     allowed = d.allowed_drift_meV_per_atom_per_ps
-    # The error falls as T^-3/2 about a line (seen: T^-1), as T^-1/2 in a random walk; one error of slack.
-    power = 1 if d.ensemble == "nve" else 2
-    longer = max(1.5, ((STANDARD_ERRORS + 1) * error / allowed) ** power)
+    # The error falls as T^-1/2 in a random walk, and about a line at first hardly faster; one error of slack.
+    longer = max(2.0, ((STANDARD_ERRORS + 1) * error / allowed) ** 2)
     return (
         f"a drift of {slope:+.2g} ± {error:.1g} meV/atom/ps may or may not exceed {allowed:.3g}: a run "
         f"of about {_rounded_up(longer * d.time_ps):g} ps would tell"
@@ -220,6 +219,8 @@ def _scale(d: Drift) -> str:
 def _force_scale(d: Drift) -> str | None:
     if d.force_scale is None or _scale_within(d) is not False:
         return None
+    if math.isinf(d.force_scale):
+        return "the atoms move under forces, and the potential energy does not change"
     return (
         f"the forces are {_scale(d)} (forces and energy of different models, in different units, or one of "
         "them scaled)"
@@ -230,7 +231,10 @@ def _doubtful_force_scale(d: Drift) -> str | None:
     if d.force_scale is not None:
         if _scale_within(d) is not None:
             return None
-        return f"forces of {_scale(d)} may or may not be right: a shorter time step would tell"
+        return (
+            f"forces of {_scale(d)} may or may not be right: a shorter time step tells more, or else the "
+            "energy has jumps or noise"
+        )
     if d.timestep_ratio is not None or d.rms_fluctuation_meV_per_atom < STILL:
         return None  # half the step tells as much; there is nothing to tell
     return (
