@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+OF_THE_WHOLE = 0.05  # of the temperature: less is not worth a word
 #: Names under which files have velocities in units of their own.
 FOREIGN = ("vel", "velo", "velocity", "velocities")
 
@@ -38,9 +39,9 @@ def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
         )
     line = f"velocities: drawn at {drawn_K:g} K" if drawn_K is not None else ""
     if args.keep_momenta:
-        line = f"velocities: kept from {args.structure}: {_kept_K(atoms, args):.0f} K"
+        line = f"velocities: kept from {args.structure}: {_kept(atoms, args)}"
     elif moving:
-        own = f"{args.structure}: {_kept_K(atoms, args):.0f} K"
+        own = f"{args.structure}: {_kept(atoms, args)}"
         line += f", and not those of {own} (--keep-momenta keeps them)"
     elif foreign:
         line += (
@@ -52,15 +53,24 @@ def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
         print(line)
 
 
-def _kept_K(atoms, args: argparse.Namespace) -> float:
+def _kept(atoms, args: argparse.Namespace) -> str:
     """Temperature of a start with the structure's own velocities, as the run would have them and count it."""
     from ase_schnet.simulation.integrators import NVE
-    from ase_schnet.simulation.run import kept_momenta
     from ase_schnet.simulation.thermostats import BussiNVT, LangevinNVT
-    from ase_schnet.simulation.velocities import temperature
 
     kind = LangevinNVT if args.thermostat == "langevin" else BussiNVT
     kind = NVE if args.ensemble == "nve" else kind
+    all_K, inner_K = _temperature(atoms, kind), _temperature(atoms, BussiNVT)
+    if abs(all_K - inner_K) <= OF_THE_WHOLE * all_K:
+        return f"{all_K:.0f} K"
+    return f"{all_K:.0f} K, {inner_K:.0f} K but for the motion of the whole"
+
+
+def _temperature(atoms, kind) -> float:
+    """K, of the momenta with which an integrator of this kind would begin."""
+    from ase_schnet.simulation.run import kept_momenta
+    from ase_schnet.simulation.velocities import temperature
+
     start = atoms.copy()
     start.set_momenta(kept_momenta(atoms, kind))
     return temperature(start.get_kinetic_energy(), kind.count_degrees_of_freedom(start))
