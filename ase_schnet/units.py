@@ -47,8 +47,8 @@ class FileUnits:
     """Units in which one file stores its structures and labels.
 
     Spellings are taken without regard to case and kept in their canonical form, so that
-    ``FileUnits("KCAL/MOL") == FileUnits("kcal/mol")``. Forces are energy / length; so are stresses
-    energy / length³, if no unit of stress is named.
+    ``FileUnits("KCAL/MOL") == FileUnits("kcal/mol")``. Forces are energy / length and stresses
+    energy / length³, if no unit of theirs is named.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ class FileUnits:
     stress : str, optional
         GPa, kB (kbar), bar or eV/Ang^3; with a minus before it (-kB) where compression is positive.
         None: energy / length³, tension positive.
+    forces : str, optional
+        Such as Hartree/Bohr beside positions in Å. None: energy / length.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class FileUnits:
     length: str = "Ang"
     dipole: str | None = None
     stress: str | None = None
+    forces: str | None = None
 
     def __post_init__(self) -> None:
         # A frozen dataclass can settle its own fields only this way.
@@ -84,9 +87,11 @@ class FileUnits:
             sign, name = ("-", self.stress[1:]) if self.stress[:1] == "-" else ("", self.stress)
             name = _canonical(name, "stress", STRESS_UNITS)
             object.__setattr__(self, "stress", sign + name)
+        if self.forces is not None:
+            object.__setattr__(self, "forces", "/".join(_force_unit(self.forces)))
 
     def __str__(self) -> str:
-        parts = (self.energy, self.length, self.dipole, self.stress)
+        parts = (self.energy, self.length, self.dipole, self.stress, self.forces)
         return ", ".join(name for name in parts if name)
 
     @property
@@ -102,7 +107,10 @@ class FileUnits:
     @property
     def forces_to_eV_per_Ang(self) -> float:
         """eV/Å per force unit of the file."""
-        return self.energy_to_eV / self.length_to_Ang
+        if self.forces is None:
+            return self.energy_to_eV / self.length_to_Ang
+        energy, length = _force_unit(self.forces)
+        return ENERGY_UNITS[energy] / LENGTH_UNITS[length]
 
     @property
     def stress_to_eV_per_Ang3(self) -> float:
@@ -114,13 +122,15 @@ class FileUnits:
 
 
 def parse_units(text: str) -> FileUnits:
-    """Read units as a user types them: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye, kB"``.
+    """Read units as a user types them: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye, kB"``,
+    ``"Hartree, Ang, Hartree/Bohr"``.
 
     Parameters
     ----------
     text : str
         Energy, length and dipole unit, separated by commas, and anywhere behind the energy a unit of
-        stress. Length defaults to Å, dipole to unknown, stress to energy / length³.
+        stress and one of forces. Length defaults to Å, dipole to unknown, the others to energy / length³
+        and energy / length.
 
     Returns
     -------
@@ -132,16 +142,18 @@ def parse_units(text: str) -> FileUnits:
         If a part is not a known unit (the message lists those), or there are not 1 to 3 parts and a stress.
     """
     parts = [part.strip() for part in text.split(",")]
-    stresses = [part for part in parts[1:] if _is_stress(part)]
-    if len(stresses) == 1:
-        parts.remove(stresses[0])
-    stress = stresses[0].replace(" ", "") if len(stresses) == 1 else None
+    named = {}
+    for kind, is_one in (("stress", _is_stress), ("forces", _is_force)):
+        found = [part for part in parts[1:] if is_one(part)]
+        if len(found) == 1:
+            parts.remove(found[0])
+            named[kind] = found[0].replace(" ", "")
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise ValueError(
             f"units {text!r} are not of the form 'energy', 'energy, length' or "
             "'energy, length, dipole', for example 'Hartree, Bohr' (and a unit of stress: 'eV, Ang, kB')"
         )
-    return FileUnits(*parts, stress=stress)
+    return FileUnits(*parts, **named)
 
 
 def _is_stress(name: str) -> bool:
@@ -150,6 +162,23 @@ def _is_stress(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_force(name: str) -> bool:
+    try:
+        _force_unit(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _force_unit(name: str) -> tuple[str, str]:
+    """Energy and length of a unit of forces; ValueError if it is none."""
+    energy, _, length = name.rpartition("/")
+    return (
+        _canonical(energy, "energy", ENERGY_UNITS),
+        _canonical(length, "length", LENGTH_UNITS),
+    )
 
 
 def dipole_to_eAng(name: str) -> float:

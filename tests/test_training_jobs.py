@@ -186,6 +186,33 @@ def test_the_workers_of_a_killed_training_end_at_once(tmp_path):
     assert all(read_log(work / f"fold_{k}.csv") == {} for k in (1, 2)), "an epoch was waited for"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
+    """One that is half started waits for its orders, and the parent used to wait for it."""
+    code = LONG.format(tests=str(Path(__file__).parent), path=str(tmp_path / "m"))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    tasks, deadline = Path(f"/proc/{process.pid}/task"), time.monotonic() + 60
+    try:
+        while not any(b"spawn_main" in _command(pid) for pid in _children(tasks)):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert "KeyboardInterrupt" in said
+
+
+def _children(tasks: Path) -> list[str]:
+    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def _runs(pid: str) -> bool:
     """Neither gone nor a zombie that nobody has buried yet."""
     try:

@@ -36,6 +36,14 @@ def test_lengths_forces_and_stresses_follow_from_energy_and_length():
     units = FileUnits("Hartree", "Bohr")
     assert units.length_to_Ang == pytest.approx(0.529177210903, rel=1e-8)
     assert units.forces_to_eV_per_Ang == pytest.approx(51.42206747, rel=1e-8)
+    mixed = parse_units("Hartree, Ang, hartree/bohr, kB")
+    assert str(mixed) == "Hartree, Ang, kB, Hartree/Bohr"
+    assert mixed == parse_units(str(mixed))
+    assert mixed.length_to_Ang == 1
+    assert mixed.forces_to_eV_per_Ang == units.forces_to_eV_per_Ang
+    assert parse_units("eV, kcal/mol/Ang").forces == "kcal/mol/Ang"
+    with pytest.raises(ValueError, match="unit"):
+        parse_units("eV, Ang, Hartree/parsec")
     # 1 atomic unit of pressure is 29421.0 GPa, and 1 eV/Å³ is 160.2177 GPa
     assert units.stress_to_eV_per_Ang3 == pytest.approx(29421.02 / 160.21766, rel=1e-6)
 

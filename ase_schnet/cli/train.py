@@ -43,7 +43,8 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR")
     parser.add_argument(
-        "--units", help="units of the files, e.g. kcal/mol, 'Hartree, Bohr' or 'eV, Ang, kB'"
+        "--units",
+        help="units of the files, e.g. kcal/mol, 'eV, Ang, kB' or 'Hartree, Ang, Hartree/Bohr'",
     )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
@@ -242,7 +243,13 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
     settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
     electrons = settled_electrons(dataset, args.charge, args.multiplicity)
-    print(f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card)")
+    assumed = args.charge is None and electrons[0] == 0 and electrons[1] == 2
+    ion = "; an odd number of electrons: of an ion, say --charge" * assumed
+    print(
+        f"charge {electrons[0]}, multiplicity {electrons[1]} (written into the model's card{ion})"
+    )
+    if args.resume and not Path(args.output).exists():
+        print(f"nothing to resume in {args.output}: a new training begins")
     sys.stdout.flush()  # into a log, before the hours of which stderr tells
     recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
     provenance = {

@@ -55,8 +55,8 @@ def refuse_contradictions(dataset: Dataset, forces: bool = True, name: str = "")
         return None
     if together is None:
         return (
-            "energies against forces: could not be checked (too few structures near each other, "
-            "or too far from a straight path)"
+            "energies against forces: could not be checked (too few structures near each other, too far from "
+            "a straight path, or energies and forces that do not belong together)"
         )
     return (
         f"energies against forces: dE is {together.ratio:.2f} of the work of the forces "
@@ -115,7 +115,14 @@ def _looks_like(ratio: float, units: str) -> str:
         return (
             f"no unit explains that (the file was read as {stated}): are they of one calculation?"
         )
-    return f"{' or '.join(near)} (the file was read as {stated}): convert them in the file"
+    cure = "convert them in the file"
+    if ratio > 0 and near[0].endswith("/Bohr"):  # the ratio tells the length, not the energy
+        unit = near[0].removeprefix("the forces look like ")
+        cure = (
+            f"units='{stated.energy}, {stated.length}, {unit}', or of codes that write Hartree "
+            "units='Hartree, Ang, Hartree/Bohr'"
+        )
+    return f"{' or '.join(near)} (the file was read as {stated}): {cure}"
 
 
 def _force_units() -> dict[str, float]:

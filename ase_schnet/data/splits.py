@@ -80,7 +80,10 @@ def plan_folds(
     if n_folds < 2:
         raise ValueError(f"an ensemble needs at least 2 folds, got {n_folds}")
     if n_kept_out < 1:
-        raise ValueError(f"at least one structure must be kept out, got {n_kept_out}")
+        raise ValueError(
+            f"at least one structure must be kept out to judge the ensemble by, not {n_kept_out} of "
+            f"{n_structures}: give more structures, or a larger kept_out"
+        )
     n_rest = n_structures - n_kept_out
     if n_rest < n_folds:
         raise ValueError(

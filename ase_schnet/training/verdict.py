@@ -178,7 +178,10 @@ def _cause(
     settings = recipe["settings"]
     steps = -(-n_training // settings["batch_size"]) * int(np.median([f["epochs"] for f in folds]))
     if steps < FEW_STEPS:
-        return f"too few epochs: {steps} steps in all, where {FEW_STEPS} are few"
+        return (
+            f"too few epochs: {steps} steps in all, where {FEW_STEPS} are few; or labels that do not "
+            "belong to their structures"
+        )
     if large == ["energy"] and recipe["loss"]["forces"] > 0:
         return "energies of another calculation than the forces, or too small an energy weight"
     return (

@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
 
 import torch
@@ -58,11 +60,15 @@ def train_members(
         return
     context = _Spawning()
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
-    executor = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
-    )
-    try:
+    with (
+        _signals_later()
+    ):  # a process that is half started would wait for the rest of its orders for ever
+        executor = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
+        )
         futures = [executor.submit(_train_in_worker, dataset, work, recipe, fold) for fold in folds]
+    try:
+        _raise_signals()
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
@@ -77,6 +83,29 @@ def train_members(
     finally:  # after Ctrl-C or a failure the members end their epoch and save it
         stop.set()
         executor.shutdown(cancel_futures=True)
+
+
+_came: list[int] = []  # signals that wait
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM for `_raise_signals`."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of them
+        yield
+        return
+    kinds = signal.SIGINT, signal.SIGTERM
+    before = {kind: signal.signal(kind, lambda number, _: _came.append(number)) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _raise_signals() -> None:
+    while _came:
+        signal.raise_signal(_came.pop())
 
 
 class _Spawning(SpawnContext):
