@@ -74,8 +74,8 @@ class RunDirectory:
     Raises
     ------
     ValueError
-        If ``path`` is in use and ``resume`` is false, if the run in it had other settings, or if
-        its files are damaged.
+        If another process is at work in ``path``, if a run is there and ``resume`` is false, if it had
+        other settings, or if its files are damaged.
     """
 
     def __init__(self, path: str | Path, settings: dict, *, resume: bool, take_over: bool = False):
@@ -102,10 +102,10 @@ class RunDirectory:
 
     def release(self) -> None:
         """Let other processes in; a directory in which nothing came to be is gone."""
-        self._lock.release()
         if self._is_new:
             with contextlib.suppress(OSError):  # not empty
                 self.path.rmdir()
+        self._lock.release()
 
     def _look(self, resume: bool) -> None:
         """What run is there, and where it stopped."""

@@ -12,13 +12,11 @@ from ase_schnet.inference.loops import add_dense
 from ase_schnet.inference.simd import BYTES, add_products, mirror
 
 N_WORK = 5  # working matrices
-PADDED_TO = (
-    16  # columns: a multiple of a tile's rows and of its columns, which are as few as they can be,
-)
-VECTORS = (
-    1 if BYTES == 64 else 2
-)  # since of a tile on the diagonal almost half is computed in vain;
-ROWS = 8 // VECTORS  # eight sums, as many as hide the time of a multiplication
+PADDED_TO = 16  # columns: a multiple of a tile's rows and of its columns
+# Narrow tiles, since of one on the diagonal almost half is computed in vain; of eight sums, which hide the time
+# of a multiplication.
+VECTORS = 1 if BYTES == 64 else 2
+ROWS = 8 // VECTORS
 add_part = add_products(ROWS, VECTORS)
 add_overlaps = add_products(ROWS, VECTORS, transposed=True)
 

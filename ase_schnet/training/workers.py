@@ -60,15 +60,14 @@ def train_members(
         return
     context = _Spawning()
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
-    with (
-        _signals_later()
-    ):  # a process that is half started would wait for the rest of its orders for ever
+    with _signals_later() as came:  # a half started process would wait for its orders for ever
         executor = ProcessPoolExecutor(
             jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
         )
         futures = [executor.submit(_train_in_worker, dataset, work, recipe, fold) for fold in folds]
     try:
-        _raise_signals()
+        for number in came:
+            signal.raise_signal(number)
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
@@ -85,27 +84,20 @@ def train_members(
         executor.shutdown(cancel_futures=True)
 
 
-_came: list[int] = []  # signals that wait
-
-
 @contextmanager
-def _signals_later() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM for `_raise_signals`."""
+def _signals_later() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, to be raised when they can be answered."""
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # which alone is told of them
-        yield
+        yield came
         return
     kinds = signal.SIGINT, signal.SIGTERM
-    before = {kind: signal.signal(kind, lambda number, _: _came.append(number)) for kind in kinds}
+    before = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in kinds}
     try:
-        yield
+        yield came
     finally:
         for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-def _raise_signals() -> None:
-    while _came:
-        signal.raise_signal(_came.pop())
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
 class _Spawning(SpawnContext):
