@@ -13,8 +13,8 @@ from ase_schnet.inference.simd import BYTES, add_products, mirror
 
 N_WORK = 5  # working matrices
 PADDED_TO = 16  # columns: a multiple of a tile's rows and of its columns
-# Narrow tiles, since of one on the diagonal almost half is computed in vain; of eight sums, which hide the time
-# of a multiplication.
+# Narrow tiles, since of one on the diagonal almost half is computed in vain; of eight sums, which hide
+# the time of a multiplication.
 VECTORS = 1 if BYTES == 64 else 2
 ROWS = 8 // VECTORS
 add_part = add_products(ROWS, VECTORS)
