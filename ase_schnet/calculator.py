@@ -12,16 +12,15 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, InputError, all_changes
 
-from ase_schnet.data.electrons import NOTHING, stated
-from ase_schnet.dipole.rpr import RotatePredictRotate
-from ase_schnet.dipole.store import parts_of
-from ase_schnet.inference.admission import (
+from ase_schnet.applicability.model import (
     limits,
     require_electrons,
     require_finite,
     require_known,
     require_no_images,
 )
+from ase_schnet.dipole.rpr import RotatePredictRotate
+from ase_schnet.dipole.store import parts_of
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
@@ -29,6 +28,7 @@ from ase_schnet.inference.training_watch import OutsideTrainingWarning, Training
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
 from ase_schnet.results import names_of, part_results, potential_results
+from ase_schnet.structures.electrons import NOTHING, stated
 
 
 class SchNetCalculator(Calculator):
@@ -151,7 +151,7 @@ class SchNetCalculator(Calculator):
 
     @property
     def limits(self) -> dict:
-        """How far the model may be believed, for `simulation.monitor.Monitor`: see `admission.limits`."""
+        """How far the model may be believed, for `runs.monitor.Monitor`: see `admission.limits`."""
         return limits(self.trained)
 
     def trained_distance_range(self, symbol_i: str, symbol_j: str, distance: float):

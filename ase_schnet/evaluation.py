@@ -8,10 +8,10 @@ import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
+from ase_schnet.applicability.model import other_electrons
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.electrons import Electrons
-from ase_schnet.inference.admission import other_electrons
 from ase_schnet.neighbors import half_list
+from ase_schnet.structures.electrons import Electrons
 from ase_schnet.uncertainty import Calibration, calibrate, can_judge, committee_mean_std, coverage
 
 ROUNDING = 1e-4  # of the rms std; the shear stress of a cubic crystal has that of its last digits

@@ -1,12 +1,15 @@
-"""Replace a file: all of it or nothing, whatever kills the process."""
+"""Replace a file: all of it or nothing, whatever kills the process. Write tables bit for bit."""
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from numpy.typing import NDArray
 
 
 class CannotWrite(OSError):
@@ -53,6 +56,20 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file as a whole. Raises CannotWrite."""
     with whole_file(path) as file:
         file.write(data)
+
+
+def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
+    """Write columns (P,) that are not None, whole or not at all.
+
+    Every float reads back to the same bits; True and False are 1 and 0.
+    """
+    known = {name: column for name, column in columns.items() if column is not None}
+    numbers = (c.astype(int) if c.dtype == bool else c for c in known.values())
+    rows = zip(*(column.tolist() for column in numbers), strict=True)
+    with replaced(path) as there, there.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(known)
+        writer.writerows(rows)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as dump_safetensors
 
+from ase_schnet.bonds import pair_name
 from ase_schnet.files import naming, write_whole
 
 FORMAT = "ase_schnet model"
@@ -83,7 +84,7 @@ class TrainedModel:
 
     def trained_range(self, symbol_i: str, symbol_j: str, distance: float):
         """The interval (low, high) in Å of sampled i–j distances that holds `distance`, or None."""
-        name = "-".join(sorted((symbol_i, symbol_j)))
+        name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
         for low, high in self.distance_ranges.get(name, []):
             if low <= distance <= high:
                 return low, high

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ase_schnet.dynamics.velocities import thermalise
 from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.interfaces import lammps as interface
-from ase_schnet.interfaces.box import Box
-from ase_schnet.interfaces.domain import Domain
-from ase_schnet.interfaces.exchange import Exchange
-from ase_schnet.interfaces.lammps import attach, new_lammps
+from ase_schnet.lammps import potential as interface
+from ase_schnet.lammps.box import Box
+from ase_schnet.lammps.domain import Domain
+from ase_schnet.lammps.exchange import Exchange
+from ase_schnet.lammps.potential import attach, new_lammps
 from ase_schnet.modelfile import load_model, save_model
-from ase_schnet.simulation.velocities import thermalise
 from benchmarks.cases import build_case
 
 WARM_UP = 3  # steps

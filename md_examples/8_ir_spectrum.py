@@ -13,8 +13,8 @@ from ase.build import molecule
 
 from ase_schnet import SchNetCalculator, ir_spectrum, normal_modes, run_nvt
 from ase_schnet.plotting import plot_spectrum, save_figure
-from ase_schnet.simulation.spectra import Motion
-from ase_schnet.simulation.spectra.bands import MeasuredBands
+from ase_schnet.spectra import Motion
+from ase_schnet.spectra.measured_bands import MeasuredBands
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output" / "methanol_ir"

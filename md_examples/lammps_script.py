@@ -11,7 +11,7 @@ prints the ensemble's standard deviation of the energy. (Where mpi4py is loaded,
 import sys
 from pathlib import Path
 
-from ase_schnet.interfaces.lammps import attach, new_lammps
+from ase_schnet.lammps.potential import attach, new_lammps
 
 CELLS_PER_EDGE = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 STEPS = int(sys.argv[2]) if len(sys.argv) > 2 else 200

@@ -12,11 +12,12 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"training", "calculator", "plugin"},
-    {"model", "evaluation", "results", "predictions", "augment", "dipole", "interfaces"},
-    {"inference", "plotting"},
-    {"data", "simulation"},
+    {"model", "evaluation", "results", "predictions", "augment", "dipole", "lammps"},
+    {"dynamics", "spectra", "plotting"},
+    {"inference", "runs", "scan"},
+    {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files"},
+    {"files", "bonds", "arguments", "degrees_of_freedom"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

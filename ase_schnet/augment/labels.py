@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.augment.moves import Move
 from ase_schnet.augment.springs import Springs
-from ase_schnet.data.dataset import pair_name
+from ase_schnet.bonds import pair_name
 
 
 def nearest_spring(atoms: Atoms, move: Move, springs: Springs) -> tuple[float, NDArray]:

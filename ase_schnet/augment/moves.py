@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
 
 from ase_schnet.augment.springs import pair_distances
-from ase_schnet.data.dataset import Dataset, pair_name
-from ase_schnet.simulation.provenance import describe_calculator
-from ase_schnet.simulation.scan.coordinate import Coordinate
-from ase_schnet.simulation.scan.fragments import BOND_FACTOR
+from ase_schnet.bonds import bonded_pairs, pair_name
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.runs.provenance import describe_calculator
+from ase_schnet.scan.coordinate import Coordinate
 
 #: Two atoms nearer than this share of the shortest distance that their elements have in the data clash.
 CLASH = 0.7
@@ -139,7 +138,8 @@ class Stretches:
         self, dataset: Dataset, structure: int, limits: dict, rng: np.random.Generator
     ) -> Move:
         atoms = dataset.atoms(structure)
-        bonds = _bonds(atoms)
+        first, second, _ = bonded_pairs(atoms)
+        bonds = [(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j]
         if not bonds:
             raise ValueError(f"structure {structure} has no bond to stretch")
         wanted = 1 if self.ensemble is None else self.candidates
@@ -193,11 +193,6 @@ def _chosen(dataset: Dataset, n_structures: int, rng: np.random.Generator) -> li
     if not 1 <= n_structures <= len(dataset):
         raise ValueError(f"cannot augment {n_structures} of {len(dataset)} structures")
     return rng.choice(len(dataset), n_structures, replace=False).tolist()
-
-
-def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
-    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
-    return [(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j]
 
 
 def _stretch(atoms: Atoms, structure: int, bond: tuple[int, int], factor: float) -> Move:

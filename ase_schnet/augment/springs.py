@@ -15,7 +15,8 @@ from ase import Atoms, units
 from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
-from ase_schnet.data.dataset import Dataset, pair_name
+from ase_schnet.bonds import pair_name
+from ase_schnet.data.dataset import Dataset
 
 KCAL_PER_MOL = units.kcal / units.mol
 MAX_COMPONENTS = 8

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, print, draw. 1 if a run fails; else 3 if one cannot be judged."""
-    from ase_schnet.simulation.drift import HALF_STEP_DIR, drift, starts_as_half_step
-    from ase_schnet.simulation.record import MDRecord
+    from ase_schnet.runs.drift import HALF_STEP_DIR, drift, starts_as_half_step
+    from ase_schnet.runs.record import MDRecord
 
     if args.output and len(args.runs) > 1:
         raise ValueError("-o names one plot: give it with one run, or leave it out")
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _unfinished(run_dir: Path, record) -> str:
     """How far a run is that has not come to its end."""
-    from ase_schnet.simulation.record import RUN_FILE
+    from ase_schnet.runs.record import RUN_FILE
 
     asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")
     done_ps = record.time_fs[-1] / 1000 if len(record) else 0.0

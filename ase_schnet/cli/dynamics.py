@@ -36,7 +36,7 @@ def add_repulsion(add: Callable, otherwise: str = "") -> None:
 def repulsion_of(args: argparse.Namespace) -> str | None:
     """The repulsion asked for; else that of the run to be resumed; else the default."""
     from ase_schnet.inference.repulsion import DEFAULT_REPULSION
-    from ase_schnet.simulation.provenance import repulsion_of_run
+    from ase_schnet.runs.provenance import repulsion_of_run
 
     if args.repulsion is not None:
         return None if args.repulsion == "none" else args.repulsion
@@ -63,7 +63,7 @@ def add_records(add: Callable) -> None:
 
 def too_short_to_judge(args: argparse.Namespace) -> bool:
     """Whether the run asked for has too few samples for a verdict."""
-    from ase_schnet.simulation.drift import require_samples
+    from ase_schnet.runs.drift import require_samples
 
     if not (args.time > 0 and args.timestep > 0 and args.record_every > 0):
         return False  # the run says so
@@ -87,7 +87,7 @@ def tell(record, verdict, args: argparse.Namespace) -> None:
 
 
 def _no_verdict(record, args: argparse.Namespace) -> str:
-    from ase_schnet.simulation.timeseries import N_BLOCKS
+    from ase_schnet.runs.timeseries import N_BLOCKS
 
     needed_ps = 2 * N_BLOCKS * args.timestep * args.record_every / 1000
     return (

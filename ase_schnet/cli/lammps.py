@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run; the first process judges and draws. 1 if the energy was not conserved or the run was stopped."""
-    from ase_schnet.interfaces import mpi
+    from ase_schnet.lammps import mpi
 
     comm = mpi.load().MPI.COMM_WORLD
     if comm.rank == 0:
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, judge: bool) -> int:
-    from ase_schnet.interfaces.lammps_run import run_lammps
-    from ase_schnet.simulation.drift import drift
-    from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
+    from ase_schnet.lammps.run import run_lammps
+    from ase_schnet.runs.drift import drift
+    from ase_schnet.runs.failures import SimulationExploded, SimulationStopped
 
     check_outputs(folders=[args.output])
     if args.temperature_end is not None:

@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, judge, draw. 1 if it did not conserve energy or the monitor stopped it, 3 if it cannot be told."""
-    from ase_schnet.simulation.drift import drift
-    from ase_schnet.simulation.propagate import SimulationExploded, SimulationStopped
+    from ase_schnet.runs.drift import drift
+    from ase_schnet.runs.failures import SimulationExploded, SimulationStopped
 
     check_outputs(folders=[args.output])
     _refuse_what_does_not_apply(args)
@@ -86,9 +86,10 @@ def _calculator(args: argparse.Namespace):
 
 def _dynamics(atoms, args: argparse.Namespace):
     """Record and verdict of the run asked for; no verdict where it is too short."""
-    from ase_schnet.simulation.drift import check_nve, drift
-    from ase_schnet.simulation.md import run_npt, run_nve, run_nvt
-    from ase_schnet.simulation.monitor import Monitor
+    from ase_schnet.dynamics.check import check_nve
+    from ase_schnet.dynamics.md import run_npt, run_nve, run_nvt
+    from ase_schnet.runs.drift import drift
+    from ase_schnet.runs.monitor import Monitor
 
     options = {
         "time_ps": args.time,

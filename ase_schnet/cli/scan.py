@@ -152,8 +152,8 @@ def _cut(atoms, args: argparse.Namespace, axes: list) -> _Found:
     from functools import partial
 
     from ase_schnet.plotting import plot_scan
-    from ase_schnet.simulation.scan import scan_angle, scan_dihedral, scan_distance
-    from ase_schnet.simulation.scan.summary import describe_scan, lost_points, points_in_holes
+    from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance
+    from ase_schnet.scan.summary import describe_scan, lost_points, points_in_holes
 
     (indices,) = args.coordinates
     scan = {2: scan_distance, 3: scan_angle, 4: scan_dihedral}[len(indices)]
@@ -177,8 +177,8 @@ def _map(atoms, args: argparse.Namespace, axes: list) -> _Found:
     from functools import partial
 
     from ase_schnet.plotting import plot_scan_map
-    from ase_schnet.simulation.scan import scan_map
-    from ase_schnet.simulation.scan.summary import describe_map, lost_points, points_in_holes
+    from ase_schnet.scan import scan_map
+    from ase_schnet.scan.summary import describe_map, lost_points, points_in_holes
 
     if args.reference:
         raise ValueError("--reference is a curve along one coordinate: a map has none")

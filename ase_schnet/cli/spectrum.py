@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, transform, write, draw."""
-    from ase_schnet.simulation.spectra import Motion
-    from ase_schnet.simulation.spectra.bands import MeasuredBands
+    from ase_schnet.spectra import Motion
+    from ase_schnet.spectra.measured_bands import MeasuredBands
 
     output = Path(args.output)
     check_outputs(
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _spectra(motions: list, args: argparse.Namespace) -> list:
-    from ase_schnet.simulation.spectra import (
+    from ase_schnet.spectra import (
         ir_spectrum,
         raman_spectra,
         vibrational_density_of_states,
@@ -101,7 +101,7 @@ def _modes(motion, model: str, structure: str):
 
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
-    from ase_schnet.simulation.spectra import normal_modes
+    from ase_schnet.spectra import normal_modes
 
     refuse_swapped(model, structure)
     atoms = read_start(structure)

@@ -12,7 +12,7 @@ FOREIGN = ("vel", "velo", "velocity", "velocities")
 
 def start_temperature_K(args: argparse.Namespace) -> float | None:
     """What was asked for, or 300 K; None for a run at constant energy that keeps its velocities."""
-    from ase_schnet.simulation.arguments import START_TEMPERATURE_K
+    from ase_schnet.dynamics.arguments import START_TEMPERATURE_K
 
     if args.keep_momenta and args.ensemble == "nve":
         if args.temperature is not None:
@@ -26,7 +26,7 @@ def start_temperature_K(args: argparse.Namespace) -> float | None:
 
 def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
     """Print with which velocities the run begins; ValueError if there are none to keep."""
-    from ase_schnet.simulation.rundir import RESTART_FILE
+    from ase_schnet.runs.rundir import RESTART_FILE
 
     drawn_K = start_temperature_K(args)
     moving = atoms.has("momenta") and atoms.get_momenta().any()
@@ -55,8 +55,8 @@ def tell_velocities(atoms, args: argparse.Namespace, tell: bool = True) -> None:
 
 def _kept(atoms, args: argparse.Namespace) -> str:
     """Temperature of a start with the structure's own velocities, as the run would have them and count it."""
-    from ase_schnet.simulation.integrators import NVE
-    from ase_schnet.simulation.thermostats import BussiNVT, LangevinNVT
+    from ase_schnet.dynamics.integrators import NVE
+    from ase_schnet.dynamics.thermostats import BussiNVT, LangevinNVT
 
     kind = LangevinNVT if args.thermostat == "langevin" else BussiNVT
     kind = NVE if args.ensemble == "nve" else kind
@@ -68,8 +68,8 @@ def _kept(atoms, args: argparse.Namespace) -> str:
 
 def _temperature(atoms, kind) -> float:
     """K, of the momenta with which an integrator of this kind would begin."""
-    from ase_schnet.simulation.run import kept_momenta
-    from ase_schnet.simulation.velocities import temperature
+    from ase_schnet.degrees_of_freedom import temperature
+    from ase_schnet.dynamics.start import kept_momenta
 
     start = atoms.copy()
     start.set_momenta(kept_momenta(atoms, kind))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
 
+from ase_schnet.bonds import pair_name
 from ase_schnet.data._raw import PROPERTIES
 from ase_schnet.data.frame import Frame
 from ase_schnet.data.packing import none_if_empty, packed, volumes_of
@@ -27,7 +27,7 @@ class Dataset:
     polarizability (S, 3, 3) e²Å²/eV or None: of these three a row of NaN where a structure has none.
     weight (S,): of each structure in the loss, None where all are 1. force_mask (N, 3) bool: which components
     of F are labels and count in the loss, None where all do. charge, multiplicity (S,): what structures say
-    of themselves, NaN where one says nothing, None where none does (see `data.electrons`). `source` and
+    of themselves, NaN where one says nothing, None where none does (see `structures.electrons`). `source` and
     `units` (as in the file) are for the record.
     """
 
@@ -182,8 +182,3 @@ def sampled_distances(
             [float(a), float(b)] for a, b in zip(near[begins], far[ends], strict=True)
         ]
     return result
-
-
-def pair_name(z1: int, z2: int) -> str:
-    """Name of an element pair, alphabetical: 'H-O'."""
-    return "-".join(sorted((chemical_symbols[z1], chemical_symbols[z2])))

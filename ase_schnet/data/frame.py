@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.data._fixed import FORCE_MASK, fixed, mask
-from ase_schnet.data.electrons import CHARGES, MULTIPLICITIES, Electrons, stated
+from ase_schnet.structures.electrons import CHARGES, MULTIPLICITIES, Electrons, stated
 
 
 class Frame(NamedTuple):

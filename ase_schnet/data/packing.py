@@ -8,9 +8,9 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ase_schnet.data.electrons import has_multiplicity, stated
 from ase_schnet.data.frame import Frame
 from ase_schnet.modelfile import MAX_ELEMENTS
+from ase_schnet.structures.electrons import has_multiplicity, stated
 
 
 def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.ndarray | None]:

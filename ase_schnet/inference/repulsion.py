@@ -28,9 +28,10 @@ J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in So
 from __future__ import annotations
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr, Hartree
 
+from ase_schnet.bonds import pair_name
 from ase_schnet.inference.intervals import any_pair_within
 from ase_schnet.inference.loops import HELD_BACK_OVER
 from ase_schnet.inference.prediction import Prediction
@@ -56,7 +57,7 @@ def onsets(model: TrainedModel) -> dict[str, float]:
     found = {}
     for k, a in enumerate(model.elements):
         for b in model.elements[k:]:
-            name = "-".join(sorted((chemical_symbols[a], chemical_symbols[b])))
+            name = pair_name(a, b)
             if name in model.distance_ranges:
                 found[name] = model.distance_ranges[name][0][0]
             else:

@@ -1,7 +1,7 @@
 """Notices, at next to no cost, that a structure leaves what a model's training has seen.
 
 A calculator looks at every structure it evaluates until it has warned once. So single points, optimisers and
-bands of images are told what `simulation.monitor` tells runs of dynamics.
+bands of images are told what `runs.monitor` tells runs of dynamics.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
+from ase_schnet.applicability.distances import DistanceWatch, avoided_intervals
+from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG
 from ase_schnet.inference.intervals import any_pair_within
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 from ase_schnet.neighbors import Pairs
-from ase_schnet.simulation.distances import DistanceWatch, avoided_intervals
-from ase_schnet.simulation.structure_watch import DISTANCE_TOLERANCE_ANG
 
 
 class OutsideTrainingWarning(UserWarning):

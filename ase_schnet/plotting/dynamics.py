@@ -20,7 +20,7 @@ from ase_schnet.plotting.style import (
     given_axes,
     legend_above,
 )
-from ase_schnet.simulation.record import MDRecord
+from ase_schnet.runs.record import MDRecord
 
 #: More samples than this are thinned: they would only make a band blacker and a file larger.
 MAX_POINTS = 20_000

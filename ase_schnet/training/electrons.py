@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.electrons import LOWEST, MIXED, lowest_multiplicity, signed
+from ase_schnet.structures.electrons import LOWEST, MIXED, lowest_multiplicity, signed
 
 Number = int | str | None
 

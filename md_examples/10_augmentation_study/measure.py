@@ -20,7 +20,7 @@ from ase_schnet.evaluation import compare
 from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model
-from ase_schnet.simulation.propagate import SimulationFailed
+from ase_schnet.runs.failures import SimulationFailed
 
 KCAL = kcal / mol
 REFERENCE = HERE.parent / "ethanol_oh_scan_pbe_def2svp.xyz"

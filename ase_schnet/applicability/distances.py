@@ -1,0 +1,130 @@
+"""Pairs of atoms at distances where no good run takes them, found cheaply and named."""
+
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols, covalent_radii
+
+from ase_schnet.bonds import pair_name
+from ase_schnet.neighbors import VerletList
+
+#: Atoms nearer than this part of the sum of their covalent radii have run into each other: N2, the shortest
+#: bond for its radii, is 0.77 of them long.
+COLLISION = 0.6
+#: Å added to the cutoff of the list of pairs, which is kept until an atom has moved half of it.
+SKIN_ANG = 1.0
+
+
+class Finding(NamedTuple):
+    """Two atoms at a distance they should not have.
+
+    name : of their elements, "H-O". collision : nearer than any molecule allows.
+    """
+
+    message: str
+    name: str
+    collision: bool
+
+
+class DistanceWatch:
+    """Looks for pairs that collide or stand at distances that a model's training never saw.
+
+    What counts as never seen, each time by more than a tolerance: nearer than the shortest distance in
+    training; between two intervals (a bond longer than any, an angle more closed than any); and beyond
+    the longest, as long as the model sees the pair (a bond that breaks, where the two elements are but
+    bonded, or two molecules where training had one). Bonds that training made and broke are no finding.
+
+    Parameters
+    ----------
+    atoms
+        Only their elements and periodicity matter here.
+    ranges_Ang
+        Pair name ("H-O", alphabetical) -> [[low, high], ...] seen in training, Å; None: nothing is known.
+    cutoff_Ang
+        Beyond it the model does not see a pair.
+    tolerance_Ang
+        Å.
+    """
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        ranges_Ang: dict[str, list[list[float]]] | None,
+        cutoff_Ang: float,
+        tolerance_Ang: float,
+    ):
+        self._numbers = atoms.numbers.copy()
+        self._ranges, self._cutoff = ranges_Ang, cutoff_Ang
+        elements, self._species = np.unique(self._numbers, return_inverse=True)
+        gaps = {
+            (a, b): avoided_intervals(
+                int(elements[a]), int(elements[b]), ranges_Ang, cutoff_Ang, tolerance_Ang
+            )
+            for a in range(len(elements))
+            for b in range(a, len(elements))
+        }
+        self._bounds = np.full((len(elements), len(elements), 2, max(map(len, gaps.values()))), 0.0)
+        for (a, b), intervals in gaps.items():
+            for k, interval in enumerate(intervals):
+                self._bounds[a, b, :, k] = self._bounds[b, a, :, k] = interval
+        self._list = VerletList(float(self._bounds.max()), SKIN_ANG)
+        self._pairs = None
+
+    def find(self, atoms: Atoms) -> Finding | None:
+        """The pair that is farthest from where it should be; a collision before all others."""
+        pairs = self._list.pairs(atoms.positions, atoms.cell.array, atoms.pbc)
+        if pairs is not self._pairs:  # lower and upper ends of what each pair should avoid, (P, K)
+            self._pairs = pairs
+            self._low, self._high = self._bounds[
+                self._species[pairs.idx_i], self._species[pairs.idx_j]
+            ].transpose(1, 0, 2)
+        vectors = pairs.vectors(atoms.positions)
+        distances = np.sqrt(np.einsum("pa,pa->p", vectors, vectors))[:, None]  # (P, 1)
+        odd = (distances > self._low) & (distances < self._high)
+        if not odd.any():
+            return None
+        found = np.flatnonzero(odd.any(axis=1))
+        i, j, d = pairs.idx_i[found], pairs.idx_j[found], distances[found, 0]
+        radii = covalent_radii[self._numbers[i]] + covalent_radii[self._numbers[j]]
+        depth = np.minimum(distances - self._low, self._high - distances)[found].max(axis=1)
+        worst = np.argmin(d / radii) if (d < COLLISION * radii).any() else np.argmax(depth)
+        return self._describe(int(i[worst]), int(j[worst]), float(d[worst]))
+
+    def _describe(self, i: int, j: int, d: float) -> Finding:
+        z_i, z_j = int(self._numbers[i]), int(self._numbers[j])
+        name, symbols = pair_name(z_i, z_j), chemical_symbols
+        smallest = COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j])
+        seen = None if self._ranges is None else self._ranges.get(name, [])
+        if seen is None:
+            why = f"{COLLISION:g} of the sum of their covalent radii is {smallest:.2f} Å"
+        elif not seen:
+            why = f"training had no {symbols[z_i]} and {symbols[z_j]} within {self._cutoff:g} Å"
+        elif d < seen[0][0]:
+            why = f"shortest in training {seen[0][0]:.2f} Å"
+        elif d > seen[-1][1]:
+            why = f"longest in training {seen[-1][1]:.2f} Å"
+        else:
+            below = max(high for _, high in seen if high < d)
+            above = min(low for low, _ in seen if low > d)
+            why = f"none in training between {below:.2f} and {above:.2f} Å"
+        message = f"{symbols[z_i]}{i} and {symbols[z_j]}{j} {d:.2f} Å apart, {why}"
+        return Finding(message, name, collision=d < smallest)
+
+
+def avoided_intervals(
+    z_i: int,
+    z_j: int,
+    ranges_Ang: dict[str, list[list[float]]] | None,
+    cutoff_Ang: float,
+    tolerance_Ang: float,
+) -> list[tuple[float, float]]:
+    """List the open intervals of distances, Å, that two elements should avoid, as `DistanceWatch` says."""
+    collision = (-1.0, COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j]))
+    if ranges_Ang is None:
+        return [collision]
+    seen = ranges_Ang.get(pair_name(z_i, z_j), [])
+    ends = [-1.0, *(x for low, high in seen for x in (low - tolerance_Ang, high + tolerance_Ang))]
+    ends.append(cutoff_Ang - tolerance_Ang)
+    gaps = zip(ends[::2], ends[1::2], strict=True)
+    return [collision, *((low, high) for low, high in gaps if low < high)]

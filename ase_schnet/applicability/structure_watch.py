@@ -1,0 +1,84 @@
+"""Where a structure leaves what its calculator may be believed on: distances, collisions, uncertain forces.
+
+A run of dynamics is watched with it by ``monitor``, a scan by ``scan.walk``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.applicability.calculator_parts import limits_of, uncertainty_of
+from ase_schnet.applicability.distances import DistanceWatch
+
+#: A std of this many eV/Å is none of a prediction, where the calculator does not say what is.
+MAX_FORCES_STD_EV_PER_ANG = 1.0
+#: How far from the distances of training is still as good as inside.
+DISTANCE_TOLERANCE_ANG = 0.15
+
+
+class StructureWatch:
+    """Looks at structures with the calculator of ``atoms`` and names what it cannot be believed on.
+
+    Parameters
+    ----------
+    atoms
+        Their elements, periodicity and calculator matter.
+    max_forces_std_eV_per_Ang
+        Largest calibrated std of the force on any atom (root mean square over x, y, z), eV/Å. None: what
+        the calculator says of itself, else 1 eV/Å.
+    distance_tolerance_Ang
+        Å beyond the distances of training.
+
+    Attributes
+    ----------
+    knows : bool
+        Whether the calculator, or a part of it, says how far it may be believed.
+    """
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        max_forces_std_eV_per_Ang: float | None = None,
+        distance_tolerance_Ang: float = DISTANCE_TOLERANCE_ANG,
+    ):
+        limits = limits_of(atoms.calc)
+        self.knows = limits is not None
+        limits = limits or {}
+        self._scale = limits.get("forces_std_scale", 1.0)
+        self._max_std = max_forces_std_eV_per_Ang
+        if self._max_std is None:
+            self._max_std = limits.get("max_forces_std_eV_per_Ang", MAX_FORCES_STD_EV_PER_ANG)
+        self._distances = DistanceWatch(
+            atoms,
+            limits.get("distance_ranges_Ang"),
+            limits.get("cutoff_Ang", 0.0),
+            distance_tolerance_Ang,
+        )
+
+    def find(self, atoms: Atoms) -> dict[str, str]:
+        """Return what is wrong with a structure just evaluated: cause -> message that names the atoms."""
+        found = {}
+        pair = self._distances.find(atoms)
+        if pair is not None:
+            found[f"{'collision' if pair.collision else 'distance'} {pair.name}"] = pair.message
+        force = self._uncertain_force(atoms)
+        if force is not None:
+            found["uncertain force"] = force
+        return found
+
+    def _uncertain_force(self, atoms: Atoms) -> str | None:
+        std = uncertainty_of(atoms.calc).get("forces_std")
+        if std is None:
+            return None
+        squares = np.einsum("ia,ia->i", std, std)  # (N,)
+        worst = int(squares.argmax())  # NaN, if there is one
+        largest = self._scale * math.sqrt(squares[worst] / 3)
+        if largest <= self._max_std:
+            return None
+        return (
+            f"the force on {atoms.symbols[worst]}{worst} is uncertain by {largest:.2f} eV/Å, "
+            f"the limit is {self._max_std:.2f} eV/Å"
+        )

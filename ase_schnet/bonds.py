@@ -1,0 +1,81 @@
+"""Find bonds by covalent radii, what hangs on one end of a bond, and the names of pairs of elements."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.neighborlist import natural_cutoffs, neighbor_list
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+#: Atoms closer than this times the sum of their covalent radii count as bonded.
+BOND_FACTOR = 1.2
+
+
+def pair_name(z_i: int, z_j: int) -> str:
+    """Return the name of a pair of elements, alphabetical: "H-O"."""
+    return "-".join(sorted((chemical_symbols[z_i], chemical_symbols[z_j])))
+
+
+def fragment_of(atoms: Atoms, i: int, j: int) -> list[int]:
+    """Atoms on ``j``'s side of the bond i-j, found from covalent radii.
+
+    Only ``j`` itself where that bond lies in a ring or does not exist.
+    """
+    first, second, _ = bonded_pairs(atoms)
+    is_cut = ((first == i) & (second == j)) | ((first == j) & (second == i))
+    if not is_cut.any():
+        return [j]
+    graph = _graph(first[~is_cut], second[~is_cut], len(atoms))
+    component = connected_components(graph, directed=False)[1]
+    if component[i] == component[j]:
+        return [j]
+    return np.flatnonzero(component == component[j]).tolist()
+
+
+def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
+    """Vectors (K, 3) from the atom ``centre`` to ``members``, Å, as one whole piece.
+
+    In a periodic structure the nearest image of the nearest member is taken, and from there every
+    bond is followed, however far the piece reaches over the boundaries.
+
+    Raises
+    ------
+    ValueError
+        If the members are bonded to their own periodic images: there is no whole piece.
+    """
+    members = np.asarray(members)
+    vectors = atoms.get_distances(centre, members, mic=True, vector=True)  # (K, 3)
+    if not atoms.pbc.any():
+        return vectors
+    place = np.full(len(atoms), -1)
+    place[members] = np.arange(len(members))
+    first, second, bonds = bonded_pairs(atoms)
+    inside = (place[first] >= 0) & (place[second] >= 0)
+    first, second, bonds = place[first[inside]], place[second[inside]], bonds[inside]
+    between = {(a, b): bond for a, b, bond in zip(first, second, bonds, strict=True)}
+    graph = _graph(first, second, len(members))
+    component = connected_components(graph, directed=False)[1]
+    distance = np.linalg.norm(vectors, axis=1)
+    for piece in range(component.max() + 1):
+        root = min(np.flatnonzero(component == piece), key=lambda k: distance[k])
+        order, before = breadth_first_order(graph, root)
+        for k in order[1:]:
+            vectors[k] = vectors[before[k]] + between[before[k], k]
+    if not np.allclose(vectors[second] - vectors[first], bonds, rtol=0, atol=1e-6):
+        raise ValueError(
+            "the moving atoms are bonded to their own periodic images and cannot be turned: "
+            "say which atoms move"
+        )
+    return vectors
+
+
+def bonded_pairs(atoms: Atoms) -> tuple[NDArray, NDArray, NDArray]:
+    """First and second atom of every bond, each bond twice, and the vector between them (B, 3)."""
+    return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
+
+
+def _graph(first: NDArray, second: NDArray, n: int) -> coo_array:
+    return coo_array((np.ones(len(first)), (first, second)), shape=(n, n)).tocsr()

@@ -1,0 +1,67 @@
+"""Count the degrees of freedom of atoms that move, and measure their temperature."""
+
+import numpy as np
+from ase import Atoms, units
+from ase.constraints import FixBondLengths
+
+#: Smallest over largest moment of inertia below which a molecule counts as linear: CO2 bent by
+#: 0.1 degrees has 3e-7.
+LINEAR_INERTIA_RATIO = 1e-6
+
+
+def degrees_of_freedom(atoms: Atoms) -> int:
+    """Number of degrees of freedom that carry thermal energy once overall motion is removed.
+
+    ====================================  ===============================
+    molecule                              3N - 6  (linear: 3N - 5)
+    periodic in any direction             3N - 3
+    single atom                           0
+    fixed bond lengths                    one less for each
+    constrained atoms (``FixAtoms``, …)   3N - what the constraints remove
+    ====================================  ===============================
+
+    ASE counts 3N: after removing momentum and rotation it reports ethanol at 300 K as 233 K.
+    """
+    if anchored(atoms):
+        # Frozen atoms anchor the rest: overall motion is neither conserved nor removed.
+        return int(atoms.get_number_of_degrees_of_freedom())
+    if len(atoms) == 1:
+        return 0
+    fixed = sum(constraint.get_removed_dof(atoms) for constraint in atoms.constraints)
+    if atoms.pbc.any():
+        return 3 * len(atoms) - 3 - fixed
+    return 3 * len(atoms) - (5 if _is_linear(atoms) else 6) - fixed
+
+
+def anchored(atoms: Atoms) -> bool:
+    """Tell whether constraints hold atoms to the space about them, so that momentum is not conserved.
+
+    Fixed bond lengths act between atoms: the whole moves and turns as if they were not there.
+    """
+    return not all(isinstance(c, FixBondLengths) for c in atoms.constraints)
+
+
+def temperature(kinetic_energy_eV: float, n_degrees_of_freedom: int) -> float:
+    """Kinetic temperature 2 E_kin / (n kB) in K; 0 where nothing can move."""
+    if n_degrees_of_freedom == 0:
+        return 0.0
+    return 2 * kinetic_energy_eV / (n_degrees_of_freedom * units.kB)
+
+
+def check_atoms(atoms: Atoms) -> None:
+    """Refuse atoms that cannot move; ValueError."""
+    if len(atoms) == 0:
+        raise ValueError("there are no atoms to move")
+    if atoms.calc is None:
+        raise ValueError("the atoms have no calculator: set atoms.calc first")
+    if not np.isfinite(atoms.positions).all():
+        raise ValueError("the atoms have positions that are not finite")
+    if "momenta" in atoms.arrays and not np.isfinite(atoms.arrays["momenta"]).all():
+        raise ValueError("the atoms have momenta that are not finite")
+    if atoms.constraints and degrees_of_freedom(atoms) <= 0:
+        raise ValueError("all atoms are held by constraints: nothing can move")
+
+
+def _is_linear(atoms: Atoms) -> bool:
+    moments = atoms.get_moments_of_inertia()
+    return moments.min() < LINEAR_INERTIA_RATIO * moments.max()

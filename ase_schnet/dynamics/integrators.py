@@ -1,0 +1,132 @@
+"""What a trustworthy run needs of an integrator beside its step, around ASE's dynamics: the right
+number of degrees of freedom, a conserved quantity, and the state that a restart brings back.
+
+The degrees of freedom are the trap. ASE's Bussi counts 3N less the constraints and its Nosé-Hoover
+chains count 3N, so a molecule whose overall motion was removed is heated by 3N / (3N - 6): ethanol
+asked to be at 300 K would run at 386 K. The thermostats are in
+:mod:`~ase_schnet.dynamics.thermostats`, the barostat in :mod:`~ase_schnet.dynamics.barostat`.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ase import Atoms, units
+from ase.constraints import FixAtoms
+from ase.md.md import MolecularDynamics
+from ase.md.verlet import VelocityVerlet
+from numpy.random import Generator
+
+from ase_schnet.degrees_of_freedom import anchored, degrees_of_freedom
+from ase_schnet.dynamics.velocities import remove_overall_motion, thermalise
+
+#: A thermostat that rescales all momenta multiplies the overall motion that rounding has left, too,
+#: and its logarithm does a random walk: after some ns a cold molecule flies off. Every so many steps
+#: overall motion is removed, as long as it is not more than rounding: the effect of forces that do
+#: not sum to zero is left to be seen (see ``drift``).
+STEPS_BETWEEN_REMOVALS = 1000
+#: Kinetic energy of overall motion, over that of all motion, that may be rounding, of float32 too.
+ROUNDING = 1e-8
+
+
+class Integrator:
+    """One of ASE's dynamics: how it starts, steps, what it conserves, and its state.
+
+    Parameters
+    ----------
+    dynamics
+        Attached to atoms that are already in their first state.
+    n_dof
+        Degrees of freedom that carry thermal energy.
+    rng
+        Of a stochastic thermostat; its state is part of the restart.
+    """
+
+    #: Whether total momentum and, of a molecule, angular momentum stay what they are.
+    conserves_momentum = True
+    #: Whether constraints other than ``FixAtoms`` are obeyed (velocity Verlet does RATTLE).
+    obeys_all_constraints = False
+    #: Whether the temperature may be changed along the run, and the energy conserved is still known.
+    follows_ramps = False
+    #: Time in fs -> temperature in K that a thermostat aims at, where it is changed along the run.
+    ramp_K: Callable[[float], float] | None = None
+    #: Dotted names of attributes of ``dynamics`` that a restart brings back.
+    state_names: Sequence[str] = ()
+
+    def __init__(self, dynamics: MolecularDynamics, n_dof: int, rng: Generator | None = None):
+        self.dynamics, self.n_dof, self.rng = dynamics, n_dof, rng
+        self.atoms: Atoms = dynamics.atoms
+
+    @classmethod
+    def check(cls, atoms: Atoms) -> None:
+        """Refuse atoms that this integrator would treat wrongly; ValueError."""
+        others = [type(c).__name__ for c in atoms.constraints if not isinstance(c, FixAtoms)]
+        if others and not cls.obeys_all_constraints:
+            raise ValueError(
+                f"this thermostat does not obey {', '.join(others)}: use thermostat='bussi', which "
+                "does, or FixAtoms"
+            )
+
+    @classmethod
+    def count_degrees_of_freedom(cls, atoms: Atoms) -> int:
+        return degrees_of_freedom(atoms)
+
+    @classmethod
+    def draw(cls, atoms: Atoms, temperature_K: float, seed: int) -> None:
+        """Give ``atoms`` the momenta to start with."""
+        thermalise(atoms, temperature_K, seed)
+
+    def step(self, number: int) -> None:
+        """Do step ``number`` of the run, counted from 1."""
+        if self.ramp_K is not None:
+            self.aim_at(self.ramp_K(number * self.dynamics.dt / units.fs))
+        self.dynamics.step()
+
+    def aim_at(self, temperature_K: float) -> None:
+        """Let the thermostat keep another temperature from here on; of those that follow ramps."""
+        raise NotImplementedError
+
+    def conserved_energy(self, total_eV: float) -> float:
+        """Total energy and what thermostat and barostat hold: constant if the step is sound."""
+        return total_eV
+
+    def state(self) -> dict:
+        """A copy of all beyond positions, momenta and cell that decides how the run goes on."""
+        state = {n: np.array(operator.attrgetter(n)(self.dynamics)) for n in self.state_names}
+        if self.rng is not None:
+            state["rng"] = self.rng.bit_generator.state
+        return state
+
+    def restore(self, state: dict) -> None:
+        """Continue from what :meth:`state` returned."""
+        for name in self.state_names:
+            parent, _, attribute = name.rpartition(".")
+            owner = operator.attrgetter(parent)(self.dynamics) if parent else self.dynamics
+            setattr(owner, attribute, np.array(state[name])[()])  # an array, or a scalar
+        if self.rng is not None:
+            self.rng.bit_generator.state = state["rng"]
+
+
+class NVE(Integrator):
+    """Velocity Verlet."""
+
+    obeys_all_constraints = True
+
+    def __init__(self, atoms: Atoms, timestep_fs: float, n_dof: int, rng: Generator):
+        super().__init__(VelocityVerlet(atoms, timestep_fs * units.fs), n_dof)
+        self._forces = None
+
+    def step(self, number: int) -> None:
+        self._forces = self.dynamics.step(self._forces)  # spares asking the calculator again
+
+
+class Rescaling(Integrator):
+    """A thermostat that rescales all momenta by one factor: at rest, the whole stays at rest."""
+
+    def step(self, number: int) -> None:
+        super().step(number)
+        if number % STEPS_BETWEEN_REMOVALS == 0 and not anchored(self.atoms):
+            self.remove_rounding()
+
+    def remove_rounding(self) -> None:
+        remove_overall_motion(self.atoms, at_most=ROUNDING)

@@ -1,0 +1,218 @@
+"""Molecular dynamics that is recorded in full precision, resumes exactly and says when it fails.
+
+``run_nve``, ``run_nvt`` and ``run_npt`` differ in the integrator alone: the run directory, the
+recorder and the loop are the same for all.
+"""
+
+import math
+from functools import partial
+from pathlib import Path
+
+from ase import Atoms
+
+from ase_schnet.arguments import positive
+from ase_schnet.dynamics.arguments import START_TEMPERATURE_K, start_temperature_K
+from ase_schnet.dynamics.barostat import MTKFullCell, MTKIsothermalIsobaric
+from ase_schnet.dynamics.integrators import NVE
+from ase_schnet.dynamics.start import run
+from ase_schnet.dynamics.thermostats import THERMOSTATS, LangevinNVT
+from ase_schnet.runs.failures import SimulationExploded, SimulationFailed, SimulationStopped
+from ase_schnet.runs.monitor import StepMonitor
+from ase_schnet.runs.record import MDRecord
+
+__all__ = [
+    "MDRecord",
+    "SimulationExploded",
+    "SimulationFailed",
+    "SimulationStopped",
+    "run_npt",
+    "run_nve",
+    "run_nvt",
+]
+
+#: Time constant of a thermostat that rescales, and of Langevin's friction (its inverse): the latter
+#: acts on every single vibration and so must be gentler.
+TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
+#: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
+PRESSURE_TIME_CONSTANT_FS = 1000.0
+#: Why a Nosé-Hoover chain follows no ramp.
+NO_RAMP = "keeps one temperature: temperature_end_K is for the thermostats bussi and langevin"
+
+
+def run_nve(
+    atoms: Atoms,
+    *,
+    time_ps: float = 10.0,
+    timestep_fs: float = 0.5,
+    temperature_K: float | None = START_TEMPERATURE_K,
+    keep_momenta: bool = False,
+    run_dir: str | Path | None = None,
+    record_every: int = 1,
+    trajectory_every: int = 100,
+    seed: int = 0,
+    resume: bool = False,
+    take_over: bool = False,
+    progress: bool | None = None,
+    monitor: StepMonitor | None = None,
+) -> MDRecord:
+    """Run constant-energy dynamics (velocity Verlet) and return its record.
+
+    ``atoms`` move in place, as with all of ASE's dynamics, and end as the last frame.
+
+    Parameters
+    ----------
+    atoms
+        Any structure with any calculator.
+    time_ps, timestep_fs
+        Length of the run (ps) and of one step (fs).
+    temperature_K
+        Temperature of the drawn start velocities, exact over the degrees of freedom counted by
+        :func:`~ase_schnet.degrees_of_freedom.degrees_of_freedom`. From a relaxed structure
+        about half of it flows into potential energy within some 0.1 ps.
+    keep_momenta
+        Start with the momenta that ``atoms`` have instead of drawing them. ``temperature_K`` is then to be
+        left out (or None, which says the same).
+    run_dir
+        Directory for the log, the trajectory and the restart point (see
+        :mod:`~ase_schnet.runs.rundir`). None keeps only the returned record.
+    record_every, trajectory_every
+        Steps between samples and between frames.
+    seed
+        Of the velocities and, in ``run_nvt``, of the thermostat.
+    resume
+        Continue the run in ``run_dir`` after an interrupt or a kill as if it had never stopped
+        (start it, where there is none yet); a larger ``time_ps`` than before extends it.
+    take_over
+        Go on although ``run_dir`` is in use by a process of another host, which has died there. (On this
+        host the system knows.)
+    progress
+        Show a progress bar; None shows it on a terminal only.
+    monitor
+        May stop the run, see :mod:`~ase_schnet.runs.monitor`.
+
+    Raises
+    ------
+    ValueError
+        For arguments that make no run, a ``run_dir`` in use, or a resume with other settings.
+    SimulationFailed
+        If the run explodes, a calculation fails or (SimulationStopped) the monitor stops it.
+    OSError
+        If ``run_dir`` cannot be written; what is there can be resumed.
+    """
+    start_K = start_temperature_K(temperature_K, keep_momenta)
+    physics = {"ensemble": "nve", "temperature_K": start_K}
+    options = {
+        "run_dir": run_dir,
+        "resume": resume,
+        "take_over": take_over,
+        "progress": progress,
+        "monitor": monitor,
+    }
+    options |= {"record_every": record_every, "trajectory_every": trajectory_every, "seed": seed}
+    return run(atoms, NVE, NVE, physics, time_ps=time_ps, timestep_fs=timestep_fs, **options)
+
+
+def run_nvt(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    temperature_end_K: float | None = None,
+    thermostat: str = "bussi",
+    time_constant_fs: float | None = None,
+    keep_momenta: bool = False,
+    **options,
+) -> MDRecord:
+    """Run dynamics at constant temperature and return its record.
+
+    Parameters
+    ----------
+    temperature_K
+        Above 0. The mean kinetic energy per degree of freedom will be half kB times this.
+    temperature_end_K
+        Change the temperature from ``temperature_K`` to this, linearly in time over the whole run, which
+        can then not be extended. Not with "nose-hoover", whose conserved energy is of one temperature.
+    thermostat
+        "bussi" (stochastic rescaling): samples the canonical ensemble and hardly disturbs the dynamics.
+        "langevin" (BAOAB): friction and noise on every atom, overall motion included; the safe choice for
+        what equilibrates slowly, but time correlations are those of a damped system.
+        "nose-hoover": a chain of three, deterministic. Periodic or anchored structures only: it is
+        not ergodic for a single molecule, which is refused.
+    time_constant_fs
+        Of the coupling; for "langevin" the inverse of the friction. By default 100 fs, and
+        1000 fs for "langevin".
+    keep_momenta
+        Start with the momenta that ``atoms`` have, less their overall motion unless the thermostat is
+        "langevin", instead of drawing them at ``temperature_K``.
+    atoms, **options
+        As in :func:`run_nve`: time_ps, timestep_fs, run_dir, record_every, trajectory_every,
+        seed, resume, take_over, progress, monitor.
+
+    Raises
+    ------
+    As :func:`run_nve`.
+    """
+    if thermostat not in THERMOSTATS:
+        raise ValueError(f"no thermostat {thermostat!r}: there are {', '.join(THERMOSTATS)}")
+    kind = THERMOSTATS[thermostat]
+    if time_constant_fs is None:
+        time_constant_fs = LANGEVIN_TIME_CONSTANT_FS if kind is LangevinNVT else TIME_CONSTANT_FS
+    parameters = {
+        "temperature_K": positive("temperature_K", temperature_K),
+        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
+    }
+    physics = {"ensemble": "nvt", "thermostat": thermostat, **parameters}
+    physics["keep_momenta"] = bool(keep_momenta)
+    if temperature_end_K is not None:
+        if not kind.follows_ramps:
+            raise ValueError(f"thermostat={thermostat!r} {NO_RAMP}")
+        physics["temperature_end_K"] = positive("temperature_end_K", temperature_end_K)
+    return run(atoms, kind, partial(kind, **parameters), physics, **options)
+
+
+def run_npt(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    pressure_GPa: float = 0.0,
+    full_cell: bool = False,
+    time_constant_fs: float = TIME_CONSTANT_FS,
+    pressure_time_constant_fs: float = PRESSURE_TIME_CONSTANT_FS,
+    keep_momenta: bool = False,
+    **options,
+) -> MDRecord:
+    """Run dynamics at constant temperature and pressure (Martyna, Tobias & Klein); return its record.
+
+    Parameters
+    ----------
+    atoms
+        Periodic in three directions, with a calculator that has a stress. They move and
+        their cell changes, in place.
+    temperature_K, time_constant_fs
+        Of a Nosé-Hoover chain of three.
+    pressure_GPa, pressure_time_constant_fs
+        Of the barostat; a negative pressure pulls.
+    full_cell
+        Let the shape of the cell change too, not only the volume: for solids; a liquid would flow.
+    keep_momenta, **options
+        As in :func:`run_nvt`.
+
+    Raises
+    ------
+    As :func:`run_nve`.
+    """
+    if options.pop("temperature_end_K", None) is not None:
+        raise ValueError(f"the barostat {NO_RAMP}")
+    if not math.isfinite(pressure_GPa):
+        raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
+    kind = MTKFullCell if full_cell else MTKIsothermalIsobaric
+    parameters = {
+        "temperature_K": positive("temperature_K", temperature_K),
+        "pressure_GPa": float(pressure_GPa),
+        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
+        "pressure_time_constant_fs": positive(
+            "pressure_time_constant_fs", pressure_time_constant_fs
+        ),
+    }
+    physics = {"ensemble": "npt", "thermostat": "nose-hoover", "full_cell": bool(full_cell)}
+    physics |= {**parameters, "keep_momenta": bool(keep_momenta)}
+    return run(atoms, kind, partial(kind, **parameters), physics, **options)

@@ -1,0 +1,194 @@
+"""What is measured at a step, and whether the atoms are still sane."""
+
+import math
+from array import array
+
+import numpy as np
+from ase import Atoms, units
+from numpy.typing import NDArray
+
+from ase_schnet.degrees_of_freedom import anchored, temperature
+from ase_schnet.dynamics.integrators import Integrator
+from ase_schnet.runs.failures import SimulationExploded
+from ase_schnet.runs.record import COLUMNS, MDRecord
+
+#: A run is stopped as exploded beyond this many times its starting temperature ...
+EXPLOSION_FACTOR = 100.0
+#: ... where a start colder than this counts as this: strain alone may heat a cold start that much.
+EXPLOSION_START_K = 300.0
+#: Overall motion is looked at in every tenth sample: it costs as much as all else in a sample.
+SAMPLES_BETWEEN_LOOKS = 10
+
+
+class Recorder:
+    """Samples of the atoms in a compact growing table, and the check that they are sane.
+
+    Parameters
+    ----------
+    integrator
+        Of the atoms, which are in the state the run begins or goes on with.
+    settings
+        Of the run.
+    begin
+        The atoms at step 0; their momenta are what later ones are compared with.
+    """
+
+    def __init__(self, integrator: Integrator, settings: dict, begin: Atoms):
+        self.atoms = atoms = integrator.atoms
+        self.integrator = integrator
+        self.settings = settings
+        self.timestep_fs: float = settings["timestep_fs"]
+        self.every: int = settings["record_every"]
+        self.values = array("d")
+        self.masses = atoms.get_masses()  # (N,)
+        self._half_inverse_masses = np.repeat(0.5 / self.masses, 3)  # (3N,)
+        atoms.get_potential_energy()
+        atoms.get_forces()  # show what the calculator offers
+        results = getattr(atoms.calc, "results", {})
+        varies = settings["ensemble"] == "npt"
+        # Where the forces do not bring the stress along it would cost a second evaluation.
+        self._stress = varies or (results.get("stress") is not None and atoms.cell.rank == 3)
+        self._overall = _OverallMotion(begin) if _moves_as_a_whole(integrator) else None
+        self._std = "energy_std" in results
+        self.names = [*COLUMNS]
+        self.names += ["pressure_GPa"] if self._stress else []
+        self.names += ["volume_Ang3"] if varies else []
+        self.names += self._overall.names if self._overall else []
+        self.names += ["energy_std_eV", "max_forces_std_eV_per_Ang"] if self._std else []
+        self._varies = varies
+
+    def kinetic_energy(self) -> float:
+        """In eV; as ASE's, without its copies: this runs at every step."""
+        momenta = self.atoms.arrays["momenta"].ravel()
+        return float(np.dot(momenta * momenta, self._half_inverse_masses))
+
+    def temperature_K(self) -> float:
+        return temperature(self.kinetic_energy(), self.integrator.n_dof)
+
+    def sample(self, step: int) -> list[float]:
+        """Check that the dynamics is alive; return (and keep) the row of ``step``."""
+        kinetic = self.kinetic_energy()
+        now_K = temperature(kinetic, self.integrator.n_dof)
+        self._check_alive(step, now_K)
+        potential = float(self.atoms.get_potential_energy())
+        if not math.isfinite(potential):
+            raise SimulationExploded(f"{self.when(step)}: the potential energy is {potential}")
+        total = potential + kinetic
+        conserved = float(self.integrator.conserved_energy(total))
+        row = [step * self.timestep_fs, potential, kinetic, total, conserved, now_K]
+        if self._stress:
+            row.append(self._pressure_GPa(kinetic))
+        if self._varies:
+            row.append(float(self.atoms.cell.volume))
+        if self._overall is not None:
+            row += self._gained_eV(step)
+        if self._std:
+            results = self.atoms.calc.results
+            row += (float(results["energy_std"]), float(results["forces_std"].max()))
+        self.values.extend(row)
+        return row
+
+    def summary(self, n_steps: int, elapsed_s: float) -> str:
+        """Temperature, deviation of the conserved energy from its start, and speed, for a glance."""
+        last = len(self.values) - len(self.names)
+        now_K, drift_eV = self.values[last + 5], self.values[last + 4] - self.values[4]
+        ps_per_day = n_steps * self.timestep_fs / 1000 * 86400 / elapsed_s
+        return (
+            f"{now_K:.0f} K, drift {1000 * drift_eV / len(self.atoms):+.3f} meV/atom, "
+            f"{ps_per_day:.0f} ps/day"
+        )
+
+    def record(self, failure: str | None = None) -> MDRecord:
+        rows = np.array(self.values).reshape(-1, len(self.names))
+        known = {"n_atoms": len(self.atoms), "n_degrees_of_freedom": self.integrator.n_dof}
+        return MDRecord.from_rows(self.names, rows, self.settings, failure=failure, **known)
+
+    def when(self, step: int) -> str:
+        return f"step {step} ({step * self.timestep_fs / 1000:g} ps)"
+
+    def _pressure_GPa(self, kinetic_eV: float) -> float:
+        volume = self.atoms.cell.volume
+        virial = -self.atoms.get_stress()[:3].sum() / 3
+        return float((virial + 2 * kinetic_eV / (3 * volume)) / units.GPa)
+
+    def _gained_eV(self, step: int) -> list[float]:
+        """Of overall motion, which changes slowly; between two looks what the row before says."""
+        if step // self.every % SAMPLES_BETWEEN_LOOKS == 0:
+            return self._overall.gained_eV(self.atoms)
+        first = self.names.index("translation_gained_eV") - len(self.names)
+        return [self.values[first + k] for k in range(len(self._overall.names))]
+
+    def _check_alive(self, step: int, now_K: float) -> None:
+        limit_K = math.inf
+        if self.values:
+            limit_K = EXPLOSION_FACTOR * max(self.values[5], EXPLOSION_START_K)
+        if now_K < limit_K:  # false for NaN
+            return
+        momenta = self.atoms.get_momenta()  # (N, 3)
+        lost = np.flatnonzero(~np.isfinite(momenta).all(axis=1))
+        if len(lost):
+            raise SimulationExploded(
+                f"{self.when(step)}: forces or momenta are not finite on {self._name(lost)}"
+            )
+        start_K = self.values[5] if self.values else now_K
+        kinetic = (momenta**2).sum(axis=1) / self.masses  # (N,) twice E_kin
+        raise SimulationExploded(
+            f"{self.when(step)}: exploded, {now_K:.0f} K after a start at {start_K:.0f} K; "
+            f"the fastest atoms are {self._name(np.argsort(-kinetic))} (a time step of "
+            f"{self.timestep_fs:g} fs is too long, or the potential knows no such structure)"
+        )
+
+    def _name(self, indices: NDArray) -> str:
+        """Name up to five atoms, "O2, H8"."""
+        names = [f"{self.atoms.symbols[i]}{i}" for i in indices[:5]]
+        return ", ".join(names) + (", ..." if len(indices) > 5 else "")
+
+
+def _moves_as_a_whole(integrator: Integrator) -> bool:
+    return integrator.conserves_momentum and not anchored(integrator.atoms)
+
+
+class _OverallMotion:
+    """How much the whole has gained of what forces between atoms cannot give it.
+
+    As energies: |ΔP|² / 2M of the momentum and |ΔL|² / 2I of the angular momentum about the centre
+    of mass, I being the mean moment of inertia at the start. Zero up to rounding if the forces sum to
+    zero and make no torque.
+    """
+
+    def __init__(self, begin: Atoms):
+        self.masses = begin.get_masses()  # (N,)
+        self.mass = float(self.masses.sum())
+        self.rotates = not begin.pbc.any() and len(begin) > 1
+        self.names = ["translation_gained_eV"] + ["rotation_gained_eV"] * self.rotates
+        offsets = begin.positions - begin.get_center_of_mass()
+        self.inertia = 2 / 3 * float(self.masses @ (offsets**2).sum(axis=1))
+        self._ones = np.ones(len(begin))
+        self.start = self._momenta(begin.positions, begin.get_momenta())
+
+    def gained_eV(self, atoms: Atoms) -> list[float]:
+        """Of the momentum and, if it is one, of the angular momentum."""
+        now = self._momenta(atoms.positions, atoms.arrays["momenta"])
+        x, y, z, *turn = (a - b for a, b in zip(now, self.start, strict=True))
+        gained = [(x * x + y * y + z * z) / (2 * self.mass)]
+        if turn:
+            x, y, z = turn
+            gained.append((x * x + y * y + z * z) / (2 * self.inertia))
+        return gained
+
+    def _momenta(self, positions: NDArray, momenta: NDArray) -> list[float]:
+        """P and, if it is conserved, L about the centre of mass: Σ r × p - c × P.
+
+        The cross products are the antisymmetric part of Σ r pᵀ; floats, since numpy is slow on threes.
+        """
+        px, py, pz = whole = (self._ones @ momenta).tolist()
+        if not self.rotates:
+            return whole
+        cx, cy, cz = (self.masses @ positions / self.mass).tolist()
+        (_, xy, xz), (yx, _, yz), (zx, zy, _) = (positions.T @ momenta).tolist()
+        return [
+            *whole,
+            yz - zy - (cy * pz - cz * py),
+            zx - xz - (cz * px - cx * pz),
+            xy - yx - (cx * py - cy * px),
+        ]

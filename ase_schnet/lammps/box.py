@@ -1,0 +1,151 @@
+"""A structure put into LAMMPS, and taken out again.
+
+LAMMPS wants a cell whose first vector lies along x and whose second lies in the xy plane, so the structure is
+turned for it and back again (`ase.calculators.lammps.Prism`). An atom's tag is its ASE index plus one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.lammps import Prism
+from ase.data import chemical_symbols
+
+from ase_schnet.lammps.reduce import Answer
+
+#: LAMMPS's Å/ps in one of ASE's units of velocity.
+PER_PS = 1000 * units.fs
+
+
+class Frame(NamedTuple):
+    """All atoms in their own order and orientation: what `Box.gather` gives the first process."""
+
+    positions: np.ndarray  # (N, 3) Å, not wrapped
+    momenta: np.ndarray  # (N, 3) ASE's units
+    cell: np.ndarray  # (3, 3) Å
+    energies: np.ndarray  # (N,) eV
+    forces: np.ndarray  # (N, 3) eV/Å
+    forces_std: np.ndarray  # (N, 3) eV/Å
+
+
+class Box:
+    """Where a structure lies in LAMMPS.
+
+    Parameters
+    ----------
+    atoms : periodic in at least one direction, with a cell of three vectors.
+    triclinic : let LAMMPS change the shape of the cell, which it else does only for a skewed one.
+
+    Attributes
+    ----------
+    elements : chemical symbol of each atom type; isotopes have types of their own.
+    axes : (3, 3) the structure's own x, y and z, as columns, in LAMMPS; None where they are the same.
+    """
+
+    def __init__(self, atoms: Atoms, triclinic: bool = False):
+        if not atoms.pbc.any():
+            raise ValueError(
+                "the structure is not periodic: LAMMPS is for the large and periodic, `ase-schnet md` "
+                "and run_nve are for molecules"
+            )
+        if atoms.cell.rank < 3:
+            raise ValueError("LAMMPS needs a cell of three vectors, also where it is not periodic")
+        if atoms.constraints:
+            raise ValueError("constraints are not carried over to LAMMPS: remove them")
+        self.atoms = atoms
+        self._prism = Prism(atoms.cell.array, atoms.pbc)
+        turn = self._prism.rot_mat.T
+        self.axes = None if np.array_equal(turn, np.eye(3)) else turn
+        self._triclinic = triclinic or self._prism.is_skewed()
+        kinds = np.stack([atoms.numbers, atoms.get_masses()], axis=1)
+        kinds, self._types = np.unique(kinds, axis=0, return_inverse=True)
+        self.elements = [chemical_symbols[int(z)] for z, _ in kinds]
+        self._masses = kinds[:, 1]
+        self._wrapped: np.ndarray | None = (
+            None  # (N, 3) cells by which LAMMPS moved atoms it was given
+        )
+
+    def create(self, lmp) -> None:
+        """Make box and atoms, with their velocities; all processes together."""
+        numbers = [f"{x:.17g}" for x in self._prism.get_lammps_prism()]
+        low_high = " ".join(f"0 {x}" for x in numbers[:3])
+        region = (
+            f"prism {low_high} {' '.join(numbers[3:])}" if self._triclinic else f"block {low_high}"
+        )
+        boundary = " ".join("p" if periodic else "s" for periodic in self.atoms.pbc)
+        lmp.commands_list(
+            [
+                "units metal",
+                "atom_style atomic",
+                f"boundary {boundary}",
+                "box tilt large",
+                f"region box {region}",
+                f"create_box {len(self.elements)} box",
+                *(f"mass {k} {mass:.17g}" for k, mass in enumerate(self._masses, start=1)),
+            ]
+        )
+        positions = self._prism.vector_to_lammps(self.atoms.positions)
+        velocities = self._prism.vector_to_lammps(self.atoms.get_velocities()) * PER_PS
+        made = lmp.create_atoms(
+            len(self.atoms),
+            list(range(1, len(self.atoms) + 1)),
+            (self._types.ravel() + 1).tolist(),
+            positions.ravel().tolist(),
+            velocities.ravel().tolist(),
+            shrinkexceed=True,
+        )
+        if lmp.get_natoms() != len(self.atoms):
+            raise ValueError(
+                f"LAMMPS took {made} of {len(self.atoms)} atoms: are some outside the cell?"
+            )
+
+    def gather(self, lmp, comm, answer: Answer, cell: np.ndarray) -> Frame | None:
+        """The present frame, in the first process; None in the others. cell : (3, 3) of LAMMPS.
+
+        The first is where the atoms are in `atoms`, and from there on they are not wrapped.
+        """
+        n = lmp.extract_global("nlocal")
+        mine = np.empty((n, 14))
+        if n:
+            mine[:, 0] = lmp.numpy.extract_atom("id", nelem=n)
+            images = _images(lmp.numpy.extract_atom("image", nelem=n))
+            mine[:, 1:4] = lmp.numpy.extract_atom("x", nelem=n, dim=3) + images @ cell
+            mine[:, 4:7] = lmp.numpy.extract_atom("v", nelem=n, dim=3)
+            mine[:, 7] = answer.energies
+            mine[:, 8:11], mine[:, 11:] = answer.forces, answer.forces_std
+        gathered = comm.gather(mine)
+        if gathered is None:
+            return None
+        table = np.concatenate(gathered)
+        table = table[np.argsort(table[:, 0])]
+        back = self._prism.vector_to_ase
+        if self._wrapped is None:
+            away = self._prism.vector_to_lammps(self.atoms.positions) - table[:, 1:4]
+            self._wrapped = np.rint(away @ np.linalg.inv(cell))
+        velocities = back(table[:, 4:7]) / PER_PS
+        return Frame(
+            positions=back(table[:, 1:4] + self._wrapped @ cell),
+            momenta=velocities * self.atoms.get_masses()[:, None],
+            cell=self.cell_to_ase(cell),
+            energies=table[:, 7],
+            forces=back(table[:, 8:11]),
+            forces_std=table[:, 11:],
+        )
+
+    def cell_to_ase(self, cell: np.ndarray) -> np.ndarray:
+        """(3, 3) of LAMMPS, turned back."""
+        return self._prism.vector_to_ase(cell)
+
+    def tensor_to_ase(self, tensor: np.ndarray) -> np.ndarray:
+        """(3, 3) of LAMMPS, turned back."""
+        return self._prism.tensor2_to_ase(tensor)
+
+
+def _images(packed: np.ndarray) -> np.ndarray:
+    """How many cells each atom has been moved, (n, 3), from the integers LAMMPS packs them into."""
+    bits = {4: 10, 8: 21}[packed.itemsize]
+    packed = packed.astype(np.int64)
+    parts = [(packed >> (k * bits)) & ((1 << bits) - 1) for k in range(3)]
+    return np.stack(parts, axis=1) - (1 << (bits - 1))

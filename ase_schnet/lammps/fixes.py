@@ -1,0 +1,84 @@
+"""Which of LAMMPS's integrators keep what constant: settings of a run, and the commands for them."""
+
+from __future__ import annotations
+
+import math
+
+from ase_schnet.arguments import positive
+from ase_schnet.dynamics.arguments import start_temperature_K
+
+THERMOSTATS = ("bussi", "nose-hoover")
+TIME_CONSTANT_FS, PRESSURE_TIME_CONSTANT_FS = 100.0, 1000.0
+BAR_PER_GPA = 1e4
+
+
+def physics_of(
+    ensemble: str,
+    temperature_K: float | None,
+    *,
+    keep_momenta: bool = False,
+    thermostat: str | None = None,
+    time_constant_fs: float | None = None,
+    pressure_GPa: float | None = None,
+    pressure_time_constant_fs: float | None = None,
+    full_cell: bool = False,
+) -> dict:
+    """Settings of "nve", "nvt" or "npt", as `dynamics.md` writes them; ValueError for what does not go."""
+    if ensemble not in ("nve", "nvt", "npt"):
+        raise ValueError(f"no ensemble {ensemble!r}: there are nve, nvt, npt")
+    given = {
+        "thermostat": (thermostat is not None, ("nvt",)),
+        "time_constant_fs": (time_constant_fs is not None, ("nvt", "npt")),
+        "pressure_GPa": (pressure_GPa is not None, ("npt",)),
+        "pressure_time_constant_fs": (pressure_time_constant_fs is not None, ("npt",)),
+        "full_cell": (full_cell, ("npt",)),
+    }
+    for name, (is_given, ensembles) in given.items():
+        if is_given and ensemble not in ensembles:
+            raise ValueError(f"{name} is for {' and '.join(ensembles)}, not for {ensemble}")
+    if ensemble == "nve":
+        start_K = start_temperature_K(temperature_K, keep_momenta)
+        return {"ensemble": "nve", "temperature_K": start_K}
+    thermostat = thermostat or ("bussi" if ensemble == "nvt" else "nose-hoover")
+    if thermostat not in THERMOSTATS:
+        raise ValueError(
+            f"no thermostat {thermostat!r} that LAMMPS can restart: there are {', '.join(THERMOSTATS)}"
+        )
+    physics = {
+        "ensemble": ensemble,
+        "temperature_K": positive("temperature_K", temperature_K),
+        # not that of ASE: neither can go on with the other's run
+        "thermostat": f"{thermostat} (LAMMPS)",
+        "time_constant_fs": positive("time_constant_fs", time_constant_fs or TIME_CONSTANT_FS),
+        "keep_momenta": bool(keep_momenta),
+    }
+    if ensemble == "npt":
+        pressure_GPa = 0.0 if pressure_GPa is None else float(pressure_GPa)
+        if not math.isfinite(pressure_GPa):
+            raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
+        constant_fs = pressure_time_constant_fs or PRESSURE_TIME_CONSTANT_FS
+        physics |= {
+            "pressure_GPa": pressure_GPa,
+            "pressure_time_constant_fs": positive("pressure_time_constant_fs", constant_fs),
+            "full_cell": bool(full_cell),
+        }
+    return physics
+
+
+def commands(physics: dict, seed: int) -> list[str]:
+    """LAMMPS's fixes for these settings; a restart brings their state back by their names."""
+    if physics["ensemble"] == "nve":
+        return ["fix move all nve"]
+    kelvin, bath_ps = physics["temperature_K"], physics["time_constant_fs"] / 1000
+    if physics["ensemble"] == "npt":
+        bar, piston_ps = (
+            physics["pressure_GPa"] * BAR_PER_GPA,
+            physics["pressure_time_constant_fs"] / 1000,
+        )
+        shape = "tri" if physics["full_cell"] else "iso"
+        piston = f"{shape} {bar!r} {bar!r} {piston_ps!r} flip no"
+        return [f"fix move all npt temp {kelvin!r} {kelvin!r} {bath_ps!r} {piston}"]
+    if physics["thermostat"].startswith("bussi"):
+        bath = f"fix bath all temp/csvr {kelvin!r} {kelvin!r} {bath_ps!r} {seed + 1}"
+        return ["fix move all nve", bath]
+    return [f"fix move all nvt temp {kelvin!r} {kelvin!r} {bath_ps!r}"]

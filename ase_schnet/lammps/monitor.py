@@ -1,0 +1,37 @@
+"""A watch on the uncertainty of a run's forces, where no process has them all."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from ase_schnet.lammps.reduce import Answer
+from ase_schnet.runs.failures import SimulationStopped
+
+MONITORS = ("stop", "warn", "off")
+
+
+class Watch:
+    """Acts where the members disagree beyond what still is a prediction, as `runs.monitor` does.
+
+    limits : what the model says of itself (`applicability.model.limits`).
+    """
+
+    def __init__(self, action: str, limits: dict):
+        self._action, self._said = action, False
+        self._scale = limits.get("forces_std_scale", 1.0)
+        self._limit = limits.get("max_forces_std_eV_per_Ang", math.inf)
+
+    def check(self, answer: Answer, step: int, timestep_fs: float) -> None:
+        """Look at a step. Raises SimulationStopped, in all processes, if that is the action."""
+        largest = self._scale * answer.max_atom_std
+        if self._action == "off" or self._said or largest <= self._limit:
+            return
+        message = (
+            f"step {step} ({step * timestep_fs / 1000:g} ps): the force on an atom is uncertain by "
+            f"{largest:.2f} eV/Å, the limit is {self._limit:.2f} eV/Å"
+        )
+        if self._action == "stop":
+            raise SimulationStopped(message)
+        self._said = True
+        warnings.warn(f"{message} (said once)", stacklevel=2)

@@ -1,0 +1,174 @@
+"""A watch on a run: warn, stop or collect frames where the model is guessing.
+
+    run_nvt(atoms, ..., run_dir="run", monitor=Monitor("collect"))
+
+It speaks with any ASE calculator. One that knows how far it may be believed says so in an attribute
+``limits``, a dictionary of
+
+===============================  ======================================================================
+``distance_ranges_Ang``          pair name ("H-O") -> [[low, high], ...], distances seen in training, Å
+``cutoff_Ang``                   beyond it the model sees no pair
+``forces_std_scale``             calibration: expected error of a force component over its std
+``max_forces_std_eV_per_Ang``    largest calibrated std that still is a prediction
+===============================  ======================================================================
+
+and an ensemble puts ``forces_std`` (N, 3) and ``energy_std`` into its ``results``. Of ASE's sums of
+calculators, such as a model with a dispersion correction, the parts are looked at (``calculator_parts``).
+Of a calculator that knows nothing of itself, and none of whose parts does, only temperature and collisions
+are watched, and a warning says so.
+
+The defaults are set by models/ethanol (trained at 500 K), where they are 1.36 eV/Å and 0.15 Å. The largest
+calibrated std of a force, and the farthest from the distances of training, of runs of 50 ps:
+
+==========================  =================  ===========
+300 K, NVT, 3 seeds         0.06 eV/Å          0.04 Å
+300 K, NVE, 3 seeds         0.02 eV/Å          0.00 Å
+500 K, NVT                  0.14 eV/Å          0.07 Å
+==========================  =================  ===========
+
+At 3000 K, 8 runs of 8 stop within 0.2 ps; at 1000 K within 0.2 to 5.5 ps, and by distances alone.
+models/silicon, 64 atoms, limit 0.89 eV/Å: 0.13 eV/Å at 300 K, 0.22 at 600 K, 0.49 at 1200 K; a start at
+5000 K is stopped after 15 steps of 2 fs, a crystal squeezed by a fifth in length at the first step looked at.
+"""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Protocol
+
+from ase import Atoms
+
+from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG, StructureWatch
+from ase_schnet.arguments import whole
+from ase_schnet.runs.collected import CollectedFrames
+from ase_schnet.runs.failures import SimulationStopped
+from ase_schnet.runs.provenance import describe_calculator
+
+ACTIONS = ("warn", "stop", "collect")
+#: No molecule outlives it, and it is far beyond what small molecules reach by chance: an explosion.
+MAX_TEMPERATURE_K = 10_000.0
+#: Causes whose frames no reference method is worth.
+USELESS = ("temperature", "collision")
+
+
+class StepMonitor(Protocol):
+    """Watches the steps of a run; :class:`Monitor` is one."""
+
+    every: int  #: steps between two checks
+
+    def start(self, atoms: Atoms, directory: Path | None, step: int) -> None:
+        """Called before the first step; on a resume with the step it goes on from."""
+
+    def check(self, atoms: Atoms, step: int, time_fs: float, temperature_K: float) -> None:
+        """Called after step 0 and every ``every`` steps; may raise :class:`SimulationStopped`."""
+
+
+class Monitor:
+    """Watches forces, distances and temperature, and acts on the first that leaves its limits.
+
+    Parameters
+    ----------
+    action
+        "stop" ends the run with :class:`SimulationStopped`; its last frame is the one that is wrong.
+        "warn" says it once for each cause. "collect" appends the frame to ``collected.extxyz`` in the
+        run directory, to be labelled, and goes on; it stops at collisions and at ``max_temperature_K``, whose
+        frames are of no use.
+    every
+        Steps between looks.
+    max_forces_std_eV_per_Ang
+        Largest calibrated std of the force on any atom (root mean square over x, y, z), eV/Å. None: what
+        the calculator says of itself, else 1 eV/Å.
+    max_temperature_K
+        K.
+    distance_tolerance_Ang
+        Å beyond the distances of training (see :class:`~ase_schnet.applicability.distances.DistanceWatch`).
+    min_spacing_fs
+        Time from one collected frame to the next; neighbours in time say the same twice. fs.
+    max_frames
+        The most that are collected; the run goes on without collecting.
+
+    Raises
+    ------
+    ValueError
+        For an unknown action or limits that are none.
+    """
+
+    def __init__(
+        self,
+        action: str = "stop",
+        *,
+        every: int = 5,
+        max_forces_std_eV_per_Ang: float | None = None,
+        max_temperature_K: float = MAX_TEMPERATURE_K,
+        distance_tolerance_Ang: float = DISTANCE_TOLERANCE_ANG,
+        min_spacing_fs: float = 20.0,
+        max_frames: int = 200,
+    ):
+        if action not in ACTIONS:
+            raise ValueError(f"action is 'warn', 'stop' or 'collect', not {action!r}")
+        for name, value in (
+            ("max_forces_std_eV_per_Ang", max_forces_std_eV_per_Ang),
+            ("max_temperature_K", max_temperature_K),
+            ("distance_tolerance_Ang", distance_tolerance_Ang),
+            ("min_spacing_fs", min_spacing_fs),
+        ):
+            if value is not None and not value >= 0:  # infinity switches a limit off
+                raise ValueError(f"{name} must be 0 or more, not {value}")
+        self.action, self.every = action, whole("every", every, 1)
+        self.max_forces_std_eV_per_Ang = max_forces_std_eV_per_Ang
+        self.max_temperature_K = max_temperature_K
+        self.distance_tolerance_Ang = distance_tolerance_Ang
+        self.min_spacing_fs = min_spacing_fs
+        self.max_frames = whole("max_frames", max_frames, 1)
+
+    def start(self, atoms: Atoms, directory: Path | None, step: int) -> None:
+        """Get ready for a run from ``step`` on; what was collected beyond it is dropped."""
+        self._watch = StructureWatch(
+            atoms, self.max_forces_std_eV_per_Ang, self.distance_tolerance_Ang
+        )
+        if not self._watch.knows:
+            warnings.warn(
+                f"the calculator {describe_calculator(atoms.calc)['name']} does not say how far it may be "
+                "believed, nor does any part of it: this run is watched for collisions and temperature only",
+                stacklevel=2,
+            )
+        self._warned: set[str] = set()
+        self._frames = None
+        if self.action == "collect":
+            if directory is None:
+                raise ValueError("a monitor that collects needs a run directory: pass run_dir")
+            self._frames = CollectedFrames(Path(directory), step)
+
+    def check(self, atoms: Atoms, step: int, time_fs: float, temperature_K: float) -> None:
+        """Look at a step whose forces are known, and act.
+
+        Raises
+        ------
+        SimulationStopped
+            As the action says.
+        """
+        found = self._findings(atoms, temperature_K)
+        if not found:
+            return
+        message = f"step {step} ({time_fs / 1000:g} ps): " + "; ".join(found.values())
+        if self.action == "warn":
+            if not self._warned.issuperset(found):
+                self._warned.update(found)
+                warnings.warn(f"{message} (said once for each cause)", stacklevel=2)
+            return
+        useless = any(cause.startswith(USELESS) for cause in found)
+        if self.action == "stop" or useless:
+            raise SimulationStopped(message)
+        frames = self._frames
+        since = math.inf if frames.last_time_fs is None else time_fs - frames.last_time_fs
+        # After a kill before the first restart point step 0 is looked at twice: 0 fs since.
+        if since > 0 and since >= self.min_spacing_fs and frames.n_frames < self.max_frames:
+            frames.append(atoms, step, time_fs, "; ".join(found.values()))
+
+    def _findings(self, atoms: Atoms, temperature_K: float) -> dict[str, str]:
+        """What is wrong: cause -> message that names the atoms."""
+        found = {}
+        if not temperature_K <= self.max_temperature_K:
+            limit = f"the monitor's limit is {self.max_temperature_K:g} K"
+            found["temperature"] = f"{temperature_K:.0f} K, {limit}"
+        return found | self._watch.find(atoms)

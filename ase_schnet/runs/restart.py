@@ -1,0 +1,70 @@
+"""Where a run goes on from: a file that is always whole, whatever kills the process."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
+from numpy.typing import NDArray
+
+from ase_schnet.files import replaced
+
+#: Before the names of the integrator's own state in the file.
+PREFIX = "integrator."
+
+
+class Restart(NamedTuple):
+    """The state after a complete step: all that the run needs to go on."""
+
+    step: int
+    positions: NDArray  # (N, 3) Å
+    momenta: NDArray  # (N, 3) ASE units
+    cell: NDArray  # (3, 3) Å
+    integrator: dict  # arrays by name, and "rng", the state of a numpy bit generator
+
+    @classmethod
+    def of(cls, atoms: Atoms, step: int, integrator: dict) -> "Restart":
+        positions, momenta = atoms.arrays["positions"].copy(), atoms.arrays["momenta"].copy()
+        return cls(step, positions, momenta, atoms.cell.array.copy(), integrator)
+
+    def apply(self, atoms: Atoms) -> None:
+        """Put ``atoms`` into this state."""
+        atoms.set_cell(self.cell)
+        atoms.set_positions(self.positions, apply_constraint=False)
+        atoms.set_momenta(self.momenta, apply_constraint=False)
+
+    def write(self, path: Path) -> None:
+        arrays = {k: v for k, v in self._asdict().items() if k != "integrator"}
+        arrays |= {PREFIX + name: value for name, value in self.integrator.items()}
+        if "rng" in self.integrator:  # its integers have 128 bits
+            arrays[PREFIX + "rng"] = np.array(json.dumps(self.integrator["rng"]))
+        with replaced(path) as there, there.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> "Restart":
+        """Read what :meth:`write` wrote; ValueError if the file is damaged."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                state = {k.removeprefix(PREFIX): saved[k] for k in saved if k.startswith(PREFIX)}
+                if "rng" in state:
+                    state["rng"] = json.loads(state["rng"].item())
+                arrays = (saved[name] for name in ("positions", "momenta", "cell"))
+                return cls(int(saved["step"]), *arrays, state)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def cut_trajectory(path: Path, n_frames: int) -> None:
+    """Keep the first frames; ValueError if there are fewer."""
+    with TrajectoryReader(path) as frames:
+        if len(frames) == n_frames:
+            return
+        if len(frames) < n_frames:
+            raise ValueError(f"{path} is shorter than the restart point says")
+        with replaced(path) as there, TrajectoryWriter(there) as writer:
+            for frame in frames[:n_frames]:
+                writer.write(frame)

@@ -1,0 +1,215 @@
+"""A distance, an angle or a dihedral: measure it, and turn one side of the structure along it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms, FixCartesian
+from ase.data import covalent_radii
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+from ase_schnet.bonds import fragment_of, vectors_to
+
+KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
+#: How exactly a scan meets the values it is asked for.
+TOLERANCE = {"Å": 1e-6, "°": 1e-3}
+#: Distances that are hardly meant: all below this part of the sum of the covalent radii (nm?), one of them
+#: below that part, all above so many Å (pm?); and angles up to so many degrees (radians?).
+SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.2, 20.0, 6.3
+#: Three atoms nearer to a straight line than this (°) have no plane.
+STRAIGHT_DEG = 0.1
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """What a scan changes: the distance of two atoms, an angle of three or a dihedral of four.
+
+    Attributes
+    ----------
+    indices
+        The atoms, in ASE's order. The first stays and the last moves.
+    moving
+        All atoms that move as one rigid piece, the last of ``indices`` among them.
+    name
+        For axis labels and csv headers, such as "C0-C1-O2-H8 dihedral (°)".
+    """
+
+    indices: tuple[int, ...]
+    moving: tuple[int, ...]
+    name: str
+
+    @classmethod
+    def of(
+        cls, atoms: Atoms, indices: Sequence[int], moving: Sequence[int] | None = None
+    ) -> "Coordinate":
+        """Check that ``indices`` make a coordinate of ``atoms`` and find what moves.
+
+        Raises
+        ------
+        ValueError
+            For atoms that do not exist, coincide or lie in a line, and a piece that cannot move.
+        """
+        indices, n = tuple(indices), len(atoms)
+        kind = KINDS.get(len(indices))
+        if kind is None:
+            raise ValueError(
+                "a coordinate is two atoms (distance), three (angle) or four (dihedral)"
+            )
+        for index in (*indices, *(moving or ())):
+            if not 0 <= index < n:
+                raise ValueError(
+                    f"atom {index} does not exist: the structure has atoms 0 to {n - 1}"
+                )
+        if len(set(indices)) < len(indices):
+            number = {2: "two", 3: "three", 4: "four"}[len(indices)]
+            raise ValueError(
+                f"a{'n' if kind == 'angle' else ''} {kind} needs {number} different atoms, "
+                f"not {', '.join(map(str, indices))}"
+            )
+        if not np.isfinite(atoms.positions).all():
+            raise ValueError("the atoms have positions that are not finite")
+        _refuse_degenerate(atoms, indices)
+        first, last = indices[0], indices[-1]
+        if moving is None:
+            moving = _moving_side(atoms, indices)
+        elif last not in moving or first in moving:
+            raise ValueError(f"moving must hold {last} (which moves) and not {first} (which stays)")
+        unit = "Å" if kind == "distance" else "°"
+        name = f"{'-'.join(f'{atoms.symbols[k]}{k}' for k in indices)} {kind} ({unit})"
+        return cls(indices, tuple(sorted(set(moving))), name)
+
+    @property
+    def kind(self) -> str:
+        """ "distance", "angle" or "dihedral"."""
+        return KINDS[len(self.indices)]
+
+    @property
+    def unit(self) -> str:
+        """ "Å" or "°"."""
+        return "Å" if self.kind == "distance" else "°"
+
+    def measure(self, atoms: Atoms) -> float:
+        """Value in ``atoms``, Å or °, of the nearest images; a dihedral is in [0, 360)."""
+        return float(getattr(atoms, f"get_{self.kind}")(*self.indices, mic=True))
+
+    def difference(self, a: ArrayLike, b: ArrayLike) -> NDArray | float:
+        """``a - b``; of dihedrals the short way round, in [-180, 180)."""
+        change = np.subtract(a, b)
+        return (change + 180) % 360 - 180 if self.kind == "dihedral" else change
+
+    def check_values(self, values: ArrayLike) -> NDArray:
+        """Return the values of a scan as (P,) float64.
+
+        Raises
+        ------
+        ValueError
+            For values that the coordinate cannot have.
+        """
+        values = np.array(values, dtype=float, ndmin=1)
+        if values.ndim != 1 or values.size == 0:
+            raise ValueError(f"values must be a list of at least one {self.kind}")
+        if self.kind == "dihedral":
+            if not np.isfinite(values).all():
+                raise ValueError("dihedrals must be finite")
+        elif not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"{self.kind}s must be positive and finite")
+        elif self.kind == "angle" and (values > 180).any():
+            raise ValueError(f"angles must be at most 180°, not {values.max():g}")
+        return values
+
+    def doubt(self, atoms: Atoms, values: NDArray) -> str | None:
+        """Return a sentence about ``values`` (P,) that are hardly meant, such as nm or radians; else None."""
+        name, low, high = self.name.removesuffix(f" ({self.unit})"), values.min(), values.max()
+        what = f"{name} from {low:g} to {high:g}{' Å' if self.unit == 'Å' else '°'}"
+        if self.kind == "distance":
+            radii = float(covalent_radii[atoms.numbers[list(self.indices)]].sum())
+            if high < SHORT * radii:
+                return f"{what} is less than half a bond: distances are in Å, are these in nm?"
+            if low > LONG_ANG:
+                return (
+                    f"{what} is farther than any bond reaches: distances are in Å, are these in pm?"
+                )
+            if low < DEEP * radii:
+                return f"{what} begins deep inside the atoms, where only nuclei repel: is it meant?"
+        elif 0 < np.abs(values).max() <= RADIANS and not (
+            self.kind == "dihedral" and high - low < 1
+        ):
+            return f"{what} is nearly nothing: {self.kind}s are in degrees, are these in radians?"
+        return None
+
+    def check_free(self, atoms: Atoms) -> None:
+        """Refuse to move atoms that a FixAtoms or FixCartesian of ``atoms`` holds."""
+        held = frozen_components(atoms).any(axis=1)  # (N,)
+        stuck = [k for k in self.moving if held[k]]
+        if stuck:
+            names = ", ".join(f"{atoms.symbols[k]}{k}" for k in stuck[:5])
+            raise ValueError(f"{names} would have to move but is fixed: give moving or unfix it")
+
+    def place(self, atoms: Atoms, value: float) -> None:
+        """Move the moving atoms as one piece, in place, until the coordinate has ``value``.
+
+        Raises
+        ------
+        ValueError
+            If a nearer periodic image is in the way of that value.
+        """
+        change = self.difference(value, self.measure(atoms))
+        moving, positions = list(self.moving), atoms.positions
+        i, j = self.indices[:2]
+        if self.kind == "distance":
+            line = atoms.get_distance(i, j, mic=True, vector=True)
+            positions[moving] += change * line / np.linalg.norm(line)
+        else:
+            if self.kind == "angle":
+                centre = j
+                to_ends = atoms.get_distances(j, [i, self.indices[2]], mic=True, vector=True)
+                axis = np.cross(*to_ends)
+            else:
+                centre = self.indices[2]
+                axis = atoms.get_distance(j, centre, mic=True, vector=True)
+            turn = Rotation.from_rotvec(change * axis / np.linalg.norm(axis), degrees=True)
+            positions[moving] = positions[centre] + turn.apply(vectors_to(atoms, centre, moving))
+        now = self.measure(atoms)
+        if abs(self.difference(now, value)) > TOLERANCE[self.unit]:
+            raise ValueError(
+                f"{self.name} of {value:g} does not fit the periodic cell: the nearest images make "
+                f"{now:g}"
+            )
+
+
+def frozen_components(atoms: Atoms) -> NDArray:
+    """Components (N, 3) of the positions that FixAtoms and FixCartesian hold, True where held."""
+    frozen = np.zeros((len(atoms), 3), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            frozen[constraint.index] = True
+        elif isinstance(constraint, FixCartesian):
+            frozen[constraint.index] |= constraint.mask
+    return frozen
+
+
+def _refuse_degenerate(atoms: Atoms, indices: Sequence[int]) -> None:
+    """Atoms in one place have no direction, three in a line no plane."""
+    for i, j in pairwise(indices):
+        if atoms.get_distance(i, j, mic=True) < 1e-6:
+            raise ValueError(f"atoms {i} and {j} coincide: there is no direction to move along")
+    for triple in zip(indices, indices[1:], indices[2:], strict=False):
+        angle = atoms.get_angle(*triple, mic=True)
+        if not STRAIGHT_DEG < angle < 180 - STRAIGHT_DEG:
+            i, j, k = triple
+            raise ValueError(f"atoms {i}, {j} and {k} lie in a line: there is no plane to turn in")
+
+
+def _moving_side(atoms: Atoms, indices: Sequence[int]) -> list[int]:
+    """Atoms that follow the last: beyond the cut bond (distance: i-j, angle and dihedral: j-k).
+
+    Only the last itself where the bond is in a ring or does not exist, or where cutting it does not
+    part the first atom from the last, as in an improper dihedral.
+    """
+    first, last = indices[0], indices[-1]
+    cut = indices[:2] if len(indices) == 2 else indices[1:3]
+    side = fragment_of(atoms, *cut)
+    return side if last in side and first not in side else [last]

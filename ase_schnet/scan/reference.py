@@ -1,0 +1,92 @@
+"""The curve that a scan is held against: structures in a file, or another calculator."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from tqdm import tqdm
+
+from ase_schnet.scan.coordinate import Coordinate
+from ase_schnet.scan.driver import evaluate
+from ase_schnet.structures.reading import no_such_file, read_frames
+
+#: A turn counts as closed if its widest gap is at most this many times the next.
+CLOSED_TURN_RATIO = 2.0
+#: Structures nearer than these decimals of the coordinate are one point ...
+DIGITS = {"Å": 6, "°": 3}
+#: ... and have to agree in energy to this, eV.
+SAME_POINT_EV = 1e-3
+
+
+def read_curve(path: str | Path, coordinate: Coordinate, atoms: Atoms, values: NDArray) -> NDArray:
+    """Energies (P,), eV, of a file's structures at ``values``, by a cubic spline; NaN beyond them.
+
+    Each structure is placed by its own value of the coordinate. Dihedrals that go all the way round
+    make a periodic spline; others are a range on the circle, wherever it begins.
+
+    Raises
+    ------
+    ValueError
+        For files without structures, with other atoms, without energies or with two at one value.
+    """
+    where, energies = _read(path, coordinate, atoms)  # (S,), rising
+    if coordinate.kind != "dihedral":
+        return CubicSpline(where, energies, extrapolate=False)(values)
+    gaps = np.diff(where, append=where[0] + 360)  # (S,) after each point
+    widest = int(np.argmax(gaps))
+    where, energies = np.roll(where, -widest - 1), np.roll(energies, -widest - 1)
+    where = where[0] + (where - where[0]) % 360  # rising, from behind the widest gap
+    if len(gaps) > 2 and gaps[widest] <= CLOSED_TURN_RATIO * np.sort(gaps)[-2]:
+        where, energies = np.append(where, where[0] + 360), np.append(energies, energies[0])
+        spline = CubicSpline(where, energies, bc_type="periodic")
+    else:
+        spline = CubicSpline(where, energies, extrapolate=False)
+    return spline(where[0] + (values - where[0]) % 360)
+
+
+def evaluate_along(
+    frames: Sequence[Atoms], calculator: BaseCalculator, progress: bool | None
+) -> NDArray:
+    """Energies (P,), eV, of the frames with another calculator; NaN where unfinished after Ctrl-C."""
+    energies = np.full(len(frames), math.nan)
+    disable = None if progress is None else not progress
+    bar = tqdm(frames, desc="reference", unit="point", disable=disable)
+    try:
+        for k, frame in enumerate(bar):
+            energies[k] = evaluate(frame, calculator, f"point {k} of the reference")["energy"]
+    except KeyboardInterrupt:
+        warnings.warn(f"interrupted after {k} of {len(frames)} reference points", stacklevel=4)
+    return energies
+
+
+def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArray, NDArray]:
+    """Value of the coordinate and energy (eV) of every structure, (S,) each."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(no_such_file(Path(path)))
+    try:
+        structures = list(read_frames(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    energies: dict[float, float] = {}  # by value
+    for k, structure in enumerate(structures):
+        if not np.array_equal(structure.numbers, atoms.numbers):
+            raise ValueError(f"structure {k} of {path} does not have the atoms of the scan")
+        if structure.calc is None or "energy" not in structure.calc.results:
+            raise ValueError(f"structure {k} of {path} has no energy")
+        energy = structure.get_potential_energy()
+        value = round(coordinate.measure(structure), DIGITS[coordinate.unit])
+        if coordinate.kind == "dihedral":
+            value %= 360  # a full turn ends where it began
+        if abs(energies.get(value, energy) - energy) > SAME_POINT_EV:
+            raise ValueError(f"{path} has two energies at {coordinate.name} = {value:g}")
+        energies[value] = energy
+    if len(energies) < 2:
+        raise ValueError(f"{path} has fewer than two structures to interpolate between")
+    where = np.array(sorted(energies))
+    return where, np.array([energies[value] for value in where])

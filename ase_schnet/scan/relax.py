@@ -1,0 +1,102 @@
+"""Relax everything but the coordinates of a scan."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed
+from ase.constraints import FixAtoms, FixCartesian, FixInternals
+from ase.optimize import BFGS
+
+from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, frozen_components
+
+#: Steps of the optimiser before a point counts as not converged.
+MAX_STEPS = 500
+#: ASE holds an angle by its gradient, which has no direction near 0 and 180°.
+HELD_ANGLES_DEG = (5.0, 175.0)
+
+
+class HoldCoordinates(FixInternals):
+    """ASE's FixInternals, with forces that suit dimers, fixed atoms and periodic structures.
+
+    ASE's own also takes overall translation and rotation out of the forces: it divides by zero for
+    atoms on a line through the axes, and where other atoms are fixed, or the structure is periodic,
+    a net force or torque is real and has to relax. Here only the held coordinates' own directions
+    are taken out, and fixed atoms stay where they are while a coordinate is restored.
+    """
+
+    def __init__(self, coordinates: Sequence[Coordinate], values: Sequence[float], mic: bool):
+        held = {"distance": [], "angle": [], "dihedral": []}
+        for coordinate, value in zip(coordinates, values, strict=True):
+            held[coordinate.kind].append([float(value), list(coordinate.indices)])
+        super().__init__(
+            bonds=held["distance"],
+            angles_deg=held["angle"],
+            dihedrals_deg=held["dihedral"],
+            mic=mic,
+        )
+
+    def initialize(self, atoms: Atoms) -> None:
+        """Set up ASE's parts, with infinite masses where atoms are fixed and equal ones elsewhere."""
+        if not self.initialized:
+            super().initialize(atoms)
+            masses = np.where(frozen_components(atoms), np.inf, 1.0).ravel()  # (3N,)
+            for part in self.constraints:
+                part.masses = masses
+
+    def adjust_forces(self, atoms: Atoms, forces: np.ndarray) -> None:
+        """Take the components along the held coordinates out of ``forces`` (N, 3), in place."""
+        self.initialize(atoms)
+        for part in self.constraints:
+            part.setup_jacobian(atoms.positions)
+        gradients = np.array([part.jacobian / part.masses for part in self.constraints])  # (K, 3N)
+        basis = np.linalg.qr(gradients.T)[0]  # (3N, K)
+        flat = forces.ravel()
+        forces -= (basis @ (basis.T @ flat)).reshape(forces.shape)
+
+
+def check_relaxable(atoms: Atoms, coordinate: Coordinate, values: np.ndarray) -> None:
+    """Refuse constraints and values that a relaxed scan cannot keep.
+
+    Raises
+    ------
+    ValueError
+    """
+    for constraint in atoms.constraints:
+        if not isinstance(constraint, (FixAtoms, FixCartesian)):
+            raise ValueError(
+                "a relaxed scan keeps FixAtoms and FixCartesian constraints only, not "
+                f"{type(constraint).__name__}: remove it"
+            )
+    low, high = HELD_ANGLES_DEG
+    if coordinate.kind == "angle" and not ((values >= low) & (values <= high)).all():
+        raise ValueError(f"angles of a relaxed scan must be between {low:g} and {high:g}°")
+
+
+def relax(
+    atoms: Atoms, coordinates: Sequence[Coordinate], values: Sequence[float], fmax: float
+) -> bool:
+    """Relax ``atoms`` in place with the coordinates held; True if converged to ``fmax`` (eV/Å).
+
+    FixAtoms and FixCartesian of ``atoms`` are kept. The coordinates start and end at ``values``.
+
+    Raises
+    ------
+    CalculationFailed
+        If the calculator fails, or a coordinate cannot be held because its atoms got into a line.
+    """
+    own = atoms.constraints
+    try:
+        atoms.set_constraint([*own, HoldCoordinates(coordinates, values, bool(atoms.pbc.any()))])
+        # placed one after the other, two coordinates may have disturbed each other
+        atoms.set_positions(atoms.positions)
+        with BFGS(atoms, logfile=None) as optimiser:
+            converged = optimiser.run(fmax=fmax, steps=MAX_STEPS)
+    except (ValueError, ZeroDivisionError, np.linalg.LinAlgError) as error:
+        raise CalculationFailed(f"relaxation failed: {error}") from error
+    finally:
+        atoms.set_constraint(own)
+    return bool(converged) and all(
+        abs(c.difference(c.measure(atoms), value)) < TOLERANCE[c.unit]
+        for c, value in zip(coordinates, values, strict=True)
+    )

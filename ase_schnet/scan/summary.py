@@ -1,0 +1,196 @@
+"""What a scan found, in words: its minimum where the model may be believed, walls and holes elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ase_schnet.scan.scan_1d import ScanResult
+from ase_schnet.scan.scan_2d import ScanMap
+
+#: A point outside of training this far (eV) below the lowest inside has fallen into a hole of the model.
+HOLE_EV = 1.0
+#: Atoms that come closer than in training repel: this much (eV) less than before is a hole.
+WALL_EV = 0.1
+
+
+def lost_points(result: ScanResult | ScanMap) -> int:
+    """Count the finished points that did not converge or have no energy."""
+    finished = _finished(result)
+    lost = ~np.isfinite(result.energies_eV)
+    if result.converged is not None:
+        lost |= ~result.converged
+    return int((lost & finished).sum())
+
+
+def points_in_holes(
+    result: ScanResult | ScanMap,
+    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
+) -> NDArray:
+    """Where a model has fallen into a hole, (P,) or (P, Q) bool.
+
+    That is outside of training and far below all inside; and, of a scan of a distance, nearer than any in
+    training where the energy falls again as the atoms come closer.
+    """
+    inside = inside_training(result, trained_ranges)
+    if not inside.any():
+        return np.zeros(inside.shape, dtype=bool)
+    energy = np.nan_to_num(result.energies_eV, nan=np.inf)
+    holes = ~inside & (energy < result.energies_eV[inside].min() - HOLE_EV)
+    if isinstance(result, ScanResult) and trained_ranges[0] is not None:
+        order = np.argsort(-result.values, kind="stable")  # from far to near
+        below = order[(result.values[order] < trained_ranges[0][0]) & np.isfinite(energy[order])]
+        if len(below):
+            holes[below] |= energy[below] < np.maximum.accumulate(energy[below]) - WALL_EV
+    return holes
+
+
+def inside_training(
+    result: ScanResult | ScanMap,
+    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
+) -> NDArray:
+    """Where there is an energy that may be believed, (P,) or (P, Q) bool.
+
+    Parameters
+    ----------
+    trained_ranges
+        For each coordinate the range that the model has seen in training, or None where it does not say.
+    """
+    inside = np.isfinite(result.energies_eV)
+    if result.outside_training is not None:
+        outside = result.outside_training
+        inside &= ~(
+            outside if isinstance(outside, np.ndarray) else np.array([bool(w) for w in outside])
+        )
+    if result.converged is not None:
+        inside &= result.converged
+    axes = result.values if isinstance(result, ScanMap) else (result.values,)
+    for k, (values, limits) in enumerate(zip(axes, trained_ranges, strict=False)):
+        if limits is not None:
+            within = (values >= limits[0]) & (values <= limits[1])
+            inside &= np.expand_dims(within, tuple(j for j in range(len(axes)) if j != k))
+    return inside
+
+
+def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None = None) -> str:
+    """Summarise a scan within what training has seen, and name wall, hole and guesses beyond it.
+
+    Parameters
+    ----------
+    trained_range
+        Range of the coordinate that the model has seen in training, None where it does not say.
+    """
+    name, energy = result.coordinate_name, result.energies_eV
+    known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
+    lines = []
+    if trained_range is not None:
+        lines.append("{}: {:.3f} to {:.3f} in training".format(name, *trained_range))
+    if not known.any():
+        return "\n".join([*lines, f"{name}: no point has an energy"])
+    judged = inside if inside.any() else known
+    low, high = (np.flatnonzero(judged)[pick(energy[judged])] for pick in (np.argmin, np.argmax))
+    where = f", of the {inside.sum()} of {len(energy)} points that are within training"
+    if inside.all():
+        where = ""
+    elif not inside.any():
+        where = "; no point is both converged and within training: all of this is a guess"
+    lines.append(
+        f"{name}: lowest at {result.values[low]:.4g}, highest at {result.values[high]:.4g}, "
+        f"{energy[high] - energy[low]:.4f} eV above{where}"
+    )
+    if inside.any():
+        holes = points_in_holes(result, (trained_range,))
+        lines += [
+            _describe_stretch(result, stretch, energy[low], trained_range, holes)
+            for stretch in _stretches(known & ~inside)
+        ]
+    lost = lost_points(result)
+    if lost:
+        lines.append(f"lost: {lost} of {len(energy)} points did not converge or have no energy")
+    return "\n".join(lines)
+
+
+def describe_map(
+    result: ScanMap, trained_ranges: Sequence[tuple[float, float] | None] = (None, None)
+) -> str:
+    """Summarise a map within what training has seen, and count the points beyond it."""
+    pairs = zip(result.coordinate_names, trained_ranges, strict=True)
+    lines = ["{}: {:.3f} to {:.3f} in training".format(n, *limits) for n, limits in pairs if limits]
+    inside, known = inside_training(result, trained_ranges), np.isfinite(result.energies_eV)
+    judged = inside if inside.any() else known
+    if not judged.any():
+        return "\n".join([*lines, "no point has an energy"])
+    energy = np.where(judged, result.energies_eV, np.nan)
+    low, high = (
+        np.unravel_index(pick(energy), energy.shape) for pick in (np.nanargmin, np.nanargmax)
+    )
+    at = [
+        ", ".join(f"{v[k]:.4g}" for v, k in zip(result.values, p, strict=True)) for p in (low, high)
+    ]
+    guessed = (
+        ""
+        if inside.any()
+        else "; no point is both converged and within training: all of this is a guess"
+    )
+    lines.append(
+        f"{' and '.join(result.coordinate_names)}: lowest at {at[0]}, highest at {at[1]}, "
+        f"{energy[high] - energy[low]:.4f} eV above{guessed}"
+    )
+    beyond = int((known & ~inside).sum())
+    if beyond and inside.any():
+        lines.append(
+            f"outside training: {beyond} of {known.sum()} points, which are left out of this"
+        )
+    holes = int(points_in_holes(result, trained_ranges).sum())
+    if holes:
+        lines.append(
+            f"a HOLE of the model: {holes} points fall more than {HOLE_EV:g} eV below the lowest"
+        )
+    lost = lost_points(result)
+    if lost:
+        lines.append(
+            f"lost: {lost} of {_finished(result).sum()} points did not converge or have no energy"
+        )
+    return "\n".join(lines)
+
+
+def _describe_stretch(
+    result: ScanResult,
+    points: NDArray,
+    lowest_eV: float,
+    trained_range: tuple[float, float] | None,
+    holes: NDArray,
+) -> str:
+    """A line about neighbouring points (K,) outside of training."""
+    values, above = result.values[points], result.energies_eV[points] - lowest_eV
+    where = f"{values.min():.4g} to {values.max():.4g} ({len(points)} points)"
+    what = f"outside training: {where if len(points) > 1 else f'{values[0]:.4g}'}, "
+    if holes[points].any():
+        deepest = above[holes[points]].min()
+        side = f"{-deepest:.3g} eV below" if deepest < 0 else f"{deepest:.3g} eV above"
+        what += f"where the model falls into a HOLE, down to {side} the lowest"
+    elif trained_range is not None and values.max() < trained_range[0]:
+        what += f"a wall, up to {above.max():.3g} eV above the lowest"
+    else:
+        what += f"a guess, up to {above.max():.3g} eV above the lowest"
+    told = result.outside_training or []
+    reason = next((told[k] for k in points[np.argsort(-np.abs(above))] if told and told[k]), "")
+    return f"{what}: {reason}" if reason else what
+
+
+def _stretches(mask: NDArray) -> list[NDArray]:
+    """Runs of neighbouring True in a mask (P,), as indices."""
+    points = np.flatnonzero(mask)
+    parts = np.split(points, np.flatnonzero(np.diff(points) > 1) + 1)
+    return [part for part in parts if len(part)]
+
+
+def _finished(result: ScanResult | ScanMap) -> NDArray:
+    done = np.ones(result.energies_eV.shape, dtype=bool)
+    if isinstance(result, ScanMap):
+        done[:] = False
+        for site in result.frames:
+            done[site] = True
+    return done

@@ -1,0 +1,314 @@
+"""Members as jobs by themselves: idempotent, killed and resumed, side by side, one fit in two processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import write
+from factory import TINY, labelled_molecules, small_dataset
+from joblib import Parallel, delayed
+
+from ase_schnet.cli import main
+from ase_schnet.data.splits import plan_folds
+from ase_schnet.modelfile import WEIGHTS
+from ase_schnet.plotting import LiveFigure, plot_learning_curves
+from ase_schnet.training.crossval import assemble, cross_validate
+from ase_schnet.training.fold import train_fold
+from ase_schnet.training.log import TrainingLog, read_log, read_logs
+from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.run import run_fit
+from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.workdir import WORK, WorkDirectory
+
+PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
+
+QUICK = FitSettings(epochs=3, batch_size=4, seed=3)
+
+
+def recipe(folds=3, **settings) -> Recipe:
+    plan = plan_folds(24, folds, n_kept_out=4, seed=0)
+    return Recipe(TINY, LossWeights(), replace(QUICK, **settings), plan)
+
+
+def files(directory: Path) -> dict[str, int]:
+    """Every file with the time it was written."""
+    return {p.name: p.stat().st_mtime_ns for p in (directory / WORK).iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The model that one call makes."""
+    directory = tmp_path_factory.mktemp("whole") / "m"
+    cross_validate(small_dataset(24), directory, recipe(), jobs=1)
+    return directory
+
+
+def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_path):
+    directory, data = tmp_path / "m", small_dataset(24)
+    folds = [3, 1, 2, 1]  # in any order, and one twice
+    done = Parallel(n_jobs=2)(delayed(train_fold)(data, directory, recipe(), k) for k in folds[:3])
+    assert done == [True] * 3
+    before = files(directory)
+    assert train_fold(data, directory, recipe(), folds[3])
+    assert files(directory) == before
+    model = assemble(directory)
+    assert (directory / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert model.card["folds"][0]["seed"] == 3
+    assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
+    (directory / WORK / "fold_1.lock").touch()  # killed before it had cleaned up
+    assert assemble(directory).checksum == model.checksum  # again: nothing to do
+    assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
+    assert train_fold(data, directory, recipe(), 1)
+
+
+def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whole, tmp_path):
+    directory, data = tmp_path / "m", small_dataset(24)
+    left = iter([True, False])
+    assert not train_fold(data, directory, recipe(), 2, keep_going=left.__next__)
+    with pytest.raises(ValueError, match="folds 1, 2, 3 not finished"):
+        assemble(directory)
+    with pytest.raises(ValueError, match="there are folds 1 to 3, not 4"):
+        train_fold(data, directory, recipe(), 4)
+    with pytest.raises(ValueError, match="epochs=3, not epochs=4: resume with what"):
+        train_fold(data, directory, recipe(epochs=4), 2)
+    with pytest.raises(ValueError, match="other energies in structure 0"):
+        train_fold(replace(data, E=data.E + 1.0), directory, recipe(), 2)
+    with (
+        WorkDirectory(directory).lock(2),
+        pytest.raises(ValueError, match="fold 2 is being trained by another process"),
+    ):
+        train_fold(data, directory, recipe(), 2)
+    cross_validate(data, directory, recipe(), jobs=1, resume=True)  # jobs and one call may mix
+    assert (directory / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
+def test_no_training_no_assembly(tmp_path):
+    with pytest.raises(ValueError, match="holds no training; begin one with ase-schnet train"):
+        assemble(tmp_path)
+
+
+def test_two_seeds_two_models_and_one_seed_one(whole, tmp_path):
+    for name, seed in (("same", 3), ("other", 4)):
+        cross_validate(small_dataset(24), tmp_path / name, recipe(seed=seed), jobs=1)
+    weights = {
+        p: (p / WEIGHTS).read_bytes() for p in (whole, tmp_path / "same", tmp_path / "other")
+    }
+    assert weights[whole] == weights[tmp_path / "same"] != weights[tmp_path / "other"]
+
+
+# ---- the log -----------------------------------------------------------------------------------
+
+
+def test_a_log_has_every_epoch_once_whatever_a_kill_left_in_it(tmp_path):
+    path = tmp_path / "fold_1.csv"
+    history = [{"epoch": k, "training_loss": 1.0 / k, "nothing": None} for k in range(1, 8)]
+    log = TrainingLog(path, [])
+    for record in history[:5]:
+        log.add(record)
+    times = read_log(path)["elapsed_s"]
+    with path.open("a") as file:
+        file.write("6,0.1")  # killed while writing
+    assert read_log(path)["epoch"] == [1, 2, 3, 4, 5]  # what the picture sees
+    log = TrainingLog(path, history[:3])  # the checkpoint was older
+    for record in history[3:]:
+        log.add(record)
+    columns = read_log(path)
+    assert columns["epoch"] == list(range(1, 8))
+    assert columns["training_loss"] == [1.0 / k for k in range(1, 8)]
+    assert columns["elapsed_s"][:3] == times[:3]
+    assert sorted(columns["elapsed_s"]) == columns["elapsed_s"]
+    assert columns["nothing"] == [None] * 7
+    path.write_bytes(b"\0\0\0,\n1,x\n")  # the power failed
+    TrainingLog(path, history[:2])
+    assert read_log(path)["epoch"] == [1, 2]
+
+
+def test_curves_are_drawn_while_the_training_goes_on(tmp_path, whole):
+    logs = read_logs(whole / WORK)
+    assert [log["label"] for log in logs] == ["fold 1", "fold 2", "fold 3"]
+    drawn, path = [], tmp_path / "training.png"
+
+    def draw():
+        drawn.append(1)
+        return plot_learning_curves(logs) if len(drawn) > 1 else None  # nothing to see at first
+
+    with LiveFigure(draw, path, every_s=0.01):
+        deadline = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert path.stat().st_size > 10_000
+    count = len(drawn)
+    time.sleep(0.05)
+    assert len(drawn) == count  # and no more after the end
+    with (
+        pytest.warns(UserWarning, match="no more pictures"),
+        LiveFigure(lambda: plot_learning_curves(logs), tmp_path / "absent" / "a.png", 0.01) as live,
+    ):
+        live._thread.join(30)
+
+
+# ---- processes ---------------------------------------------------------------------------------
+
+LONG = """
+import sys
+sys.path[:0] = {tests!r}
+from test_training_jobs import *
+if __name__ == "__main__":
+    data = small_dataset(24).subset(np.arange(24).repeat(100))
+    plan = plan_folds(2400, 2, n_kept_out=10)
+    long = Recipe(TINY, LossWeights(), replace(QUICK, batch_size=1), plan)  # seconds an epoch
+    cross_validate(data, {path!r}, long, jobs=2)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_the_workers_of_a_killed_training_end_at_once(tmp_path):
+    code = LONG.format(tests=PLACES, path=str(tmp_path / "m"))
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    work = tmp_path / "m" / WORK
+    while not all((work / f"fold_{k}.csv").exists() for k in (1, 2)):  # both have begun an epoch
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed_at = time.monotonic()
+    while any(_runs(pid) for pid in children) and time.monotonic() < killed_at + 60:
+        time.sleep(0.02)
+    assert len(children) >= 2
+    assert time.monotonic() - killed_at < 10.0
+    assert all(read_log(work / f"fold_{k}.csv") == {} for k in (1, 2)), "an epoch was waited for"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
+    """One that is half started waits for its orders, and the parent used to wait for it."""
+    code = LONG.format(tests=PLACES, path=str(tmp_path / "m"))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    tasks, deadline = Path(f"/proc/{process.pid}/task"), time.monotonic() + 60
+    try:
+        while not any(b"spawn_main" in _command(pid) for pid in _children(tasks)):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert "KeyboardInterrupt" in said
+
+
+def _children(tasks: Path) -> list[str]:
+    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _runs(pid: str) -> bool:
+    """Neither gone nor a zombie that nobody has buried yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+UNGUARDED = """
+import sys
+sys.path[:0] = {tests!r}
+from factory import TINY, small_dataset
+from ase_schnet import FitSettings, LossWeights, Recipe, cross_validate, plan_folds
+recipe = Recipe(TINY, LossWeights(), FitSettings(epochs=1), plan_folds(24, 2, n_kept_out=4))
+cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
+"""
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_path):
+    """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
+    script, work = tmp_path / "script.py", tmp_path / "m" / WORK
+    tests = PLACES
+    script.write_text(UNGUARDED.format(tests=tests, path=str(tmp_path / "m")))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1  # the parent's, where the script called it
+    cure = 'again from its top: put its own work under `if __name__ == "__main__":`, or give jobs=1'
+    assert done.stderr.splitlines()[-1].endswith(cure)
+    assert "resum" not in done.stderr
+    assert not list(work.iterdir())
+
+
+def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch):
+    """Molecules of 3 to 9 atoms, batches of five and a last one of one: parts that are unequal or empty."""
+    data = tmp_path / "molecules.xyz"
+    write(data, labelled_molecules(24))
+    options = [
+        *("train", str(data), "--units", "eV", "--folds", "2", "--fold", "1", "--kept-out", "0.1"),
+        *("--epochs", "4", "--batch-size", "5", "--optimizer", "adam", "--learning-rate", "5e-3"),
+        *("--interactions", "1", "--energy-weight", "0.1", "--no-plot"),
+    ]
+    begun = [*options, "-o", str(tmp_path / "two")]
+    with monkeypatch.context() as patch:  # one process begins, two go on from its checkpoint
+        once = iter([True, False])
+        patch.setattr(
+            "ase_schnet.training.fold.run_fit",
+            lambda *a, **k: run_fit(*a, **{**k, "keep_going": once.__next__}),
+        )
+        assert main(begun) == 0
+    assert read_log(tmp_path / "two" / WORK / "fold_1.csv")["epoch"] == [1]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ase_schnet"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, *begun], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("fold 1 is done; fold 2 not finished") == 1
+    assert main([*options, "-o", str(tmp_path / "one")]) == 0
+    one, two = (read_log(tmp_path / name / WORK / "fold_1.csv") for name in ("one", "two"))
+    assert one["training_loss"][3] < 0.8 * one["training_loss"][0]
+    for column in ("epoch", "training_loss", "validation_loss", "validation_energy_mae_meV"):
+        np.testing.assert_allclose(two[column], one[column], rtol=2e-5)
+
+
+def test_torchrun_must_be_told_which_fit(tmp_path, monkeypatch, capsys):
+    data = tmp_path / "molecules.xyz"
+    write(data, labelled_molecules(24))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")  # as torchrun sets it
+    arguments = ["train", str(data), "--units", "eV", "-o", str(tmp_path / "m")]
+    assert main(arguments) == 2
+    assert main([*arguments, "--fold", "1", "--device", "cuda"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "under torchrun the processes share one fit: say which with --fold K" in lines[0]
+    assert "shared by CPUs, not by cuda" in lines[1]
+
+
+def test_jobs_and_assembly_on_the_command_line(tmp_path, capsys):
+    data, model = tmp_path / "molecules.xyz", str(tmp_path / "m")
+    write(data, labelled_molecules(24))
+    job = [
+        *("train", str(data), "-o", model, "--units", "eV", "--folds", "2", "--kept-out", "0.1"),
+        *("--epochs", "1", "--interactions", "1", "--no-plot", "--fold"),
+    ]
+    assert main([*job, "2"]) == 0
+    assert "fold 2 is done; fold 1 not finished" in capsys.readouterr().out
+    assert main(["assemble", model]) == 2
+    assert "fold 1 not finished. Run ase-schnet train with the same" in capsys.readouterr().err
+    assert main([*job, "1"]) == 0
+    assert f"fold 1 is done; join all with ase-schnet assemble {model}" in capsys.readouterr().out
+    assert (
+        main(["assemble", model]) == 1
+    )  # an epoch or two come to nothing, and the verdict says so
+    assert "Validation loss per structure, by fold" in capsys.readouterr().out
+    assert (tmp_path / "m" / "training.png").stat().st_size > 10_000
+    assert main([*job, "1"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main([*job, "3"]) == 2
+    assert "there are folds 1 to 2, not 3" in capsys.readouterr().err
