@@ -128,7 +128,7 @@ def _spline(table, k, c, weights):
 
 @inner
 def dense(x, w, bias, out):
-    """out = x w + bias, rows (n, K) -> (n, F)."""
+    """Out = x w + bias, rows (n, K) -> (n, F)."""
     for i in range(len(out)):
         for c in range(out.shape[1]):
             out[i, c] = bias[c]
@@ -163,7 +163,7 @@ strip_widest, strip_2, strip_1 = strips[WIDEST], strips[2], strips[1]
 
 @inner
 def add_dense(x, w, out):
-    """out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
+    """Out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
     width, lanes = w.shape[1], BYTES // out.itemsize
     c = 0
     while c + WIDEST * lanes <= width:
@@ -179,7 +179,7 @@ def add_dense(x, w, out):
 
 @inner
 def softplus(x, out, gate):
-    """out = ln(1 + eˣ) and its slope, the sigmoid: written out because a call to exp is not vectorised.
+    """Out = ln(1 + eˣ) and its slope, the sigmoid: written out because a call to exp is not vectorised.
 
     With e = exp(−|x|): eʳ·2ᵏ by series, ln(1 + e) = 2 artanh(e/(2 + e)).
     """

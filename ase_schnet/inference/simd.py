@@ -110,7 +110,7 @@ def splat(typing, number):
 
 @intrinsic
 def muladd(typing, a, b, c):
-    """a · b + c"""
+    """A · b + c"""
 
     def emit(context, builder, signature, args):
         return _muladd(builder, *args)
@@ -120,7 +120,7 @@ def muladd(typing, a, b, c):
 
 @intrinsic
 def mul(typing, a, b):
-    """a · b"""
+    """A · b"""
 
     def emit(context, builder, signature, args):
         return builder.fmul(*args)
@@ -130,7 +130,7 @@ def mul(typing, a, b):
 
 @intrinsic
 def add(typing, a, b):
-    """a + b"""
+    """A + b"""
 
     def emit(context, builder, signature, args):
         return builder.fadd(*args)

@@ -65,7 +65,7 @@ def filters(model: TrainedModel, layer: int, distances: np.ndarray) -> np.ndarra
 
 
 def _dense(model: TrainedModel, layer: int, name: str, x: np.ndarray) -> np.ndarray:
-    """x Wᵀ + b of every member in float64, (M, n, out)."""
+    """X Wᵀ + b of every member in float64, (M, n, out)."""
     weight = model.weights[f"interactions.{layer}.cfconv.{name}.weight"].astype(np.float64)
     bias = model.weights[f"interactions.{layer}.cfconv.{name}.bias"].astype(np.float64)
     return x @ weight.swapaxes(1, 2) + bias[:, None]

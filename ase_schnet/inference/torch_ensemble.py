@@ -175,11 +175,11 @@ class TorchEnsemble:
         return 0.5 * (torch.cos(k * d) + 1.0)[:, None], (-0.5 * k * torch.sin(k * d))[:, None]
 
     def _product(self, name: str, x: Tensor) -> Tensor:
-        """x Wᵀ of every member."""
+        """X Wᵀ of every member."""
         return x @ self._weights[name + ".weight"].mT
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
-        """x Wᵀ + b of every member."""
+        """X Wᵀ + b of every member."""
         return self._product(name, x) + self._weights[name + ".bias"][:, None]
 
     def _adjoint(self, name: str, x_bar: Tensor) -> Tensor:

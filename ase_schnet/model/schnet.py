@@ -65,7 +65,7 @@ class CFConv(nn.Module):
         self.filter_out = nn.Linear(n_filters, n_filters)
 
     def forward(self, x: Tensor, rbf: Tensor, envelope: Tensor, batch: AtomsBatch) -> Tensor:
-        """x (N, F), rbf (P, K), envelope (P,) -> (N, F)."""
+        """X (N, F), rbf (P, K), envelope (P,) -> (N, F)."""
         filters = self.filter_out(shifted_softplus(self.filter_in(rbf)))  # (P, F)
         filters = filters * envelope[:, None]
         # each pair is listed once: its filter carries i's features to j and j's to i
@@ -84,7 +84,7 @@ class Interaction(nn.Module):
         self.atomwise_out = nn.Linear(n_atom_basis, n_atom_basis)
 
     def forward(self, x: Tensor, rbf: Tensor, envelope: Tensor, batch: AtomsBatch) -> Tensor:
-        """x (N, F) -> the increment v (N, F)."""
+        """X (N, F) -> the increment v (N, F)."""
         y = self.cfconv(self.atomwise_in(x), rbf, envelope, batch)
         return self.atomwise_out(shifted_softplus(self.atomwise_mid(y)))
 
