@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.lammps import mpi
 
     comm = mpi.load().MPI.COMM_WORLD
-    if comm.rank == 0:
-        return _run(args, judge=True)
     try:
-        return _run(args, judge=False)
-    except (ValueError, OSError, RuntimeError):  # said by the first; whatever else is a bug
-        return 2
+        with mpi.together(comm):
+            return _run(args, judge=comm.rank == 0)
+    except (ValueError, OSError, RuntimeError):
+        if comm.rank == 0:
+            raise
+        return 2  # said by the first; whatever else is a bug
 
 
 def _run(args: argparse.Namespace, judge: bool) -> int:

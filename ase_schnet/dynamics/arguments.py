@@ -1,4 +1,4 @@
-"""Refusals, one clear line each, of arguments and structures that make no run."""
+"""Refuse arguments that make no run, one clear line each, and warn of a coarse time step."""
 
 import math
 import warnings
@@ -7,8 +7,6 @@ from ase import Atoms
 
 #: Of momenta drawn for a run at constant energy, unless it is told otherwise.
 START_TEMPERATURE_K = 300.0
-#: Longest time step accepted; heavy atoms at room temperature allow about this.
-MAX_TIMESTEP_FS = 10.0
 #: A bond to hydrogen vibrates in 9 to 11 fs; more than a tenth of that is coarse.
 MAX_HYDROGEN_TIMESTEP_FS = 1.0
 
@@ -23,7 +21,7 @@ def require_motion(n_degrees_of_freedom: int, cure: str) -> None:
 
 
 def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> float | None:
-    """Temperature at which a run at constant energy draws its momenta; None where it keeps what there is.
+    """Return the temperature (K) at which a run at constant energy draws momenta; None where it keeps them.
 
     Raises ValueError for what is no temperature, and for one beside momenta that are kept.
     """
@@ -46,17 +44,8 @@ def draws_momenta(settings: dict) -> bool:
     return settings["temperature_K"] is not None and not settings.get("keep_momenta", False)
 
 
-def number_of_steps(time_ps: float, timestep_fs: float) -> int:
-    """Steps in the run; ValueError if there are none or they are too long."""
-    if not 0 < timestep_fs <= MAX_TIMESTEP_FS:
-        raise ValueError(f"timestep_fs must be above 0 and at most 10 fs, not {timestep_fs}")
-    n_steps = round(1000 * time_ps / timestep_fs) if math.isfinite(time_ps) else 0
-    if n_steps < 1:
-        raise ValueError(f"time_ps must be at least one step of {timestep_fs} fs, not {time_ps} ps")
-    return n_steps
-
-
 def warn_of_coarse_steps(atoms: Atoms, timestep_fs: float, stacklevel: int) -> None:
+    """Warn of a time step (fs) that is coarse for the hydrogen among ``atoms``."""
     light = (atoms.numbers == 1) & (atoms.get_masses() < 1.5)
     if timestep_fs > MAX_HYDROGEN_TIMESTEP_FS and light.any():
         warnings.warn(

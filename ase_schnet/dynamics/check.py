@@ -1,25 +1,39 @@
 """Run constant-energy dynamics twice and judge whether it conserves its energy."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from ase import Atoms
 from ase.io import read
 
+from ase_schnet.dynamics.arguments import START_TEMPERATURE_K
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.runs.drift import HALF_STEP_DIR, Drift, drift, require_samples
 from ase_schnet.runs.failures import SimulationExploded
+from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.rundir import TRAJECTORY_FILE
 
 
+@dataclass(frozen=True)
+class NVEOptions(RunOptions):
+    """Hold the options of :func:`~ase_schnet.dynamics.md.run_nve`."""
+
+    temperature_K: float | None = START_TEMPERATURE_K
+    keep_momenta: bool = False
+
+
+class NVEKeywords(RunKeywords, total=False):
+    """Name the fields of :class:`NVEOptions` for type checkers."""
+
+    temperature_K: float | None
+    keep_momenta: bool
+
+
+@takes(NVEOptions)
 def check_nve(
-    atoms: Atoms,
-    *,
-    time_ps: float = 10.0,
-    timestep_fs: float = 0.5,
-    test_time_ps: float = 1.0,
-    run_dir: str | Path | None = None,
-    **options,
+    atoms: Atoms, *, test_time_ps: float = 1.0, **options: Unpack[NVEKeywords]
 ) -> tuple[MDRecord, Drift]:
     """Run NVE and judge it, with a second, short run at half the time step for the dt² test.
 
@@ -29,10 +43,12 @@ def check_nve(
 
     Parameters
     ----------
-    atoms, time_ps, timestep_fs, run_dir, **options
-        As in :func:`~ase_schnet.dynamics.md.run_nve`.
+    atoms
+        Any structure with any calculator.
     test_time_ps
         Length of the half-step run, ps; 0 leaves it out. Its directory is ``run_dir/half_step``.
+    **options
+        As in :func:`~ase_schnet.dynamics.md.run_nve`.
 
     Returns
     -------
@@ -40,28 +56,24 @@ def check_nve(
         Of the main run; ``atoms`` end as its last frame. Of a run that explodes or whose forces are not
         finite, what there is of it, and a verdict that says so.
     """
-    if not (test_time_ps == 0 or 1000 * test_time_ps >= timestep_fs):
+    refuse_unknown("check_nve", options, NVEOptions)
+    asked = NVEOptions(**options)
+    if not (test_time_ps == 0 or 1000 * test_time_ps >= asked.timestep_fs):
         raise ValueError(f"test_time_ps must be 0 or at least one step, not {test_time_ps} ps")
-    if time_ps > 0 and timestep_fs > 0:  # else run_nve says so
-        require_samples(1000 * time_ps / timestep_fs / max(options.get("record_every", 1), 1))
+    require_samples(1000 * asked.time_ps / asked.timestep_fs / asked.record_every)
     start = atoms.copy()
     try:
-        record = run_nve(
-            atoms, time_ps=time_ps, timestep_fs=timestep_fs, run_dir=run_dir, **options
-        )
+        record = run_nve(atoms, **options)
     except SimulationExploded as explosion:
         return explosion.record, drift(explosion.record)
-    half_time_ps = min(time_ps, test_time_ps)
+    half_time_ps = min(asked.time_ps, test_time_ps)
     if half_time_ps == 0:
         return record, drift(record)
-    half_dir = None
-    if run_dir is not None:  # resumed, the atoms given may have been somewhere along the run
-        half_dir = Path(run_dir) / HALF_STEP_DIR
-        start = read(Path(run_dir) / TRAJECTORY_FILE, index=0)
-        options["temperature_K"] = None
+    half: NVEKeywords = {"time_ps": half_time_ps, "timestep_fs": asked.timestep_fs / 2}
+    if asked.run_dir is not None:  # resumed, the atoms given may have been somewhere along the run
+        half["run_dir"] = Path(asked.run_dir) / HALF_STEP_DIR
+        start = read(Path(asked.run_dir) / TRAJECTORY_FILE, index=0)
+        half["temperature_K"] = None
     start.calc = atoms.calc
-    options["monitor"] = None  # it has seen these structures
-    half = run_nve(
-        start, time_ps=half_time_ps, timestep_fs=timestep_fs / 2, run_dir=half_dir, **options
-    )
-    return record, drift(record, half)
+    half["monitor"] = None  # it has seen these structures
+    return record, drift(record, run_nve(start, **(options | half)))

@@ -1,12 +1,11 @@
-"""Molecular dynamics that is recorded in full precision, resumes exactly and says when it fails.
+"""Run molecular dynamics that is recorded in full precision, resumes exactly and says when it fails.
 
 ``run_nve``, ``run_nvt`` and ``run_npt`` differ in the integrator alone: the run directory, the
 recorder and the loop are the same for all.
 """
 
 import math
-from functools import partial
-from pathlib import Path
+from typing import Unpack
 
 from ase import Atoms
 
@@ -17,7 +16,7 @@ from ase_schnet.dynamics.integrators import NVE
 from ase_schnet.dynamics.start import run
 from ase_schnet.dynamics.thermostats import THERMOSTATS, LangevinNVT
 from ase_schnet.runs.failures import SimulationExploded, SimulationFailed, SimulationStopped
-from ase_schnet.runs.monitor import StepMonitor
+from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
 
 __all__ = [
@@ -39,21 +38,13 @@ PRESSURE_TIME_CONSTANT_FS = 1000.0
 NO_RAMP = "keeps one temperature: temperature_end_K is for the thermostats bussi and langevin"
 
 
+@takes(RunOptions)
 def run_nve(
     atoms: Atoms,
     *,
-    time_ps: float = 10.0,
-    timestep_fs: float = 0.5,
     temperature_K: float | None = START_TEMPERATURE_K,
     keep_momenta: bool = False,
-    run_dir: str | Path | None = None,
-    record_every: int = 1,
-    trajectory_every: int = 100,
-    seed: int = 0,
-    resume: bool = False,
-    take_over: bool = False,
-    progress: bool | None = None,
-    monitor: StepMonitor | None = None,
+    **options: Unpack[RunKeywords],
 ) -> MDRecord:
     """Run constant-energy dynamics (velocity Verlet) and return its record.
 
@@ -63,8 +54,6 @@ def run_nve(
     ----------
     atoms
         Any structure with any calculator.
-    time_ps, timestep_fs
-        Length of the run (ps) and of one step (fs).
     temperature_K
         Temperature of the drawn start velocities, exact over the degrees of freedom counted by
         :func:`~ase_schnet.degrees_of_freedom.degrees_of_freedom`. From a relaxed structure
@@ -72,23 +61,9 @@ def run_nve(
     keep_momenta
         Start with the momenta that ``atoms`` have instead of drawing them. ``temperature_K`` is then to be
         left out (or None, which says the same).
-    run_dir
-        Directory for the log, the trajectory and the restart point (see
-        :mod:`~ase_schnet.runs.rundir`). None keeps only the returned record.
-    record_every, trajectory_every
-        Steps between samples and between frames.
-    seed
-        Of the velocities and, in ``run_nvt``, of the thermostat.
-    resume
-        Continue the run in ``run_dir`` after an interrupt or a kill as if it had never stopped
-        (start it, where there is none yet); a larger ``time_ps`` than before extends it.
-    take_over
-        Go on although ``run_dir`` is in use by a process of another host, which has died there. (On this
-        host the system knows.)
-    progress
-        Show a progress bar; None shows it on a terminal only.
-    monitor
-        May stop the run, see :mod:`~ase_schnet.runs.monitor`.
+    **options
+        Fields of :class:`~ase_schnet.runs.options.RunOptions`: time_ps, timestep_fs, run_dir,
+        record_every, trajectory_every, seed, resume, take_over, progress, monitor.
 
     Raises
     ------
@@ -99,19 +74,13 @@ def run_nve(
     OSError
         If ``run_dir`` cannot be written; what is there can be resumed.
     """
+    refuse_unknown("run_nve", options, RunOptions)
     start_K = start_temperature_K(temperature_K, keep_momenta)
     physics = {"ensemble": "nve", "temperature_K": start_K}
-    options = {
-        "run_dir": run_dir,
-        "resume": resume,
-        "take_over": take_over,
-        "progress": progress,
-        "monitor": monitor,
-    }
-    options |= {"record_every": record_every, "trajectory_every": trajectory_every, "seed": seed}
-    return run(atoms, NVE, NVE, physics, time_ps=time_ps, timestep_fs=timestep_fs, **options)
+    return run(atoms, NVE, {}, physics, RunOptions(**options))
 
 
+@takes(RunOptions)
 def run_nvt(
     atoms: Atoms,
     *,
@@ -120,12 +89,14 @@ def run_nvt(
     thermostat: str = "bussi",
     time_constant_fs: float | None = None,
     keep_momenta: bool = False,
-    **options,
+    **options: Unpack[RunKeywords],
 ) -> MDRecord:
     """Run dynamics at constant temperature and return its record.
 
     Parameters
     ----------
+    atoms
+        As in :func:`run_nve`.
     temperature_K
         Above 0. The mean kinetic energy per degree of freedom will be half kB times this.
     temperature_end_K
@@ -143,14 +114,15 @@ def run_nvt(
     keep_momenta
         Start with the momenta that ``atoms`` have, less their overall motion unless the thermostat is
         "langevin", instead of drawing them at ``temperature_K``.
-    atoms, **options
-        As in :func:`run_nve`: time_ps, timestep_fs, run_dir, record_every, trajectory_every,
-        seed, resume, take_over, progress, monitor.
+    **options
+        As in :func:`run_nve`.
 
     Raises
     ------
-    As :func:`run_nve`.
+    ValueError, SimulationFailed, OSError
+        As in :func:`run_nve`.
     """
+    refuse_unknown("run_nvt", options, RunOptions)
     if thermostat not in THERMOSTATS:
         raise ValueError(f"no thermostat {thermostat!r}: there are {', '.join(THERMOSTATS)}")
     kind = THERMOSTATS[thermostat]
@@ -166,9 +138,10 @@ def run_nvt(
         if not kind.follows_ramps:
             raise ValueError(f"thermostat={thermostat!r} {NO_RAMP}")
         physics["temperature_end_K"] = positive("temperature_end_K", temperature_end_K)
-    return run(atoms, kind, partial(kind, **parameters), physics, **options)
+    return run(atoms, kind, parameters, physics, RunOptions(**options))
 
 
+@takes(RunOptions)
 def run_npt(
     atoms: Atoms,
     *,
@@ -178,7 +151,7 @@ def run_npt(
     time_constant_fs: float = TIME_CONSTANT_FS,
     pressure_time_constant_fs: float = PRESSURE_TIME_CONSTANT_FS,
     keep_momenta: bool = False,
-    **options,
+    **options: Unpack[RunKeywords],
 ) -> MDRecord:
     """Run dynamics at constant temperature and pressure (Martyna, Tobias & Klein); return its record.
 
@@ -187,21 +160,25 @@ def run_npt(
     atoms
         Periodic in three directions, with a calculator that has a stress. They move and
         their cell changes, in place.
-    temperature_K, time_constant_fs
+    temperature_K
         Of a Nosé-Hoover chain of three.
-    pressure_GPa, pressure_time_constant_fs
+    pressure_GPa
         Of the barostat; a negative pressure pulls.
     full_cell
         Let the shape of the cell change too, not only the volume: for solids; a liquid would flow.
+    time_constant_fs, pressure_time_constant_fs
+        Of the chain and of the barostat.
     keep_momenta, **options
         As in :func:`run_nvt`.
 
     Raises
     ------
-    As :func:`run_nve`.
+    ValueError, SimulationFailed, OSError
+        As in :func:`run_nve`.
     """
-    if options.pop("temperature_end_K", None) is not None:
+    if "temperature_end_K" in options:
         raise ValueError(f"the barostat {NO_RAMP}")
+    refuse_unknown("run_npt", options, RunOptions)
     if not math.isfinite(pressure_GPa):
         raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
     kind = MTKFullCell if full_cell else MTKIsothermalIsobaric
@@ -215,4 +192,4 @@ def run_npt(
     }
     physics = {"ensemble": "npt", "thermostat": "nose-hoover", "full_cell": bool(full_cell)}
     physics |= {**parameters, "keep_momenta": bool(keep_momenta)}
-    return run(atoms, kind, partial(kind, **parameters), physics, **options)
+    return run(atoms, kind, parameters, physics, RunOptions(**options))

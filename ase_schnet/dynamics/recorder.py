@@ -1,6 +1,5 @@
 """What is measured at a step, and whether the atoms are still sane."""
 
-import math
 from array import array
 
 import numpy as np
@@ -9,13 +8,10 @@ from numpy.typing import NDArray
 
 from ase_schnet.degrees_of_freedom import anchored, temperature
 from ase_schnet.dynamics.integrators import Integrator
+from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
 from ase_schnet.runs.failures import SimulationExploded
-from ase_schnet.runs.record import COLUMNS, MDRecord
+from ase_schnet.runs.record import MDRecord, columns
 
-#: A run is stopped as exploded beyond this many times its starting temperature ...
-EXPLOSION_FACTOR = 100.0
-#: ... where a start colder than this counts as this: strain alone may heat a cold start that much.
-EXPLOSION_START_K = 300.0
 #: Overall motion is looked at in every tenth sample: it costs as much as all else in a sample.
 SAMPLES_BETWEEN_LOOKS = 10
 
@@ -50,11 +46,12 @@ class Recorder:
         self._stress = varies or (results.get("stress") is not None and atoms.cell.rank == 3)
         self._overall = _OverallMotion(begin) if _moves_as_a_whole(integrator) else None
         self._std = "energy_std" in results
-        self.names = [*COLUMNS]
-        self.names += ["pressure_GPa"] if self._stress else []
-        self.names += ["volume_Ang3"] if varies else []
-        self.names += self._overall.names if self._overall else []
-        self.names += ["energy_std_eV", "max_forces_std_eV_per_Ang"] if self._std else []
+        self.names = columns(
+            pressure=self._stress,
+            volume=varies,
+            overall=self._overall.names if self._overall else (),
+            std=self._std,
+        )
         self._varies = varies
 
     def kinetic_energy(self) -> float:
@@ -71,8 +68,7 @@ class Recorder:
         now_K = temperature(kinetic, self.integrator.n_dof)
         self._check_alive(step, now_K)
         potential = float(self.atoms.get_potential_energy())
-        if not math.isfinite(potential):
-            raise SimulationExploded(f"{self.when(step)}: the potential energy is {potential}")
+        require_finite_energy(self.when(step), potential)
         total = potential + kinetic
         conserved = float(self.integrator.conserved_energy(total))
         row = [step * self.timestep_fs, potential, kinetic, total, conserved, now_K]
@@ -104,7 +100,7 @@ class Recorder:
         return MDRecord.from_rows(self.names, rows, self.settings, failure=failure, **known)
 
     def when(self, step: int) -> str:
-        return f"step {step} ({step * self.timestep_fs / 1000:g} ps)"
+        return when(step, self.timestep_fs)
 
     def _pressure_GPa(self, kinetic_eV: float) -> float:
         volume = self.atoms.cell.volume
@@ -119,10 +115,8 @@ class Recorder:
         return [self.values[first + k] for k in range(len(self._overall.names))]
 
     def _check_alive(self, step: int, now_K: float) -> None:
-        limit_K = math.inf
-        if self.values:
-            limit_K = EXPLOSION_FACTOR * max(self.values[5], EXPLOSION_START_K)
-        if now_K < limit_K:  # false for NaN
+        start_K = self.values[5] if self.values else None
+        if not has_exploded(now_K, start_K):
             return
         momenta = self.atoms.get_momenta()  # (N, 3)
         lost = np.flatnonzero(~np.isfinite(momenta).all(axis=1))
@@ -130,13 +124,9 @@ class Recorder:
             raise SimulationExploded(
                 f"{self.when(step)}: forces or momenta are not finite on {self._name(lost)}"
             )
-        start_K = self.values[5] if self.values else now_K
         kinetic = (momenta**2).sum(axis=1) / self.masses  # (N,) twice E_kin
-        raise SimulationExploded(
-            f"{self.when(step)}: exploded, {now_K:.0f} K after a start at {start_K:.0f} K; "
-            f"the fastest atoms are {self._name(np.argsort(-kinetic))} (a time step of "
-            f"{self.timestep_fs:g} fs is too long, or the potential knows no such structure)"
-        )
+        who = f"; the fastest atoms are {self._name(np.argsort(-kinetic))}"
+        raise explosion(self.when(step), now_K, start_K, self.timestep_fs, who)
 
     def _name(self, indices: NDArray) -> str:
         """Name up to five atoms, "O2, H8"."""

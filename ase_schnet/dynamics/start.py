@@ -1,118 +1,167 @@
-"""What the run of every ensemble has in common."""
+"""Check what a run is asked for, open its directory, and bring the atoms into their first state."""
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_schnet.arguments import whole
 from ase_schnet.degrees_of_freedom import anchored, check_atoms
-from ase_schnet.dynamics.arguments import (
-    draws_momenta,
-    number_of_steps,
-    require_motion,
-    warn_of_coarse_steps,
-)
+from ase_schnet.dynamics.arguments import draws_momenta, require_motion, warn_of_coarse_steps
 from ase_schnet.dynamics.integrators import NVE, Integrator
 from ase_schnet.dynamics.loop import propagate
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.velocities import remove_overall_motion
-from ase_schnet.runs.monitor import StepMonitor
+from ase_schnet.runs.identity import (
+    another_structure,
+    require_not_longer,
+    require_same_constraints,
+    require_same_elements,
+    require_same_masses,
+    require_same_repulsion,
+)
+from ase_schnet.runs.options import RunOptions
+from ase_schnet.runs.provenance import describe_calculator, provenance
 from ase_schnet.runs.record import MDRecord, target_temperature_K
 from ase_schnet.runs.rundir import RunDirectory
 
 #: eV; what is left when overall motion is removed from atoms that have no other.
 AT_REST_EV = 1e-12
+#: A resumed run whose first energy now differs by more has got another calculator.
+RESUME_TOLERANCE_EV_PER_ATOM = 1e-3
 
 
 def run(
     atoms: Atoms,
     kind: type[Integrator],
-    build: Callable[..., Integrator],
+    parameters: dict,
     physics: dict,
-    *,
-    time_ps: float = 10.0,
-    timestep_fs: float = 0.5,
-    run_dir: str | Path | None = None,
-    record_every: int = 1,
-    trajectory_every: int = 100,
-    seed: int = 0,
-    resume: bool = False,
-    take_over: bool = False,
-    progress: bool | None = None,
-    monitor: StepMonitor | None = None,
+    options: RunOptions,
 ) -> MDRecord:
-    """Check, open the directory, start or go on, propagate.
+    """Run one ensemble from the start, or from where the run in the directory stopped, to the end.
 
     Parameters
     ----------
-    kind, build
-        Class of the integrator, and what makes one of it from atoms, timestep_fs, n_dof, rng.
+    atoms
+        With their calculator; they move.
+    kind, parameters
+        Class of the integrator, and what it takes beyond atoms, timestep_fs, n_dof and rng.
     physics
         Settings of the ensemble: ``ensemble``, ``temperature_K`` and those of its integrator.
+    options
+        Length, records, directory, monitor.
 
-    The others are those of :func:`~ase_schnet.dynamics.md.run_nve`.
+    Raises
+    ------
+    ValueError
+        For atoms and settings that make no run, and a directory that holds another.
     """
-    n_steps = number_of_steps(time_ps, timestep_fs)
     check_atoms(atoms)
     kind.check(atoms)
-    warn_of_coarse_steps(atoms, timestep_fs, stacklevel=4)
-    settings = physics | {
-        "timestep_fs": float(timestep_fs),
-        "seed": whole("seed", seed, 0),
-        "record_every": whole("record_every", record_every, 1),
-        "trajectory_every": whole("trajectory_every", trajectory_every, 1),
-    }
+    warn_of_coarse_steps(atoms, options.timestep_fs, stacklevel=4)
+    settings = physics | options.settings()
     if "temperature_end_K" in settings:
-        settings["ramp_time_ps"] = n_steps * settings["timestep_fs"] / 1000
-    go = partial(_go, atoms, kind, build, settings, n_steps, monitor, progress)
-    if run_dir is None:
-        return go(None)
-    with RunDirectory(run_dir, settings, resume=resume, take_over=take_over) as directory:
-        return go(directory)
+        settings["ramp_time_ps"] = options.n_steps * settings["timestep_fs"] / 1000
+    build = partial(kind, **parameters)
+    if options.run_dir is None:
+        return _go(atoms, kind, build, settings, options, None)
+    with RunDirectory(
+        options.run_dir, settings, "ase", resume=options.resume, take_over=options.take_over
+    ) as directory:
+        return _go(atoms, kind, build, settings, options, directory)
 
 
 def _go(
     atoms: Atoms,
     kind: type[Integrator],
-    build: Callable[..., Integrator],
+    build: partial[Integrator],
     settings: dict,
-    n_steps: int,
-    monitor: StepMonitor | None,
-    progress: bool | None,
+    options: RunOptions,
     directory: RunDirectory | None,
 ) -> MDRecord:
-    """From the start, or from where the run in the directory stopped, to the end."""
-    restart = None if directory is None else directory.restart
-    if restart is None:
+    n_steps = options.n_steps
+    state = None if directory is None else directory.begin
+    if state is None:
         n_dof = kind.count_degrees_of_freedom(atoms)
         if settings["ensemble"] != "nve":
             require_motion(n_dof, "thermostat='langevin' moves it, or take a larger cell")
         set_momenta(atoms, kind, settings)
-        begin = atoms
+        first = atoms
     else:
-        directory.check_start(
-            atoms, n_steps, None if draws_momenta(settings) else kept_momenta(atoms, kind)
-        )
+        first = directory.first_frame()
+        kept = None if draws_momenta(settings) else kept_momenta(atoms, kind)
+        require_same_run(directory, first, atoms, kept)
+        require_not_longer(directory.path, state, n_steps, settings["timestep_fs"])
         n_dof = directory.about["n_degrees_of_freedom"]
-        restart.apply(atoms)
-        begin = directory.first_frame()
+        state.apply(atoms)
     rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities
     integrator = build(atoms, settings["timestep_fs"], n_dof, rng)
     if "temperature_end_K" in settings:
         integrator.ramp_K = partial(target_temperature_K, settings)
-    if restart is not None:
-        integrator.restore(restart.integrator)
-    recorder = Recorder(integrator, settings, begin)
+    if state is not None:
+        integrator.restore(state.driver)
+    recorder = Recorder(integrator, settings, first)
     if directory is not None:
-        time_ps = n_steps * settings["timestep_fs"] / 1000
-        about = {"time_ps": time_ps, "n_degrees_of_freedom": n_dof}
-        recorder.values.extend(directory.open(atoms, recorder.names, about).ravel())
+        about = provenance(atoms, describe_calculator(atoms.calc)) | {
+            "time_ps": n_steps * settings["timestep_fs"] / 1000,
+            "n_degrees_of_freedom": n_dof,
+        }
+        recorder.values.extend(directory.open(recorder.names, about).ravel())
     with integrator.dynamics:
-        return propagate(integrator, recorder, n_steps, directory, monitor, progress)
+        return propagate(
+            integrator, recorder, n_steps, directory, options.monitor, options.progress
+        )
+
+
+def require_same_run(
+    directory: RunDirectory, first: Atoms, atoms: Atoms, kept_momenta: NDArray | None
+) -> None:
+    """Refuse atoms and calculators that are not those of the run in ``directory``.
+
+    The structure must be where the run began or where it stopped, with the masses and constraints of
+    then, and the calculator must still give the energy that it gave at the beginning.
+
+    Parameters
+    ----------
+    directory
+        With a state to go on from.
+    first
+        The atoms at step 0, with the energy of then.
+    atoms
+        Those at hand, with their calculator.
+    kept_momenta
+        (N, 3), with which the run would begin; None where it draws its own.
+
+    Raises
+    ------
+    ValueError
+        If they are others.
+    """
+    path, state = directory.path, directory.begin
+    require_same_elements(path, first, atoms)
+    known = [
+        (first.positions, first.cell.array, first.get_momenta(), kept_momenta),
+        (state.positions, state.cell, state.momenta, atoms.get_momenta()),
+    ]
+    if not any(
+        np.array_equal(atoms.positions, positions)
+        and np.array_equal(atoms.cell.array, cell)
+        and (kept_momenta is None or np.array_equal(now, then))
+        for positions, cell, then, now in known
+    ):
+        raise another_structure(path)
+    require_same_masses(path, first, atoms)
+    require_same_constraints(path, first, atoms)
+    then_info = (directory.about.get("calculator") or {}).get("model_info")
+    require_same_repulsion(path, then_info, describe_calculator(atoms.calc)["model_info"])
+    then_eV, again = first.get_potential_energy(), first.copy()
+    again.calc = atoms.calc
+    now_eV = again.get_potential_energy()
+    if not abs(now_eV - then_eV) <= RESUME_TOLERANCE_EV_PER_ATOM * len(first):
+        raise ValueError(
+            f"{path} holds a run with another calculator: its first energy was "
+            f"{then_eV:.6f} eV, now it is {now_eV:.6f} eV"
+        )
 
 
 def set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:

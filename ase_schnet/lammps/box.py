@@ -13,7 +13,7 @@ from ase import Atoms, units
 from ase.calculators.lammps import Prism
 from ase.data import chemical_symbols
 
-from ase_schnet.lammps.reduce import Answer
+from ase_schnet.lammps.reduce import GlobalPrediction
 
 #: LAMMPS's Å/ps in one of ASE's units of velocity.
 PER_PS = 1000 * units.fs
@@ -28,6 +28,12 @@ class Frame(NamedTuple):
     energies: np.ndarray  # (N,) eV
     forces: np.ndarray  # (N, 3) eV/Å
     forces_std: np.ndarray  # (N, 3) eV/Å
+
+    def place(self, atoms: Atoms) -> None:
+        """Put ``atoms`` where the frame has them, with its cell and momenta."""
+        atoms.set_cell(self.cell)
+        atoms.positions = self.positions
+        atoms.set_momenta(self.momenta)
 
 
 class Box:
@@ -101,7 +107,7 @@ class Box:
                 f"LAMMPS took {made} of {len(self.atoms)} atoms: are some outside the cell?"
             )
 
-    def gather(self, lmp, comm, answer: Answer, cell: np.ndarray) -> Frame | None:
+    def gather(self, lmp, comm, answer: GlobalPrediction, cell: np.ndarray) -> Frame | None:
         """The present frame, in the first process; None in the others. cell : (3, 3) of LAMMPS.
 
         The first is where the atoms are in `atoms`, and from there on they are not wrapped.

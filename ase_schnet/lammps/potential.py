@@ -38,7 +38,7 @@ from ase_schnet.lammps.domain import Domain
 from ase_schnet.lammps.elements import numbers_of_types
 from ase_schnet.lammps.mpi import Refusal
 from ase_schnet.lammps.rank_independence import require_rank_independence
-from ase_schnet.lammps.reduce import Answer
+from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.modelfile import TrainedModel, load_model
 
 #: Å beyond the cutoff; lists and the plan of who tells whom last until an atom has moved half of it.
@@ -113,14 +113,14 @@ class LammpsPotential:
 
     Attributes
     ----------
-    answer : of the last step (`Answer`), the same in all processes but for what is per atom.
+    answer : of the last step (`GlobalPrediction`), the same in all processes but for what is per atom.
     failure : why LAMMPS was stopped, or None.
     axes : (3, 3) directions of the forces' standard deviations where they are not those of LAMMPS.
     """
 
     def __init__(self, lmp, comm, engine: Ensemble, numbers: np.ndarray, skin: float, fix_id: str):
         self.lmp, self.comm, self.engine = lmp, comm, engine
-        self.answer: Answer | None = None
+        self.answer: GlobalPrediction | None = None
         self.failure: Exception | None = None
         self.axes: np.ndarray | None = None
         self._numbers, self._skin, self._id = numbers, skin, fix_id
@@ -183,7 +183,7 @@ class LammpsPotential:
             i, j = sorted(tags[domain.slots[k]] for k in coincide.args)
             prediction, error = None, f"atoms with ids {i} and {j} are in the same place"
         members = self.engine.model.n_members
-        self.answer = Answer.of(self.comm, prediction, members, error, self.axes)
+        self.answer = GlobalPrediction.of(self.comm, prediction, members, error, self.axes)
         if not self._checked:
             require_rank_independence(
                 self.comm, self.engine, domain, positions, cell, pbc, self.answer
@@ -222,7 +222,7 @@ class LammpsPotential:
         positions = lmp.numpy.extract_atom("x", nelem=n_all, dim=3)
         return positions, lmp.numpy.extract_atom("id", nelem=n_all), n_own
 
-    def _tell(self, answer: Answer) -> None:
+    def _tell(self, answer: GlobalPrediction) -> None:
         lmp = self.lmp
         lmp.fix_external_set_energy_global(self._id, answer.energy)
         xx, yy, zz = np.diag(answer.virial)

@@ -16,7 +16,7 @@ import numpy as np
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.lammps.domain import Domain
 from ase_schnet.lammps.mpi import Refusal
-from ase_schnet.lammps.reduce import Answer
+from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.neighbors import half_list
 
 #: Atoms times members that one process evaluates as a whole: a second or two, a GiB.
@@ -26,7 +26,7 @@ TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 
 
 def require_rank_independence(
-    comm, engine: Ensemble, domain: Domain, positions, cell, pbc, answer: Answer
+    comm, engine: Ensemble, domain: Domain, positions, cell, pbc, answer: GlobalPrediction
 ) -> None:
     """Compare `answer` with that of one process. Refusal, in all of them, where it differs.
 

@@ -1,28 +1,35 @@
-"""What is measured at a step of a LAMMPS run: the columns of `runs.record`, over all processes."""
+"""Measure a step of a LAMMPS run: the columns of :mod:`~ase_schnet.runs.record`, over all processes."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from ase import units
 
 from ase_schnet.degrees_of_freedom import temperature
-from ase_schnet.dynamics.recorder import EXPLOSION_FACTOR, EXPLOSION_START_K
 from ase_schnet.lammps.box import PER_PS
 from ase_schnet.lammps.potential import LammpsPotential, cell_of
-from ase_schnet.runs.failures import SimulationExploded
-from ase_schnet.runs.record import COLUMNS
+from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
+from ase_schnet.runs.record import columns
 
 
-class Sampler:
-    """Samples of one run, the same in all processes.
+class Recorder:
+    """Take the samples of one run, the same in all processes.
 
     Parameters
     ----------
-    potential : of the LAMMPS instance, which has evaluated a step.
-    settings : of the run.
-    n_dof : degrees of freedom that carry thermal energy.
+    potential
+        Of the LAMMPS instance, which has evaluated a step.
+    settings
+        Of the run.
+    n_dof
+        Degrees of freedom that carry thermal energy.
+
+    Attributes
+    ----------
+    names
+        Columns of the log, C.
+    rows
+        Samples so far, C numbers each.
     """
 
     def __init__(self, potential: LammpsPotential, settings: dict, n_dof: int):
@@ -31,14 +38,16 @@ class Sampler:
         self._coupled, self._varies = settings["ensemble"] != "nve", settings["ensemble"] == "npt"
         self._std = potential.engine.model.n_members > 1
         self._masses = self._lmp.numpy.extract_atom("mass").copy()  # by type
-        self.names = [*COLUMNS, "pressure_GPa"]
-        self.names += ["volume_Ang3"] if self._varies else []
-        self.names += ["translation_gained_eV"]
-        self.names += ["energy_std_eV", "max_forces_std_eV_per_Ang"] if self._std else []
+        self.names = columns(
+            pressure=True,
+            volume=self._varies,
+            overall=["translation_gained_eV"],
+            std=self._std,
+        )
         self.rows: list[list[float]] = []
 
     def sample(self, step: int) -> list[float]:
-        """Keep and return the row of `step`. Raises SimulationExploded where going on makes no sense."""
+        """Keep and return the row of ``step``; SimulationExploded where going on makes no sense."""
         answer = self._potential.answer
         kinetic, moving = self._kinetic()
         now_K = temperature(kinetic, self._n_dof)
@@ -54,7 +63,7 @@ class Sampler:
         return row
 
     def _kinetic(self) -> tuple[float, float]:
-        """Kinetic energy of the atoms and of the whole, which was at rest at the start, in eV."""
+        """Return the kinetic energy of the atoms and of the whole, which began at rest, in eV."""
         n, sums = self._lmp.extract_global("nlocal"), np.zeros(5)
         if n:
             masses = self._masses[self._lmp.numpy.extract_atom("type", nelem=n)]
@@ -64,13 +73,9 @@ class Sampler:
         kinetic, *momentum, mass = self._potential.comm.allreduce(sums).tolist()
         return kinetic, sum(p * p for p in momentum) / (2 * mass)
 
-    def _check_alive(self, step: int, now_K: float, energy: float) -> None:
-        when = f"step {step} ({step * self._timestep_fs / 1000:g} ps)"
-        if not math.isfinite(energy):
-            raise SimulationExploded(f"{when}: the potential energy is {energy}")
-        start_K = self.rows[0][5] if self.rows else now_K
-        if not now_K < EXPLOSION_FACTOR * max(start_K, EXPLOSION_START_K):  # NaN too
-            raise SimulationExploded(
-                f"{when}: exploded, {now_K:.0f} K after a start at {start_K:.0f} K (a time step of "
-                f"{self._timestep_fs:g} fs is too long, or the potential knows no such structure)"
-            )
+    def _check_alive(self, step: int, now_K: float, energy_eV: float) -> None:
+        now = when(step, self._timestep_fs)
+        require_finite_energy(now, energy_eV)
+        start_K = self.rows[0][5] if self.rows else None
+        if has_exploded(now_K, start_K):
+            raise explosion(now, now_K, start_K, self._timestep_fs)

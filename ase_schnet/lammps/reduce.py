@@ -11,7 +11,7 @@ from ase_schnet.lammps.mpi import Refusal
 from ase_schnet.uncertainty import committee_mean_std
 
 
-class Answer(NamedTuple):
+class GlobalPrediction(NamedTuple):
     """Of all atoms: energy, virial and their spread. Of the n own atoms of this process: the rest.
 
     Standard deviations are those of the members (ddof = 1), zero where there is but one.
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
         members: int,
         error: str = "",
         axes: np.ndarray | None = None,
-    ) -> Answer:
+    ) -> GlobalPrediction:
         """Sum what each process has predicted of its own atoms, in one message.
 
         axes : (3, 3) along whose columns the forces' standard deviations are taken; None for x, y, z.

@@ -1,6 +1,6 @@
-"""Molecular dynamics by LAMMPS, on many processes, recorded as `dynamics.md` records it.
+"""Run molecular dynamics by LAMMPS, on many processes, recorded as :mod:`~ase_schnet.dynamics` records it.
 
-`ase-schnet drift`, the plots and the spectra do not notice the difference.
+``ase-schnet drift``, the plots and the spectra do not notice the difference.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
 from ase_schnet.applicability.model import limits, require_finite, require_known
-from ase_schnet.arguments import whole
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.arguments import (
     START_TEMPERATURE_K,
-    number_of_steps,
     require_motion,
     warn_of_coarse_steps,
 )
@@ -26,128 +25,154 @@ from ase_schnet.dynamics.integrators import NVE
 from ase_schnet.dynamics.start import set_momenta
 from ase_schnet.dynamics.thermostats import BussiNVT
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
-from ase_schnet.lammps import fixes, mpi
+from ase_schnet.lammps import fixes, mpi, restart
 from ase_schnet.lammps.box import Box, Frame
-from ase_schnet.lammps.monitor import MONITORS, Watch
+from ase_schnet.lammps.monitor import MONITORS, UncertaintyMonitor
 from ase_schnet.lammps.mpi import Refusal, by_the_first
+from ase_schnet.lammps.options import LammpsKeywords, LammpsOptions
 from ase_schnet.lammps.potential import attach, cell_of, new_lammps
-from ase_schnet.lammps.recorder import Sampler
-from ase_schnet.lammps.run_files import LammpsRunDirectory, Provider, place
+from ase_schnet.lammps.recorder import Recorder
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.runs.failures import SimulationFailed
+from ase_schnet.runs.identity import (
+    another_structure,
+    require_not_longer,
+    require_same_elements,
+    require_same_repulsion,
+)
+from ase_schnet.runs.options import refuse_unknown, takes
+from ase_schnet.runs.provenance import provenance
 from ase_schnet.runs.record import MDRecord
+from ase_schnet.runs.rundir import FrameData, RunDirectory
 
+#: Å by which the first frame of a run may differ from the structure: it has been turned to and fro.
+SAME_PLACE_ANG = 1e-6
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000
 
 
+@takes(LammpsOptions)
 def run_lammps(
     atoms: Atoms,
     model: str | Path,
     run_dir: str | Path,
     *,
-    ensemble: str = "nve",
+    ensemble: Literal["nve", "nvt", "npt"] = "nve",
     temperature_K: float | None = START_TEMPERATURE_K,
-    keep_momenta: bool = False,
-    time_ps: float = 10.0,
-    timestep_fs: float = 0.5,
-    record_every: int = 1,
-    trajectory_every: int = 100,
-    seed: int = 0,
-    resume: bool = False,
-    take_over: bool = False,
-    progress: bool | None = None,
-    monitor: str = "stop",
+    monitor: Literal["stop", "warn", "off"] = "stop",
     balance: bool = False,
     engine: dict | None = None,
-    **coupling,
+    **options: Unpack[LammpsKeywords],
 ) -> MDRecord:
-    """Run dynamics under LAMMPS in all processes of `mpiexec`, and return the record in each of them.
+    """Run dynamics under LAMMPS in all processes of ``mpiexec``, and return the record in each of them.
 
     Parameters
     ----------
-    atoms : periodic structure; moved in place, to the last frame, in the first process.
-    model : name of a shipped model or path of a model directory.
-    run_dir, time_ps, timestep_fs, record_every, trajectory_every, seed, resume, take_over, progress
-        As in `run_nve`. A kill costs at most some seconds. What follows a resume is what would have been,
-        up to rounding, since LAMMPS sums in another order; "bussi" goes on with other random numbers.
-    ensemble, **coupling : "nve"; "nvt" with thermostat ("bussi" or "nose-hoover") and time_constant_fs; "npt"
-        with these of "nose-hoover", pressure_GPa, pressure_time_constant_fs and full_cell.
-    temperature_K : of the start velocities, those that `run_nve` draws of the same seed, and of the
-        thermostat.
-    keep_momenta : start with those that `atoms` have, less the momentum of the whole under a thermostat. At
-        constant energy temperature_K is then to be left out.
-    monitor : where the members disagree beyond what still is a prediction "stop", "warn" once, or "off".
-    balance : move the borders between processes so that each has as many atoms; for slabs and pores.
-    engine : `dtype`, `threads`, `repulsion` and `skin` of `attach`.
+    atoms
+        Periodic structure; moved in place, to the last frame, in the first process.
+    model
+        Name of a shipped model or path of a model directory.
+    run_dir
+        As in :func:`~ase_schnet.dynamics.md.run_nve`. A kill costs at most some seconds. What follows a
+        resume is what would have been, up to rounding, since LAMMPS sums in another order; "bussi" goes on
+        with other random numbers.
+    ensemble
+        "nve"; "nvt" with thermostat ("bussi" or "nose-hoover") and time_constant_fs; "npt" with these of
+        "nose-hoover", pressure_GPa, pressure_time_constant_fs and full_cell.
+    temperature_K
+        Of the start velocities, those that ``run_nve`` draws of the same seed, and of the thermostat.
+    monitor
+        Where the members disagree beyond what still is a prediction "stop", "warn" once, or "off".
+    balance
+        Move the borders between processes so that each has as many atoms; for slabs and pores.
+    engine
+        ``dtype``, ``threads``, ``repulsion`` and ``skin`` of :func:`~ase_schnet.lammps.potential.attach`.
+    **options
+        Fields of :class:`~ase_schnet.lammps.options.LammpsOptions`.
 
     Raises
     ------
-    ValueError, InputError : arguments, structures and directories that make no run.
-    LammpsUnavailable : LAMMPS or MPI is missing.
-    SimulationFailed : the run explodes, or (SimulationStopped) the monitor stops it.
+    ValueError, InputError
+        For arguments, structures and directories that make no run.
+    LammpsUnavailable
+        If LAMMPS or MPI is missing.
+    SimulationFailed
+        If the run explodes, or (SimulationStopped) the monitor stops it.
+    ProcessFailed
+        If another process failed alone.
     """
     comm = mpi.load().MPI.COMM_WORLD
-    if monitor not in MONITORS:
-        raise ValueError(f"monitor is one of {', '.join(MONITORS)}, not {monitor!r}")
-    n_steps = number_of_steps(time_ps, timestep_fs)
-    settings = fixes.physics_of(ensemble, temperature_K, keep_momenta=keep_momenta, **coupling) | {
-        "timestep_fs": float(timestep_fs),
-        "seed": whole("seed", seed, 0),
-        "record_every": whole("record_every", record_every, 1),
-        "trajectory_every": whole("trajectory_every", trajectory_every, 1),
-    }
-    trained = load_model(model)
-    require_known(trained, atoms)
-    require_finite(atoms)
-    box = Box(atoms, triclinic=settings.get("full_cell", False))
-    if ensemble != "nve":
-        require_motion(degrees_of_freedom(atoms), "take a larger cell")
-    if comm.rank == 0:
-        warn_of_coarse_steps(atoms, timestep_fs, stacklevel=3)
-    info = {
-        "model": str(model),
-        "sha256": trained.checksum,
-        "processes": comm.size,
-        "repulsion": DEFAULT_REPULSION,
-        **(engine or {}),
-    }
-    run = _Run(comm, box, settings, Provider(info), n_steps)
-    with contextlib.ExitStack() as last:
-        last.callback(run.release)
-        run.look(run_dir, resume, take_over)
-        lmp = new_lammps()
-        last.callback(lmp.close)
-        last.callback(run.close)
-        run.start(lmp, trained, engine or {}, balance)
-        action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
-        return run.go(progress, Watch(action, limits(trained)))
+    with mpi.together(comm):
+        if monitor not in MONITORS:
+            raise ValueError(f"monitor is one of {', '.join(MONITORS)}, not {monitor!r}")
+        refuse_unknown("run_lammps", options, LammpsOptions)
+        asked = LammpsOptions(**options)
+        settings = fixes.physics_of(ensemble, temperature_K, asked) | asked.settings()
+        trained = load_model(model)
+        require_known(trained, atoms)
+        require_finite(atoms)
+        box = Box(atoms, triclinic=settings.get("full_cell", False))
+        if ensemble != "nve":
+            require_motion(degrees_of_freedom(atoms), "take a larger cell")
+        if comm.rank == 0:
+            warn_of_coarse_steps(atoms, asked.timestep_fs, stacklevel=3)
+        info = {"model": str(model), "sha256": trained.checksum, "processes": comm.size}
+        info |= {"repulsion": DEFAULT_REPULSION, **(engine or {})}
+        run = _Run(comm, box, settings, info, asked)
+        with contextlib.ExitStack() as last:
+            run.look(run_dir, last)
+            lmp = new_lammps()
+            last.callback(lmp.close)
+            last.callback(run.close)
+            run.start(lmp, trained, engine or {}, balance)
+            action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
+            return run.go(UncertaintyMonitor(action, limits(trained)))
 
 
 class _Run:
-    """One run: what all processes do together, and the first of them writes down."""
+    """Do what all processes do together, and let the first of them write it down."""
 
-    def __init__(self, comm, box: Box, settings: dict, provider: Provider, n_steps: int):
-        self.comm, self.box, self.settings, self.n_steps = comm, box, settings, n_steps
+    def __init__(self, comm: Any, box: Box, settings: dict, info: dict, asked: LammpsOptions):
+        self.comm, self.box, self.settings, self.info = comm, box, settings, info
+        self.asked, self.n_steps = asked, asked.n_steps
         self.atoms, self.n_dof = box.atoms, degrees_of_freedom(box.atoms)
-        self.atoms.calc = provider
-        self.directory: LammpsRunDirectory | None = None  # of the first process
-        self.step, self._state, self._opened, self._due = 0, None, False, False
+        self.directory: RunDirectory | None = None  # of the first process
+        self.step, self._state, self._due = 0, None, False
 
-    def look(self, run_dir: str | Path, resume: bool, take_over: bool) -> None:
-        """Look at the run directory, and what there is to go on from."""
+    def look(self, run_dir: str | Path, last: contextlib.ExitStack) -> None:
+        """Look at the run directory, which ``last`` closes, and at what there is to go on from."""
 
         def look() -> tuple[int, str | None]:
-            self.directory = LammpsRunDirectory(
-                run_dir, self.settings, resume=resume, take_over=take_over
+            asked = self.asked
+            directory = last.enter_context(
+                RunDirectory(
+                    run_dir,
+                    self.settings,
+                    "lammps",
+                    resume=asked.resume,
+                    take_over=asked.take_over,
+                )
             )
-            if self.directory.restart is None:
+            self.directory = directory
+            if directory.begin is None:
                 return 0, None
-            self.directory.check_same_run(self.atoms, self.atoms.calc.model_info, self.n_steps)
-            self.directory.restart.apply(self.atoms)
-            return self.directory.restart.step, str(self.directory.unpack_state())
+            self._require_same_run(directory)
+            directory.begin.apply(self.atoms)
+            return directory.begin.step, str(restart.unpack(directory.begin, directory.path))
 
         self.step, self._state = by_the_first(self.comm, look)
+
+    def _require_same_run(self, directory: RunDirectory) -> None:
+        """Refuse to go on with another structure, another model, or beyond the end; ValueError."""
+        path, first = directory.path, directory.first_frame()
+        require_same_elements(path, first, self.atoms)
+        if not np.allclose(first.positions, self.atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
+            raise another_structure(path)
+        then = (directory.about.get("calculator") or {}).get("model_info") or {}
+        if then.get("sha256") != self.info["sha256"]:
+            raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
+        require_same_repulsion(path, then, self.info)
+        require_not_longer(path, directory.begin, self.n_steps, self.settings["timestep_fs"])
 
     def start(self, lmp, trained: TrainedModel, engine: dict, balance: bool) -> None:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
@@ -169,27 +194,29 @@ class _Run:
         timestep_ps = self.settings["timestep_fs"] / 1000
         lmp.commands_list([f"timestep {timestep_ps:.17g}", "thermo_style custom step"])
         self.potential.command("run 0 post no")
-        self.sampler = Sampler(self.potential, self.settings, self.n_dof)
-        self.sampler.rows = by_the_first(self.comm, self._open_files)
+        self.recorder = Recorder(self.potential, self.settings, self.n_dof)
+        self.recorder.rows = by_the_first(self.comm, self._open_files)
 
     def _open_files(self) -> list[list[float]]:
-        about = {"time_ps": self.n_steps * self.settings["timestep_fs"] / 1000}
-        about["n_degrees_of_freedom"] = self.n_dof
-        rows = self.directory.open(self.atoms, self.sampler.names, about).tolist()
-        self._opened = True
-        return rows
+        calculator = {"name": "schnet under LAMMPS", "model_info": self.info}
+        about = provenance(self.atoms, calculator) | {
+            "time_ps": self.n_steps * self.settings["timestep_fs"] / 1000,
+            "n_degrees_of_freedom": self.n_dof,
+        }
+        return self.directory.open(self.recorder.names, about).tolist()
 
-    def go(self, progress: bool | None, watch: Watch) -> MDRecord:
+    def go(self, monitor: UncertaintyMonitor) -> MDRecord:
         """Run from here to the end."""
         stride = math.gcd(self.settings["record_every"], self.settings["trajectory_every"])
+        progress = self.asked.progress
         hidden = self.comm.rank > 0 or (None if progress is None else not progress)
         bar = tqdm(total=self.n_steps, initial=self.step, unit="step", disable=hidden)
         try:
             if self.step == 0:
-                self._advance(watch, None)
+                self._advance(monitor, None)
             while self.step < self.n_steps:
                 steps = min(stride - self.step % stride, self.n_steps - self.step)
-                self._advance(watch, self._run(steps))
+                self._advance(monitor, self._run(steps))
                 bar.update(steps)
         except SimulationFailed as failure:
             failure.record = self._record(str(failure))
@@ -200,14 +227,9 @@ class _Run:
         return self._record()
 
     def close(self) -> None:
-        """Close the files, if they are open."""
-        if self._opened:
-            self.directory.close()
-
-    def release(self) -> None:
-        """Let other processes into the directory."""
+        """Close the files, while LAMMPS still lives."""
         if self.directory is not None:
-            self.directory.release()
+            self.directory.close()
 
     def _run(self, steps: int) -> Path | None:
         """So many steps, and LAMMPS's restart file of the last of them where one is due.
@@ -217,7 +239,8 @@ class _Run:
         """
         end, state = self.step + steps, None
         if self._due or end == self.n_steps:
-            state = self.comm.bcast(self.directory.state_file if self.directory else None)
+            path = self.directory.path if self.directory else None
+            state = restart.file_in(self.comm.bcast(path))
             self.lmp.command(f"restart {end} {state}.*")
         try:
             self.potential.command(f"run {steps} pre no post no")
@@ -229,24 +252,24 @@ class _Run:
         self.lmp.command("restart 0")
         return state.with_name(f"{state.name}.{end}")
 
-    def _advance(self, watch: Watch, state: Path | None) -> None:
-        """After a complete step; what may raise comes before anything is written."""
+    def _advance(self, monitor: UncertaintyMonitor, state: Path | None) -> None:
+        """Sample, look and write after a complete step; what may raise comes before anything is written."""
         row, step = None, self.step
         if step % self.settings["record_every"] == 0:
-            row = self.sampler.sample(step)
-            watch.check(self.potential.answer, step, self.settings["timestep_fs"])
+            row = self.recorder.sample(step)
+            monitor.check(self.potential.answer, step, self.settings["timestep_fs"])
         draws = step % self.settings["trajectory_every"] == 0
         frame = self._gather() if draws or state is not None else None
 
         def write() -> bool:
             if row is not None:
-                self.directory.write_sample(row, step)
+                self.directory.write_sample(row)
             if draws:
-                self._draw(frame)
+                self.directory.write_frame(self._frame_data(frame), step)
             if state is not None:
-                self.directory.save(frame, step, state)
-                place(self.atoms, frame)
-            return self.directory.is_due()
+                self.directory.checkpoint(restart.pack(state, frame, step))
+                frame.place(self.atoms)
+            return self.directory.is_due
 
         self._due = by_the_first(self.comm, write)
 
@@ -254,23 +277,33 @@ class _Run:
         cell = cell_of(self.lmp)[0]
         return self.box.gather(self.lmp, self.comm, self.potential.answer, cell)
 
-    def _draw(self, frame: Frame) -> None:
+    def _frame_data(self, frame: Frame) -> FrameData:
+        """Put the atoms where the frame is, and return it with what was predicted of it."""
+        frame.place(self.atoms)
         answer = self.potential.answer
         stress = -self.box.tensor_to_ase(answer.virial) / abs(np.linalg.det(frame.cell))
-        self.directory.add_frame(self.atoms, frame, answer, stress, self.step)
+        results = {
+            "energy": answer.energy,
+            "free_energy": answer.energy,
+            "energies": frame.energies,
+            "forces": frame.forces,
+            "stress": stress,
+        }
+        if answer.energy_std > 0:
+            results |= {"energy_std": answer.energy_std, "forces_std": frame.forces_std}
+        return FrameData(self.atoms, results)
 
     def _note(self, failure: SimulationFailed) -> None:
         """Keep why it ended and, where LAMMPS has completed the step, its frame."""
         frame = self._gather() if self.potential.failure is None else None
 
         def note() -> None:
-            if frame is not None:
-                self._draw(frame)
-            self.directory.note(str(failure))
+            data = None if frame is None else self._frame_data(frame)
+            self.directory.fail(str(failure), data, self.step)
 
         by_the_first(self.comm, note)
 
     def _record(self, failure: str | None = None) -> MDRecord:
         known = {"n_atoms": len(self.atoms), "n_degrees_of_freedom": self.n_dof, "failure": failure}
-        rows = np.array(self.sampler.rows).reshape(-1, len(self.sampler.names))
-        return MDRecord.from_rows(self.sampler.names, rows, self.settings, **known)
+        rows = np.array(self.recorder.rows).reshape(-1, len(self.recorder.names))
+        return MDRecord.from_rows(self.recorder.names, rows, self.settings, **known)

@@ -4,17 +4,22 @@ from ase_schnet.runs.record import MDRecord
 
 
 class SimulationFailed(RuntimeError):
-    """The dynamics could not go on: energies or momenta not finite, an explosion, a calculator
-    that gave up. The message names the step and the atoms; the last frame has been saved, and
-    ``record`` is the record up to there.
+    """Report that the dynamics could not go on: an explosion, or a calculator that gave up.
+
+    The message names the step and the atoms, and the last frame has been saved.
+
+    Attributes
+    ----------
+    record
+        What was measured until then; None where nothing was.
     """
 
     record: MDRecord | None = None
 
 
 class SimulationExploded(SimulationFailed):
-    """The failure is one of the physics: energies or momenta are not finite, or far too large."""
+    """Report that energies or momenta are not finite, or far too large."""
 
 
 class SimulationStopped(SimulationFailed):
-    """A monitor ended the run on purpose. The last frame has been saved."""
+    """Report that a monitor ended the run on purpose; the last frame has been saved."""

@@ -1,4 +1,4 @@
-"""Which atoms, calculator and software a run was made with."""
+"""Describe the atoms, the calculator and the software of a run, for ``run.json``."""
 
 import json
 import platform
@@ -13,8 +13,8 @@ from ase_schnet.applicability.calculator_parts import parts_of
 from ase_schnet.runs.record import RUN_FILE
 
 
-def provenance(atoms: Atoms) -> dict:
-    """For run.json: plain values, with name and checksum of the model where the calculator tells."""
+def provenance(atoms: Atoms, calculator: dict) -> dict:
+    """Return what run.json says of ``atoms``, of the software, and of a calculator so described."""
     try:
         package = metadata.version("ase_schnet")
     except metadata.PackageNotFoundError:
@@ -22,7 +22,7 @@ def provenance(atoms: Atoms) -> dict:
     return {
         "formula": atoms.get_chemical_formula(),
         "n_atoms": len(atoms),
-        "calculator": describe_calculator(atoms.calc),
+        "calculator": calculator,
         "versions": {
             "ase_schnet": package,
             "ase": ase.__version__,
@@ -33,7 +33,7 @@ def provenance(atoms: Atoms) -> dict:
 
 
 def describe_calculator(calculator) -> dict:
-    """Return its name and, where it or else a part of it tells, its model's."""
+    """Return the name of a calculator and, where it or a part of it tells, its ``model_info``."""
     told = [
         getattr(one, "model_info", None)
         for one in (calculator, *(p for p, _ in parts_of(calculator)))
@@ -44,35 +44,8 @@ def describe_calculator(calculator) -> dict:
     }
 
 
-def require_same_repulsion(path: Path, then: dict | None, now: dict | None) -> None:
-    """Refuse to go on with the run in ``path`` with another repulsion than it began with.
-
-    The repulsion changes nothing within the distances of training, so that the first energy, by which
-    another calculator is noticed, does not tell.
-
-    Parameters
-    ----------
-    then, now
-        ``model_info`` of the run and of the calculator at hand; None where it tells nothing. A run that
-        says nothing of a repulsion had none.
-
-    Raises
-    ------
-    ValueError
-    """
-    if then is None or now is None or "repulsion" not in now:
-        return
-    before = then.get("repulsion")
-    if before != now["repulsion"]:
-        raise ValueError(
-            f"{path} holds a run with repulsion={before!r}, the calculator has "
-            f"{now['repulsion']!r}: give it repulsion={before!r} (--repulsion {before or 'none'}), or begin "
-            "a new run in another directory"
-        )
-
-
 def repulsion_of_run(path: str | Path, default: str | None) -> str | None:
-    """Repulsion that the run in the directory ``path`` was made with; ``default`` where there is no run."""
+    """Return the repulsion of the run in the directory ``path``; ``default`` where there is no run."""
     try:
         about = json.loads((Path(path) / RUN_FILE).read_text())
         info = about["calculator"]["model_info"]

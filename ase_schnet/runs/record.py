@@ -32,6 +32,18 @@ OPTIONAL_COLUMNS = (
 )
 
 
+def columns(*, pressure: bool, volume: bool, overall: Sequence[str], std: bool) -> list[str]:
+    """Return the names of a log's columns, in their order.
+
+    ``overall`` are those of the gained overall motion, as far as a run has them.
+    """
+    names = [*COLUMNS]
+    names += ["pressure_GPa"] if pressure else []
+    names += ["volume_Ang3"] if volume else []
+    names += overall
+    return names + (["energy_std_eV", "max_forces_std_eV_per_Ang"] if std else [])
+
+
 @dataclass(frozen=True, eq=False)
 class MDRecord:
     """What was measured along a run: T samples of float64.

@@ -1,4 +1,4 @@
-"""Where a run goes on from: a file that is always whole, whatever kills the process."""
+"""Keep the state from which a run goes on, in a file that is always whole, whatever kills the process."""
 
 import json
 import zipfile
@@ -12,23 +12,31 @@ from numpy.typing import NDArray
 
 from ase_schnet.files import replaced
 
-#: Before the names of the integrator's own state in the file.
+#: Before the names of the driver's own state in the file.
 PREFIX = "integrator."
 
 
-class Restart(NamedTuple):
-    """The state after a complete step: all that the run needs to go on."""
+class State(NamedTuple):
+    """Hold the state after a complete step: all that the run needs to go on.
+
+    Attributes
+    ----------
+    driver
+        What the driver needs beyond the atoms: arrays by name, and ``"rng"``, the state of a numpy bit
+        generator.
+    """
 
     step: int
     positions: NDArray  # (N, 3) Å
     momenta: NDArray  # (N, 3) ASE units
     cell: NDArray  # (3, 3) Å
-    integrator: dict  # arrays by name, and "rng", the state of a numpy bit generator
+    driver: dict
 
     @classmethod
-    def of(cls, atoms: Atoms, step: int, integrator: dict) -> "Restart":
+    def of(cls, atoms: Atoms, step: int, driver: dict) -> "State":
+        """Copy the state of ``atoms`` beside that of the driver."""
         positions, momenta = atoms.arrays["positions"].copy(), atoms.arrays["momenta"].copy()
-        return cls(step, positions, momenta, atoms.cell.array.copy(), integrator)
+        return cls(step, positions, momenta, atoms.cell.array.copy(), driver)
 
     def apply(self, atoms: Atoms) -> None:
         """Put ``atoms`` into this state."""
@@ -37,15 +45,16 @@ class Restart(NamedTuple):
         atoms.set_momenta(self.momenta, apply_constraint=False)
 
     def write(self, path: Path) -> None:
-        arrays = {k: v for k, v in self._asdict().items() if k != "integrator"}
-        arrays |= {PREFIX + name: value for name, value in self.integrator.items()}
-        if "rng" in self.integrator:  # its integers have 128 bits
-            arrays[PREFIX + "rng"] = np.array(json.dumps(self.integrator["rng"]))
+        """Write the state as a whole or not at all."""
+        arrays = {k: v for k, v in self._asdict().items() if k != "driver"}
+        arrays |= {PREFIX + name: value for name, value in self.driver.items()}
+        if "rng" in self.driver:  # its integers have 128 bits
+            arrays[PREFIX + "rng"] = np.array(json.dumps(self.driver["rng"]))
         with replaced(path) as there, there.open("wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
-    def read(cls, path: Path) -> "Restart":
+    def read(cls, path: Path) -> "State":
         """Read what :meth:`write` wrote; ValueError if the file is damaged."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:

@@ -239,7 +239,7 @@ def test_ctrl_c_keeps_the_run_and_resume_goes_on(tmp_path):
     atoms.calc.calculate = interrupted
     with pytest.raises(KeyboardInterrupt):
         run_nve(atoms, run_dir=tmp_path / "a", **SHORT)
-    assert rundir.Restart.read(tmp_path / "a" / "restart.npz").step == 60
+    assert rundir.State.read(tmp_path / "a" / "restart.npz").step == 60
     atoms.calc = cluster().calc  # the same atoms, as in a notebook
     run_nve(atoms, run_dir=tmp_path / "a", resume=True, **SHORT)
     run_nve(cluster(), run_dir=tmp_path / "b", **SHORT)

@@ -95,7 +95,7 @@ def test_killed_at_a_random_step_and_resumed_the_run_equals_an_uninterrupted_one
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, process.stderr.read()
-    assert 0 < rundir.Restart.read(killed / "restart.npz").step < N_STEPS
+    assert 0 < rundir.State.read(killed / "restart.npz").step < N_STEPS
     resumed = go(name, killed, resume=True)
     assert len(resumed) == N_STEPS + 1
     assert_same_run(killed, whole)
@@ -128,9 +128,9 @@ def test_no_more_room_is_a_clear_error_and_the_run_can_be_resumed(tmp_path):
     message = process.communicate()[1].decode().strip().splitlines()[-1]
     assert process.returncode == 1
     assert message.startswith("OSError")
-    assert f"{tmp_path / 'run'} could not be written at step" in message
+    assert f"{tmp_path / 'run'} could not be written after step" in message
     assert "--resume" in message
-    step = rundir.Restart.read(tmp_path / "run" / "restart.npz").step
+    step = rundir.State.read(tmp_path / "run" / "restart.npz").step
     assert 0 < step < N_STEPS
     go("Bussi", tmp_path / "run", resume=True)
     go("Bussi", tmp_path / "whole")

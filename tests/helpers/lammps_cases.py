@@ -14,13 +14,14 @@ from ase.build import bulk
 from ase.io import read
 
 from ase_schnet.dynamics.velocities import thermalise
-from ase_schnet.lammps import run_files
+from ase_schnet.lammps import mpi, recorder, run
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.exchange import Exchange
 from ase_schnet.lammps.mpi import Refusal
 from ase_schnet.lammps.potential import LammpsPotential, attach, cell_of, new_lammps
 from ase_schnet.lammps.run import run_lammps
 from ase_schnet.modelfile import load_model
+from ase_schnet.runs import rundir
 
 BAR = 1.602176634e6  # in an eV/Å³
 STRAIN = 1e-4
@@ -185,7 +186,7 @@ def evaluate_all(directory: str, out: str) -> None:
 
 def run_and_kill(directory: str, structure: str, run_dir: str) -> None:
     """The last process dies in the middle of a step; every sample before that can be gone on from."""
-    run_files.RESTART_SECONDS = 0.0
+    rundir.RESTART_SECONDS = 0.0
     step = LammpsPotential._step
 
     def die(potential, forces):
@@ -198,5 +199,29 @@ def run_and_kill(directory: str, structure: str, run_dir: str) -> None:
     run_lammps(read(structure), directory, run_dir, **RUN)
 
 
+def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> None:
+    """One process raises what the others do not."""
+    rank = mpi.load().MPI.COMM_WORLD.rank
+    if moment == "first look" and rank == 1:
+        directory = "no-such-model"
+    sample, go = recorder.Recorder.sample, run._Run.go
+
+    def failing_sample(self, step):
+        if step == 8 and moment == "sample" and rank == 1:
+            raise MemoryError("of the last process")
+        if step == 8 and moment == "bug in the first" and rank == 0:
+            raise ZeroDivisionError("of the first process")
+        return sample(self, step)
+
+    def failing_go(self, monitor):
+        record = go(self, monitor)
+        if moment == "end" and rank == 1:
+            raise RuntimeError("of the last process")
+        return record
+
+    recorder.Recorder.sample, run._Run.go = failing_sample, failing_go
+    run_lammps(read(structure), directory, run_dir, **RUN)
+
+
 if __name__ == "__main__":
-    {"evaluate": evaluate_all, "kill": run_and_kill}[sys.argv[1]](*sys.argv[2:])
+    {"evaluate": evaluate_all, "kill": run_and_kill, "fail": fail_alone}[sys.argv[1]](*sys.argv[2:])

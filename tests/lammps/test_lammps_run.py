@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import time
 from types import SimpleNamespace
 
 import lammps_cases
@@ -18,6 +19,8 @@ from ase_schnet.lammps import mpi
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.elements import numbers_of_types
 from ase_schnet.lammps.fixes import commands, physics_of
+from ase_schnet.lammps.mpi import PATIENCE_S
+from ase_schnet.lammps.options import LammpsOptions
 from ase_schnet.modelfile import save_model
 from ase_schnet.runs.record import MDRecord
 
@@ -149,7 +152,7 @@ def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
     arguments = (model, structure, "--resume", "--time", "0.04", "--trajectory-every", "4")
     arguments += ("--repulsion", "none", "--monitor", "off")
     for run_dir, message in (
-        (tmp_path / "ase", "holds a run of ase-schnet md, which LAMMPS cannot continue"),
+        (tmp_path / "ase", "holds a run of ase-schnet md, which ase-schnet lammps cannot continue"),
         (foreign, "holds no run to resume"),
         (damaged, "is damaged"),
     ):
@@ -162,7 +165,9 @@ def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
         assert message in line
     atoms, options = read(structure), {"trajectory_every": 4, "temperature_K": 300.0}
     atoms.calc = SchNetCalculator(model, repulsion=None)
-    with pytest.raises(ValueError, match="holds a run of ase-schnet lammps, which ASE cannot"):
+    with pytest.raises(
+        ValueError, match="holds a run of ase-schnet lammps, which ase-schnet md cannot"
+    ):
         run_nve(atoms, time_ps=0.04, run_dir=nve[0], resume=True, **options)
 
 
@@ -186,6 +191,29 @@ def test_what_the_first_process_raises_all_of_them_raise(error):
     for rank in (0, 1):
         with pytest.raises(type(error), match=str(error.args[0])):
             mpi.by_the_first(Comm(rank, sent), fail)
+
+
+@needs_lammps
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        ("first look", "no-such-model"),  # of the last process alone, before LAMMPS
+        ("sample", "MemoryError: of the last process"),  # while the others wait for its numbers
+        ("end", "process 1: of the last process"),  # when the others have come to the end
+        ("bug in the first", "ZeroDivisionError: of the first process"),
+    ],
+)
+def test_an_error_in_one_process_ends_all_within_seconds(
+    moment, message, model, structure, tmp_path
+):
+    arguments = (moment, model, structure, tmp_path / "run")
+    begin = time.monotonic()
+    done = mpirun(2, lammps_cases.__file__, "fail", *arguments, check=False)
+    assert (
+        time.monotonic() - begin < 10 + PATIENCE_S
+    )  # the imports alone take 4 s on a busy machine
+    assert done.returncode != 0
+    assert message in done.stderr
 
 
 @needs_lammps
@@ -309,20 +337,24 @@ def test_structures_that_are_none_for_lammps_are_refused():
 )
 def test_settings_that_make_no_ensemble_are_refused(ensemble, options, message):
     with pytest.raises(ValueError, match=message):
-        physics_of(ensemble, 300.0, **options)
+        physics_of(ensemble, 300.0, LammpsOptions(**options))
+
+
+KEPT = LammpsOptions(keep_momenta=True)
 
 
 def test_kept_momenta_are_a_setting_and_need_no_temperature():
-    assert physics_of("nve", 300.0, keep_momenta=True)["temperature_K"] is None
-    assert physics_of("nvt", 200.0, keep_momenta=True)["keep_momenta"]
+    assert physics_of("nve", 300.0, KEPT)["temperature_K"] is None
+    assert physics_of("nvt", 200.0, KEPT)["keep_momenta"]
     with pytest.raises(ValueError, match="temperature_K=200 is of momenta that are drawn"):
-        physics_of("nve", 200.0, keep_momenta=True)
+        physics_of("nve", 200.0, KEPT)
 
 
 def test_commands_are_in_the_units_of_lammps():
-    npt = physics_of("npt", 300.0, pressure_GPa=1.5, time_constant_fs=50.0)
+    npt = physics_of("npt", 300.0, LammpsOptions(pressure_GPa=1.5, time_constant_fs=50.0))
     (line,) = commands(npt, seed=3)
     assert line == "fix move all npt temp 300.0 300.0 0.05 iso 15000.0 15000.0 1.0 flip no"
     assert (
-        commands(physics_of("nvt", 300.0), seed=3)[1] == "fix bath all temp/csvr 300.0 300.0 0.1 4"
+        commands(physics_of("nvt", 300.0, LammpsOptions()), seed=3)[1]
+        == "fix bath all temp/csvr 300.0 300.0 0.1 4"
     )

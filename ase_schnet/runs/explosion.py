@@ -1,0 +1,38 @@
+"""Notice that a run has exploded, from the temperatures of its start and of now."""
+
+import math
+
+from ase_schnet.runs.failures import SimulationExploded
+
+#: A run is stopped as exploded beyond this many times its starting temperature ...
+EXPLOSION_FACTOR = 100.0
+#: ... where a start colder than this counts as this (K): strain alone may heat a cold start that much.
+EXPLOSION_START_K = 300.0
+
+
+def has_exploded(now_K: float, start_K: float | None) -> bool:
+    """Whether ``now_K`` is no temperature, or far above that of the start (None: this is the start)."""
+    limit_K = math.inf if start_K is None else EXPLOSION_FACTOR * max(start_K, EXPLOSION_START_K)
+    return not now_K < limit_K  # NaN too
+
+
+def explosion(
+    when: str, now_K: float, start_K: float | None, timestep_fs: float, who: str = ""
+) -> SimulationExploded:
+    """Return the SimulationExploded that says so; ``who`` names the atoms, as "; the fastest are O2"."""
+    start_K = now_K if start_K is None else start_K
+    return SimulationExploded(
+        f"{when}: exploded, {now_K:.0f} K after a start at {start_K:.0f} K{who} (a time step of "
+        f"{timestep_fs:g} fs is too long, or the potential knows no such structure)"
+    )
+
+
+def require_finite_energy(when: str, energy_eV: float) -> None:
+    """Raise SimulationExploded for a potential energy that is not finite."""
+    if not math.isfinite(energy_eV):
+        raise SimulationExploded(f"{when}: the potential energy is {energy_eV}")
+
+
+def when(step: int, timestep_fs: float) -> str:
+    """Return the time of a step for messages: "step 20 (0.01 ps)"."""
+    return f"step {step} ({step * timestep_fs / 1000:g} ps)"
