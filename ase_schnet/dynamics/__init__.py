@@ -1,0 +1,1 @@
+"""Move the atoms with ASE: ensembles, the loop under them, and the check that energy is conserved."""

@@ -5,14 +5,14 @@ import warnings
 
 from ase import Atoms
 
-#: Of momenta drawn for a run at constant energy, unless it is told otherwise.
+#: K; of the momenta that a run at constant energy draws by default.
 START_TEMPERATURE_K = 300.0
 #: A bond to hydrogen vibrates in 9 to 11 fs; more than a tenth of that is coarse.
 MAX_HYDROGEN_TIMESTEP_FS = 1.0
 
 
 def require_motion(n_degrees_of_freedom: int, cure: str) -> None:
-    """Refuse a thermostat where there is nothing for it to act on; ValueError."""
+    """Raise ValueError where a thermostat has no motion to act on."""
     if n_degrees_of_freedom == 0:
         raise ValueError(
             "nothing moves: a single atom has only the motion of the whole, which this thermostat keeps at "
@@ -23,7 +23,7 @@ def require_motion(n_degrees_of_freedom: int, cure: str) -> None:
 def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> float | None:
     """Return the temperature (K) at which a run at constant energy draws momenta; None where it keeps them.
 
-    Raises ValueError for what is no temperature, and for one beside momenta that are kept.
+    Raises ValueError for a negative temperature, and for a temperature beside momenta that are kept.
     """
     if temperature_K is None:
         return None
@@ -33,14 +33,14 @@ def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> floa
         return float(temperature_K)
     if temperature_K != START_TEMPERATURE_K:
         raise ValueError(
-            f"temperature_K={temperature_K:g} is of momenta that are drawn, keep_momenta=True keeps those of "
-            "the atoms: leave one of the two out"
+            f"temperature_K={temperature_K:g} is for drawn momenta, keep_momenta=True keeps those of the "
+            "atoms: leave one of the two out"
         )
     return None
 
 
 def draws_momenta(settings: dict) -> bool:
-    """Whether a run of these settings draws its momenta, or keeps those of the atoms."""
+    """Return whether a run of these settings draws its momenta, or keeps those of the atoms."""
     return settings["temperature_K"] is not None and not settings.get("keep_momenta", False)
 
 

@@ -1,4 +1,4 @@
-"""ASE's barostat, coupled to a Nosé-Hoover chain with the right degrees of freedom."""
+"""Couple ASE's barostat to a Nosé-Hoover chain with the right degrees of freedom."""
 
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError
@@ -9,7 +9,7 @@ from ase_schnet.dynamics.thermostats import Chains
 
 
 class MTKIsothermalIsobaric(Chains):
-    """Martyna, Tobias & Klein, J. Chem. Phys. 101, 4177 (1994): isotropic, or the full cell."""
+    """Keep the pressure, isotropically: Martyna, Tobias & Klein, J. Chem. Phys. 101, 4177 (1994)."""
 
     state_names = (
         *("_thermostat._eta", "_thermostat._p_eta", "_barostat._xi", "_barostat._p_xi"),
@@ -42,6 +42,7 @@ class MTKIsothermalIsobaric(Chains):
 
     @classmethod
     def check(cls, atoms: Atoms) -> None:
+        """Refuse what has no volume, no stress, or constraints; ValueError."""
         if not (atoms.pbc.all() and atoms.cell.rank == 3):
             raise ValueError("constant pressure needs a structure periodic in all three directions")
         if atoms.constraints:
@@ -55,7 +56,10 @@ class MTKIsothermalIsobaric(Chains):
             ) from None
 
     def conserved_energy(self, total_eV: float) -> float:
-        """Sum of ASE's ``get_conserved_energy``, which would ask the calculator once more."""
+        """Return the total energy and that of chain, barostat and volume, eV.
+
+        ASE's ``get_conserved_energy`` is the same sum, but asks the calculator once more.
+        """
         barostat, volume = self.dynamics._barostat, self.dynamics._get_volume()
         energy = barostat.get_barostat_energy() + self.dynamics._pressure_au * volume
         return super().conserved_energy(total_eV) + float(energy + self._cell_kinetic_energy())
@@ -65,7 +69,7 @@ class MTKIsothermalIsobaric(Chains):
 
 
 class MTKFullCell(MTKIsothermalIsobaric):
-    """The same with all six strains of the cell."""
+    """Keep the pressure with all six strains of the cell."""
 
     state_names = (*MTKIsothermalIsobaric.state_names[:4], "_p_g", "_h")
     _kind = MTKNPT

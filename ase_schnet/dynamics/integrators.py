@@ -1,10 +1,10 @@
-"""What a trustworthy run needs of an integrator beside its step, around ASE's dynamics: the right
-number of degrees of freedom, a conserved quantity, and the state that a restart brings back.
+"""Wrap ASE's dynamics so that a run can be trusted and resumed.
 
-The degrees of freedom are the trap. ASE's Bussi counts 3N less the constraints and its Nosé-Hoover
-chains count 3N, so a molecule whose overall motion was removed is heated by 3N / (3N - 6): ethanol
-asked to be at 300 K would run at 386 K. The thermostats are in
-:mod:`~ase_schnet.dynamics.thermostats`, the barostat in :mod:`~ase_schnet.dynamics.barostat`.
+An integrator knows the right number of degrees of freedom, a conserved quantity, and the state that a
+restart brings back. The degrees of freedom are the trap: ASE's Bussi counts 3N less the constraints, and its
+Nosé-Hoover chains count 3N. A molecule whose overall motion was removed is then heated by 3N / (3N - 6):
+ethanol at 300 K would run at 386 K. The thermostats are in :mod:`~ase_schnet.dynamics.thermostats`, the
+barostat in :mod:`~ase_schnet.dynamics.barostat`.
 """
 
 import operator
@@ -20,17 +20,17 @@ from numpy.random import Generator
 from ase_schnet.degrees_of_freedom import anchored, degrees_of_freedom
 from ase_schnet.dynamics.velocities import remove_overall_motion, thermalise
 
-#: A thermostat that rescales all momenta multiplies the overall motion that rounding has left, too,
-#: and its logarithm does a random walk: after some ns a cold molecule flies off. Every so many steps
-#: overall motion is removed, as long as it is not more than rounding: the effect of forces that do
-#: not sum to zero is left to be seen (see ``drift``).
+#: A thermostat that rescales all momenta also multiplies the overall motion that rounding has left. Its
+#: logarithm does a random walk: after some ns a cold molecule flies off. So every 1000 steps overall motion
+#: is removed, if it is not more than rounding. The effect of forces that do not sum to zero stays visible
+#: (see ``drift``).
 STEPS_BETWEEN_REMOVALS = 1000
-#: Kinetic energy of overall motion, over that of all motion, that may be rounding, of float32 too.
+#: Kinetic energy of overall motion over that of all motion; less may be rounding, also in float32.
 ROUNDING = 1e-8
 
 
 class Integrator:
-    """One of ASE's dynamics: how it starts, steps, what it conserves, and its state.
+    """Wrap one of ASE's dynamics: its start, its step, its conserved energy, and its state.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class Integrator:
     conserves_momentum = True
     #: Whether constraints other than ``FixAtoms`` are obeyed (velocity Verlet does RATTLE).
     obeys_all_constraints = False
-    #: Whether the temperature may be changed along the run, and the energy conserved is still known.
+    #: Whether the temperature may change along the run, while the conserved energy is still known.
     follows_ramps = False
-    #: Time in fs -> temperature in K that a thermostat aims at, where it is changed along the run.
+    #: Time (fs) -> temperature (K) of the thermostat, where it changes along the run.
     ramp_K: Callable[[float], float] | None = None
     #: Dotted names of attributes of ``dynamics`` that a restart brings back.
     state_names: Sequence[str] = ()
@@ -69,6 +69,7 @@ class Integrator:
 
     @classmethod
     def count_degrees_of_freedom(cls, atoms: Atoms) -> int:
+        """Count those that carry thermal energy."""
         return degrees_of_freedom(atoms)
 
     @classmethod
@@ -83,15 +84,15 @@ class Integrator:
         self.dynamics.step()
 
     def aim_at(self, temperature_K: float) -> None:
-        """Let the thermostat keep another temperature from here on; of those that follow ramps."""
+        """Aim at another temperature, K, from here on; only of a thermostat that follows ramps."""
         raise NotImplementedError
 
     def conserved_energy(self, total_eV: float) -> float:
-        """Total energy and what thermostat and barostat hold: constant if the step is sound."""
+        """Return the total energy and what thermostat and barostat hold, eV: constant in a sound run."""
         return total_eV
 
     def state(self) -> dict:
-        """A copy of all beyond positions, momenta and cell that decides how the run goes on."""
+        """Return a copy of all that decides how the run goes on, beyond positions, momenta and cell."""
         state = {n: np.array(operator.attrgetter(n)(self.dynamics)) for n in self.state_names}
         if self.rng is not None:
             state["rng"] = self.rng.bit_generator.state
@@ -108,7 +109,7 @@ class Integrator:
 
 
 class NVE(Integrator):
-    """Velocity Verlet."""
+    """Run velocity Verlet at constant energy."""
 
     obeys_all_constraints = True
 
@@ -117,16 +118,19 @@ class NVE(Integrator):
         self._forces = None
 
     def step(self, number: int) -> None:
+        """Do step ``number`` of the run, counted from 1."""
         self._forces = self.dynamics.step(self._forces)  # spares asking the calculator again
 
 
 class Rescaling(Integrator):
-    """A thermostat that rescales all momenta by one factor: at rest, the whole stays at rest."""
+    """Rescale all momenta by one factor: if the whole is at rest, it stays at rest."""
 
     def step(self, number: int) -> None:
+        """Do step ``number`` of the run, counted from 1."""
         super().step(number)
         if number % STEPS_BETWEEN_REMOVALS == 0 and not anchored(self.atoms):
             self.remove_rounding()
 
     def remove_rounding(self) -> None:
+        """Remove the overall motion that rounding has made."""
         remove_overall_motion(self.atoms, at_most=ROUNDING)

@@ -34,7 +34,7 @@ __all__ = [
 TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
 #: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
 PRESSURE_TIME_CONSTANT_FS = 1000.0
-#: Why a Nosé-Hoover chain follows no ramp.
+#: Of a Nosé-Hoover chain: its conserved energy is that of one temperature.
 NO_RAMP = "keeps one temperature: temperature_end_K is for the thermostats bussi and langevin"
 
 
@@ -60,7 +60,7 @@ def run_nve(
         about half of it flows into potential energy within some 0.1 ps.
     keep_momenta
         Start with the momenta that ``atoms`` have instead of drawing them. ``temperature_K`` is then to be
-        left out (or None, which says the same).
+        left out, or None.
     **options
         Fields of :class:`~ase_schnet.runs.options.RunOptions`: time_ps, timestep_fs, run_dir,
         record_every, trajectory_every, seed, resume, take_over, progress, monitor.

@@ -1,4 +1,4 @@
-"""What is measured at a step, and whether the atoms are still sane."""
+"""Measure a step, and check that the run has not exploded."""
 
 from array import array
 
@@ -17,7 +17,7 @@ SAMPLES_BETWEEN_LOOKS = 10
 
 
 class Recorder:
-    """Samples of the atoms in a compact growing table, and the check that they are sane.
+    """Take samples of the atoms into a compact table, and check that the run has not exploded.
 
     Parameters
     ----------
@@ -55,15 +55,16 @@ class Recorder:
         self._varies = varies
 
     def kinetic_energy(self) -> float:
-        """In eV; as ASE's, without its copies: this runs at every step."""
+        """Return the kinetic energy, eV; as ASE does, without its copies: this runs at every step."""
         momenta = self.atoms.arrays["momenta"].ravel()
         return float(np.dot(momenta * momenta, self._half_inverse_masses))
 
     def temperature_K(self) -> float:
+        """Return the kinetic temperature, K."""
         return temperature(self.kinetic_energy(), self.integrator.n_dof)
 
     def sample(self, step: int) -> list[float]:
-        """Check that the dynamics is alive; return (and keep) the row of ``step``."""
+        """Keep and return the row of ``step``; SimulationExploded where going on makes no sense."""
         kinetic = self.kinetic_energy()
         now_K = temperature(kinetic, self.integrator.n_dof)
         self._check_alive(step, now_K)
@@ -85,7 +86,7 @@ class Recorder:
         return row
 
     def summary(self, n_steps: int, elapsed_s: float) -> str:
-        """Temperature, deviation of the conserved energy from its start, and speed, for a glance."""
+        """Return temperature, deviation of the conserved energy from its start, and speed, for the bar."""
         last = len(self.values) - len(self.names)
         now_K, drift_eV = self.values[last + 5], self.values[last + 4] - self.values[4]
         ps_per_day = n_steps * self.timestep_fs / 1000 * 86400 / elapsed_s
@@ -95,11 +96,13 @@ class Recorder:
         )
 
     def record(self, failure: str | None = None) -> MDRecord:
+        """Return what was measured so far."""
         rows = np.array(self.values).reshape(-1, len(self.names))
         known = {"n_atoms": len(self.atoms), "n_degrees_of_freedom": self.integrator.n_dof}
         return MDRecord.from_rows(self.names, rows, self.settings, failure=failure, **known)
 
     def when(self, step: int) -> str:
+        """Return the time of a step for messages."""
         return when(step, self.timestep_fs)
 
     def _pressure_GPa(self, kinetic_eV: float) -> float:
@@ -108,7 +111,7 @@ class Recorder:
         return float((virial + 2 * kinetic_eV / (3 * volume)) / units.GPa)
 
     def _gained_eV(self, step: int) -> list[float]:
-        """Of overall motion, which changes slowly; between two looks what the row before says."""
+        """Return the gain of overall motion, which changes slowly; between two looks that of the last row."""
         if step // self.every % SAMPLES_BETWEEN_LOOKS == 0:
             return self._overall.gained_eV(self.atoms)
         first = self.names.index("translation_gained_eV") - len(self.names)
@@ -139,7 +142,7 @@ def _moves_as_a_whole(integrator: Integrator) -> bool:
 
 
 class _OverallMotion:
-    """How much the whole has gained of what forces between atoms cannot give it.
+    """Measure the overall motion that forces between atoms cannot make.
 
     As energies: |ΔP|² / 2M of the momentum and |ΔL|² / 2I of the angular momentum about the centre
     of mass, I being the mean moment of inertia at the start. Zero up to rounding if the forces sum to
@@ -157,7 +160,7 @@ class _OverallMotion:
         self.start = self._momenta(begin.positions, begin.get_momenta())
 
     def gained_eV(self, atoms: Atoms) -> list[float]:
-        """Of the momentum and, if it is one, of the angular momentum."""
+        """Return the gain of the momentum and, of a molecule, of the angular momentum."""
         now = self._momenta(atoms.positions, atoms.arrays["momenta"])
         x, y, z, *turn = (a - b for a, b in zip(now, self.start, strict=True))
         gained = [(x * x + y * y + z * z) / (2 * self.mass)]
@@ -167,7 +170,7 @@ class _OverallMotion:
         return gained
 
     def _momenta(self, positions: NDArray, momenta: NDArray) -> list[float]:
-        """P and, if it is conserved, L about the centre of mass: Σ r × p - c × P.
+        """Return P and, if it is conserved, L about the centre of mass: Σ r × p - c × P.
 
         The cross products are the antisymmetric part of Σ r pᵀ; floats, since numpy is slow on threes.
         """

@@ -165,7 +165,7 @@ def require_same_run(
 
 
 def set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
-    """Give ``atoms`` the momenta to begin with; ValueError where a thermostat would find none."""
+    """Give ``atoms`` the momenta to begin with; ValueError where a thermostat has none to act on."""
     if draws_momenta(settings):
         kind.draw(atoms, settings["temperature_K"], settings["seed"])
         return
@@ -178,7 +178,7 @@ def set_momenta(atoms: Atoms, kind: type[Integrator], settings: dict) -> None:
 
 
 def kept_momenta(atoms: Atoms, kind: type[Integrator]) -> NDArray:
-    """The momenta (N, 3) with which a run that draws none begins."""
+    """Return the momenta (N, 3) with which a run begins that draws none."""
     start = atoms.copy()
     start.set_momenta(start.get_momenta())  # as far as constraints allow
     if kind is not NVE and kind.conserves_momentum and not anchored(start):

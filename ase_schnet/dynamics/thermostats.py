@@ -1,4 +1,4 @@
-"""ASE's thermostats with the right degrees of freedom and a conserved quantity."""
+"""Give ASE's thermostats the right degrees of freedom and a conserved quantity."""
 
 import warnings
 
@@ -13,13 +13,13 @@ from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.integrators import Integrator, Rescaling
 from ase_schnet.dynamics.velocities import draw_momenta
 
-#: Below this a Nosé-Hoover chain warns: with 8 atoms of silicon (21) the variance of the temperature was
-#: 1.4 times the canonical one over 40 ps.
+#: With fewer degrees of freedom a Nosé-Hoover chain warns: eight atoms of silicon (21) had 1.4 times the
+#: canonical variance of the temperature.
 FEW_DEGREES_OF_FREEDOM = 60
 
 
 class BussiNVT(Rescaling):
-    """Stochastic rescaling, Bussi, Donadio & Parrinello, J. Chem. Phys. 126, 014101 (2007)."""
+    """Rescale stochastically: Bussi, Donadio & Parrinello, J. Chem. Phys. 126, 014101 (2007)."""
 
     obeys_all_constraints = True
     follows_ramps = True
@@ -43,14 +43,16 @@ class BussiNVT(Rescaling):
         self.aim_at(temperature_K)
 
     def aim_at(self, temperature_K: float) -> None:
+        """Aim at another temperature, K, from here on."""
         self.dynamics.target_kinetic_energy = 0.5 * self.n_dof * (units.kB * temperature_K)
 
     def conserved_energy(self, total_eV: float) -> float:
+        """Return the total energy less what the thermostat has given, eV."""
         return total_eV - self.dynamics.transferred_energy
 
 
 class _HeatCountingBAOAB(LangevinBAOAB):
-    """ASE's BAOAB that adds up what friction and noise give to the atoms."""
+    """Add up the energy that friction and noise give to the atoms in ASE's BAOAB."""
 
     heat = 0.0  # eV
 
@@ -61,10 +63,10 @@ class _HeatCountingBAOAB(LangevinBAOAB):
 
 
 class LangevinNVT(Integrator):
-    """Langevin dynamics, BAOAB: Leimkuhler & Matthews, J. Chem. Phys. 138, 174102 (2013).
+    """Do Langevin dynamics by BAOAB: Leimkuhler & Matthews, J. Chem. Phys. 138, 174102 (2013).
 
-    Friction and noise act on every atom, so overall motion is thermal as well: it starts with it
-    and counts it.
+    Friction and noise act on every atom. So overall motion is thermal as well: the run starts with it and
+    counts its degrees of freedom.
     """
 
     conserves_momentum = False
@@ -93,21 +95,25 @@ class LangevinNVT(Integrator):
 
     @classmethod
     def count_degrees_of_freedom(cls, atoms: Atoms) -> int:
+        """Count those that carry thermal energy, overall motion included."""
         return int(atoms.get_number_of_degrees_of_freedom())
 
     @classmethod
     def draw(cls, atoms: Atoms, temperature_K: float, seed: int) -> None:
+        """Draw the momenta to start with, overall motion included."""
         draw_momenta(atoms, temperature_K, seed)
 
     def aim_at(self, temperature_K: float) -> None:
+        """Aim at another temperature, K, from here on."""
         self.dynamics.set_temperature(temperature_K)
 
     def conserved_energy(self, total_eV: float) -> float:
+        """Return the total energy less the heat of friction and noise, eV."""
         return total_eV - self.dynamics.heat
 
 
 class Chains(Rescaling):
-    """Nosé-Hoover chains: ASE's variables, with our count of degrees of freedom."""
+    """Run Nosé-Hoover chains with ASE's variables and the right degrees of freedom."""
 
     def __init__(self, dynamics: MolecularDynamics, n_dof: int, **thermostat):
         super().__init__(dynamics, n_dof)
@@ -117,15 +123,17 @@ class Chains(Rescaling):
         )
 
     def remove_rounding(self) -> None:
+        """Remove the overall motion that rounding has made."""
         super().remove_rounding()
         self.dynamics._p = self.atoms.get_momenta()  # ASE keeps its own copy
 
     def conserved_energy(self, total_eV: float) -> float:
+        """Return the total energy and that of the chain, eV."""
         return total_eV + self.dynamics._thermostat.get_thermostat_energy()
 
 
 class NoseHooverNVT(Chains):
-    """Nosé-Hoover chain: Martyna, Klein & Tuckerman, J. Chem. Phys. 97, 2635 (1992)."""
+    """Run a Nosé-Hoover chain: Martyna, Klein & Tuckerman, J. Chem. Phys. 97, 2635 (1992)."""
 
     state_names = ("_thermostat._eta", "_thermostat._p_eta")
 
@@ -145,6 +153,7 @@ class NoseHooverNVT(Chains):
 
     @classmethod
     def check(cls, atoms: Atoms) -> None:
+        """Refuse a single molecule; warn of few degrees of freedom."""
         super().check(atoms)
         if not atoms.pbc.any() and not atoms.constraints:
             raise ValueError(

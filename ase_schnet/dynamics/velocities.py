@@ -19,6 +19,7 @@ except ImportError:  # ASE < 3.29 knows it under its old name
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
     def thermalize_momenta(atoms: Atoms, temperature_K: float, *, rng) -> None:
+        """Draw Maxwell-Boltzmann momenta."""
         MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
 
 

@@ -1,1 +1,1 @@
-"""The same model inside other programs: LAMMPS, over as many processes as it has."""
+"""Move the atoms with LAMMPS, on as many processes as MPI has, by forces of a trained ensemble."""

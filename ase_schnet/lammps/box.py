@@ -1,12 +1,12 @@
-"""A structure put into LAMMPS, and taken out again.
+"""Put a structure into LAMMPS, and take it out again.
 
-LAMMPS wants a cell whose first vector lies along x and whose second lies in the xy plane, so the structure is
-turned for it and back again (`ase.calculators.lammps.Prism`). An atom's tag is its ASE index plus one.
+The first vector of LAMMPS's cell lies along x and the second in the xy plane. So the structure is rotated for
+it, and back again (``ase.calculators.lammps.Prism``). The tag of an atom is its ASE index plus one.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms, units
@@ -20,7 +20,7 @@ PER_PS = 1000 * units.fs
 
 
 class Frame(NamedTuple):
-    """All atoms in their own order and orientation: what `Box.gather` gives the first process."""
+    """Hold all atoms in their own order and orientation."""
 
     positions: np.ndarray  # (N, 3) Å, not wrapped
     momenta: np.ndarray  # (N, 3) ASE's units
@@ -37,17 +37,21 @@ class Frame(NamedTuple):
 
 
 class Box:
-    """Where a structure lies in LAMMPS.
+    """Map a structure to the orientation and the atom types of LAMMPS, and back.
 
     Parameters
     ----------
-    atoms : periodic in at least one direction, with a cell of three vectors.
-    triclinic : let LAMMPS change the shape of the cell, which it else does only for a skewed one.
+    atoms
+        Periodic in at least one direction, with a cell of three vectors.
+    triclinic
+        Let LAMMPS change the shape of the cell, which it can otherwise do only for a skewed one.
 
     Attributes
     ----------
-    elements : chemical symbol of each atom type; isotopes have types of their own.
-    axes : (3, 3) the structure's own x, y and z, as columns, in LAMMPS; None where they are the same.
+    elements
+        Chemical symbol of each atom type; isotopes have types of their own.
+    axes
+        (3, 3) the structure's x, y and z, as columns, in LAMMPS; None where they are the same.
     """
 
     def __init__(self, atoms: Atoms, triclinic: bool = False):
@@ -73,8 +77,8 @@ class Box:
             None  # (N, 3) cells by which LAMMPS moved atoms it was given
         )
 
-    def create(self, lmp) -> None:
-        """Make box and atoms, with their velocities; all processes together."""
+    def create(self, lmp: Any) -> None:
+        """Make box and atoms, with their velocities, in all processes together."""
         numbers = [f"{x:.17g}" for x in self._prism.get_lammps_prism()]
         low_high = " ".join(f"0 {x}" for x in numbers[:3])
         region = (
@@ -107,10 +111,13 @@ class Box:
                 f"LAMMPS took {made} of {len(self.atoms)} atoms: are some outside the cell?"
             )
 
-    def gather(self, lmp, comm, answer: GlobalPrediction, cell: np.ndarray) -> Frame | None:
-        """The present frame, in the first process; None in the others. cell : (3, 3) of LAMMPS.
+    def gather(
+        self, lmp: Any, comm: Any, answer: GlobalPrediction, cell: np.ndarray
+    ) -> Frame | None:
+        """Return the present frame in the first process; None in the others.
 
-        The first is where the atoms are in `atoms`, and from there on they are not wrapped.
+        ``cell`` (3, 3) is LAMMPS's. The first frame is where the atoms are in ``atoms``; later ones go on
+        from there and are not wrapped.
         """
         n = lmp.extract_global("nlocal")
         mine = np.empty((n, 14))
@@ -141,16 +148,16 @@ class Box:
         )
 
     def cell_to_ase(self, cell: np.ndarray) -> np.ndarray:
-        """(3, 3) of LAMMPS, turned back."""
+        """Rotate the cell (3, 3) of LAMMPS back."""
         return self._prism.vector_to_ase(cell)
 
     def tensor_to_ase(self, tensor: np.ndarray) -> np.ndarray:
-        """(3, 3) of LAMMPS, turned back."""
+        """Rotate a tensor (3, 3) of LAMMPS back."""
         return self._prism.tensor2_to_ase(tensor)
 
 
 def _images(packed: np.ndarray) -> np.ndarray:
-    """How many cells each atom has been moved, (n, 3), from the integers LAMMPS packs them into."""
+    """Return by how many cells each atom was moved, (n, 3), from the integers of LAMMPS."""
     bits = {4: 10, 8: 21}[packed.itemsize]
     packed = packed.astype(np.int64)
     parts = [(packed >> (k * bits)) & ((1 << bits) - 1) for k in range(3)]

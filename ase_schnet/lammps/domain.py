@@ -1,13 +1,15 @@
-"""The atoms one process works on: its own, those of others within reach, and the pairs among them.
+"""Find the atoms that one process works on: its own, those of others within reach, and their pairs.
 
 LAMMPS gives each process its own atoms and, within the communication cutoff around them, copies ("ghosts")
 of all others, their periodic images included. But an atom's features are the same in all its images. So an
-image of an own atom is that atom, moved by lattice vectors, and of an atom of another process one copy is
-kept whatever the number of its images: on one process there are no ghosts at all, and the pairs are those
-of `half_list`, however small the box.
+image of an own atom is treated as that atom, moved by lattice vectors. Of an atom of another process one copy
+is kept, whatever the number of its images. On one process there are no ghosts at all, and the pairs are those
+of ``half_list``, however small the box is.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -17,25 +19,34 @@ from ase_schnet.neighbors import Pairs
 
 
 class Domain:
-    """Made when atoms have changed hands; between that and the next time only positions and cell change.
+    """Hold the atoms and pairs of one process until atoms migrate to another process.
 
     Parameters
     ----------
-    comm : mpi4py communicator of all domains.
-    positions : (n_all, 3) in Å, the own atoms first, then all ghosts.
-    tags, numbers : (n_all,) names and atomic numbers.
-    n_own : number of own atoms.
-    cell : (3, 3) rows are lattice vectors.
-    reach : Å, cutoff and skin.
+    comm
+        mpi4py communicator of all domains.
+    positions
+        (n_all, 3) Å, the own atoms first, then all ghosts.
+    tags, numbers
+        (n_all,) LAMMPS's ids and atomic numbers.
+    n_own
+        Number of own atoms.
+    cell
+        (3, 3) Å, rows are lattice vectors.
+    reach
+        Cutoff and skin, Å.
 
     Attributes
     ----------
-    slots : (N,) of LAMMPS's atoms those that are kept: the own ones, then the ghosts.
-    numbers : (N,) of these.
-    exchange : fills the ghosts' rows.
+    slots
+        (N,) indices of the kept ones among LAMMPS's atoms: the own atoms, then the ghosts.
+    numbers
+        (N,) their atomic numbers.
+    exchange
+        Fills the rows of the ghosts.
     """
 
-    def __init__(self, comm, positions, tags, numbers, n_own: int, cell, reach: float):
+    def __init__(self, comm: Any, positions, tags, numbers, n_own: int, cell, reach: float):
         self.n_own = n_own
         self._made_at, self._tags = positions.copy(), tags.copy()
         positions, tags, numbers = self._made_at, self._tags, np.asarray(numbers)
@@ -71,9 +82,9 @@ class Domain:
         self._pairs_of(cell)
 
     def is_stale(self, positions: np.ndarray, tags: np.ndarray, n_own: int, skin: float) -> bool:
-        """Whether atoms have changed hands, or one has moved more than half of the skin.
+        """Return whether atoms have migrated, or one has moved more than half of the skin.
 
-        The second is enough to notice an atom that was wrapped into the cell without any changing its place.
+        The second also notices an atom that was wrapped into the cell.
         """
         if n_own != self.n_own or not np.array_equal(tags, self._tags):
             return True
@@ -81,7 +92,7 @@ class Domain:
         return np.einsum("ia,ia->i", moved, moved).max(initial=0.0) > (0.5 * skin) ** 2
 
     def pairs(self, cell: np.ndarray) -> Pairs:
-        """A half list; the same object as long as the cell is."""
+        """Return the half list of pairs; the same object until the cell changes."""
         if not np.array_equal(cell, self._cell):
             self._pairs_of(cell)
         return self._pairs
@@ -92,9 +103,10 @@ class Domain:
 
 
 def _close_pairs(own: np.ndarray, ghosts: np.ndarray, reach: float) -> tuple:
-    """Indices (P,), (P,) of own atoms nearer than `reach` to each other; of own atoms and slots of ghosts.
+    """Return close pairs: indices (P,), (P,) of own atoms, and of own atoms and slots of ghosts.
 
-    As in a vacuum, since images are among the ghosts. What lies between two ghosts is for others.
+    Periodicity plays no role, since images are among the ghosts. Pairs of two ghosts belong to other
+    processes.
     """
     if not len(own):
         nothing = np.empty(0, np.int64)
@@ -108,7 +120,7 @@ def _close_pairs(own: np.ndarray, ghosts: np.ndarray, reach: float) -> tuple:
 
 
 def _index_of(names: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Where in `among` each name is, -1 where it is not."""
+    """Return the index of each name in ``among``, -1 where it is not."""
     if not len(among):
         return np.full(len(names), -1)
     order = np.argsort(among)
@@ -117,6 +129,9 @@ def _index_of(names: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def _forward(images: np.ndarray) -> np.ndarray:
-    """Of each lattice vector (n, 3) and its opposite one is forward: the first that is not 0 is above it."""
+    """Return whether the first component of each lattice vector (n, 3) that is not 0 is positive.
+
+    So of each vector and its opposite one is forward.
+    """
     x, y, z = images.T
     return (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))

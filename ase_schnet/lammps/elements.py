@@ -1,8 +1,9 @@
-"""Which element each of LAMMPS's atom types is, and whether LAMMPS and the model agree."""
+"""Map LAMMPS's atom types to elements, and check that LAMMPS and the model agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
@@ -10,8 +11,8 @@ from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from ase_schnet.modelfile import TrainedModel
 
 
-def numbers_of_types(lmp, model: TrainedModel, elements: Sequence[str]) -> np.ndarray:
-    """Atomic number by atom type (0 has none); ValueError unless LAMMPS, elements and model agree."""
+def numbers_of_types(lmp: Any, model: TrainedModel, elements: Sequence[str]) -> np.ndarray:
+    """Return the atomic number by atom type (0 has none); ValueError unless all three agree."""
     if not lmp.extract_setting("box_exist"):
         raise ValueError("LAMMPS has no box yet: create box, atoms and masses, then attach")
     units = lmp.extract_global("units")

@@ -1,30 +1,37 @@
-"""What processes tell each other between two layers: the rows of an array that others need.
+"""Exchange between two layers the rows of an array that other processes need.
 
-A plan is made when atoms have changed hands, and serves until they do again. Each process then sends one
-message to each of its neighbours and gets one, per array; nobody talks to all.
+A plan is made when atoms have migrated, and serves until they do again. Each process then sends one message
+to each of its neighbours and gets one, per array; no process sends to all.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 
 class Exchange:
-    """The ghosts of one process: whose they are, and how their rows come (`inference.ensemble.Ghosts`).
+    """Fetch the rows of the ghosts of one process from their owners (``inference.ensemble.Ghosts``).
 
     Parameters
     ----------
-    comm : mpi4py communicator; all its processes make their plan together.
-    tags : (n,) names of the atoms here, each at home in one process.
-    wanted : (G,) names of the ghosts, no name twice.
+    comm
+        mpi4py communicator; all its processes make their plan together.
+    tags
+        (n,) ids of the atoms here; each atom has one owner.
+    wanted
+        (G,) ids of the ghosts, each once.
 
     Attributes
     ----------
-    count : G.
-    order : (G,) the ghosts' rows are wanted[order], those of one owner side by side.
+    count
+        Number of ghosts, G.
+    order
+        (G,) the ghosts' rows are wanted[order], those of one owner side by side.
     """
 
-    def __init__(self, comm, tags: np.ndarray, wanted: np.ndarray):
+    def __init__(self, comm: Any, tags: np.ndarray, wanted: np.ndarray):
         self._comm, self.count = comm, len(wanted)
         owner, index = _find(comm, tags, wanted)  # (G,) each
         self.order = np.argsort(owner, kind="stable")
@@ -39,11 +46,11 @@ class Exchange:
 
     @property
     def bytes_sent(self) -> int:
-        """By this process, for each array."""
+        """Return the bytes that this process sends for each array."""
         return sum(buffer.nbytes for buffer in self._out.values()) if self._shape else 0
 
     def update(self, array: np.ndarray) -> None:
-        """Fill the last `count` rows of `array`, (M, n + G, width), with those of their owners."""
+        """Fill the last ``count`` rows of ``array``, (M, n + G, width), with those of their owners."""
         members, n_rows, width = array.shape
         if self._shape != (members, width, array.dtype):
             self._make_room(members, width, array.dtype)
@@ -77,11 +84,11 @@ class Exchange:
         self._requests += [self._comm.Send_init(buffer, int(r)) for r, buffer in self._out.items()]
 
 
-def _find(comm, tags: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Owner and row there of each name wanted.
+def _find(comm: Any, tags: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the owner of each wanted atom, and its row there, (G,) each.
 
-    Process `tag % size` keeps the book on a tag: owners register with it, and whoever wants to know asks
-    it, so that no process ever holds a list of all atoms.
+    Process ``tag % size`` keeps the directory entry of a tag: owners register with it, and others ask it. So
+    no process ever holds a list of all atoms.
     """
     tags, wanted = np.asarray(tags, np.int64), np.asarray(wanted, np.int64)
     entries = np.stack([tags, np.arange(len(tags))], axis=1)  # (n, 2)
@@ -101,8 +108,8 @@ def _find(comm, tags: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
     return found[:, 1], found[:, 0]
 
 
-def _swap(comm, destination: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
-    """Send each of `values` (n, ...) where it should go; what came from each process, in their order."""
+def _swap(comm: Any, destination: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
+    """Send each of ``values`` (n, ...) to its destination; return what came from each process, in order."""
     order = np.argsort(destination, kind="stable")
     ends = np.cumsum(np.bincount(destination, minlength=comm.size))[:-1]
     return comm.alltoall(np.split(values[order], ends))

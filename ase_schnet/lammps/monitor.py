@@ -1,4 +1,4 @@
-"""A watch on the uncertainty of a run's forces, where no process has them all."""
+"""Watch the uncertainty of the forces of a run where no process has them all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ MONITORS = ("stop", "warn", "off")
 
 
 class UncertaintyMonitor:
-    """Acts where the members disagree beyond what still is a prediction, as `runs.monitor` does.
+    """Act where the standard deviation of a force leaves its limit, as :mod:`~ase_schnet.runs.monitor` does.
 
-    limits : what the model says of itself (`applicability.model.limits`).
+    Parameters
+    ----------
+    action
+        "stop", "warn" (once) or "off".
+    limits
+        Those of the model, :func:`~ase_schnet.applicability.model.limits`.
     """
 
     def __init__(self, action: str, limits: dict):
@@ -23,7 +28,7 @@ class UncertaintyMonitor:
         self._limit = limits.get("max_forces_std_eV_per_Ang", math.inf)
 
     def check(self, answer: GlobalPrediction, step: int, timestep_fs: float) -> None:
-        """Look at a step. Raises SimulationStopped, in all processes, if that is the action."""
+        """Look at a step; raise SimulationStopped, in all processes, if that is the action."""
         largest = self._scale * answer.max_atom_std
         if self._action == "off" or self._said or largest <= self._limit:
             return

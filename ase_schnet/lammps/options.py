@@ -12,7 +12,7 @@ from ase_schnet.runs.options import RunSettings
 class LammpsOptions(RunSettings):
     """Hold the options of :func:`~ase_schnet.lammps.run.run_lammps` that have defaults of their own.
 
-    Parameters
+    Attributes
     ----------
     time_ps, timestep_fs, record_every, trajectory_every, seed, resume, take_over, progress
         As in :class:`~ase_schnet.runs.options.RunOptions`.

@@ -1,19 +1,20 @@
-"""A model as a force field of LAMMPS, with as many processes as LAMMPS has.
+r"""Make a model a force field of LAMMPS, with as many processes as LAMMPS has.
 
-For whoever has an input script of their own, in Python, under `mpiexec -n 4 python script.py`:
+For those who have an input script of their own, in Python, under ``mpiexec -n 4 python script.py``::
 
     from ase_schnet.lammps.potential import attach, new_lammps
 
     lmp = new_lammps()
     lmp.file("in.silicon")                       # units metal, box, atoms, masses; no pair_style
     potential = attach(lmp, "silicon", ["Si"])   # the element of each atom type
-    lmp.commands_string("fix move all nve\\nthermo_style custom step temp pe press f_schnet[1]")
+    lmp.commands_string("fix move all nve\nthermo_style custom step temp pe press f_schnet[1]")
     potential.command("run 1000")
 
-LAMMPS moves the atoms, builds the domains and knows the ghosts; its `fix external` asks us for forces. Each
-process evaluates its own atoms, layer by layer, and between two layers hears the features of the atoms next
-to its own (`exchange.py`). So ghosts reach one cutoff, whatever the number of layers, and the answer is that
-of one process, which is checked at the first step (`rank_independence.py`).
+LAMMPS moves the atoms, builds the domains and the ghosts; its ``fix external`` asks for forces. Each process
+evaluates its own atoms, layer by layer. Between two layers it receives the features of the atoms next to its
+own (:mod:`~ase_schnet.lammps.exchange`). So ghosts reach one cutoff, whatever the number of layers, and the
+answer is that of one process, which is checked at the first step
+(:mod:`~ase_schnet.lammps.rank_independence`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import traceback
 from collections.abc import Sequence
 from ctypes import POINTER, c_double
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -41,17 +43,17 @@ from ase_schnet.lammps.rank_independence import require_rank_independence
 from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.modelfile import TrainedModel, load_model
 
-#: Å beyond the cutoff; lists and the plan of who tells whom last until an atom has moved half of it.
+#: Å beyond the cutoff; pair lists and exchange plans last until an atom has moved half of it.
 SKIN = 1.5
 
 
 def new_lammps(log: str | Path = "none"):
-    """A silent `lammps.lammps` on all processes. Raises LammpsUnavailable where there is none."""
+    """Return a silent ``lammps.lammps`` on all processes; LammpsUnavailable where there is none."""
     return mpi.load().lammps.lammps(cmdargs=["-log", str(log), "-screen", "none"])
 
 
 def attach(
-    lmp,
+    lmp: Any,
     model: str | Path | TrainedModel,
     elements: Sequence[str],
     *,
@@ -63,23 +65,35 @@ def attach(
 ) -> LammpsPotential:
     """Make a model the potential of a LAMMPS instance that has its box, atoms and masses.
 
-    Sets `pair_style zero` (for the ghosts), `neighbor`, `neigh_modify`, `comm_modify cutoff` and a `fix
-    external`, which has energy, virial and per-atom energies, and as a vector, for `thermo_style`:
-    f_schnet[1], the ensemble's standard deviation of the energy (eV), and f_schnet[2], the largest of a
-    force (eV/Å).
+    Sets ``pair_style zero`` (for the ghosts), ``neighbor``, ``neigh_modify``, ``comm_modify cutoff`` and a
+    ``fix external`` with energy, virial and energies per atom. Its vector is for ``thermo_style``:
+    f_schnet[1] is the standard deviation of the energy over the ensemble (eV), f_schnet[2] the largest of a
+    force component (eV/Å).
 
     Parameters
     ----------
-    lmp : `lammps.lammps`, of `units metal`.
-    model : name of a shipped model, or path of a model directory.
-    elements : chemical symbol of each atom type.
-    dtype, threads, repulsion : as of `SchNetCalculator`; threads are per process, one if there are several.
-    skin : Å beyond the cutoff.
+    lmp
+        ``lammps.lammps``, in ``units metal``.
+    model
+        Name of a shipped model, or path of a model directory.
+    elements
+        Chemical symbol of each atom type.
+    dtype, threads
+        As in :class:`~ase_schnet.calculator.SchNetCalculator`; threads are per process, one if there are
+        several processes.
+    skin
+        Length beyond the cutoff, Å.
+    repulsion
+        As in :class:`~ase_schnet.calculator.SchNetCalculator`.
+    fix_id
+        Name of the fix.
 
     Raises
     ------
-    ValueError : LAMMPS is not ready, or the elements are not those of model and masses.
-    ase.calculators.calculator.InputError : the model does not know such a structure.
+    ValueError
+        If LAMMPS is not ready, or the elements are not those of model and masses.
+    InputError
+        If the model does not know such a structure.
     """
     if not skin > 0:
         raise ValueError(f"skin must be above 0 Å, not {skin}")
@@ -109,16 +123,21 @@ def attach(
 
 
 class LammpsPotential:
-    """What `attach` has put into LAMMPS: it is called at every step.
+    """Give LAMMPS energy and forces at every step; made by :func:`attach`.
 
     Attributes
     ----------
-    answer : of the last step (`GlobalPrediction`), the same in all processes but for what is per atom.
-    failure : why LAMMPS was stopped, or None.
-    axes : (3, 3) directions of the forces' standard deviations where they are not those of LAMMPS.
+    answer
+        Prediction of the last step, the same in all processes except for the values per atom.
+    failure
+        Why LAMMPS was stopped; None if it was not.
+    axes
+        (3, 3) directions of the standard deviations of forces, where they are not those of LAMMPS.
     """
 
-    def __init__(self, lmp, comm, engine: Ensemble, numbers: np.ndarray, skin: float, fix_id: str):
+    def __init__(
+        self, lmp: Any, comm: Any, engine: Ensemble, numbers: np.ndarray, skin: float, fix_id: str
+    ):
         self.lmp, self.comm, self.engine = lmp, comm, engine
         self.answer: GlobalPrediction | None = None
         self.failure: Exception | None = None
@@ -128,7 +147,7 @@ class LammpsPotential:
         self._checked = self._asked = False
 
     def command(self, text: str) -> None:
-        """`lmp.command`, which raises what went wrong in the potential."""
+        """Run a command of LAMMPS, and raise what went wrong in the potential."""
         self._asked = True
         try:
             self.lmp.command(text)
@@ -138,7 +157,7 @@ class LammpsPotential:
             raise self.failure
 
     def report(self) -> str:
-        """How far the ghosts reach and how many there are, a line for the log. All processes ask together."""
+        """Return a line on reach and number of the ghosts, for the log; all processes call it together."""
         domain, cutoff = self._domain, self.engine.model.config["cutoff"]
         counts = self.comm.allgather(
             (domain.n_own, domain.exchange.count, domain.exchange.bytes_sent)
@@ -152,7 +171,7 @@ class LammpsPotential:
         )
 
     def __call__(self, _, step: int, n_own: int, tags, positions, forces) -> None:
-        """LAMMPS wants `forces` (n_own, 3)."""
+        """Fill ``forces`` (n_own, 3) for LAMMPS."""
         if self.failure is not None:
             return
         try:
@@ -200,7 +219,7 @@ class LammpsPotential:
         return self.engine.evaluate(domain.numbers, there, domain.pairs(cell), domain.exchange)
 
     def _renew(self, positions, tags, n_own: int, cell, pbc) -> None:
-        """The atoms have changed hands, or moved far."""
+        """Make the domain anew, after atoms have migrated or moved far."""
         try:
             require_known(self.engine.model, Atoms(self._numbers[1:2], cell=cell, pbc=pbc))
         except InputError as error:
@@ -213,7 +232,7 @@ class LammpsPotential:
         self._domain = Domain(self.comm, positions, tags, numbers, n_own, cell, reach)
 
     def _atoms(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Positions (n_all, 3) and tags (n_all,) of own atoms and ghosts, and the number of own ones."""
+        """Return positions (n_all, 3), tags (n_all,) of own atoms and ghosts, and the number of own atoms."""
         lmp = self.lmp
         n_own = lmp.extract_global("nlocal")
         n_all = n_own + lmp.extract_global("nghost")
@@ -235,8 +254,8 @@ class LammpsPotential:
         lmp.lib.lammps_fix_external_set_energy_peratom(lmp.lmp, self._id.encode(), energies)
 
 
-def cell_of(lmp) -> tuple[np.ndarray, np.ndarray]:
-    """Lattice vectors (3, 3) in Å and periodicity (3,) of LAMMPS's box."""
+def cell_of(lmp: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return lattice vectors (3, 3) in Å and periodicity (3,) of LAMMPS's box."""
     low, high, xy, yz, xz, periodic, _ = lmp.extract_box()
     x, y, z = np.subtract(high, low)
     return np.array([[x, 0, 0], [xy, y, 0], [xz, yz, z]]), np.array(periodic, bool)

@@ -1,15 +1,16 @@
-"""Before the first step: is the answer of many processes that of one?
+"""Check before the first step that many processes give the answer of one.
 
-Of a system that one process can evaluate in a second or two, all of it is: energy and every force. Of a
-larger one every process takes the one of its own atoms that has most ghosts for neighbours, cuts out of the
-system the sphere on which the force on this atom depends (two cutoffs for each layer: an atom's energy
-feels what is within one cutoff per layer, and the force on it is made of the energies of all that feel it),
-and evaluates that as a cluster. A plan, a message or a pair that is wrong shows where most of them meet.
+A system that one process can evaluate in one or two seconds is compared as a whole: energy and every force.
+In a larger one every process takes its own atom with most ghosts as neighbours, because a wrong plan, message
+or pair shows there first. It cuts out the sphere on which the force on this atom depends, and evaluates that
+as a cluster. The radius is two cutoffs per layer: the energy of an atom depends on what is within one cutoff
+per layer, and the force on it is made of the energies of all atoms that depend on it.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +20,18 @@ from ase_schnet.lammps.mpi import Refusal
 from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.neighbors import half_list
 
-#: Atoms times members that one process evaluates as a whole: a second or two, a GiB.
+#: Atoms times members that one process evaluates as a whole: one or two seconds, 1 GiB.
 WHOLE = 60_000
 #: eV/Å, and eV per atom.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 
 
 def require_rank_independence(
-    comm, engine: Ensemble, domain: Domain, positions, cell, pbc, answer: GlobalPrediction
+    comm: Any, engine: Ensemble, domain: Domain, positions, cell, pbc, answer: GlobalPrediction
 ) -> None:
-    """Compare `answer` with that of one process. Refusal, in all of them, where it differs.
+    """Compare ``answer`` with that of one process; raise Refusal, in all of them, where it differs.
 
-    positions : (n_all, 3) in Å, the own atoms first. cell (3, 3), pbc (3,): of LAMMPS's box.
+    ``positions`` (n_all, 3), Å, have the own atoms first; ``cell`` (3, 3) and ``pbc`` (3,) are LAMMPS's.
     """
     n = domain.n_own
     mine = (domain.numbers[:n], np.array(positions[:n]), answer.forces)
@@ -45,12 +46,13 @@ def require_rank_independence(
     if worst > allowed:
         raise Refusal(
             f"the forces of {comm.size} processes differ from those of one by {worst:.1e} eV/Å (allowed "
-            f"{allowed:.0e}): this MPI or LAMMPS cannot be trusted; compare with mpiexec -n 1"
+            f"{allowed:.0e}): the MPI or LAMMPS of this machine exchanges atoms wrongly; compare with "
+            "mpiexec -n 1"
         )
 
 
 def _of_all(engine: Ensemble, gathered: list, cell, pbc, energy: float) -> float:
-    """Largest error of a force, or of the energy per atom."""
+    """Return the largest error of a force (eV/Å), or of the energy per atom (eV)."""
     numbers, positions, forces = (np.concatenate(parts) for parts in zip(*gathered, strict=True))
     pairs = half_list(positions, engine.model.config["cutoff"], cell, pbc)
     serial = engine.evaluate(numbers, positions, pairs)
@@ -59,7 +61,7 @@ def _of_all(engine: Ensemble, gathered: list, cell, pbc, energy: float) -> float
 
 
 def _of_one(engine: Ensemble, gathered: list, domain: Domain, own, cell, pbc, answer) -> float:
-    """Error of the force and the energy of one atom."""
+    """Return the larger error of the force (eV/Å) and the energy (eV) of one atom."""
     numbers, positions = (np.concatenate(parts) for parts in zip(*gathered, strict=True))
     pairs, cutoff = domain.pairs(cell), engine.model.config["cutoff"]
     foreign = np.bincount(pairs.idx_i, pairs.idx_j >= domain.n_own, domain.n_own)
@@ -76,7 +78,7 @@ def _of_one(engine: Ensemble, gathered: list, domain: Domain, own, cell, pbc, an
 
 
 def _sphere(positions, cell, pbc, centre, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 3) of all atoms and images nearer than `radius`, and which atoms (n,) they are."""
+    """Return positions (n, 3) of all atoms and images within ``radius``, and the atoms' indices (n,)."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)  # (3,) between opposite faces
     most = np.where(pbc, np.ceil(radius / heights).astype(int) + 1, 0)
     found, atoms = [], []

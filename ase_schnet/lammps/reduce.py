@@ -1,8 +1,8 @@
-"""The ensemble's answer to a step: mean and standard deviation, summed over all processes."""
+"""Reduce the predictions of all processes to mean and standard deviation of the ensemble."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from ase_schnet.uncertainty import committee_mean_std
 
 
 class GlobalPrediction(NamedTuple):
-    """Of all atoms: energy, virial and their spread. Of the n own atoms of this process: the rest.
+    """Hold energy, virial and their spread of all atoms, and the rest of the n own atoms of this process.
 
-    Standard deviations are those of the members (ddof = 1), zero where there is but one.
+    Standard deviations are over the members (ddof = 1), zero where there is only one.
     """
 
     energy: float  # eV
@@ -29,16 +29,26 @@ class GlobalPrediction(NamedTuple):
     @classmethod
     def of(
         cls,
-        comm,
+        comm: Any,
         prediction: Prediction | None,
         members: int,
         error: str = "",
         axes: np.ndarray | None = None,
     ) -> GlobalPrediction:
-        """Sum what each process has predicted of its own atoms, in one message.
+        """Sum what each process has predicted for its own atoms, in one message.
 
-        axes : (3, 3) along whose columns the forces' standard deviations are taken; None for x, y, z.
-        Raises Refusal in all of them with the `error` of any.
+        Parameters
+        ----------
+        comm
+            mpi4py communicator.
+        prediction
+            Of this process; None where it failed.
+        members
+            Their number, M.
+        error
+            Why it failed; Refusal with the error of any process is raised in all of them.
+        axes
+            (3, 3); the standard deviations of forces are along its columns. None for x, y, z.
         """
         sums, largest = np.zeros(members + 9), np.zeros(2)
         if prediction is not None:

@@ -1,6 +1,7 @@
-"""Pack LAMMPS's own restart file, which knows thermostat and barostat, into that of the run directory.
+"""Go on with a run of LAMMPS: refuse what is not that run, and keep LAMMPS's own restart file.
 
-So all that a run needs to go on is replaced in one stroke.
+That file, which knows thermostat and barostat, is packed into the one of the run directory. So all that a run
+needs to go on is replaced at once.
 """
 
 from __future__ import annotations
@@ -8,10 +9,51 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
 from ase_schnet.lammps.box import Frame
-from ase_schnet.runs.identity import LAMMPS_STATE
+from ase_schnet.runs.identity import (
+    LAMMPS_STATE,
+    another_structure,
+    require_not_longer,
+    require_same_elements,
+    require_same_repulsion,
+)
 from ase_schnet.runs.restart import State
+from ase_schnet.runs.rundir import RunDirectory
+
+#: Å by which the first frame of a run may differ from the structure: it was rotated to LAMMPS and back.
+SAME_PLACE_ANG = 1e-6
+
+
+def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps: int) -> None:
+    """Refuse to go on with another structure, another model, or beyond the end.
+
+    Parameters
+    ----------
+    directory
+        With a state to go on from.
+    atoms
+        Where the run began.
+    info
+        ``model_info`` of the model at hand.
+    n_steps
+        Of the whole run.
+
+    Raises
+    ------
+    ValueError
+        If they are others.
+    """
+    path, first = directory.path, directory.first_frame()
+    require_same_elements(path, first, atoms)
+    if not np.allclose(first.positions, atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
+        raise another_structure(path)
+    then = (directory.about.get("calculator") or {}).get("model_info") or {}
+    if then.get("sha256") != info["sha256"]:
+        raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
+    require_same_repulsion(path, then, info)
+    require_not_longer(path, directory.begin, n_steps, directory.settings["timestep_fs"])
 
 
 def file_in(directory: Path) -> Path:

@@ -34,19 +34,11 @@ from ase_schnet.lammps.potential import attach, cell_of, new_lammps
 from ase_schnet.lammps.recorder import Recorder
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.runs.failures import SimulationFailed
-from ase_schnet.runs.identity import (
-    another_structure,
-    require_not_longer,
-    require_same_elements,
-    require_same_repulsion,
-)
 from ase_schnet.runs.options import refuse_unknown, takes
 from ase_schnet.runs.provenance import provenance
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.rundir import FrameData, RunDirectory
 
-#: Å by which the first frame of a run may differ from the structure: it has been turned to and fro.
-SAME_PLACE_ANG = 1e-6
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000
 
@@ -82,9 +74,9 @@ def run_lammps(
     temperature_K
         Of the start velocities, those that ``run_nve`` draws of the same seed, and of the thermostat.
     monitor
-        Where the members disagree beyond what still is a prediction "stop", "warn" once, or "off".
+        What to do where the standard deviation of a force leaves its limit: "stop", "warn" once, or "off".
     balance
-        Move the borders between processes so that each has as many atoms; for slabs and pores.
+        Move the borders between processes so that all have about as many atoms; for slabs and pores.
     engine
         ``dtype``, ``threads``, ``repulsion`` and ``skin`` of :func:`~ase_schnet.lammps.potential.attach`.
     **options
@@ -156,25 +148,13 @@ class _Run:
             self.directory = directory
             if directory.begin is None:
                 return 0, None
-            self._require_same_run(directory)
+            restart.require_same_run(directory, self.atoms, self.info, self.n_steps)
             directory.begin.apply(self.atoms)
             return directory.begin.step, str(restart.unpack(directory.begin, directory.path))
 
         self.step, self._state = by_the_first(self.comm, look)
 
-    def _require_same_run(self, directory: RunDirectory) -> None:
-        """Refuse to go on with another structure, another model, or beyond the end; ValueError."""
-        path, first = directory.path, directory.first_frame()
-        require_same_elements(path, first, self.atoms)
-        if not np.allclose(first.positions, self.atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
-            raise another_structure(path)
-        then = (directory.about.get("calculator") or {}).get("model_info") or {}
-        if then.get("sha256") != self.info["sha256"]:
-            raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
-        require_same_repulsion(path, then, self.info)
-        require_not_longer(path, directory.begin, self.n_steps, self.settings["timestep_fs"])
-
-    def start(self, lmp, trained: TrainedModel, engine: dict, balance: bool) -> None:
+    def start(self, lmp: Any, trained: TrainedModel, engine: dict, balance: bool) -> None:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
         self.lmp = lmp
         if self._state is None:

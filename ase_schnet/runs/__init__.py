@@ -1,0 +1,1 @@
+"""Keep a run on disk and judge it, whoever moves the atoms."""

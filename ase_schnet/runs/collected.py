@@ -1,4 +1,4 @@
-"""Frames set aside during a run, to be labelled: an extxyz file that outlives a kill."""
+"""Set frames of a run aside, to be labelled, in an extxyz file that survives a kill."""
 
 import io
 import re
@@ -13,24 +13,25 @@ COLLECTED_FILE = "collected.extxyz"
 
 
 class CollectedFrames:
-    """Appends frames to ``collected.extxyz`` of a run directory.
+    """Append frames to ``collected.extxyz`` of a run directory.
 
     A frame has positions, cell and momenta, ``forces_std`` (N, 3) in eV/Å, and in ``info`` ``step``,
-    ``time_fs``, ``energy_std`` (eV) and ``reason``. It has no energy and no forces: those are for a
-    reference method to give, and what the model thought of them must not be mistaken for labels.
+    ``time_fs``, ``energy_std`` (eV) and ``reason``. It has no energy and no forces: those come
+    from a reference method, and the model's own must not be mistaken for labels.
 
     Parameters
     ----------
     directory
-        Of the run; its frames beyond ``step``, and one cut short by a kill, are dropped.
+        Run directory. Frames beyond ``step``, and one cut short by a kill, are dropped.
     step
-        Where the run goes on from; 0 at its start.
+        From which the run goes on; 0 at its start.
 
     Attributes
     ----------
-    n_frames : int
-    last_time_fs : float or None
-        Of the last frame.
+    n_frames
+        Number of frames in the file.
+    last_time_fs
+        Time of the last frame, fs; None where there is none.
     """
 
     def __init__(self, directory: Path, step: int):
@@ -40,7 +41,7 @@ class CollectedFrames:
             self._cut_back(step)
 
     def append(self, atoms: Atoms, step: int, time_fs: float, reason: str) -> None:
-        """Write the atoms with their calculator's uncertainties, through to the disk."""
+        """Append the atoms with the uncertainties of their calculator, and flush to the disk."""
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()
         frame.info = {"step": step, "time_fs": float(time_fs), "reason": reason}

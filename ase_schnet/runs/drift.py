@@ -1,4 +1,4 @@
-"""Does a run conserve its energy? The drift, the fluctuation, and a verdict that names the cause.
+"""Judge whether a run conserves its energy: drift, fluctuation, and a verdict that names the cause.
 
 At constant energy the total energy is judged; with a thermostat or barostat the total energy and what
 these hold. Whether the forces are its slope: :mod:`~ase_schnet.runs.force_scale`. The limits and
@@ -85,7 +85,7 @@ def drift(
 
 
 def conserved_meV_per_atom(record: MDRecord) -> NDArray:
-    """The energy that should not change less its start, (T,), meV/atom."""
+    """Return the conserved energy less its first value, (T,), meV/atom."""
     energy = record.conserved_energy_eV
     if energy is None:
         energy = record.total_energy_eV
@@ -93,7 +93,7 @@ def conserved_meV_per_atom(record: MDRecord) -> NDArray:
 
 
 def starts_as_half_step(record: MDRecord, other: MDRecord) -> bool:
-    """Whether ``other`` starts from the state of ``record`` and has half its time step."""
+    """Return whether ``other`` starts from the state of ``record`` and has half its time step."""
     return (
         min(len(record), len(other)) > 0
         and record.ensemble == other.ensemble == "nve"
@@ -106,13 +106,13 @@ def starts_as_half_step(record: MDRecord, other: MDRecord) -> bool:
 
 
 def require_samples(n_samples: float) -> None:
-    """Refuse what is too short to judge; ValueError."""
+    """Raise ValueError for a run with too few samples to judge."""
     if n_samples < 2 * N_BLOCKS:
         raise ValueError(f"the run is too short to judge: it needs {2 * N_BLOCKS} samples")
 
 
 def _unmeasured(record: MDRecord) -> Drift:
-    """The verdict on a run that failed before there was anything to measure."""
+    """Return the verdict on a run that failed before there was anything to measure."""
     return Drift(
         drift_meV_per_atom_per_ps=math.nan,
         drift_stderr_meV_per_atom_per_ps=math.nan,
@@ -139,7 +139,7 @@ def _largest(gained_eV: NDArray | None, thermal_eV: float) -> float | None:
 
 
 def _timestep_ratio(record: MDRecord, half: MDRecord) -> float | None:
-    """Ratio of the fluctuations about the mean, so that a drift spoils it; None if too short."""
+    """Return the ratio of the fluctuations about the mean, which a drift spoils; None if too short."""
     if not starts_as_half_step(record, half):
         raise ValueError(
             f"the run with steps of {half.timestep_fs} fs is not the half-step run of the one "

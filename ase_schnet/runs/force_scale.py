@@ -1,4 +1,4 @@
-"""Are the forces the slope of the energy? What the log of a run alone says of it, in any ensemble.
+"""Compare the forces with the slope of the energy, from the log of a run alone, in any ensemble.
 
 Velocity Verlet with forces −c ∂V/∂x conserves K + cV but for terms in the time step, and these are known in
 harmonic motion. With D² and D⁴ the second and fourth differences over the steps,
@@ -7,11 +7,10 @@ harmonic motion. With D² and D⁴ the second and fourth differences over the st
 
 up to the sixth power of the time step: put x_n = A cos nθ, cos θ = 1 − (ωΔt)²/2, and
 v_n = (x_{n+1} − x_{n-1})/2Δt into K and V. So c is minus the slope of K on W. Blocks of 20 fs, each about its
-own mean, leave out what is slow: a drift, a thermostat's walk. What thermostat and barostat hold counts as K.
+own mean, remove what is slow: a drift, a thermostat's random walk. The energy that thermostat and barostat
+hold counts as K.
 
-Measured for ethanol with forces multiplied by 1.00, 1.01 and 1.05, 0.2 to 20 ps at constant energy and under
-two thermostats: with 0.5 fs 0.9998 to 1.0002, 1.0096 to 1.0102 and 1.0496 to 1.0500, with 1 fs 0.999, 1.009
-and 1.049; silicon with 1 to 4 fs, thermostats and barostat included, 1.0000 to 1.0004.
+How exact it is: benchmarks/limits.md.
 """
 
 from __future__ import annotations
@@ -28,16 +27,25 @@ BLOCK_FS, LEAST_SAMPLES, MOST_BLOCKS = 20.0, 8, 32
 
 
 class ForceScale(NamedTuple):
-    """Forces over the energy's negative gradient, and by how much that may be wrong (two standard errors)."""
+    """Hold forces over the negative gradient of the energy, and two standard errors of it."""
 
     value: float
     error: float
 
 
 def force_scale(record: MDRecord) -> ForceScale | None:
-    """What `record` says of it; None if not every step was recorded or no energy changed.
+    """Estimate forces over the negative gradient of the energy, both along the motion.
 
-    Infinite where the atoms gain energy that does not come from the potential.
+    Parameters
+    ----------
+    record
+        Of a run in any ensemble.
+
+    Returns
+    -------
+    ForceScale or None
+        None if not every step was recorded or if no energy changed. Infinite where the atoms gain energy that
+        does not come from the potential.
     """
     steps = np.diff(record.time_fs)
     if len(record) < 2 * LEAST_SAMPLES + 4 or not np.allclose(steps, record.timestep_fs):
@@ -65,7 +73,7 @@ def _second_difference(values: NDArray) -> NDArray:
 
 
 def _slope(x: NDArray, y: NDArray, timestep_fs: float) -> tuple[float, float]:
-    """Slope of y(x) within blocks, and two standard errors of it from their scatter.
+    """Return the slope of y(x) within blocks, and two standard errors of it from their scatter.
 
     Noise in x makes a slope too small by its share of the variance of x, at most that of what is left over.
     """

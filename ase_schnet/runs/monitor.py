@@ -1,8 +1,8 @@
-"""A watch on a run: warn, stop or collect frames where the model is guessing.
+"""Watch a run: warn, stop or collect frames where the model is guessing.
 
     run_nvt(atoms, ..., run_dir="run", monitor=Monitor("collect"))
 
-It speaks with any ASE calculator. One that knows how far it may be believed says so in an attribute
+It works with any ASE calculator. A calculator that knows where it is reliable has an attribute
 ``limits``, a dictionary of
 
 ===============================  ======================================================================
@@ -13,22 +13,11 @@ It speaks with any ASE calculator. One that knows how far it may be believed say
 ===============================  ======================================================================
 
 and an ensemble puts ``forces_std`` (N, 3) and ``energy_std`` into its ``results``. Of ASE's sums of
-calculators, such as a model with a dispersion correction, the parts are looked at (``calculator_parts``).
-Of a calculator that knows nothing of itself, and none of whose parts does, only temperature and collisions
-are watched, and a warning says so.
+calculators, such as a model with a dispersion correction, the parts are looked at
+(:mod:`~ase_schnet.applicability.calculator_parts`). If neither the calculator nor a part of it has limits,
+only temperature and collisions are watched, and a warning says so.
 
-The defaults are set by models/ethanol (trained at 500 K), where they are 1.36 eV/Å and 0.15 Å. The largest
-calibrated std of a force, and the farthest from the distances of training, of runs of 50 ps:
-
-==========================  =================  ===========
-300 K, NVT, 3 seeds         0.06 eV/Å          0.04 Å
-300 K, NVE, 3 seeds         0.02 eV/Å          0.00 Å
-500 K, NVT                  0.14 eV/Å          0.07 Å
-==========================  =================  ===========
-
-At 3000 K, 8 runs of 8 stop within 0.2 ps; at 1000 K within 0.2 to 5.5 ps, and by distances alone.
-models/silicon, 64 atoms, limit 0.89 eV/Å: 0.13 eV/Å at 300 K, 0.22 at 600 K, 0.49 at 1200 K; a start at
-5000 K is stopped after 15 steps of 2 fs, a crystal squeezed by a fifth in length at the first step looked at.
+How far runs of the shipped models stay from the limits: benchmarks/limits.md.
 """
 
 import math
@@ -45,52 +34,52 @@ from ase_schnet.runs.failures import SimulationStopped
 from ase_schnet.runs.provenance import describe_calculator
 
 ACTIONS = ("warn", "stop", "collect")
-#: No molecule outlives it, and it is far beyond what small molecules reach by chance: an explosion.
+#: K. Every molecule dissociates below it, and small molecules never reach it by chance.
 MAX_TEMPERATURE_K = 10_000.0
-#: Causes whose frames no reference method is worth.
+#: Causes whose frames are not worth a calculation by a reference method.
 USELESS = ("temperature", "collision")
 
 
 class StepMonitor(Protocol):
-    """Watches the steps of a run; :class:`Monitor` is one."""
+    """Watch the steps of a run; :class:`Monitor` is one."""
 
     every: int  #: steps between two checks
 
     def start(self, atoms: Atoms, directory: Path | None, step: int) -> None:
-        """Called before the first step; on a resume with the step it goes on from."""
+        """Prepare for a run from ``step`` on: 0, or the step from which a resumed run goes on."""
 
     def check(self, atoms: Atoms, step: int, time_fs: float, temperature_K: float) -> None:
-        """Called after step 0 and every ``every`` steps; may raise :class:`SimulationStopped`."""
+        """Look at step 0 and every ``every`` steps; SimulationStopped ends the run."""
 
 
 class Monitor:
-    """Watches forces, distances and temperature, and acts on the first that leaves its limits.
+    """Watch forces, distances and temperature, and act when one of them leaves its limits.
 
     Parameters
     ----------
     action
-        "stop" ends the run with :class:`SimulationStopped`; its last frame is the one that is wrong.
-        "warn" says it once for each cause. "collect" appends the frame to ``collected.extxyz`` in the
-        run directory, to be labelled, and goes on; it stops at collisions and at ``max_temperature_K``, whose
-        frames are of no use.
+        "stop" ends the run with :class:`~ase_schnet.runs.failures.SimulationStopped`; its last frame is the
+        one outside the limits. "warn" warns once for each cause. "collect" appends the frame to
+        ``collected.extxyz`` in the run directory, to be labelled, and goes on; it stops at collisions and at
+        ``max_temperature_K``, because such frames are of no use.
     every
         Steps between looks.
     max_forces_std_eV_per_Ang
-        Largest calibrated std of the force on any atom (root mean square over x, y, z), eV/Å. None: what
-        the calculator says of itself, else 1 eV/Å.
+        Largest calibrated standard deviation of the force on any atom (root mean square over x, y, z), eV/Å.
+        None: the calculator's own limit, else 1 eV/Å.
     max_temperature_K
-        K.
+        Highest temperature, K.
     distance_tolerance_Ang
         Å beyond the distances of training (see :class:`~ase_schnet.applicability.distances.DistanceWatch`).
     min_spacing_fs
-        Time from one collected frame to the next; neighbours in time say the same twice. fs.
+        Shortest time between two collected frames, fs; closer frames tell the same twice.
     max_frames
-        The most that are collected; the run goes on without collecting.
+        Largest number of collected frames; beyond it the run goes on without collecting.
 
     Raises
     ------
     ValueError
-        For an unknown action or limits that are none.
+        For an unknown action, or a limit that is negative or NaN.
     """
 
     def __init__(
@@ -122,7 +111,7 @@ class Monitor:
         self.max_frames = whole("max_frames", max_frames, 1)
 
     def start(self, atoms: Atoms, directory: Path | None, step: int) -> None:
-        """Get ready for a run from ``step`` on; what was collected beyond it is dropped."""
+        """Prepare for a run from ``step`` on; drop the frames that were collected beyond it."""
         self._watch = StructureWatch(
             atoms, self.max_forces_std_eV_per_Ang, self.distance_tolerance_Ang
         )
@@ -140,12 +129,12 @@ class Monitor:
             self._frames = CollectedFrames(Path(directory), step)
 
     def check(self, atoms: Atoms, step: int, time_fs: float, temperature_K: float) -> None:
-        """Look at a step whose forces are known, and act.
+        """Check a step whose forces are known, and act.
 
         Raises
         ------
         SimulationStopped
-            As the action says.
+            If the action is "stop", or the frame is of no use to "collect".
         """
         found = self._findings(atoms, temperature_K)
         if not found:
@@ -166,7 +155,7 @@ class Monitor:
             frames.append(atoms, step, time_fs, "; ".join(found.values()))
 
     def _findings(self, atoms: Atoms, temperature_K: float) -> dict[str, str]:
-        """What is wrong: cause -> message that names the atoms."""
+        """Return what is outside the limits: cause -> message that names the atoms."""
         found = {}
         if not temperature_K <= self.max_temperature_K:
             limit = f"the monitor's limit is {self.max_temperature_K:g} K"

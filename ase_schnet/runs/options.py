@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable)
 class RunSettings:
     """Hold the length of a run and what is written of it.
 
-    Parameters
+    Attributes
     ----------
     time_ps, timestep_fs
         Length of the run (ps) and of one step (fs).
@@ -77,7 +77,7 @@ class RunSettings:
 class RunOptions(RunSettings):
     """Hold the options that all runs by ASE have in common.
 
-    Parameters
+    Attributes
     ----------
     time_ps, timestep_fs, record_every, trajectory_every, seed, resume, take_over, progress
         As in :class:`RunSettings`.

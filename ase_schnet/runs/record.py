@@ -1,4 +1,4 @@
-"""What a run has measured, in memory and as a csv file."""
+"""Hold what a run has measured, in memory and as a csv file."""
 
 import io
 import json
@@ -46,40 +46,44 @@ def columns(*, pressure: bool, volume: bool, overall: Sequence[str], std: bool) 
 
 @dataclass(frozen=True, eq=False)
 class MDRecord:
-    """What was measured along a run: T samples of float64.
+    """Hold what was measured along a run: T samples of float64.
 
     Attributes
     ----------
-    time_fs : (T,) array
-        Time since the start of the run, fs.
-    potential_energy_eV, kinetic_energy_eV : (T,) array
-        eV, of the whole system.
-    temperature_K : (T,) array
-        Kinetic temperature over ``n_degrees_of_freedom``, K.
-    energy_std_eV : (T,) array or None
-        Standard deviation of the potential energy over an ensemble, where the calculator has one.
-    max_forces_std_eV_per_Ang : (T,) array or None
-        Largest standard deviation of any force component, eV/Å.
-    timestep_fs : float
-    n_atoms, n_degrees_of_freedom : int
-    conserved_energy_eV : (T,) array or None
-        Total energy plus what thermostat and barostat hold; None where that is the total energy.
-    pressure_GPa : (T,) array or None
-        Of the virial and of the motion, where the forces came with a stress.
-    volume_Ang3 : (T,) array or None
-        At constant pressure, Å³.
-    translation_gained_eV, rotation_gained_eV : (T,) array or None
-        |ΔP|²/2M and |ΔL|²/2I of the changes since the start of momentum and (of a molecule) angular
+    time_fs
+        (T,) time since the start of the run, fs.
+    potential_energy_eV, kinetic_energy_eV
+        (T,) eV, of the whole system.
+    temperature_K
+        (T,) kinetic temperature over ``n_degrees_of_freedom``, K.
+    energy_std_eV
+        (T,) standard deviation of the potential energy over an ensemble, eV; None without an ensemble.
+    max_forces_std_eV_per_Ang
+        (T,) largest standard deviation of any force component, eV/Å.
+    timestep_fs
+        Length of a step, fs.
+    n_atoms, n_degrees_of_freedom
+        Numbers of atoms and of degrees of freedom that carry thermal energy.
+    conserved_energy_eV
+        (T,) total energy plus what thermostat and barostat hold, eV; None where that is the total energy.
+    pressure_GPa
+        (T,) of the virial and of the motion; None where the forces came without a stress.
+    volume_Ang3
+        (T,) Å³, at constant pressure; else None.
+    translation_gained_eV, rotation_gained_eV
+        (T,) |ΔP|²/2M and |ΔL|²/2I of the changes since the start of momentum and (of a molecule) angular
         momentum, which forces between atoms cannot change, as of every tenth sample. None where something
         else may.
-    ensemble : "nve", "nvt" or "npt"
-    thermostat : name, or None at constant energy
-    target_temperature_K : float, (T,) array where it was changed along the run, or None
-        What the thermostat aims at, K.
-    target_pressure_GPa : float or None
-        What the barostat aims at.
-    time_constant_fs : float or None
-        Of the thermostat.
+    ensemble
+        "nve", "nvt" or "npt".
+    thermostat
+        Name; None at constant energy.
+    target_temperature_K
+        Temperature of the thermostat, K; (T,) where it was changed along the run.
+    target_pressure_GPa
+        Pressure of the barostat, GPa.
+    time_constant_fs
+        Of the thermostat, fs.
     failure
         Why the run ended early; None if it did not.
     """
@@ -159,7 +163,7 @@ class MDRecord:
 
 
 def target_temperature_K(settings: dict, time_fs: float | NDArray) -> float | NDArray:
-    """What the thermostat aims at, in K: one temperature, or of a ramp that at each time."""
+    """Return the temperature of the thermostat (K): one number, or of a ramp that at each time."""
     start_K, end_K = settings["temperature_K"], settings.get("temperature_end_K")
     if end_K is None:
         return start_K
@@ -167,7 +171,7 @@ def target_temperature_K(settings: dict, time_fs: float | NDArray) -> float | ND
 
 
 def _known_of(settings: dict, time_fs: NDArray) -> dict:
-    """What a record keeps of a run's settings."""
+    """Return what a record keeps of the settings of a run."""
     thermal = settings["ensemble"] != "nve"  # at constant energy the temperature is but the start's
     return {
         "timestep_fs": settings["timestep_fs"],
@@ -180,12 +184,12 @@ def _known_of(settings: dict, time_fs: NDArray) -> dict:
 
 
 def csv_line(values: Iterable[float]) -> str:
-    """One csv line; ``repr`` writes the shortest decimal that reads back to the same float64."""
+    """Return one csv line; ``repr`` writes the shortest decimal that reads back to the same float64."""
     return ",".join(map(repr, values)) + "\n"
 
 
 def read_log(path: Path) -> tuple[list[str], NDArray]:
-    """Column names and rows (T, C) of a log; a last line cut short by a kill is left out."""
+    """Return column names and rows (T, C) of a log; drop a last line that a kill cut short."""
     text = path.read_text()
     header, _, body = text[: text.rfind("\n") + 1].partition("\n")
     names = header.split(",")

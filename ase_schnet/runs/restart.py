@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
 from ase_schnet.files import replaced
+from ase_schnet.runs.record import LOG_FILE, read_log
+
+TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 
 #: Before the names of the driver's own state in the file.
 PREFIX = "integrator."
@@ -67,7 +71,34 @@ class State(NamedTuple):
             raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def cut_trajectory(path: Path, n_frames: int) -> None:
+def has_samples(directory: Path) -> bool:
+    """Return whether the log in ``directory`` has more than its first sample."""
+    try:
+        with (directory / LOG_FILE).open("rb") as log:
+            return sum(1 for _ in islice(log, 3)) > 2
+    except FileNotFoundError:
+        return False
+
+
+def cut_back(directory: Path, state: State, settings: dict) -> NDArray:
+    """Drop what log and trajectory hold beyond ``state``; return the rows (T, C) of the log.
+
+    ``settings`` are those of the run. Raises ValueError where a file holds less.
+    """
+    n_rows = state.step // settings["record_every"] + 1
+    log_file = directory / LOG_FILE
+    if not log_file.exists():
+        raise ValueError(f"{directory} is damaged: {LOG_FILE} is missing")
+    with log_file.open("rb+") as log:
+        lines = sum(log.readline().endswith(b"\n") for _ in range(n_rows + 1))
+        log.truncate(log.tell())
+    if lines < n_rows + 1:
+        raise ValueError(f"{log_file} is shorter than {RESTART_FILE} says")
+    _cut_trajectory(directory / TRAJECTORY_FILE, state.step // settings["trajectory_every"] + 1)
+    return read_log(log_file)[1]
+
+
+def _cut_trajectory(path: Path, n_frames: int) -> None:
     """Keep the first frames; ValueError if there are fewer."""
     with TrajectoryReader(path) as frames:
         if len(frames) == n_frames:

@@ -22,7 +22,6 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,10 +35,8 @@ from numpy.typing import NDArray
 from ase_schnet.files import flush_to_disk, replaced
 from ase_schnet.runs.identity import require_same_driver, require_same_settings
 from ase_schnet.runs.lock import DirectoryLock, this_process
-from ase_schnet.runs.record import LOG_FILE, RUN_FILE, csv_line, read_log
-from ase_schnet.runs.restart import State, cut_trajectory
-
-TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
+from ase_schnet.runs.record import LOG_FILE, RUN_FILE, csv_line
+from ase_schnet.runs.restart import RESTART_FILE, TRAJECTORY_FILE, State, cut_back, has_samples
 
 #: Results that ASE's trajectories have no place for.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
@@ -150,21 +147,13 @@ class RunDirectory:
             self.begin = State.read(self.path / RESTART_FILE)
         require_same_driver(self.path, self.about, self.begin, self.driver)
         require_same_settings(self.about.get("settings", {}), self.settings)
-        if (
-            self.begin is None and self._has_samples()
+        if self.begin is None and has_samples(
+            self.path
         ):  # else killed before its first step: begin anew
             raise ValueError(
                 f"{self.path} is damaged: {RESTART_FILE}, from which it would go on, is missing; choose "
                 "another directory, or begin from the last frame of its trajectory"
             )
-
-    def _has_samples(self) -> bool:
-        """Whether the log has more than its first sample."""
-        try:
-            with (self.path / LOG_FILE).open("rb") as log:
-                return sum(1 for _ in islice(log, 3)) > 2
-        except FileNotFoundError:
-            return False
 
     def first_frame(self) -> Atoms:
         """Read the atoms at step 0, with the results of then; ValueError if they are lost."""
@@ -189,7 +178,11 @@ class RunDirectory:
         self.about["process"] = this_process()
         self.about.pop("failure", None)  # it goes on
         self._write_about()
-        rows = np.empty((0, len(columns))) if self.begin is None else self._cut_back()
+        rows = (
+            np.empty((0, len(columns)))
+            if self.begin is None
+            else cut_back(self.path, self.begin, self.settings)
+        )
         mode = "w" if self.begin is None else "a"
         self._log = (self.path / LOG_FILE).open(mode)
         self._trajectory = TrajectoryWriter(self.path / TRAJECTORY_FILE, mode)
@@ -289,20 +282,6 @@ class RunDirectory:
         except OSError as error:
             raise self._cannot_write(error) from error
         self._saved_at = time.monotonic()
-
-    def _cut_back(self) -> NDArray:
-        """Drop what log and trajectory hold beyond the restart point; return the log's rows."""
-        n_rows = self.begin.step // self.settings["record_every"] + 1
-        if not (self.path / LOG_FILE).exists():
-            raise ValueError(f"{self.path} is damaged: {LOG_FILE} is missing")
-        with (self.path / LOG_FILE).open("rb+") as log:
-            lines = sum(log.readline().endswith(b"\n") for _ in range(n_rows + 1))
-            log.truncate(log.tell())
-        if lines < n_rows + 1:
-            raise ValueError(f"{self.path / LOG_FILE} is shorter than {RESTART_FILE} says")
-        n_frames = self.begin.step // self.settings["trajectory_every"] + 1
-        cut_trajectory(self.path / TRAJECTORY_FILE, n_frames)
-        return read_log(self.path / LOG_FILE)[1]
 
 
 def _read_json(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Statistics of correlated series: a slope with an honest error, and sudden jumps."""
+"""Analyse correlated series: the slope and its standard error, and sudden jumps."""
 
 import math
 
@@ -13,19 +13,18 @@ N_BLOCKS = 32
 
 
 def line_fit(x: NDArray, y: NDArray) -> tuple[float, NDArray]:
-    """Least-squares slope and residuals of y(x)."""
+    """Return the least-squares slope of y(x) and the residuals (T,)."""
     x, y = x - x.mean(), y - y.mean()
     slope = (x @ y) / (x @ x)
     return float(slope), y - slope * x
 
 
 def slope_error(x: NDArray, y: NDArray) -> float:
-    """Standard error of the slope of y(x) with autocorrelated residuals.
+    """Return the standard error of the slope of y(x) with autocorrelated residuals.
 
     Averages over 32 blocks remove what oscillates fast; what correlation is left between
     neighbouring blocks is taken as that of an AR(1) process, whose effective number of samples is
-    n (1 - r) / (1 + r). On synthetic AR(1) noise two of these errors hold the true slope in 93 to
-    97 % of cases for correlation times up to a hundredth of the run, in 90 % up to a tenth.
+    n (1 - r) / (1 + r). How often the true slope lies within two such errors: benchmarks/limits.md.
     """
     size = len(x) // N_BLOCKS
     x, y = (a[: size * N_BLOCKS].reshape(N_BLOCKS, size).mean(axis=1) for a in (x, y))
@@ -40,11 +39,11 @@ def slope_error(x: NDArray, y: NDArray) -> float:
 
 
 def walk_slope_error(x: NDArray, y: NDArray) -> float:
-    """Standard error of the slope of y(x) where y is a random walk, which has slopes by chance.
+    """Return the standard error of the slope of y(x) where y is a random walk.
 
-    A walk that gains a variance s²Δ over a block of length Δ has block averages whose steps have the
-    variance 2s²Δ/3, and over the length T least-squares slopes of variance 6s²/5T. Noise that does
-    not accumulate makes the figure too large, never too small.
+    A random walk has slopes by chance. One that gains a variance s²Δ over a block of length Δ has block
+    averages whose steps have the variance 2s²Δ/3, and over the length T least-squares slopes of variance
+    6s²/5T. Noise that does not accumulate makes the figure too large, never too small.
     """
     size = len(x) // N_BLOCKS
     x, y = (a[: size * N_BLOCKS].reshape(N_BLOCKS, size).mean(axis=1) for a in (x, y))
@@ -54,7 +53,7 @@ def walk_slope_error(x: NDArray, y: NDArray) -> float:
 
 
 def jump_time(time_ps: NDArray, energy: NDArray) -> float | None:
-    """Time of the largest isolated change of the energy from one sample to the next."""
+    """Return the time (ps) of the largest isolated jump of the energy; None if there is none."""
     change = np.abs(np.diff(energy))  # (T-1,)
     around = np.pad(change, 3, mode="edge")
     n = len(change)

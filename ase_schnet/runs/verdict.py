@@ -1,7 +1,7 @@
-"""The drift check's figures, their limits, and what it means to miss one.
+"""Hold the figures of a drift check against their limits, and say what it means to miss one.
 
-A figure with its error is an interval. Within the limits it passes, beyond them it fails, and across them the
-run is too short or too coarse to tell: the verdict is then inconclusive and says what would tell.
+A figure with its error is an interval. Within the limits it passes, beyond them it fails. Where it crosses a
+limit, the run is too short or too coarse: the verdict is inconclusive, and says which run would decide.
 
 Limits come with their reasons. The slope of the total energy per atom and the deviation in units of
 the spread of kinetic energy are those of ml-peg and mlipaudit; that the fluctuation of a symplectic
@@ -20,8 +20,8 @@ MAX_DRIFT = 0.01
 MAX_LEAK = 0.01
 #: Standard errors on either side of the slope.
 STANDARD_ERRORS = 2.0
-#: Of the forces over the energy's negative gradient, from 1. Right forces are seen within 0.001, and a
-#: hundredth too much, which every other criterion lets pass without a half-step run, is twice the limit.
+#: Deviation of (forces over the negative gradient of the energy) from 1. Right forces are within 0.001. One
+#: percent too much is twice the limit; without a half-step run no other criterion notices it.
 MAX_FORCE_SCALE_ERROR = 0.005
 #: Largest |E - E(0)| over the standard deviation of the kinetic energy (ml-peg). At 1 the lost
 #: energy is as large as what the atoms exchange: the ensemble is no longer microcanonical.
@@ -37,7 +37,7 @@ MAX_OVERALL_MOTION = 0.01
 
 @dataclass(frozen=True)
 class Drift:
-    """How well a run conserved its energy; ``print`` it for figures, limits and the verdict.
+    """Hold how well a run conserved its energy; ``print`` it for figures, limits and the verdict.
 
     Attributes
     ----------
@@ -54,7 +54,8 @@ class Drift:
         Time of the largest sudden change of the conserved energy; None if it is smooth.
     time_ps
         Length of the run.
-    ensemble : "nve", "nvt" or "npt"
+    ensemble
+        "nve", "nvt" or "npt".
     allowed_drift_meV_per_atom_per_ps
         Limit of the slope for this run.
     translation_gained_over_thermal, rotation_gained_over_thermal
@@ -84,26 +85,27 @@ class Drift:
 
     @property
     def quantity(self) -> str:
-        """What is judged."""
+        """Return the name of the energy that is judged."""
         return "total energy" if self.ensemble == "nve" else "conserved energy"
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Which criteria failed and the likely cause; empty if none did."""
+        """Return the criteria that failed, with the likely cause; empty if none did."""
         return tuple(_reasons(self))
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What the run cannot tell, and what would; empty if it tells all."""
+        """Return what the run cannot decide, and what would; empty if it decides all."""
         return () if self.failure is not None else tuple(_doubts(self))
 
     @property
     def outcome(self) -> str:
-        """PASS, FAIL or INCONCLUSIVE."""
+        """Return "PASS", "FAIL" or "INCONCLUSIVE"."""
         return "FAIL" if self.reasons else "INCONCLUSIVE" if self.doubts else "PASS"
 
     @property
     def passed(self) -> bool:
+        """Return whether the outcome is "PASS"."""
         return self.outcome == "PASS"
 
     def __str__(self) -> str:
@@ -146,7 +148,7 @@ class Drift:
 
 
 def _reasons(d: Drift) -> list[str]:
-    """Which criteria it misses and the likely cause; empty if none."""
+    """Return the criteria that are missed and the likely cause."""
     if d.failure is not None:
         return [d.failure]
     if math.isnan(d.drift_meV_per_atom_per_ps):
@@ -156,14 +158,14 @@ def _reasons(d: Drift) -> list[str]:
 
 
 def _doubts(d: Drift) -> list[str]:
-    """What it may miss."""
+    """Return the criteria that may be missed."""
     if math.isnan(d.drift_meV_per_atom_per_ps):
         return []
     return [doubt for doubt in (_doubtful_slope(d), _doubtful_force_scale(d)) if doubt is not None]
 
 
 def _within(value: float, error: float, allowed: float) -> bool | None:
-    """Whether value ± error lies within ± allowed; None if across a limit."""
+    """Return whether value ± error lies within ± allowed; None if it crosses a limit."""
     if abs(value) + error <= allowed:
         return True
     return False if abs(value) - error > allowed else None
@@ -201,18 +203,18 @@ def _doubtful_slope(d: Drift) -> str | None:
     longer = max(2.0, ((STANDARD_ERRORS + 1) * error / allowed) ** 2)
     return (
         f"a drift of {slope:+.2g} ± {error:.1g} meV/atom/ps may or may not exceed {allowed:.3g}: a run "
-        f"of about {_rounded_up(longer * d.time_ps):g} ps would tell"
+        f"of about {_rounded_up(longer * d.time_ps):g} ps would decide"
     )
 
 
 def _rounded_up(time_ps: float) -> float:
-    """To one digit."""
+    """Round up to one digit."""
     digit = 10.0 ** math.floor(math.log10(time_ps))
     return math.ceil(time_ps / digit) * digit
 
 
 def _scale(d: Drift) -> str:
-    """How the forces compare."""
+    """Describe how the forces compare with the slope of the energy."""
     return f"{d.force_scale:.4f} ± {d.force_scale_error:.4f} of the energy's slope"
 
 

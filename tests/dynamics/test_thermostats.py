@@ -273,7 +273,7 @@ def test_momenta_that_are_kept_must_be_there_and_be_numbers():
     atoms.set_momenta(np.full((9, 3), np.nan))
     with pytest.raises(ValueError, match="momenta that are not finite"):
         run_nve(atoms, keep_momenta=True, time_ps=0.01)
-    with pytest.raises(ValueError, match="temperature_K=500 is of momenta that are drawn"):
+    with pytest.raises(ValueError, match="temperature_K=500 is for drawn momenta"):
         run_nve(ethanol(), temperature_K=500, keep_momenta=True, time_ps=0.01)
 
 

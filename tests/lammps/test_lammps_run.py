@@ -346,7 +346,7 @@ KEPT = LammpsOptions(keep_momenta=True)
 def test_kept_momenta_are_a_setting_and_need_no_temperature():
     assert physics_of("nve", 300.0, KEPT)["temperature_K"] is None
     assert physics_of("nvt", 200.0, KEPT)["keep_momenta"]
-    with pytest.raises(ValueError, match="temperature_K=200 is of momenta that are drawn"):
+    with pytest.raises(ValueError, match="temperature_K=200 is for drawn momenta"):
         physics_of("nve", 200.0, KEPT)
 
 

@@ -142,7 +142,9 @@ def test_a_drift_that_may_be_noise_is_neither_passed_nor_failed():
     assert verdict.outcome == "INCONCLUSIVE"
     assert not verdict.passed
     assert verdict.reasons == ()
-    assert re.search(r"may or may not exceed 0\.01: a run of about \d+ ps would tell", str(verdict))
+    assert re.search(
+        r"may or may not exceed 0\.01: a run of about \d+ ps would decide", str(verdict)
+    )
 
 
 def test_the_time_that_would_tell_does():
