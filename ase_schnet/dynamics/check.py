@@ -65,6 +65,8 @@ def check_nve(
     try:
         record = run_nve(atoms, **options)
     except SimulationExploded as explosion:
+        if explosion.record is None:
+            raise
         return explosion.record, drift(explosion.record)
     half_time_ps = min(asked.time_ps, test_time_ps)
     if half_time_ps == 0:

@@ -50,10 +50,8 @@ def drift(
     ValueError
         If the record is too short, or the other is not its half-step run; if a directory holds no run.
     """
-    record, half_step_record = (
-        MDRecord.read(run) if isinstance(run, str | Path) else run
-        for run in (record, half_step_record)
-    )
+    record = _read(record)
+    half_step_record = None if half_step_record is None else _read(half_step_record)
     failed = record.failure is not None
     if failed and len(record) < 2 * N_BLOCKS:
         return _unmeasured(record)
@@ -82,6 +80,10 @@ def drift(
         force_scale=scale.value if scale else None,
         force_scale_error=scale.error if scale else None,
     )
+
+
+def _read(run: MDRecord | str | Path) -> MDRecord:
+    return run if isinstance(run, MDRecord) else MDRecord.read(run)
 
 
 def conserved_meV_per_atom(record: MDRecord) -> NDArray:
@@ -130,7 +132,7 @@ def _allowed_drift(record: MDRecord) -> float:
     if record.ensemble == "nve":
         return MAX_DRIFT
     kinetic_meV = 1000 * record.kinetic_energy_eV.mean() / record.n_atoms
-    within_ps = record.time_constant_fs / 1000
+    within_ps = (record.time_constant_fs or math.inf) / 1000
     return max(MAX_DRIFT, MAX_LEAK * kinetic_meV / within_ps)
 
 

@@ -23,7 +23,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from ase import Atoms
@@ -160,7 +160,7 @@ class RunDirectory:
         path = self.path / TRAJECTORY_FILE
         try:
             with TrajectoryReader(path) as frames:
-                return frames[0]
+                return cast(Atoms, frames[0])
         except (InvalidULMFileError, FileNotFoundError, IndexError) as error:
             raise ValueError(f"{path} is damaged or missing: {error}") from None
 

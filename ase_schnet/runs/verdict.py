@@ -177,6 +177,8 @@ def _slope_within(d: Drift) -> bool | None:
 
 
 def _scale_within(d: Drift) -> bool | None:
+    if d.force_scale is None or d.force_scale_error is None:
+        return None
     return _within(d.force_scale - 1, d.force_scale_error, MAX_FORCE_SCALE_ERROR)
 
 
