@@ -157,6 +157,7 @@ def test_augmented_frames_never_reach_or_come_from_validation_or_the_kept_out_pa
     assert recipe.to_dict()["augmentation"]["rule"] == "first-order"
 
 
+@pytest.mark.slow
 def test_the_command_line_from_augment_to_evaluate(data_file, tmp_path, capsys):
     more, model = str(tmp_path / "more.extxyz"), str(tmp_path / "model")
     figure = tmp_path / "springs.png"

@@ -31,6 +31,7 @@ def test_lammps_with_a_script_of_ones_own():
     assert "step 10:" in said
 
 
+@pytest.mark.slow
 def test_path_integrals_by_i_pi_widen_the_bond():
     """At 300 K the zero-point motion of O-H, 0.07 Å, is several times the thermal one."""
     pytest.importorskip("ipi", reason="i-PI is not installed: pip install ipi")

@@ -49,6 +49,7 @@ def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
+@pytest.mark.slow
 def test_a_terminated_scan_writes_what_is_finished(structure, tmp_path):
     """kill, a batch system's end of time: 130 and a table of some points, as after Ctrl-C."""
     many = ["--relaxed", "--fmax", "0.0005", "--points", "2000", "--no-plot"]

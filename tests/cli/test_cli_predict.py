@@ -138,6 +138,7 @@ def test_molecules_are_taken_out_of_their_boxes(tmp_path, calculator):
     assert found.get_potential_energy() == pytest.approx(whole.get_potential_energy(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_file_as_it_was(tmp_path, capsys):
     write(tmp_path / "in.xyz", conformers(1) * 5000)
     (tmp_path / "out.xyz").write_text("mine")

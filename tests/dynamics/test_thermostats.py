@@ -79,6 +79,7 @@ def as_simulation(record: MDRecord, temperature_K: float, equilibration=0.2) -> 
 # --- the ensemble -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
 def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
     """Mean and width; that ASE counts 27 degrees of freedom where 21 move would be off by 29 %."""
@@ -99,6 +100,7 @@ def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
     assert not drift(record).reasons
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain mixes")
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin", "nose-hoover"])
 def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
@@ -116,6 +118,7 @@ def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
     assert not drift(record).reasons
 
 
+@pytest.mark.slow
 def test_ratio_of_two_temperatures_is_that_of_boltzmann():
     """Potential energies at T1 and T2 overlap as exp(-E (1/kT1 - 1/kT2)) says: Merz & Shirts."""
     runs = []

@@ -240,7 +240,10 @@ KNOWN = {  # whole steps alone: no half-step run to help
 }
 
 
-@pytest.mark.parametrize(("ensemble", "time_ps"), KNOWN)
+LONG = pytest.param("nve", 2, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("ensemble", "time_ps"), [LONG if k[1] == 2 else k for k in KNOWN])
 def test_records_whose_truth_is_known(ensemble, time_ps):
     """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope."""
     outcomes = []
