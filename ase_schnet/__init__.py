@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "SchNetCalculator": "calculator",
+    "EngineOptions": "inference.options",
     "OutsideTrainingWarning": "inference.training_watch",
     "write_predictions": "predictions",
     "Dataset": "data.dataset",

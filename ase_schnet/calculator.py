@@ -21,7 +21,8 @@ from ase_schnet.applicability.model import (
 )
 from ase_schnet.dipole.rpr import RotatePredictRotate
 from ase_schnet.dipole.store import parts_of
-from ase_schnet.inference.engine import open_engine, self_check
+from ase_schnet.inference.engine import self_check
+from ase_schnet.inference.options import EngineOptions
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
@@ -116,10 +117,9 @@ class SchNetCalculator(Calculator):
 
     def _load(self) -> None:
         p = self.parameters
-        if not p.skin >= 0:
-            raise ValueError(f"skin must be >= 0 Å, got {p.skin}")
+        options = EngineOptions(p.device, p.dtype, p.threads, p.repulsion, p.skin)
         trained = load_model(p.model)
-        engine = open_engine(trained, p.device, p.dtype, p.threads, p.repulsion)
+        engine = options.open(trained)
         self_check(engine)
         self.trained: TrainedModel = trained
         self._engine = engine
