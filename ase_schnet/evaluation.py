@@ -8,7 +8,7 @@ import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
-from ase_schnet.applicability.model import other_electrons
+from ase_schnet.applicability.model import electrons_mismatch
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.neighbors import half_list
 from ase_schnet.structures.electrons import Electrons
@@ -191,7 +191,7 @@ def _require_electrons(model, dataset: Dataset) -> None:
             *(None if np.isnan(x[s]) else float(x[s]) for x in (charges, multiplicities))
         )
         numbers = dataset.Z[dataset.ptr[s] : dataset.ptr[s + 1]]
-        wrong = other_electrons(model, said, numbers, dataset.pbc[s])
+        wrong = electrons_mismatch(model, said, numbers, dataset.pbc[s])
         if wrong:
             raise ValueError(
                 f"structure {s} says it has {wrong}, as model {model.path} was trained on: compare it with "

@@ -16,7 +16,7 @@ STRESS = ("stress",)
 STRESS_COMMITTEE = ("stress_std",)
 
 #: Names that ASE's own `Properties` and its writers do not know.
-OURS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
+EXTRA_RESULTS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
 
 
 class Results(dict):
@@ -30,7 +30,7 @@ class Results(dict):
     Parameters
     ----------
     known : values of ASE's names.
-    extra : values of those that ASE has no name for (`OURS`); kept as an attribute.
+    extra : values of those that ASE has no name for (`EXTRA_RESULTS`); kept as an attribute.
     """
 
     def __init__(self, known: dict, extra: dict):
@@ -38,7 +38,7 @@ class Results(dict):
         self.extra = extra
 
     def __setitem__(self, name: str, value) -> None:
-        if name in OURS:
+        if name in EXTRA_RESULTS:
             self.extra[name] = value
         else:
             super().__setitem__(name, value)

@@ -12,13 +12,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"training", "calculator", "plugin"},
-    {"model", "evaluation", "results", "predictions", "augment", "dipole", "lammps"},
+    {"training", "calculator", "plugin", "predictions"},
+    {"model", "evaluation", "results", "augment", "dipole", "lammps"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files", "bonds", "arguments", "degrees_of_freedom", "moved"},
+    {"files", "bonds", "arguments", "atoms_state", "degrees_of_freedom", "forks", "moved"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

@@ -14,7 +14,7 @@ from ase.calculators.calculator import BaseCalculator
 INNER = ("dft", "calculator", "calc")
 
 
-def parts_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, float]]:
+def components_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, float]]:
     """Find the calculators that make up ``calculator``, each with its weight; itself if it has none."""
     found, left, seen = [], [] if calculator is None else [(calculator, 1.0)], set()
     while left:
@@ -43,7 +43,7 @@ def limits_of(calculator: BaseCalculator | None) -> dict | None:
     """
     if hasattr(calculator, "limits"):
         return calculator.limits
-    told = (part.limits for part, _ in parts_of(calculator) if hasattr(part, "limits"))
+    told = (part.limits for part, _ in components_of(calculator) if hasattr(part, "limits"))
     return next(told, None)
 
 
@@ -60,7 +60,7 @@ def uncertainty_of(calculator: BaseCalculator | None) -> dict[str, float | np.nd
         ``energy_std`` (eV), ``forces_std`` (N, 3) (eV/Å) and ``energy_committee`` (M,) (eV), as far as known.
     """
     results = getattr(calculator, "results", {})
-    parts = parts_of(calculator)
+    parts = components_of(calculator)
     if len(parts) == 1 and parts[0][0] is calculator:
         names = ("energy_std", "forces_std", "energy_committee")
         return {name: results[name] for name in names if name in results}

@@ -35,7 +35,7 @@ def limits(model: TrainedModel) -> dict:
     return known
 
 
-def require_known(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:
+def require_supported(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:
     """Raise InputError for a structure that the model cannot describe.
 
     That is one without atoms, with elements not trained on, periodic in a way that the model has not seen,
@@ -95,7 +95,7 @@ def _element(number: int) -> str:
 def require_electrons(model: TrainedModel, atoms: Atoms) -> None:
     """Raise InputError where `atoms` says that its charge or multiplicity is not that of the model."""
     said = stated(atoms.info, atoms.arrays)
-    wrong = other_electrons(model, said, atoms.numbers, atoms.pbc)
+    wrong = electrons_mismatch(model, said, atoms.numbers, atoms.pbc)
     if wrong:
         raise InputError(
             f"the structure says it has {wrong}, as model {model.path!r} was trained on: it would get the "
@@ -104,7 +104,7 @@ def require_electrons(model: TrainedModel, atoms: Atoms) -> None:
         )
 
 
-def other_electrons(
+def electrons_mismatch(
     model: TrainedModel, said: Electrons, numbers: np.ndarray, pbc: np.ndarray
 ) -> str | None:
     """In which words a structure contradicts the charge and multiplicity of the card; None if it does not.

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
-from ase_schnet.applicability.model import limits, require_finite, require_known
+from ase_schnet.applicability.model import limits, require_finite, require_supported
 from ase_schnet.arguments import whole
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.arguments import (
@@ -98,7 +98,7 @@ def run_lammps(
         "trajectory_every": whole("trajectory_every", trajectory_every, 1),
     }
     trained = load_model(model)
-    require_known(trained, atoms)
+    require_supported(trained, atoms)
     require_finite(atoms)
     box = Box(atoms, triclinic=settings.get("full_cell", False))
     if ensemble != "nve":
