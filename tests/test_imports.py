@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ RESERVED = {
     "matplotlib": ("plotting/",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def room_of(path: Path) -> str:
@@ -62,7 +68,7 @@ def imported(tree: ast.AST) -> list[tuple[str, ast.AST]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_downwards(path):
     room = room_of(path)
-    for name, _ in imported(ast.parse(path.read_text())):
+    for name, _ in imported(parsed(path)):
         parts = name.split(".")
         if parts[0] != "ase_schnet" or len(parts) == 1 or parts[1] in ("__version__", room):
             continue
@@ -75,7 +81,7 @@ def test_imports_run_downwards(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_heavy_packages_stay_in_their_rooms(path):
     place = path.relative_to(PACKAGE).as_posix()
-    for name, _ in imported(ast.parse(path.read_text())):
+    for name, _ in imported(parsed(path)):
         homes = RESERVED.get(name.split(".")[0])
         assert homes is None or place.startswith(homes), f"{place} imports {name}"
 
@@ -84,7 +90,7 @@ def test_heavy_packages_stay_in_their_rooms(path):
 def test_functions_import_nothing_except_in_the_command_line(path):
     if room_of(path) in ("cli", "__main__"):
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             inside = [n for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))]
             assert not inside, f"{path}: {node.name} imports inside the function"
@@ -95,7 +101,7 @@ def test_modules_of_a_room_do_not_import_in_a_circle():
         ".".join(("ase_schnet", *p.relative_to(PACKAGE).with_suffix("").parts)): p for p in FILES
     }
     edges = {
-        name: {n for n, _ in imported(ast.parse(p.read_text())) if n in modules and n != name}
+        name: {n for n, _ in imported(parsed(p)) if n in modules and n != name}
         for name, p in modules.items()
         if room_of(p) != "cli"
     }
@@ -146,7 +152,7 @@ print([m for m in heavy if m in sys.modules], "vesin" in sys.modules)
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield f"{path.relative_to(PACKAGE)}: {node.name}", node
 

@@ -22,6 +22,7 @@ def example(name: str, *arguments, launcher=()) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_lammps_with_a_script_of_ones_own():
     """The model gives 142 GPa, the measured C11 is 166 GPa."""

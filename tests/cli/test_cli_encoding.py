@@ -31,7 +31,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_ends_as_it_does_in_utf_8(tmp_path, name, encoding):
     write(tmp_path / "ethanol.xyz", molecule("CH3CH2OH"))

@@ -39,7 +39,7 @@ def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, tmp_path, encoding):
     subprocess.run(
         command(structure, tmp_path / "s.png", "--frames", str(tmp_path / "s.xyz")),

@@ -83,7 +83,10 @@ def child(name: str, run_dir: Path, prologue: str = "") -> subprocess.Popen:
 
 
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if "ramp" in n or "full" in n else n for n in RUNS],
+)
 def test_killed_at_a_random_step_and_resumed_the_run_equals_an_uninterrupted_one(tmp_path, name):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     go(name, whole)

@@ -243,6 +243,7 @@ def start_together(tmp_path, count):
     return answers
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_together_one_compiles_and_says_so(tmp_path):
     answers = start_together(tmp_path, 4)
     said = [err for _, err in answers if err]

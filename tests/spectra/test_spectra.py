@@ -197,6 +197,7 @@ def noise_run(seed: int, n: int) -> Motion:
     return Motion(4.0, np.ones(2), momenta, 6)
 
 
+@pytest.mark.slow
 def test_error_is_the_scatter_of_repeated_spectra_and_falls_with_the_root_of_time():
     errors = []
     for n in (1500, 6000):

@@ -306,6 +306,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ten_epochs_equal_five_a_kill_and_five_more_bit_for_bit(tmp_path):
     whole = tmp_path / "whole.safetensors"
     run_fit(make_fit(), whole)
