@@ -62,6 +62,7 @@ def test_arm_has_registers_of_16_bytes_even_with_sve(triple):
     assert widest_used(triple, "neoverse-v1", "+sve") == 16
 
 
+@pytest.mark.slow
 @on_x86
 @pytest.mark.parametrize(
     ("environment", "width"),

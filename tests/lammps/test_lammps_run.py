@@ -84,6 +84,7 @@ def test_what_reads_a_run_directory_reads_this(nve):
     }
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_velocities_are_kept_and_a_run_too_short_to_judge_is_run(nve, model):
     start, run_dir = nve[0] / "trajectory.traj", model.parent / "kept"

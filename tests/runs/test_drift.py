@@ -261,6 +261,7 @@ def test_records_whose_truth_is_known(ensemble, time_ps):
     assert tuple(outcomes) == KNOWN[ensemble, time_ps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "timestep_fs", "temperature_K"),
     [
