@@ -15,7 +15,13 @@ STRESS = ("stress",)
 STRESS_COMMITTEE = ("stress_std",)
 
 #: Names that ASE's ``Properties`` and its writers do not know.
-EXTRA_RESULTS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
+EXTRA_RESULTS = (
+    *COMMITTEE,
+    *STRESS_COMMITTEE,
+    "dipole_std",
+    "polarizability",
+    "polarizability_std",
+)
 
 
 class Results(dict):

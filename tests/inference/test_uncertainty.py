@@ -57,7 +57,7 @@ def test_coverage_of_the_normal_law():
 
 @pytest.mark.parametrize(
     ("errors", "stds", "message"),
-    [([1.0], [1.0], "fewer than 2"), ([1, 2], [1], "need as many"), ([1, 2], [1, -1], "negative")],
+    [([1.0], [1.0], "fewer than 2"), ([1, 2], [1], "must be equal"), ([1, 2], [1, -1], "negative")],
 )
 def test_bad_input(errors, stds, message):
     with pytest.raises(ValueError, match=message):
