@@ -280,7 +280,7 @@ class SchNetCalculator(Calculator):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._lock = threading.RLock()
         repair_when_forked(self)
 

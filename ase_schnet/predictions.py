@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import DatabaseError
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -82,7 +83,8 @@ def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
     """Open the file, and give a function that adds a structure and its results beyond ASE's names."""
     if path.suffix == ".db":
         try:
-            with connect(path) as database:  # in one transaction
+            database: Any = connect(path)  # the base class that ASE declares is no context manager
+            with database:  # in one transaction
                 yield lambda atoms, extra: _add_to_database(database, atoms, extra)
         except DatabaseError as error:
             raise ValueError(f"cannot add structures to the database {path}: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ase_schnet.inference.prediction import Prediction
@@ -115,8 +116,9 @@ def potential_results(prediction: Prediction, volume: float | None) -> Results:
         Volume of the cell in Å³; None leaves the stress out.
     """
     several, energies = len(prediction.energies) > 1, prediction.energies
-    known, extra = {"energy": float(energies.sum() / len(energies))}, {}
-    known["free_energy"] = known["energy"]
+    energy = float(energies.sum() / len(energies))
+    known: dict[str, float | np.ndarray] = {"energy": energy, "free_energy": energy}
+    extra: dict[str, float | np.ndarray] = {}
     known["energies"] = prediction.atomic_energies.mean(axis=0)
     if several:
         known["forces"], extra["forces_std"] = committee_mean_std(prediction.forces)

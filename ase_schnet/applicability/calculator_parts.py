@@ -33,9 +33,14 @@ def components_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculato
 
 def _held_by(calculator: BaseCalculator) -> list[tuple[BaseCalculator, float]]:
     mixer = getattr(calculator, "mixer", None)
-    held = list(zip(getattr(mixer, "calcs", ()), getattr(mixer, "weights", ()), strict=False))
-    others = (getattr(calculator, name, None) for name in INNER)
-    return held + [(other, 1.0) for other in others if hasattr(other, "get_property")]
+    held: list[tuple[BaseCalculator, float]] = list(
+        zip(getattr(mixer, "calcs", ()), getattr(mixer, "weights", ()), strict=False)
+    )
+    for name in INNER:
+        other = getattr(calculator, name, None)
+        if other is not None and hasattr(other, "get_property"):
+            held.append((other, 1.0))
+    return held
 
 
 def limits_of(calculator: BaseCalculator | None) -> dict | None:
