@@ -83,3 +83,16 @@ def test_old_modules_lead_to_modules_that_exist(package):
         import_module(sys.modules[name].__getattr__.new)
         with pytest.raises(AttributeError, match=r"has moved to .*, which has no 'nothing'"):
             _ = sys.modules[name].nothing
+
+
+def test_a_renamed_public_name_warns_and_is_the_new_one(monkeypatch):
+    monkeypatch.setitem(ase_schnet._RENAMED, "Verdict", "Drift")
+    text = "ase_schnet.Verdict is now called Drift; the old name will be removed in 0.3"
+    with pytest.warns(DeprecationWarning, match=text):
+        assert ase_schnet.Verdict is ase_schnet.Drift
+    assert "Verdict" not in ase_schnet.__all__
+
+
+def test_every_renamed_public_name_leads_to_one_that_exists():
+    assert set(ase_schnet._RENAMED.values()) <= set(ase_schnet.__all__)
+    assert not set(ase_schnet._RENAMED) & set(ase_schnet.__all__)
