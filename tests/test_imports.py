@@ -180,3 +180,19 @@ def test_no_function_has_more_than_ten_arguments():
         named = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
         counts[name] = sum(argument.arg not in ("self", "cls") for argument in named)
     assert {name: n for name, n in counts.items() if n > 10} == {}
+
+
+def test_dataclasses_of_arrays_are_not_compared_by_their_values():
+    """The == that dataclass would write raises for two arrays: such classes say eq=False."""
+    wrong = []
+    for path in FILES:
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            fields = [field.annotation for field in node.body if isinstance(field, ast.AnnAssign)]
+            parts = [part for annotation in fields for part in ast.walk(annotation)]
+            types = {getattr(part, "id", getattr(part, "attr", None)) for part in parts}
+            made = [ast.unparse(d) for d in node.decorator_list if "dataclass" in ast.unparse(d)]
+            if made and types & {"ndarray", "NDArray", "Tensor"} and "eq=False" not in made[0]:
+                wrong.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert wrong == []
