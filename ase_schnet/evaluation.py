@@ -152,7 +152,7 @@ class Comparison:
         return result
 
     def spread(self) -> dict:
-        """Return the smallest, largest and mean std over the structures (docs/sources.md, uncertainty).
+        """Return the smallest, largest and mean std over the structures (docs/sources.md, cross-validation).
 
         Energies are in eV per structure, the force components x, y and z in eV/Å. The components of the
         stress, if it has labels, are taken together, in eV/Å³.
