@@ -60,7 +60,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.training.recipe import Recipe as Recipe
     from ase_schnet.training.report import summary as summary
     from ase_schnet.training.settings import FitSettings as FitSettings
-    from ase_schnet.uncertainty import calibrate as calibrate
+    from ase_schnet.uncertainty import calibrate_std as calibrate_std
     from ase_schnet.units import FileUnits as FileUnits
     from ase_schnet.units import equivalent_loss_weights as equivalent_loss_weights
 
@@ -96,7 +96,7 @@ _HOME = {
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.fit",
     "fit_rpr": "dipole.fit",
-    "calibrate": "uncertainty",
+    "calibrate_std": "uncertainty",
     "run_nve": "dynamics.md",
     "run_nvt": "dynamics.md",
     "run_npt": "dynamics.md",
@@ -124,7 +124,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 #: Old public name -> the one that it has now.
-_RENAMED: dict[str, str] = {}
+_RENAMED: dict[str, str] = {"calibrate": "calibrate_std"}
 
 
 def __getattr__(name: str):

@@ -14,7 +14,13 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.structures.electrons import Electrons
-from ase_schnet.uncertainty import Calibration, calibrate, can_judge, committee_mean_std, coverage
+from ase_schnet.uncertainty import (
+    Calibration,
+    calibrate_std,
+    can_judge,
+    committee_mean_std,
+    coverage,
+)
 
 if TYPE_CHECKING:
     from ase_schnet.inference.prediction import Engine
@@ -180,7 +186,7 @@ class Comparison:
             pairs["forces_per_atom"] = tuple(
                 np.sqrt((v.reshape(-1, 3) ** 2).mean(axis=1)) for v in pairs["forces"]
             )
-        return {k: calibrate(*pair) for k, pair in pairs.items() if can_judge(*pair)}
+        return {k: calibrate_std(*pair) for k, pair in pairs.items() if can_judge(*pair)}
 
 
 def compare(engine: Engine, dataset: Dataset) -> Comparison:

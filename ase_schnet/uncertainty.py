@@ -62,7 +62,7 @@ class Calibration:
         return asdict(self)
 
 
-def calibrate(errors: np.ndarray, stds: np.ndarray) -> Calibration:
+def calibrate_std(errors: np.ndarray, stds: np.ndarray) -> Calibration:
     """Fit the scale of a std to errors on labels that no member was trained on, and judge it.
 
     Predictions with a std of exactly zero (a force that is zero by symmetry, an isolated atom) are left out.
