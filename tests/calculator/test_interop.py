@@ -44,6 +44,7 @@ def test_path_integrals_by_i_pi_widen_the_bond():
     assert quantum > 1.5 * classical
 
 
+@pytest.mark.slow
 def test_openmm_conserves_the_energy_of_the_model():
     pytest.importorskip("openmm", reason="OpenMM is not installed: pip install openmm")
     said = example("openmm_dynamics.py", 400)

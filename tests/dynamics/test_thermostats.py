@@ -136,6 +136,7 @@ def test_ratio_of_two_temperatures_is_that_of_boltzmann():
     assert deviation < LIMIT
 
 
+@pytest.mark.slow
 def test_energy_fluctuation_at_constant_energy_falls_with_the_square_of_the_step():
     runs = []
     for timestep_fs in (1.0, 0.5, 0.25):
@@ -283,6 +284,7 @@ def test_momenta_that_are_kept_must_be_there_and_be_numbers():
 # --- ramps of the temperature -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
 def test_on_a_ramp_the_temperature_follows_and_the_conserved_energy_is_conserved(
     tmp_path, thermostat

@@ -49,6 +49,7 @@ def test_where_there_is_a_place_the_cache_is_used(monkeypatch, tmp_path):
     assert list(tmp_path.rglob("*.nbi"))
 
 
+@pytest.mark.slow
 def test_the_package_imports_and_works_where_nothing_can_be_cached():
     """All of its kernels, in a fresh process; the shortest of them is run."""
     code = f"""

@@ -102,6 +102,7 @@ def test_only_pairs_below_their_onset_are_found():
 # --- what it cures --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["linear", "idpp"])
 def test_a_band_between_two_conformers_of_ethanol_finds_the_barrier(method):
     """46 ± 10 meV; linear interpolation passes H at 0.56 Å, where the network alone is −700 eV deep."""

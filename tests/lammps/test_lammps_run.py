@@ -108,6 +108,7 @@ def npt(model, structure):
     return MDRecord.read(run_dir), read(run_dir / "trajectory.traj", index=":"), done.stdout
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_a_barostat_moves_the_cell_and_conserves_its_energy(npt):
     record, frames, said = npt

@@ -240,10 +240,13 @@ KNOWN = {  # whole steps alone: no half-step run to help
 }
 
 
-LONG = pytest.param("nve", 2, marks=pytest.mark.slow)
+SLOW = (("nve", 2), ("langevin", 0.2))
 
 
-@pytest.mark.parametrize(("ensemble", "time_ps"), [LONG if k[1] == 2 else k for k in KNOWN])
+@pytest.mark.parametrize(
+    ("ensemble", "time_ps"),
+    [pytest.param(*k, marks=pytest.mark.slow) if k in SLOW else k for k in KNOWN],
+)
 def test_records_whose_truth_is_known(ensemble, time_ps):
     """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope."""
     outcomes = []

@@ -144,8 +144,15 @@ def test_absent_labels_with_weight_are_an_error_before_training(missing, part):
         Fit(TINY, *parts.values(), LossWeights(), QUICK)
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adam"])
-@pytest.mark.parametrize("kind", ["standardised", "schnet"])
+@pytest.mark.parametrize(
+    ("kind", "optimizer"),
+    [
+        ("standardised", "muon"),
+        pytest.param("standardised", "adam", marks=pytest.mark.slow),
+        pytest.param("schnet", "muon", marks=pytest.mark.slow),
+        ("schnet", "adam"),
+    ],
+)
 def test_a_fit_learns(optimizer, kind):
     settings = replace(QUICK, epochs=30, optimizer=optimizer, learning_rate=2e-3)
     fit = make_fit(settings, LossWeights(kind=kind))

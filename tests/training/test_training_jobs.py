@@ -131,6 +131,7 @@ def test_a_log_has_every_epoch_once_whatever_a_kill_left_in_it(tmp_path):
     assert read_log(path)["epoch"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_while_the_training_goes_on(tmp_path, whole):
     logs = read_logs(whole / WORK)
     assert [log["label"] for log in logs] == ["fold 1", "fold 2", "fold 3"]
