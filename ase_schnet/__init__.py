@@ -1,14 +1,74 @@
 """SchNet potentials for ASE: train on your molecule, attach, run dynamics that conserves energy.
 
-Everything below is imported when it is first used, so that `import ase_schnet` is quick.
+Each public name is imported when it is first used, so that ``import ase_schnet`` is quick.
 """
 
+import warnings
 from importlib import import_module
+
+TYPE_CHECKING = (
+    False  # type checkers take it for True; to import typing takes longer than all the rest
+)
+if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds it equal to _HOME
+    from ase_schnet.augment.moves import RandomMoves as RandomMoves
+    from ase_schnet.augment.moves import Stretches as Stretches
+    from ase_schnet.augment.recipe import Augmentation as Augmentation
+    from ase_schnet.augment.springs import fit_springs as fit_springs
+    from ase_schnet.calculator import SchNetCalculator as SchNetCalculator
+    from ase_schnet.data.dataset import Dataset as Dataset
+    from ase_schnet.data.formats import read_dataset as read_dataset
+    from ase_schnet.data.formats import read_labelled as read_labelled
+    from ase_schnet.data.outliers import label_outliers as label_outliers
+    from ase_schnet.data.splits import plan_folds as plan_folds
+    from ase_schnet.data.splits import twins_of as twins_of
+    from ase_schnet.dipole.fit import RPRSettings as RPRSettings
+    from ase_schnet.dipole.fit import fit_rpr as fit_rpr
+    from ase_schnet.dipole.rpr import RotatePredictRotate as RotatePredictRotate
+    from ase_schnet.dynamics.check import check_nve as check_nve
+    from ase_schnet.dynamics.md import run_npt as run_npt
+    from ase_schnet.dynamics.md import run_nve as run_nve
+    from ase_schnet.dynamics.md import run_nvt as run_nvt
+    from ase_schnet.inference.options import EngineOptions as EngineOptions
+    from ase_schnet.inference.training_watch import OutsideTrainingWarning as OutsideTrainingWarning
+    from ase_schnet.lammps.run import run_lammps as run_lammps
+    from ase_schnet.model.schnet import PRESETS as PRESETS
+    from ase_schnet.model.schnet import SchNetConfig as SchNetConfig
+    from ase_schnet.modelfile import load_model as load_model
+    from ase_schnet.predictions import write_predictions as write_predictions
+    from ase_schnet.runs.drift import Drift as Drift
+    from ase_schnet.runs.drift import drift as drift
+    from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
+    from ase_schnet.runs.monitor import Monitor as Monitor
+    from ase_schnet.runs.record import MDRecord as MDRecord
+    from ase_schnet.scan import ScanMap as ScanMap
+    from ase_schnet.scan import ScanResult as ScanResult
+    from ase_schnet.scan import scan_angle as scan_angle
+    from ase_schnet.scan import scan_dihedral as scan_dihedral
+    from ase_schnet.scan import scan_distance as scan_distance
+    from ase_schnet.scan import scan_map as scan_map
+    from ase_schnet.spectra import Motion as Motion
+    from ase_schnet.spectra import NormalModes as NormalModes
+    from ase_schnet.spectra import Spectrum as Spectrum
+    from ase_schnet.spectra import ir_spectrum as ir_spectrum
+    from ase_schnet.spectra import normal_modes as normal_modes
+    from ase_schnet.spectra import raman_spectra as raman_spectra
+    from ase_schnet.spectra import vibrational_density_of_states as vibrational_density_of_states
+    from ase_schnet.training.crossval import assemble as assemble
+    from ase_schnet.training.crossval import cross_validate as cross_validate
+    from ase_schnet.training.fold import train_fold as train_fold
+    from ase_schnet.training.loss import LossWeights as LossWeights
+    from ase_schnet.training.recipe import Recipe as Recipe
+    from ase_schnet.training.report import summary as summary
+    from ase_schnet.training.settings import FitSettings as FitSettings
+    from ase_schnet.uncertainty import calibrate_std as calibrate_std
+    from ase_schnet.units import FileUnits as FileUnits
+    from ase_schnet.units import equivalent_loss_weights as equivalent_loss_weights
 
 __version__ = "0.1.0"
 
 _HOME = {
     "SchNetCalculator": "calculator",
+    "EngineOptions": "inference.options",
     "OutsideTrainingWarning": "inference.training_watch",
     "write_predictions": "predictions",
     "Dataset": "data.dataset",
@@ -36,7 +96,7 @@ _HOME = {
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.fit",
     "fit_rpr": "dipole.fit",
-    "calibrate": "uncertainty",
+    "calibrate_std": "uncertainty",
     "run_nve": "dynamics.md",
     "run_nvt": "dynamics.md",
     "run_npt": "dynamics.md",
@@ -63,10 +123,21 @@ _HOME = {
 }
 __all__ = sorted(_HOME)
 
+#: Old public name -> the one that it has now.
+_RENAMED: dict[str, str] = {"calibrate": "calibrate_std"}
+
 
 def __getattr__(name: str):
     if name in _HOME:
         return getattr(import_module(f"ase_schnet.{_HOME[name]}"), name)
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"ase_schnet.{name} is now called {new}; the old name will be removed in 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return __getattr__(new)
     raise AttributeError(f"module 'ase_schnet' has no attribute {name!r}")
 
 

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 #: Atoms closer than this times the sum of their covalent radii count as bonded.
@@ -46,12 +46,12 @@ def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
     ValueError
         If the members are bonded to their own periodic images: there is no whole piece.
     """
-    members = np.asarray(members)
-    vectors = atoms.get_distances(centre, members, mic=True, vector=True)  # (K, 3)
+    chosen = np.asarray(members)
+    vectors = atoms.get_distances(centre, chosen, mic=True, vector=True)  # (K, 3)
     if not atoms.pbc.any():
         return vectors
     place = np.full(len(atoms), -1)
-    place[members] = np.arange(len(members))
+    place[chosen] = np.arange(len(members))
     first, second, bonds = bonded_pairs(atoms)
     inside = (place[first] >= 0) & (place[second] >= 0)
     first, second, bonds = place[first[inside]], place[second[inside]], bonds[inside]
@@ -77,5 +77,5 @@ def bonded_pairs(atoms: Atoms) -> tuple[NDArray, NDArray, NDArray]:
     return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
 
 
-def _graph(first: NDArray, second: NDArray, n: int) -> coo_array:
+def _graph(first: NDArray, second: NDArray, n: int) -> csr_array:
     return coo_array((np.ones(len(first)), (first, second)), shape=(n, n)).tocsr()

@@ -2,79 +2,105 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
-import weakref
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, InputError, all_changes
+from ase.calculators.calculator import Calculator, InputError, Parameters, all_changes
 
 from ase_schnet.applicability.model import (
     limits,
     require_electrons,
     require_finite,
-    require_known,
     require_no_images,
+    require_supported,
 )
-from ase_schnet.dipole.rpr import RotatePredictRotate
-from ase_schnet.dipole.store import parts_of
-from ase_schnet.inference.engine import open_engine, self_check
+from ase_schnet.atoms_state import AtomsState
+from ase_schnet.dipole.heads import PropertyHeads
+from ase_schnet.forks import repair_when_forked
+from ase_schnet.inference.engine import self_check
+from ase_schnet.inference.options import EngineOptions
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.results import names_of, part_results, potential_results
+from ase_schnet.results import names_of, potential_results
 from ase_schnet.structures.electrons import NOTHING, stated
 
 
 class SchNetCalculator(Calculator):
-    """Energy, forces, stress and their spread over the ensemble, in eV, eV/Å and eV/Å³.
+    """Evaluate a SchNet ensemble: energy, forces, stress and their spread, in eV, eV/Å and eV/Å³.
 
     Parameters
     ----------
-    model : path of a model directory, or name of a shipped model ("ethanol"); one that lies here goes first.
-    device : "cpu" (compiled, without torch), "cuda", "cuda:1" or "auto" (a GPU when torch finds one).
-    dtype : "float64" or "float32", precision of the network.
-    skin : Å added to the cutoff of the neighbour list, which is kept until an atom has moved half of it.
-    threads : the most the CPU may use for a large structure; None: OMP_NUM_THREADS, else every core.
-    repulsion : "zbl" lets atoms repel below the shortest distances seen in training, where a network alone
-        may fall into a hole; nothing changes within them. None leaves it to the network.
-
-    Results
-    -------
-    ASE's names mean what ASE says: `energy` and `free_energy` (float), `energies` (N,), `forces` (N, 3) are
-    those of the members' mean; so is `stress` (6,), in ASE's order and sign, of models trained on periodic
-    structures. With two or more members also `energy_std` (float), `forces_std` (N, 3), `stress_std`
-    (6,): sample standard deviations (ddof = 1), as found, not calibrated; `energy_committee` (M,),
-    `forces_committee` (M, N, 3).
-    One evaluation fills all of them. Whoever iterates over `results` meets ASE's names alone, so that
-    `SinglePointCalculator(atoms, **calc.results)` works; the others are there for whoever asks, and
-    `write_predictions` puts them into files. Of a model directory that has such parts, also `dipole` (3,) in
-    e·Å about the centre of mass and `polarizability` (3, 3) in e²Å²/eV, each with its `_std`: computed when
-    asked for, so that dynamics that need none pay for none; `on_request` names them.
-
-    ASE's base class compares and copies the Atoms for longer than a molecule's network takes. Here a state
-    is known by the bytes of its positions, numbers, cell and pbc; `calc.atoms` is made when asked for.
-    Threads may share a calculator: `get_property`, and so `atoms.get_forces()`, waits for the others and
-    answers for its own Atoms, while `calc.results` is of whichever came last. A forked process may go on
-    with it whatever other threads were computing.
-
-    The first structure that leaves what training has seen, in composition or by a distance, comes with an
-    `OutsideTrainingWarning`, whoever asks: a single point, an optimiser or a band of images.
+    model
+        Path of a model directory, or name of a shipped model (``"ethanol"``). A directory of that name in the
+        working directory takes precedence.
+    device
+        ``"cpu"`` (compiled, without torch), ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU where torch finds
+        one.
+    dtype
+        ``"float64"`` or ``"float32"``: the precision of the network.
+    skin
+        Distance in Å that is added to the cutoff of the neighbour list. The list is kept until an atom has
+        moved half of it.
+    threads
+        Largest number of threads for a large structure. None: ``OMP_NUM_THREADS`` where it is set, else one
+        per core.
+    repulsion
+        ``"zbl"`` lets atoms repel each other below the shortest distances of the training data, where the
+        network alone can have an unphysical minimum. None: no repulsion is added.
 
     Raises
     ------
-    ModelFileError (a ValueError) : unknown, damaged or newer model.
-    InputError : structures the model cannot describe: empty, positions that are not finite, elements it was
-        not trained on, near periodic images although it was trained on molecules, another charge or
-        multiplicity (info["charge"], info["spin"], initial charges, ...) than the model's,
-        two atoms in one place.
+    ModelFileError
+        The model is unknown, damaged or of a newer format. It is a ValueError.
+    InputError
+        The model does not support the structure (see Notes), a position is not finite, or two atoms are in
+        one place.
+
+    Notes
+    -----
+    **Results.** ASE's names have ASE's meaning. ``energy`` and ``free_energy`` (float), ``energies`` (N,) and
+    ``forces`` (N, 3) are those of the mean of the members. So is ``stress`` (6,), in ASE's order and sign, of
+    a model that was trained on periodic structures. An ensemble of two or more members also has the sample
+    standard deviations (ddof = 1, not calibrated) ``energy_std`` (float), ``forces_std`` (N, 3) and
+    ``stress_std`` (6,), and the values of all members, ``energy_committee`` (M,) and ``forces_committee``
+    (M, N, 3). One evaluation gives all of them.
+
+    A model directory can have property heads. Then there are ``dipole`` (3,) in e·Å about the centre of mass
+    and ``polarizability`` (3, 3) in e²Å²/eV, each with its ``_std``. They are calculated when they are asked
+    for, so that dynamics does not pay for them. ``on_request`` names them.
+
+    Iterating over ``results`` gives ASE's names only, so that ``SinglePointCalculator(atoms,
+    **calc.results)`` works. The other names are found by ``results[name]``, and `write_predictions` writes
+    them to files.
+
+    **Not supported.**
+
+    - Elements that the model was not trained on.
+    - A charge or spin multiplicity that differs from that of the training data. The structure states it by
+      ``info["charge"]``, ``info["spin"]``, ``info["multiplicity"]``, initial charges or magnetic moments.
+    - Periodic structures with a model of molecules, unless the cell is so large that no atom is near a
+      periodic image.
+    - ``stress`` with a model of molecules, or of a structure without three cell vectors.
+    - ``stresses`` (per atom), ``charges``, ``magmom`` and ``magmoms``.
+    - Interactions beyond the cutoff, such as those of charges.
+    - Dipole and polarizability of a structure that is periodic, or not the molecule of the property head with
+      the bonds of its training data.
+
+    The first structure with a composition or a distance outside the training data gives an
+    `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
+
+    **Threads** may share a calculator. ``get_property``, and so ``atoms.get_forces()``, waits for the other
+    threads and returns the values of its own Atoms; ``calc.results`` is that of the last evaluation. A forked
+    process may use the calculator, whatever other threads were computing.
     """
 
+    parameters: Parameters
     discard_results_on_any_change = True
 
     def __init__(
@@ -89,14 +115,20 @@ class SchNetCalculator(Calculator):
         **kwargs,
     ):
         self._lock = threading.RLock()
-        self._checked = None  # numbers, cell and pbc found to be within the model
-        self._said = NOTHING  # of charge and multiplicity, found to be those of the model
+        self._checked = None  # numbers, cell and pbc that the model supports
+        self._electrons = NOTHING  # charge and multiplicity that are those of the model
         kwargs |= {"device": device, "dtype": dtype, "skin": skin, "threads": threads}
         super().__init__(model=model, repulsion=repulsion, **kwargs)
-        _alive.add(self)
+        repair_when_forked(self)
 
     def set(self, **kwargs) -> dict:
-        """Change parameters; the model is loaded anew when one of them differs."""
+        """Change parameters, and return those that differ; then the model is loaded again.
+
+        Raises
+        ------
+        ValueError
+            A parameter is unknown or its value impossible. The calculator stays as it was.
+        """
         unknown = set(kwargs) - {"model", "device", "dtype", "skin", "threads", "repulsion"}
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
@@ -108,7 +140,7 @@ class SchNetCalculator(Calculator):
             if changed:
                 try:
                     self._load()
-                except Exception:  # keep what worked, parameters and model
+                except Exception:  # keep the former parameters and model
                     self.parameters.clear()
                     self.parameters.update(before)
                     raise
@@ -116,32 +148,28 @@ class SchNetCalculator(Calculator):
 
     def _load(self) -> None:
         p = self.parameters
-        if not p.skin >= 0:
-            raise ValueError(f"skin must be >= 0 Å, got {p.skin}")
+        options = EngineOptions(p.device, p.dtype, p.threads, p.repulsion, p.skin)
         trained = load_model(p.model)
-        engine = open_engine(trained, p.device, p.dtype, p.threads, p.repulsion)
+        engine = options.open(trained)
         self_check(engine)
         self.trained: TrainedModel = trained
         self._engine = engine
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
-        self._checked, self._said, self._no_images = None, NOTHING, None
+        self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
-        self._parts: dict[str, RotatePredictRotate] = parts_of(trained.path)
-        self._orders: dict[str, np.ndarray | None] = {}
-        # an own list: ASE keeps this on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained.n_members, trained.pbc, self._parts)
+        self._heads = PropertyHeads(trained.path)
+        # a list of this object: ASE keeps it on the class, where every calculator would see it
+        self.implemented_properties = names_of(trained.n_members, trained.pbc, self._heads)
 
     @property
     def on_request(self) -> tuple[str, ...]:
-        """Results that are computed when asked for, and not before; of the structure last evaluated."""
-        if self._state is None:
-            return tuple(self._parts)
+        """Name the results that are calculated only when asked for, of the structure last evaluated."""
         atoms = self.atoms
-        return tuple(q for q in self._parts if self._order(q, atoms) is not None)
+        return tuple(self._heads) if atoms is None else self._heads.applicable(atoms)
 
     @property
     def model_info(self) -> dict:
-        """Name and checksum of the model and what it runs with, for the record of a run."""
+        """Return name and checksum of the model, device and repulsion, for the record of a run."""
         return {
             "model": str(self.parameters.model),
             "sha256": self.trained.checksum,
@@ -151,79 +179,83 @@ class SchNetCalculator(Calculator):
 
     @property
     def limits(self) -> dict:
-        """How far the model may be believed, for `runs.monitor.Monitor`: see `admission.limits`."""
+        """Return how far the model can be trusted, for `Monitor`: see `applicability.model.limits`."""
         return limits(self.trained)
 
-    def trained_distance_range(self, symbol_i: str, symbol_j: str, distance: float):
-        """Interval (low, high) in Å of i–j distances seen in training that holds `distance`, or None."""
+    def trained_distance_range(
+        self, symbol_i: str, symbol_j: str, distance: float
+    ) -> tuple[float, float] | None:
+        """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
         return self.trained.trained_range(symbol_i, symbol_j, distance)
 
     @property
     def atoms(self) -> Atoms | None:
-        """A copy of the structure last evaluated: its numbers, positions, cell and pbc."""
+        """Return a copy of the structure last evaluated: its numbers, positions, cell and pbc."""
         if self._atoms is None and self._state is not None:
-            positions, numbers, cell, pbc = (
-                np.frombuffer(data, dtype)
-                for data, dtype in zip(self._state, _STATE.values(), strict=True)
-            )
-            self._atoms = Atoms(numbers, positions.reshape(-1, 3), cell=cell.reshape(3, 3), pbc=pbc)
+            self._atoms = self._state.to_atoms()
         return self._atoms
 
     @atoms.setter
     def atoms(self, atoms: Atoms | None) -> None:
         self._atoms = atoms
-        self._state = None if atoms is None else _state(atoms)
+        self._state = None if atoms is None else AtomsState.of(atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """What differs from the last evaluation: "positions", "numbers", "cell", "pbc". To the last bit.
+        """Return what differs from the last evaluation: "positions", "numbers", "cell", "pbc".
 
-        Raises InputError where `atoms` now says that its charge or multiplicity is not the model's.
+        The comparison is exact; `tol` is ignored.
+
+        Raises
+        ------
+        InputError
+            `atoms` states a charge or multiplicity that is not the model's.
         """
-        self._admit_electrons(atoms)
-        before, now = self._state, _state(atoms)
-        if before == now:
-            return []
-        if before is None:
-            return list(all_changes)
-        return [name for name, a, b in zip(_STATE, before, now, strict=True) if a != b]
+        self._check_electrons(atoms)
+        now = AtomsState.of(atoms)
+        return list(all_changes) if self._state is None else self._state.differences(now)
 
-    def _admit_electrons(self, atoms: Atoms) -> None:
-        said = stated(atoms.info, atoms.arrays)
-        if said != self._said:
+    def _check_electrons(self, atoms: Atoms) -> None:
+        electrons = stated(atoms.info, atoms.arrays)
+        if electrons != self._electrons:
             require_electrons(self.trained, atoms)
-            self._said = said
+            self._electrons = electrons
 
     def get_property(self, name, atoms=None, allow_calculation=True):
-        """As ASE's; the lock keeps another thread's structure out until the answer is handed over."""
+        """Return a property, as ASE does. Other threads wait until the value is returned."""
         with self._lock:
             return super().get_property(name, atoms, allow_calculation)
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """Evaluate all members at `atoms` and fill every property but those `on_request` not asked for."""
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        """Evaluate all members at `atoms`, and those property heads that `properties` names.
+
+        Raises
+        ------
+        InputError
+            There is no structure, or the model does not support it.
+        """
         with self._lock:
             atoms = self.atoms if atoms is None else atoms
             if atoms is None:
                 raise InputError("no structure to evaluate: pass atoms")
-            self._admit_electrons(atoms)
-            state = _state(atoms)
-            wanted = [q for q in self._parts if q in properties or f"{q}_std" in properties]
+            self._check_electrons(atoms)
+            state = AtomsState.of(atoms)
+            wanted = [q for q in self._heads if q in properties or f"{q}_std" in properties]
             if not (wanted and self.results and state == self._state):
                 self._evaluate(atoms, state)
             for quantity in wanted:
-                self.results |= self._part_results(quantity, atoms)
+                self.results |= self._heads.predict(quantity, atoms)
 
-    def _evaluate(self, atoms: Atoms, state: tuple[bytes, ...]) -> None:
+    def _evaluate(self, atoms: Atoms, state: AtomsState) -> None:
         new_kind = state[1:] != self._checked
         if new_kind:
-            require_known(self.trained, atoms, box_of_vacuum=True)
+            require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        positions = np.asarray(
-            atoms.positions, dtype=np.float64
-        )  # single precision is taken as it is
+        # positions in single precision are accepted
+        positions = np.asarray(atoms.positions, dtype=np.float64)
         numbers, cell = atoms.numbers, atoms.cell.array
         pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
-        if not self.trained.pbc and pairs is not self._no_images:  # asked once for each list
+        if not self.trained.pbc and pairs is not self._no_images:  # once for each list
             require_no_images(self.trained, atoms, pairs)
             self._no_images = pairs
         try:
@@ -234,32 +266,12 @@ class SchNetCalculator(Calculator):
         self._atoms, self._state = None, state
         if self._watch is not None:
             outside = self._watch.find(atoms, pairs, new_composition=new_kind)
-            if outside is not None:  # once, so that nobody pays for it any more
+            if outside is not None:  # once, so that later evaluations do not pay for it
                 self._watch = None
                 warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
 
-    def _part_results(self, quantity: str, atoms: Atoms) -> dict:
-        part = self._parts[quantity]
-        order = self._order(quantity, atoms)
-        if order is None:
-            raise InputError(
-                f"the {quantity} of {self.parameters.model} is that of one molecule, {part.symbols} with the "
-                f"bonds it was trained on; {atoms.symbols} is another, periodic, or has broken bonds"
-            )
-        value = part.predict(atoms.positions[order])
-        return part_results(quantity, value.mean, value.std)
-
-    def _order(self, quantity: str, atoms: Atoms) -> np.ndarray | None:
-        """In which order the atoms are those of the part; None where they are not."""
-        if atoms.pbc.any():
-            return None
-        guess = self._orders.get(quantity)  # dynamics does not shuffle its atoms
-        order = self._parts[quantity].order_of(atoms.numbers, atoms.positions, guess)
-        self._orders[quantity] = order
-        return order
-
     def _volume(self, atoms: Atoms) -> float | None:
-        """In Å³, also of a left-handed cell; None where a stress means nothing."""
+        """Return the volume in Å³, also of a left-handed cell; None where a stress has no meaning."""
         if not (self.trained.pbc and atoms.pbc.any() and atoms.cell.rank == 3):
             return None
         return atoms.cell.volume
@@ -268,41 +280,19 @@ class SchNetCalculator(Calculator):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._lock = threading.RLock()
-        _alive.add(self)
+        repair_when_forked(self)
 
-    def _leave_other_threads(self) -> None:
-        """In a forked process, where the thread that had the lock is not, and what it did is half done."""
+    def repair_after_fork(self) -> None:
+        """Reset a calculator in a forked process, if a thread of the parent was using it.
+
+        That thread does not exist here: its lock would be held for ever, and its work is half done.
+        """
         if self._lock.acquire(blocking=False):
             self._lock.release()
             return
         self._lock = threading.RLock()
         self.reset()
-        self._checked, self._said, self._no_images = None, NOTHING, None
+        self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._neighbors = VerletList(self._neighbors.cutoff, self._neighbors.skin)
-
-
-_alive: weakref.WeakSet[SchNetCalculator] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for calculator in list(_alive):
-        calculator._leave_other_threads()
-
-
-if hasattr(os, "register_at_fork"):  # Windows forks nothing
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-_STATE = {"positions": np.float64, "numbers": np.int64, "cell": np.float64, "pbc": np.bool_}
-
-
-def _state(atoms: Atoms) -> tuple[bytes, bytes, bytes, bytes]:
-    """Everything the energy depends on, as bytes: as cheap to compare as to copy."""
-    return (
-        atoms.arrays["positions"].astype(np.float64, copy=False).tobytes(),
-        atoms.arrays["numbers"].astype(np.int64, copy=False).tobytes(),
-        atoms.cell.array.tobytes(),
-        atoms.pbc.tobytes(),
-    )

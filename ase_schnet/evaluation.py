@@ -1,27 +1,48 @@
-"""An ensemble held against labels it was not trained on: errors, spread, calibration."""
+"""Errors, spread and calibration of an ensemble on labels that it was not trained on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
-from ase_schnet.applicability.model import other_electrons
+from ase_schnet.applicability.model import electrons_mismatch
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.structures.electrons import Electrons
-from ase_schnet.uncertainty import Calibration, calibrate, can_judge, committee_mean_std, coverage
+from ase_schnet.uncertainty import (
+    Calibration,
+    calibrate_std,
+    can_judge,
+    committee_mean_std,
+    coverage,
+)
 
-ROUNDING = 1e-4  # of the rms std; the shear stress of a cubic crystal has that of its last digits
+if TYPE_CHECKING:
+    from ase_schnet.inference.prediction import Engine
+
+#: A std below this fraction of the rms std is rounding, as of the shear stress of a cubic crystal.
+ROUNDING = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantity:
-    """n labelled numbers beside their predictions by M members, in eV, eV/Å or eV/Å³.
+    """Hold n labels of one quantity and the predictions of M members, in eV, eV/Å or eV/Å³.
 
-    members (M, n), reference (n,). `unit` is the thousandth in which errors are told.
+    Attributes
+    ----------
+    name
+        ``"energy"``, ``"forces"`` or ``"stress"``.
+    unit
+        Unit of printed errors, a thousandth of the unit of the numbers: ``"meV"``, ``"meV/Å"``.
+    members
+        (M, n), predictions.
+    reference
+        (n,), labels.
     """
 
     name: str
@@ -31,34 +52,56 @@ class Quantity:
 
     @property
     def mean(self) -> np.ndarray:
-        """Prediction of the ensemble, (n,)."""
+        """Return the mean of the members, (n,)."""
         return self.members.mean(axis=0)
 
     @property
     def error(self) -> np.ndarray:
-        """Mean − reference, (n,)."""
+        """Return mean − reference, (n,)."""
         return self.mean - self.reference
 
     @property
     def std(self) -> np.ndarray:
-        """Sample standard deviation of the members, (n,); zero where symmetry leaves but rounding."""
+        """Return the sample standard deviation of the members, (n,); zero where it is only rounding."""
         std = committee_mean_std(self.members)[1]
         return np.where(std > ROUNDING * np.sqrt((std**2).mean()), std, 0.0)
 
     def coverage(self, levels: np.ndarray, scale: float = 1.0) -> np.ndarray:
-        """Fraction of errors inside the central intervals of a normal law of width scale · std."""
-        known = self.std > 0  # zero by symmetry says nothing
+        """Return the fraction of errors within the central intervals of a normal distribution.
+
+        Parameters
+        ----------
+        levels
+            (L,), probabilities of the intervals.
+        scale
+            The standard deviation of the normal distribution is scale · std.
+        """
+        known = self.std > 0  # a std that is zero by symmetry has no information
         return coverage(self.error[known] / (scale * self.std[known]), levels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """Predictions of M members beside the labels of S structures with N atoms in all.
+    """Hold the predictions of M members and the labels of S structures with N atoms in all.
 
-    energies (M, S) eV, forces (M, N, 3) eV/Å, stress (M, S, 6) eV/Å³ in ASE's order and sign, None for
-    molecules alone; reference_* the labels, None where there are none (rows of NaN for stress).
-    n_atoms (S,) is given where energies are better told per atom: structures periodic or of many sizes.
-    labelled_atoms (N,) bool: whose force is a label in all three components; None: every atom's.
+    Attributes
+    ----------
+    energies
+        (M, S), eV.
+    forces
+        (M, N, 3), eV/Å.
+    reference_energies
+        (S,), eV; None without labels.
+    reference_forces
+        (N, 3), eV/Å; None without labels.
+    stress
+        (M, S, 6), eV/Å³, in ASE's order and sign; None if all structures are molecules.
+    reference_stress
+        (S, 6), eV/Å³; None without labels, rows of NaN for structures without labels.
+    n_atoms
+        (S,), given if energies are to be printed per atom: structures are periodic or of several sizes.
+    labelled_atoms
+        (N,) bool, atoms with labels of all three force components; None: all atoms.
     """
 
     energies: np.ndarray
@@ -71,9 +114,12 @@ class Comparison:
     labelled_atoms: np.ndarray | None = None
 
     def quantities(self, *, total_energies: bool = False) -> list[Quantity]:
-        """What has labels: energies of the structures, components of the forces and of the stress.
+        """Return the quantities that have labels: energies, components of forces and of the stress.
 
-        Energies are per atom where `n_atoms` is known, unless `total_energies` are asked for.
+        Parameters
+        ----------
+        total_energies
+            Energies are per structure. Otherwise they are per atom if `n_atoms` is known.
         """
         found = []
         if self.reference_energies is not None:
@@ -94,14 +140,14 @@ class Comparison:
         return found
 
     def metrics(self) -> dict:
-        """Errors of the members' mean and, for comparison, of a member on average; units in the names.
+        """Return the errors of the mean of the members, and the average error of one member.
 
-        Energies are per structure, and per atom too where `n_atoms` is known; forces per Cartesian, stress
-        per Voigt component.
+        The keys name quantity, kind of error and unit. Energies are per structure, and also per atom if
+        `n_atoms` is known. Forces are per Cartesian component, stress per Voigt component.
         """
         result: dict = {"n_structures": self.energies.shape[1], "n_atoms": self.forces.shape[1]}
-        told = {q.unit: q for q in self.quantities(total_energies=True) + self.quantities()}
-        for q in told.values():
+        by_unit = {q.unit: q for q in self.quantities(total_energies=True) + self.quantities()}
+        for q in by_unit.values():
             unit = q.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
             of_a_member = np.abs(q.members - q.reference).mean()
             result[f"{q.name}_mae_{unit}"] = 1000.0 * float(np.abs(q.error).mean())
@@ -112,10 +158,10 @@ class Comparison:
         return result
 
     def spread(self) -> dict:
-        """Smallest, largest and mean std over the structures (Table 4 of the implementation report).
+        """Return the smallest, largest and mean std over the structures (docs/sources.md, cross-validation).
 
-        Energy in eV per structure, force components x, y, z in eV/Å, and where there are labels of it the
-        components of the stress together in eV/Å³.
+        Energies are in eV per structure, the force components x, y and z in eV/Å. The components of the
+        stress, if it has labels, are taken together, in eV/Å³.
         """
         _, energy_std = committee_mean_std(self.energies)
         _, forces_std = committee_mean_std(self.forces)
@@ -130,24 +176,34 @@ class Comparison:
         }
 
     def calibration(self) -> dict[str, Calibration]:
-        """Of the energies, force and stress components, and the length of the force on each atom.
+        """Return the calibration of energies, force and stress components, and forces per atom.
 
-        A quantity with too few predictions, or predictions all alike (see `can_judge`), is left out.
+        A quantity with too few predictions, or with equal predictions, is left out: see `can_judge`.
         """
         pairs = {q.name: (q.error, q.std) for q in self.quantities()}
         if "forces" in pairs:
-            # rms over the three components, so that the z-scores stay those of one component
+            # rms over the three components: the z-scores remain those of one component
             pairs["forces_per_atom"] = tuple(
                 np.sqrt((v.reshape(-1, 3) ** 2).mean(axis=1)) for v in pairs["forces"]
             )
-        return {k: calibrate(*pair) for k, pair in pairs.items() if can_judge(*pair)}
+        return {k: calibrate_std(*pair) for k, pair in pairs.items() if can_judge(*pair)}
 
 
-def compare(engine, dataset: Dataset) -> Comparison:
-    """Evaluate every structure of a data set with all members, by either engine of `inference`.
+def compare(engine: Engine, dataset: Dataset) -> Comparison:
+    """Evaluate every structure of a data set with all members, and return predictions and labels.
 
-    Raises ValueError for elements the model was not trained on, for periodic structures with a model of
-    molecules, and for structures that say they have another charge or multiplicity than the model.
+    Parameters
+    ----------
+    engine
+        An engine of `inference`, see `open_engine`.
+    dataset
+        Structures and labels.
+
+    Raises
+    ------
+    ValueError
+        A structure has an element that the model was not trained on, is periodic although the model was
+        trained on molecules, or states another charge or multiplicity than the model.
     """
     engine.model.require_elements(dataset.elements)
     _require_electrons(engine.model, dataset)
@@ -155,9 +211,8 @@ def compare(engine, dataset: Dataset) -> Comparison:
     if len(periodic) and not engine.model.pbc:
         raise ValueError(
             f"model {engine.model.path} was trained on molecules, but {len(periodic)} of "
-            f"{len(dataset)} structures are periodic (first: {periodic[0]}); "
-            "if their box means nothing, take them out of it by ase_schnet.structures.box.without_box(atoms) "
-            "(--no-pbc)"
+            f"{len(dataset)} structures are periodic (first: {periodic[0]}). If the box has no meaning, "
+            "remove it with ase_schnet.structures.box.without_box(atoms) (--no-pbc)"
         )
     cutoff = engine.model.config["cutoff"]
     energies, forces, virials = [], [], []
@@ -180,7 +235,7 @@ def compare(engine, dataset: Dataset) -> Comparison:
     )
 
 
-def _require_electrons(model, dataset: Dataset) -> None:
+def _require_electrons(model: TrainedModel, dataset: Dataset) -> None:
     if dataset.charge is None and dataset.multiplicity is None:
         return
     nothing = np.full(len(dataset), np.nan)
@@ -191,15 +246,15 @@ def _require_electrons(model, dataset: Dataset) -> None:
             *(None if np.isnan(x[s]) else float(x[s]) for x in (charges, multiplicities))
         )
         numbers = dataset.Z[dataset.ptr[s] : dataset.ptr[s + 1]]
-        wrong = other_electrons(model, said, numbers, dataset.pbc[s])
+        wrong = electrons_mismatch(model, said, numbers, dataset.pbc[s])
         if wrong:
             raise ValueError(
-                f"structure {s} says it has {wrong}, as model {model.path} was trained on: compare it with "
-                "a model of that state, or correct what the file says"
+                f"structure {s} says it has {wrong}, as model {model.path} was trained on. Use a model of "
+                "that state, or correct the file"
             )
 
 
 def _stress(virials: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Virials (M, S, 3, 3) in eV as stress (M, S, 6) in eV/Å³; zero for molecules."""
+    """Return the stress (M, S, 6) in eV/Å³ of virials (M, S, 3, 3) in eV; zero for molecules."""
     stress = -virials / dataset.volumes[:, None, None]
     return np.stack([full_3x3_to_voigt_6_stress(member) for member in stress])

@@ -1,19 +1,25 @@
-"""Pairs of atoms within a cutoff: all pairs of a small molecule, vesin for everything else."""
+"""Pairs of atoms within a cutoff: all pairs of a small molecule, else those that vesin finds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import vesin
 
-ALL_PAIRS_LIMIT = 64  # atoms; below it an all-pairs table is faster than a cell list
+ALL_PAIRS_LIMIT = 64  # atoms; up to here a table of all pairs is faster than a cell list
 
 
 class Pairs(NamedTuple):
-    """A half list: each pair (and each periodic image of it) once.
+    """Hold a half list of P pairs: each pair of atoms, and each periodic image of it, once.
 
-    idx_i, idx_j : (P,) int64. shifts : (P, 3) float64, lattice vector in Å to add to R[idx_j].
+    Attributes
+    ----------
+    idx_i, idx_j
+        (P,) int64, indices of the two atoms.
+    shifts
+        (P, 3) float64, lattice vectors in Å that are added to the positions of ``idx_j``.
     """
 
     idx_i: np.ndarray
@@ -21,24 +27,37 @@ class Pairs(NamedTuple):
     shifts: np.ndarray
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """R_j + shift − R_i, (P, 3) in Å."""
+        """Return R_j + shift − R_i, (P, 3) in Å."""
         return positions[self.idx_j] - positions[self.idx_i] + self.shifts
 
 
 def all_pairs(n_atoms: int) -> Pairs:
-    """Every pair of a molecule, however far apart."""
+    """Return all pairs of a molecule, at any distance."""
     idx_i, idx_j = np.triu_indices(n_atoms, k=1)
     return Pairs(idx_i, idx_j, np.zeros((len(idx_i), 3)))
 
 
 def half_list(
-    positions: np.ndarray, cutoff: float, cell: np.ndarray | None = None, pbc=False
+    positions: np.ndarray,
+    cutoff: float,
+    cell: np.ndarray | None = None,
+    pbc: bool | Sequence[bool] | np.ndarray = False,
 ) -> Pairs:
-    """Pairs closer than `cutoff` (Å).
+    """Return the pairs closer than the cutoff, in canonical order.
 
-    positions : (N, 3) in Å. cell : (3, 3) rows are lattice vectors, ignored unless some `pbc` is set.
-    Atoms may lie outside the cell and far from the origin; the cell may be smaller than the cutoff,
-    skewed or left-handed, and periodic in one or two directions only.
+    Atoms may lie outside the cell and far from the origin. The cell may be smaller than the cutoff, skewed or
+    left-handed, and periodic in one or two directions only.
+
+    Parameters
+    ----------
+    positions
+        (N, 3), Å.
+    cutoff
+        Å.
+    cell
+        (3, 3), rows are lattice vectors in Å; ignored without `pbc`.
+    pbc
+        Periodic directions, one for all or (3,).
     """
     positions = np.asarray(positions, dtype=np.float64)
     pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
@@ -57,16 +76,18 @@ def half_list(
     return Pairs(idx_i, idx_j, images.astype(np.float64) @ box)
 
 
-def _in_order(idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray, n_atoms: int):
-    """Each pair with i <= j, sorted: sums over pairs then add up alike whenever the list was made."""
+def _in_order(
+    idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray, n_atoms: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs sorted, each with i <= j: then sums over pairs do not depend on the list's age."""
     base = 2 * np.abs(images).max(axis=0, initial=0).astype(np.int64) + 1  # (3,)
-    # one number per image, of opposite sign for the opposite image
+    # one number per image; the opposite image has the opposite sign
     code = (images[:, 0] * base[1] + images[:, 1]) * base[2] + images[:, 2]
     turned = np.flatnonzero((idx_i > idx_j) | ((idx_i == idx_j) & (code < 0)))
     idx_i[turned], idx_j[turned] = idx_j[turned], idx_i[turned]
     images[turned] *= -1
     code[turned] *= -1
-    key = idx_i * n_atoms  # a sort of one integer is ten times as quick as lexsort
+    key = idx_i * n_atoms  # sorting one integer is much faster than lexsort
     key += idx_j
     key *= base.prod()
     key += code
@@ -75,11 +96,19 @@ def _in_order(idx_i: np.ndarray, idx_j: np.ndarray, images: np.ndarray, n_atoms:
 
 
 class VerletList:
-    """A half list with a skin, kept until an atom may have crossed it.
+    """Hold a half list with a skin until an atom may have crossed the skin.
 
-    The list holds pairs up to cutoff + skin and is rebuilt once an atom has moved more than skin/2
-    since it was made (unwrapped positions) or the cell, its periodicity or the number of atoms changed.
-    A small molecule's list holds all pairs and is never rebuilt. The same list is the same object.
+    The list has the pairs up to cutoff + skin. It is rebuilt when an atom has moved more than skin/2
+    (unwrapped positions), or when the cell, its periodicity or the number of atoms has changed. The list of
+    a small molecule has all pairs and is never rebuilt. As long as the list is kept, the same object is
+    returned.
+
+    Parameters
+    ----------
+    cutoff
+        Å.
+    skin
+        Å.
     """
 
     def __init__(self, cutoff: float, skin: float):
@@ -87,7 +116,17 @@ class VerletList:
         self._made_for = self._all_pairs = None
 
     def pairs(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Pairs:
-        """Every pair closer than the cutoff, and some beyond it."""
+        """Return all pairs closer than the cutoff, and some beyond it.
+
+        Parameters
+        ----------
+        positions
+            (N, 3), Å.
+        cell
+            (3, 3), Å.
+        pbc
+            (3,) bool.
+        """
         n_atoms = len(positions)
         if n_atoms <= ALL_PAIRS_LIMIT and not (pbc[0] or pbc[1] or pbc[2]):
             if self._all_pairs is None or self._all_pairs[0] != n_atoms:
@@ -98,7 +137,7 @@ class VerletList:
             self._made_for = (positions.copy(), np.array(cell), np.array(pbc))
         return self._pairs
 
-    def _stale(self, positions, cell, pbc) -> bool:
+    def _stale(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
         if self._made_for is None:
             return True
         old_positions, old_cell, old_pbc = self._made_for

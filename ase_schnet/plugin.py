@@ -1,4 +1,4 @@
-"""Entry point of ASE's plugin system (experimental in ASE 3.29): `schnet` among its calculators."""
+"""Entry point of ASE's plugin system (experimental in ASE 3.29): it adds the calculator ``schnet``."""
 
 from ase._4.plugins.plugin import CalculatorPlugin
 

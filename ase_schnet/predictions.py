@@ -1,4 +1,4 @@
-"""Predictions with their standard deviations as files: extended xyz, ASE's trajectories and databases."""
+"""Files of predictions with standard deviations: extended xyz, ASE's trajectories and databases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import DatabaseError
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,49 +17,44 @@ from ase.io import write
 from ase.io.trajectory import TrajectoryWriter
 
 from ase_schnet.files import replaced
+from ase_schnet.results import EXTRA_RESULTS
 
-#: What a model says beside ASE's own properties, one value or array for each structure or atom.
-EXTRA = (
-    *("energy_std", "forces_std", "stress_std", "dipole_std"),
-    *("polarizability", "polarizability_std"),
-)
+#: Results beside ASE's own properties that are written: one value or array for each structure or atom.
+WRITTEN = tuple(name for name in EXTRA_RESULTS if not name.endswith("_committee"))
 SUFFIXES = (".extxyz", ".xyz", ".traj", ".db")
-#: Of what a structure's `info` holds, what a database can store.
+#: Types of values in a structure's ``info`` that a database can store.
 PLAIN = (str, bool, int, float, np.generic, np.ndarray)
 
 
 def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
-    """Evaluate structures with their calculators and write energies, forces (stress) and standard deviations.
+    """Evaluate structures with their calculators, write the results and return the number of structures.
 
-    ====================  ===========================================================================
-    `.extxyz`, `.xyz`     `info["energy_std"]`, `arrays["forces_std"]`, `info["stress_std"]`
-    `.traj`               `info["energy_std"]`, `info["forces_std"]`, `info["stress_std"]`
-    `.db`                 `row.energy_std` to select by, `row.data.forces_std`, `row.data.stress_std`
-    ====================  ===========================================================================
+    Energies, forces, stress and dipole are written under ASE's names. Training on such a file takes them for
+    labels. The standard deviations, and the polarizability in e²Å²/eV, are written under these names:
 
-    Of a model with such parts also `dipole` (e·Å), under ASE's name, and as the others `dipole_std`,
-    `polarizability` (3, 3) (e²Å²/eV) and `polarizability_std`. Energies and forces stand under ASE's names:
-    whoever trains on such a file takes them for labels.
+    ======================  =========================================================================
+    ``.extxyz``, ``.xyz``   ``info["energy_std"]``, ``arrays["forces_std"]``, ``info["stress_std"]``
+    ``.traj``               ``info["energy_std"]``, ``info["forces_std"]``, ``info["stress_std"]``
+    ``.db``                 ``row.energy_std``, ``row.data.forces_std``, ``row.data.stress_std``
+    ======================  =========================================================================
 
-    One structure is held at a time. The file is written whole or, where something fails or Ctrl-C comes,
-    left as it was.
+    ``dipole_std``, ``polarizability`` and ``polarizability_std`` of a model that has these property heads are
+    in the same place as ``stress_std``.
+
+    One structure is held in memory at a time. If an error or Ctrl-C ends the writing, the file remains as it
+    was.
 
     Parameters
     ----------
     path
-        A file that exists is written over; structures are added to a database that exists.
+        An existing file is replaced; structures are added to an existing database.
     frames
-        Structures with a calculator, such as `SchNetCalculator`; they stay as they are.
-
-    Returns
-    -------
-    int
-        The number of structures written.
+        Structures with a calculator, such as `SchNetCalculator`. They are not changed.
 
     Raises
     ------
     ValueError
-        For another kind of file, and a structure without calculator.
+        The file has another suffix, or a structure has no calculator.
     """
     path, count = require_suffix(path), 0
     with _opened(path) as add:
@@ -69,7 +65,13 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
 
 
 def require_suffix(path: str | Path) -> Path:
-    """Refuse a file of a kind that predictions are not written to; ValueError."""
+    """Return the path of a file of predictions.
+
+    Raises
+    ------
+    ValueError
+        The suffix is none of `SUFFIXES`.
+    """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: predictions are written to .extxyz, .xyz, .traj or .db")
@@ -78,13 +80,14 @@ def require_suffix(path: str | Path) -> Path:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
-    """What adds a structure with its results, and what ASE has no name for, to the file."""
+    """Open the file, and give a function that adds a structure and its results beyond ASE's names."""
     if path.suffix == ".db":
         try:
-            with connect(path) as database:  # in one transaction
+            database: Any = connect(path)  # the base class that ASE declares is no context manager
+            with database:  # in one transaction
                 yield lambda atoms, extra: _add_to_database(database, atoms, extra)
         except DatabaseError as error:
-            raise ValueError(f"{path} is not a database that can be added to: {error}") from None
+            raise ValueError(f"cannot add structures to the database {path}: {error}") from None
         return
     with replaced(path) as there:
         if path.suffix == ".traj":
@@ -112,14 +115,14 @@ def _with_info(atoms: Atoms, extra: dict) -> Atoms:
 
 
 def _predicted(atoms: Atoms, k: int) -> tuple[Atoms, dict]:
-    """A copy that keeps its results, and what ASE has no name for."""
+    """Return a copy of an evaluated structure with ASE's results, and the results beyond ASE's names."""
     if atoms.calc is None:
         raise ValueError(f"structure {k} has no calculator: set atoms.calc first")
     atoms.get_potential_energy()
     atoms.get_forces()
-    for name in getattr(atoms.calc, "on_request", ()):  # a dipole, where there is one
+    for name in getattr(atoms.calc, "on_request", ()):  # the property heads
         atoms.calc.get_property(name, atoms)
     results, copy = atoms.calc.results, atoms.copy()
     known = {name: results[name] for name in all_properties if name in results}
     copy.calc = SinglePointCalculator(copy, **known)
-    return copy, {name: np.copy(results[name])[()] for name in EXTRA if name in results}
+    return copy, {name: np.copy(results[name])[()] for name in WRITTEN if name in results}

@@ -1,4 +1,4 @@
-"""What ASE calls what the models predict: names, shapes and signs of `calc.results`."""
+"""Predictions under the names of ASE: names, shapes and signs of ``calc.results``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ COMMITTEE = ("energy_std", "forces_std", "energy_committee", "forces_committee")
 STRESS = ("stress",)
 STRESS_COMMITTEE = ("stress_std",)
 
-#: Names that ASE's own `Properties` and its writers do not know.
-OURS = (*COMMITTEE, *STRESS_COMMITTEE, "dipole_std", "polarizability", "polarizability_std")
+#: Names that ASE's ``Properties`` and its writers do not know.
+EXTRA_RESULTS = (
+    *COMMITTEE,
+    *STRESS_COMMITTEE,
+    "dipole_std",
+    "polarizability",
+    "polarizability_std",
+)
 
 
 class Results(dict):
-    """What a calculator has found: ASE's names for whoever iterates, all names for whoever asks.
+    """Hold the results of a calculator: iteration gives ASE's names, a look-up finds all names.
 
-    ASE's `SinglePointCalculator(atoms, **calc.results)`, `Properties(calc.results)` and others take every
-    name for a property of theirs and fail on a standard deviation. So `keys`, `items`, `len` and ``**``
-    show ASE's names, while `results["forces_std"]`, `"forces_std" in results` and `results.get` know the
-    others too.
+    ASE's ``SinglePointCalculator(atoms, **calc.results)``, ``Properties(calc.results)`` and others take every
+    name for a property of ASE and fail on a standard deviation. So ``keys``, ``items``, ``len`` and ``**``
+    show ASE's names only. ``results["forces_std"]``, ``"forces_std" in results`` and ``results.get`` also
+    find the others.
 
     Parameters
     ----------
-    known : values of ASE's names.
-    extra : values of those that ASE has no name for (`OURS`); kept as an attribute.
+    known
+        Values under ASE's names.
+    extra
+        Values under the names of `EXTRA_RESULTS`, kept as an attribute.
     """
 
     def __init__(self, known: dict, extra: dict):
@@ -38,7 +46,7 @@ class Results(dict):
         self.extra = extra
 
     def __setitem__(self, name: str, value) -> None:
-        if name in OURS:
+        if name in EXTRA_RESULTS:
             self.extra[name] = value
         else:
             super().__setitem__(name, value)
@@ -64,34 +72,53 @@ class Results(dict):
     __hash__ = None
 
     def get(self, name: str, default=None):
-        """Return the value of any name, or `default`."""
+        """Return the value of a name of either kind, or `default`."""
         return super().get(name, self.extra.get(name, default))
 
     def update(self, *args, **kwargs) -> None:
-        """Take in the names of a mapping, each in its place; of another `Results` all of them."""
+        """Set the names of a mapping; of another `Results`, all names."""
         for source in (*args, kwargs):
             for name, value in dict(source).items():
                 self[name] = value
             self.extra.update(getattr(source, "extra", {}))
 
     def copy(self) -> Results:
-        """Return another of the same values."""
+        """Return a copy that shares the values."""
         return Results(self, dict(self.extra))
 
 
-def names_of(n_members: int, stress: bool, parts: Iterable[str]) -> list[str]:
-    """What a model of M members, trained with stress or not, with these parts, can give."""
+def names_of(n_members: int, stress: bool, heads: Iterable[str]) -> list[str]:
+    """Return the names of all results of a model.
+
+    Parameters
+    ----------
+    n_members
+        Number of members, M.
+    stress
+        Whether the model was trained on periodic structures.
+    heads
+        Quantities of its property heads.
+    """
     names = [*SINGLE, *(STRESS if stress else ())]
     if n_members > 1:
         names += [*COMMITTEE, *(STRESS_COMMITTEE if stress else ())]
-    return names + [name for part in parts for name in (part, f"{part}_std")]
+    return names + [name for quantity in heads for name in (quantity, f"{quantity}_std")]
 
 
 def potential_results(prediction: Prediction, volume: float | None) -> Results:
-    """Of a potential: Python floats and C-contiguous float64 arrays. volume : Å³, None for no stress."""
+    """Return the results of a potential as Python floats and C-contiguous float64 arrays.
+
+    Parameters
+    ----------
+    prediction
+        Values of the M members.
+    volume
+        Volume of the cell in Å³; None leaves the stress out.
+    """
     several, energies = len(prediction.energies) > 1, prediction.energies
-    known, extra = {"energy": float(energies.sum() / len(energies))}, {}
-    known["free_energy"] = known["energy"]
+    energy = float(energies.sum() / len(energies))
+    known: dict[str, float | np.ndarray] = {"energy": energy, "free_energy": energy}
+    extra: dict[str, float | np.ndarray] = {}
     known["energies"] = prediction.atomic_energies.mean(axis=0)
     if several:
         known["forces"], extra["forces_std"] = committee_mean_std(prediction.forces)
@@ -106,8 +133,3 @@ def potential_results(prediction: Prediction, volume: float | None) -> Results:
         if several:
             extra["stress_std"] = committee_mean_std(stresses)[1]
     return Results(known, extra)
-
-
-def part_results(quantity: str, mean: np.ndarray, std: np.ndarray) -> dict:
-    """Of a dipole (3,) in e·Å about the centre of mass, or a polarizability (3, 3) in e²Å²/eV."""
-    return {quantity: np.ascontiguousarray(mean), f"{quantity}_std": np.ascontiguousarray(std)}

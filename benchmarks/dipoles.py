@@ -17,7 +17,7 @@ from ase.data import atomic_masses
 from scipy.spatial.transform import Rotation
 
 from ase_schnet.dipole.fit import RPRSettings, fit_rpr
-from ase_schnet.uncertainty import calibrate
+from ase_schnet.uncertainty import calibrate_std
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot
 from benchmarks.dipole_rivals import RIVALS, both, in_frame, no_rotation, principal_frames
@@ -132,7 +132,7 @@ def calibration_line(model, case: Case) -> str:
     members = np.concatenate(
         [model.predict_many(b) for b in np.array_split(case.positions[test], 40)], 1
     )
-    judged = calibrate(members.mean(axis=0) - case.labels[test], members.std(axis=0, ddof=1))
+    judged = calibrate_std(members.mean(axis=0) - case.labels[test], members.std(axis=0, ddof=1))
     return (
         f"The std of the default's five members against its errors on the 2000 test structures: rank "
         f"correlation {judged.spearman:.2f}, scale {judged.scale:.2f} (above 1: too small), "

@@ -28,7 +28,7 @@ from ase_schnet.model.schnet import SchNet, SchNetConfig
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.plotting import save_figure
 from ase_schnet.training.batches import BatchSource
-from ase_schnet.uncertainty import calibrate
+from ase_schnet.uncertainty import calibrate_std
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data/rmd17-npz"
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         "scan": Dataset.from_atoms(read(EXAMPLES / "ethanol_oh_scan_pbe_def2svp.xyz", ":")),
     }
     spreads = {name: Spread(model, data, features) for name, data in sets.items()}
-    calibration = calibrate(spreads["kept out"].error, spreads["kept out"].std)
+    calibration = calibrate_std(spreads["kept out"].error, spreads["kept out"].std)
     R = sets["scan"].R.reshape(len(sets["scan"]), -1, 3)
     bond = np.linalg.norm(R[:, OXYGEN] - R[:, HYDROGEN], axis=1)
     (options.output / "uncertainty.md").write_text(

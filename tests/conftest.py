@@ -29,3 +29,10 @@ def shared_data() -> Callable[..., Path]:
         return path
 
     return locate
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that read real data."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")

@@ -3,21 +3,23 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
-    {"__main__"},
+    {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"training", "calculator", "plugin"},
-    {"model", "evaluation", "results", "predictions", "augment", "dipole", "lammps"},
+    {"training", "calculator", "plugin", "predictions"},
+    {"model", "evaluation", "results", "augment", "dipole", "lammps"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files", "bonds", "arguments", "degrees_of_freedom"},
+    {"files", "bonds", "arguments", "atoms_state", "degrees_of_freedom", "forks", "moved"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}
@@ -29,13 +31,31 @@ RESERVED = {
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node, but of what is imported for type checkers alone: it is no arrow when the code runs."""
+    left = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        left += node.orelse if is_for_type_checkers(node) else ast.iter_child_nodes(node)
+
+
 def imported(tree: ast.AST) -> list[tuple[str, ast.AST]]:
     found = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -48,7 +68,7 @@ def imported(tree: ast.AST) -> list[tuple[str, ast.AST]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_downwards(path):
     room = room_of(path)
-    for name, _ in imported(ast.parse(path.read_text())):
+    for name, _ in imported(parsed(path)):
         parts = name.split(".")
         if parts[0] != "ase_schnet" or len(parts) == 1 or parts[1] in ("__version__", room):
             continue
@@ -61,7 +81,7 @@ def test_imports_run_downwards(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_heavy_packages_stay_in_their_rooms(path):
     place = path.relative_to(PACKAGE).as_posix()
-    for name, _ in imported(ast.parse(path.read_text())):
+    for name, _ in imported(parsed(path)):
         homes = RESERVED.get(name.split(".")[0])
         assert homes is None or place.startswith(homes), f"{place} imports {name}"
 
@@ -70,7 +90,7 @@ def test_heavy_packages_stay_in_their_rooms(path):
 def test_functions_import_nothing_except_in_the_command_line(path):
     if room_of(path) in ("cli", "__main__"):
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             inside = [n for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))]
             assert not inside, f"{path}: {node.name} imports inside the function"
@@ -81,7 +101,7 @@ def test_modules_of_a_room_do_not_import_in_a_circle():
         ".".join(("ase_schnet", *p.relative_to(PACKAGE).with_suffix("").parts)): p for p in FILES
     }
     edges = {
-        name: {n for n, _ in imported(ast.parse(p.read_text())) if n in modules and n != name}
+        name: {n for n, _ in imported(parsed(p)) if n in modules and n != name}
         for name, p in modules.items()
         if room_of(p) != "cli"
     }
@@ -130,10 +150,49 @@ print([m for m in heavy if m in sys.modules], "vesin" in sys.modules)
     assert done.stderr == ""
 
 
-def test_every_public_name_exists():
-    import ase_schnet
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in FILES:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{path.relative_to(PACKAGE)}: {node.name}", node
 
-    for name in ase_schnet.__all__:
-        assert getattr(ase_schnet, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = ase_schnet.nothing
+
+def test_no_file_is_longer_than_300_lines():
+    lines = {str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in FILES}
+    assert {name: n for name, n in lines.items() if n > 300} == {}
+
+
+def test_no_function_is_longer_than_60_lines():
+    """Its docstring is not counted: each parameter and error has its lines there."""
+    lines = {}
+    for name, node in functions():
+        docstring = node.body[0] if ast.get_docstring(node) else None
+        written = 0 if docstring is None else docstring.end_lineno - docstring.lineno + 1
+        lines[name] = node.end_lineno - node.lineno + 1 - written
+    assert {name: n for name, n in lines.items() if n > 60} == {}
+
+
+def test_no_function_has_more_than_ten_arguments():
+    """By position or by keyword; ``self`` and ``cls`` are not counted, ``*`` and ``**`` are one each."""
+    counts = {}
+    for name, node in functions():
+        a = node.args
+        named = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+        counts[name] = sum(argument.arg not in ("self", "cls") for argument in named)
+    assert {name: n for name, n in counts.items() if n > 10} == {}
+
+
+def test_dataclasses_of_arrays_are_not_compared_by_their_values():
+    """The == that dataclass would write raises for two arrays: such classes say eq=False."""
+    wrong = []
+    for path in FILES:
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            fields = [field.annotation for field in node.body if isinstance(field, ast.AnnAssign)]
+            parts = [part for annotation in fields for part in ast.walk(annotation)]
+            types = {getattr(part, "id", getattr(part, "attr", None)) for part in parts}
+            made = [ast.unparse(d) for d in node.decorator_list if "dataclass" in ast.unparse(d)]
+            if made and types & {"ndarray", "NDArray", "Tensor"} and "eq=False" not in made[0]:
+                wrong.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert wrong == []

@@ -1,0 +1,1 @@
+"""Where a model or a calculator can be trusted."""

@@ -1,8 +1,8 @@
-"""The calculators inside a calculator: what they say of themselves is not lost when they are added up.
+"""The calculators inside a calculator: their limits and uncertainties are found through a sum of them.
 
-ASE's ``SumCalculator``, ``MixedCalculator``, ``AverageCalculator`` and ``LinearCombinationCalculator`` hold
-theirs in ``mixer.calcs``; those that correct another (``DFTD3``, ``TorchDFTD3Calculator``) hold it in
-``dft``, and others that pass everything on in ``calculator`` or ``calc``.
+ASE's ``SumCalculator``, ``MixedCalculator``, ``AverageCalculator`` and ``LinearCombinationCalculator`` have
+them in ``mixer.calcs``. Calculators that correct another (``DFTD3``, ``TorchDFTD3Calculator``) have it in
+``dft``, others that forward every call have it in ``calculator`` or ``calc``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import numpy as np
 from ase.calculators.calculator import BaseCalculator
 
-#: Attributes in which a calculator keeps the one that it corrects or passes on.
+#: Attributes in which a calculator has the one that it corrects or forwards.
 INNER = ("dft", "calculator", "calc")
 
 
-def parts_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, float]]:
-    """Find the calculators that make up ``calculator``, each with its weight; itself if it has none."""
-    found, left, seen = [], [] if calculator is None else [(calculator, 1.0)], set()
+def components_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, float]]:
+    """Return the calculators inside ``calculator`` with their weights; itself if it has none inside."""
+    found: list[tuple[BaseCalculator, float]] = []
+    left = [] if calculator is None else [(calculator, 1.0)]
+    seen: set[int] = set()
     while left:
         one, weight = left.pop(0)
-        if id(one) in seen:  # two that know each other
+        if id(one) in seen:  # two that have each other
             continue
         seen.add(id(one))
         inner = _held_by(one)
@@ -31,36 +33,42 @@ def parts_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, fl
 
 def _held_by(calculator: BaseCalculator) -> list[tuple[BaseCalculator, float]]:
     mixer = getattr(calculator, "mixer", None)
-    held = list(zip(getattr(mixer, "calcs", ()), getattr(mixer, "weights", ()), strict=False))
-    others = (getattr(calculator, name, None) for name in INNER)
-    return held + [(other, 1.0) for other in others if hasattr(other, "get_property")]
+    held: list[tuple[BaseCalculator, float]] = list(
+        zip(getattr(mixer, "calcs", ()), getattr(mixer, "weights", ()), strict=False)
+    )
+    for name in INNER:
+        other = getattr(calculator, name, None)
+        if other is not None and hasattr(other, "get_property"):
+            held.append((other, 1.0))
+    return held
 
 
 def limits_of(calculator: BaseCalculator | None) -> dict | None:
-    """How far the calculator, or else the first part of it that says so, may be believed: its ``limits``.
+    """Return the limits within which a calculator can be trusted: its attribute ``limits``.
 
-    None where neither it nor any part says.
+    If it has none, they are those of the first calculator inside it that has them; None if no one has.
     """
-    if hasattr(calculator, "limits"):
-        return calculator.limits
-    told = (part.limits for part, _ in parts_of(calculator) if hasattr(part, "limits"))
-    return next(told, None)
+    for one in (calculator, *(inner for inner, _ in components_of(calculator))):
+        limits = getattr(one, "limits", None)
+        if limits is not None:
+            return limits
+    return None
 
 
 def uncertainty_of(calculator: BaseCalculator | None) -> dict[str, float | np.ndarray]:
-    """Standard deviations of the structure last evaluated, and the committee's energies, where there are any.
+    """Return standard deviations and committee energies of the structure last evaluated.
 
-    Of a sum they are those of the one part that has them, times its weight, the committee's energies (M,)
-    with what the other parts add, eV. Of several such
-    parts, whose errors have nothing to do with each other, the squares add up; they have no common committee.
+    If one calculator of a sum has standard deviations, they are multiplied by its weight, and the committee
+    energies include the energies of the others. If several have them, their errors are taken as independent:
+    the squares are added, and there are no committee energies.
 
     Returns
     -------
     dict
-        ``energy_std`` (eV), ``forces_std`` (N, 3) (eV/Å) and ``energy_committee`` (M,) (eV), as far as known.
+        ``energy_std`` (eV), ``forces_std`` (N, 3) (eV/Å) and ``energy_committee`` (M,) (eV), if known.
     """
     results = getattr(calculator, "results", {})
-    parts = parts_of(calculator)
+    parts = components_of(calculator)
     if len(parts) == 1 and parts[0][0] is calculator:
         names = ("energy_std", "forces_std", "energy_committee")
         return {name: results[name] for name in names if name in results}

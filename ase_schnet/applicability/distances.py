@@ -1,4 +1,4 @@
-"""Pairs of atoms at distances where no good run takes them, found cheaply and named."""
+"""Pairs of atoms at distances outside the training data, and collisions."""
 
 from typing import NamedTuple
 
@@ -7,19 +7,26 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 
 from ase_schnet.bonds import pair_name
-from ase_schnet.neighbors import VerletList
+from ase_schnet.neighbors import Pairs, VerletList
 
-#: Atoms nearer than this part of the sum of their covalent radii have run into each other: N2, the shortest
-#: bond for its radii, is 0.77 of them long.
+#: Atoms nearer than this fraction of the sum of their covalent radii collide. The shortest bond relative to
+#: its radii, that of N2, is 0.77 long.
 COLLISION = 0.6
-#: Å added to the cutoff of the list of pairs, which is kept until an atom has moved half of it.
+#: Å, added to the cutoff of the list of pairs, which is kept until an atom has moved half of it.
 SKIN_ANG = 1.0
 
 
 class Finding(NamedTuple):
-    """Two atoms at a distance they should not have.
+    """Hold two atoms at a distance outside the training data.
 
-    name : of their elements, "H-O". collision : nearer than any molecule allows.
+    Attributes
+    ----------
+    message
+        Text for users.
+    name
+        Pair name of their elements, "H-O".
+    collision
+        Whether they are nearer than in any molecule.
     """
 
     message: str
@@ -28,21 +35,22 @@ class Finding(NamedTuple):
 
 
 class DistanceWatch:
-    """Looks for pairs that collide or stand at distances that a model's training never saw.
+    """Find pairs of atoms that collide or have a distance outside the training data.
 
-    What counts as never seen, each time by more than a tolerance: nearer than the shortest distance in
-    training; between two intervals (a bond longer than any, an angle more closed than any); and beyond
-    the longest, as long as the model sees the pair (a bond that breaks, where the two elements are but
-    bonded, or two molecules where training had one). Bonds that training made and broke are no finding.
+    Outside are, by more than a tolerance: distances below the shortest of the training data; distances
+    between two of its intervals (a stretched bond, a narrow angle); and distances above the longest, up to
+    the cutoff (a broken bond of elements that were always bonded, or two molecules where the training data
+    had one). Distances of bonds that form and break in the training data are inside.
 
     Parameters
     ----------
     atoms
-        Only their elements and periodicity matter here.
+        A structure with the elements and the periodicity of those that will be looked at.
     ranges_Ang
-        Pair name ("H-O", alphabetical) -> [[low, high], ...] seen in training, Å; None: nothing is known.
+        Pair name ("H-O", alphabetical) -> [[low, high], ...], distances of the training data in Å. None:
+        unknown, only collisions are found.
     cutoff_Ang
-        Beyond it the model does not see a pair.
+        Cutoff of the model, Å.
     tolerance_Ang
         Å.
     """
@@ -69,12 +77,12 @@ class DistanceWatch:
             for k, interval in enumerate(intervals):
                 self._bounds[a, b, :, k] = self._bounds[b, a, :, k] = interval
         self._list = VerletList(float(self._bounds.max()), SKIN_ANG)
-        self._pairs = None
+        self._pairs: Pairs | None = None
 
     def find(self, atoms: Atoms) -> Finding | None:
-        """The pair that is farthest from where it should be; a collision before all others."""
+        """Return the pair that is farthest outside, a collision before all others; None without one."""
         pairs = self._list.pairs(atoms.positions, atoms.cell.array, atoms.pbc)
-        if pairs is not self._pairs:  # lower and upper ends of what each pair should avoid, (P, K)
+        if pairs is not self._pairs:  # lower and upper ends of the intervals outside, (P, K)
             self._pairs = pairs
             self._low, self._high = self._bounds[
                 self._species[pairs.idx_i], self._species[pairs.idx_j]
@@ -119,7 +127,15 @@ def avoided_intervals(
     cutoff_Ang: float,
     tolerance_Ang: float,
 ) -> list[tuple[float, float]]:
-    """List the open intervals of distances, Å, that two elements should avoid, as `DistanceWatch` says."""
+    """Return the open intervals of distances in Å that are outside the training data of two elements.
+
+    Parameters
+    ----------
+    z_i, z_j
+        Atomic numbers.
+    ranges_Ang, cutoff_Ang, tolerance_Ang
+        As in `DistanceWatch`.
+    """
     collision = (-1.0, COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j]))
     if ranges_Ang is None:
         return [collision]

@@ -1,4 +1,4 @@
-"""Which structures a model can be asked about, and how far its answers may be believed."""
+"""Structures that a model supports, and limits within which its predictions can be trusted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 from ase_schnet.structures.electrons import LOWEST, Electrons, contradiction, stated
 
-#: Largest calibrated std of a force that still is a prediction, over the rms force of the training data.
+#: Largest calibrated std of a force that is still a prediction, over the rms force of the training data.
 MAX_STD_OVER_FORCE = 1.0
 
 
 def limits(model: TrainedModel) -> dict:
-    """How far the model may be believed, in plain types: for whatever watches a run.
+    """Return the limits within which a model can be trusted, in plain types.
 
-    distance_ranges_Ang : pair name ("H-O") -> [[low, high], ...] seen in training, below cutoff_Ang.
-    forces_std_scale : error of a force component expected for a std of one, from the kept-out part;
-        and max_forces_std_eV_per_Ang, the largest std so calibrated that still is a prediction; both of
-        two or more members only.
+    Monitors of runs and scans read them.
+
+    Returns
+    -------
+    dict
+        ``distance_ranges_Ang``: pair name ("H-O") -> [[low, high], ...], the distances of the training data
+        in Å. ``cutoff_Ang``: the cutoff in Å, to which these distances reach.
+
+        With two or more members also ``forces_std_scale``: the expected error of a force component whose std
+        is one, from the kept-out structures; and ``max_forces_std_eV_per_Ang``: the largest std, multiplied
+        by this scale, that is still a prediction.
     """
     known = {
         "distance_ranges_Ang": model.distance_ranges,
@@ -30,19 +37,30 @@ def limits(model: TrainedModel) -> dict:
     if model.n_members > 1:
         calibration = model.card.get("calibration", {}).get("forces_per_atom", {})
         known["forces_std_scale"] = float(calibration.get("scale", 1.0))
-        # the scale of a trained network is the rms force component, in eV/Å
+        # the scale of a trained network is the rms force component in eV/Å
         known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * float(np.mean(model.scale))
     return known
 
 
-def require_known(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:
-    """Raise InputError for a structure that the model cannot describe.
+def require_supported(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:
+    """Refuse a structure that the model does not support.
 
-    That is one without atoms, with elements not trained on, periodic in a way that the model has not seen,
-    or one that says it has another charge or multiplicity (`structures.electrons`) than the training data.
+    Parameters
+    ----------
+    model
+        The trained ensemble.
+    atoms
+        The structure.
+    box_of_vacuum
+        Accept a periodic structure with a model of molecules. The caller must then call `require_no_images`
+        with its pairs.
 
-    box_of_vacuum : let a periodic structure pass to a model of molecules; whoever has its pairs must then
-        ask `require_no_images`.
+    Raises
+    ------
+    InputError
+        The structure has no atoms, has elements that the model was not trained on, is periodic although the
+        model was trained on molecules, has a cell that does not span the periodic directions, or states
+        another charge or multiplicity than the training data.
     """
     if len(atoms) == 0:
         raise InputError("the structure has no atoms")
@@ -64,53 +82,75 @@ def require_known(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = Fa
 
 
 def require_no_images(model: TrainedModel, atoms: Atoms, pairs: Pairs) -> None:
-    """Raise InputError where atoms reach periodic images, of which a model of molecules knows nothing.
+    """Refuse a structure with atoms near periodic images, for a model of molecules.
 
-    A molecule in a box so large that no pair crosses a face is exactly the molecule. `pairs` may reach
-    farther than the cutoff, by the skin of the list, and then hold for as long as the list does.
+    A molecule in a box so large that no pair crosses a face is exactly the molecule. `pairs` may include the
+    skin of the list; then the check is valid as long as the list.
+
+    Raises
+    ------
+    InputError
+        A pair crosses a face of the cell.
     """
     across = np.flatnonzero(pairs.shifts.any(axis=1))
     if len(across):
         i, j = int(pairs.idx_i[across[0]]), int(pairs.idx_j[across[0]])
         raise InputError(
-            f"{_periodic(model, atoms)}, or take a larger box: atom {i} is near a periodic image of atom {j}"
+            f"{_periodic(model, atoms)}, or use a larger box: atom {i} is near a periodic image of atom {j}"
         )
 
 
 def _periodic(model: TrainedModel, atoms: Atoms) -> str:
     return (
         f"model {model.path!r} was trained on molecules, the structure is "
-        f"periodic (pbc {atoms.pbc.tolist()}); take it out of its box, whole also where a face cuts it, by "
-        "ase_schnet.structures.box.without_box(atoms) (--no-pbc)"
+        f"periodic (pbc {atoms.pbc.tolist()}); remove the box with "
+        "ase_schnet.structures.box.without_box(atoms) (--no-pbc), which also joins a molecule cut by a face"
     )
 
 
 def _element(number: int) -> str:
-    """Symbol of an element, or in words a number that is none's."""
+    """Return the symbol of an element, or words for a number that belongs to no element."""
     if 0 <= number < len(chemical_symbols):
         return chemical_symbols[number]
     return f"an element of atomic number {number}, which does not exist"
 
 
 def require_electrons(model: TrainedModel, atoms: Atoms) -> None:
-    """Raise InputError where `atoms` says that its charge or multiplicity is not that of the model."""
+    """Refuse a structure that states another charge or multiplicity than that of the model.
+
+    Raises
+    ------
+    InputError
+        ``atoms.info``, the initial charges or the initial magnetic moments state another.
+    """
     said = stated(atoms.info, atoms.arrays)
-    wrong = other_electrons(model, said, atoms.numbers, atoms.pbc)
+    wrong = electrons_mismatch(model, said, atoms.numbers, atoms.pbc)
     if wrong:
         raise InputError(
-            f"the structure says it has {wrong}, as model {model.path!r} was trained on: it would get the "
+            f"the structure says it has {wrong}, as model {model.path!r} was trained on. It would get the "
             "energy of another state. Use a model of that state, or correct atoms.info (charge, spin, "
             "multiplicity) or the initial charges and magnetic moments"
         )
 
 
-def other_electrons(
+def electrons_mismatch(
     model: TrainedModel, said: Electrons, numbers: np.ndarray, pbc: np.ndarray
 ) -> str | None:
-    """In which words a structure contradicts the charge and multiplicity of the card; None if it does not.
+    """Return the difference of charge or multiplicity between a structure and the model, in words.
 
-    Cards from before these entries are read as neutral, in the lowest multiplicity that the number of
-    electrons allows, as the data of the shipped models are.
+    None means that there is no difference. Model cards without these entries mean a neutral system in the
+    lowest multiplicity that the number of electrons allows.
+
+    Parameters
+    ----------
+    model
+        The trained ensemble.
+    said
+        Charge and multiplicity that the structure states.
+    numbers
+        (N,), atomic numbers.
+    pbc
+        (3,), periodic directions.
     """
     card = model.card
     expected = card.get("charge", 0), card.get("multiplicity", LOWEST)
@@ -118,7 +158,13 @@ def other_electrons(
 
 
 def require_finite(atoms: Atoms) -> None:
-    """Raise InputError naming atoms whose positions are not numbers."""
+    """Refuse a structure with positions that are not finite.
+
+    Raises
+    ------
+    InputError
+        It names the atoms.
+    """
     finite = np.isfinite(atoms.positions)
     if not finite.all():
         bad = np.flatnonzero(~finite.all(axis=1))

@@ -1,6 +1,6 @@
-"""Where a structure leaves what its calculator may be believed on: distances, collisions, uncertain forces.
+"""Structures on which a calculator cannot be trusted: distances, collisions, uncertain forces.
 
-A run of dynamics is watched with it by ``monitor``, a scan by ``scan.walk``.
+``runs.monitor`` watches dynamics with it, ``scan.driver`` scans.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from ase import Atoms
 from ase_schnet.applicability.calculator_parts import limits_of, uncertainty_of
 from ase_schnet.applicability.distances import DistanceWatch
 
-#: A std of this many eV/Å is none of a prediction, where the calculator does not say what is.
+#: Largest calibrated std of a force, for a calculator that states none; above it the force is no prediction.
 MAX_FORCES_STD_EV_PER_ANG = 1.0
-#: How far from the distances of training is still as good as inside.
+#: Distances outside the training data by less than this are accepted.
 DISTANCE_TOLERANCE_ANG = 0.15
 
 
 class StructureWatch:
-    """Looks at structures with the calculator of ``atoms`` and names what it cannot be believed on.
+    """Watch structures for what their calculator cannot be trusted on.
 
     Parameters
     ----------
     atoms
-        Their elements, periodicity and calculator matter.
+        A structure with the elements, the periodicity and the calculator of those that will be looked at.
     max_forces_std_eV_per_Ang
-        Largest calibrated std of the force on any atom (root mean square over x, y, z), eV/Å. None: what
-        the calculator says of itself, else 1 eV/Å.
+        Largest calibrated std of the force on an atom (root mean square over x, y, z), eV/Å. None: that of
+        the calculator's ``limits``, else 1 eV/Å.
     distance_tolerance_Ang
-        Å beyond the distances of training.
+        Distances outside the training data by less than this are accepted, Å.
 
     Attributes
     ----------
-    knows : bool
-        Whether the calculator, or a part of it, says how far it may be believed.
+    knows
+        Whether the calculator, or one inside it, has ``limits``.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StructureWatch:
         )
 
     def find(self, atoms: Atoms) -> dict[str, str]:
-        """Return what is wrong with a structure just evaluated: cause -> message that names the atoms."""
+        """Return the findings of a structure just evaluated: cause -> message that names the atoms."""
         found = {}
         pair = self._distances.find(atoms)
         if pair is not None:

@@ -86,10 +86,10 @@ def _part_lines(model, dataset) -> list[str]:
 
     from ase_schnet.dipole.fit import errors
     from ase_schnet.dipole.rpr import UNITS
-    from ase_schnet.dipole.store import parts_of
+    from ase_schnet.dipole.store import load_heads
 
     lines = []
-    for quantity, part in parts_of(model.path).items():
+    for quantity, part in load_heads(model.path).items():
         if getattr(dataset, quantity) is None:
             continue
         error, unit = errors(part, dataset), UNITS[quantity]

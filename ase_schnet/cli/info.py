@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the card and print it."""
     from ase_schnet.dipole.rpr import UNITS
-    from ase_schnet.dipole.store import parts_of
+    from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import summary
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             f"tables      off the network by at most {off['forces_max_difference_eV_per_Ang']:.0e} eV/Å, "
             f"{off['energy_max_difference_eV']:.0e} eV ({off['n_structures']} structures)"
         )
-    for quantity, part in parts_of(model.path).items():
+    for quantity, part in load_heads(model.path).items():
         record = part.training
         print(
             f"{quantity:<12}{part.n_members} members, {record['n_structures']} structures of "

@@ -71,7 +71,7 @@ def labels_of(
         if values is None
         else int(np.isnan(values.reshape(len(values), -1)[:, 0]).sum())
     )
-    if missing:
+    if values is None or missing:
         raise ValueError(
             f"{quantity} found in {len(dataset) - missing}/{len(dataset)} structures: "
             "label every structure or drop those without"

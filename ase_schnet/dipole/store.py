@@ -77,7 +77,7 @@ def load_part(directory: str | Path, quantity: str) -> RotatePredictRotate | Non
     return part
 
 
-def parts_of(directory: str | Path) -> dict[str, RotatePredictRotate]:
+def load_heads(directory: str | Path) -> dict[str, RotatePredictRotate]:
     """All parts that a model directory has, by quantity."""
     found = {quantity: load_part(directory, quantity) for quantity in RANKS}
     return {quantity: part for quantity, part in found.items() if part is not None}
@@ -107,7 +107,7 @@ def require_place(
                 f"the potential in {directory} is of charge {its:+d}, this {quantity} of charge {charge:+d}: "
                 f"{cure}"
             )
-    for other, part in _readable(parts_of, directory).items():
+    for other, part in _readable(load_heads, directory).items():
         if _formula(part.numbers) != formula:
             raise ValueError(
                 f"{part_file(directory, other)} is the {other} of {_formula(part.numbers)}, "

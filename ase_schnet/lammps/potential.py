@@ -30,7 +30,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import InputError
 
-from ase_schnet.applicability.model import require_known
+from ase_schnet.applicability.model import require_supported
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
@@ -221,7 +221,7 @@ class LammpsPotential:
     def _renew(self, positions, tags, n_own: int, cell, pbc) -> None:
         """Make the domain anew, after atoms have migrated or moved far."""
         try:
-            require_known(self.engine.model, Atoms(self._numbers[1:2], cell=cell, pbc=pbc))
+            require_supported(self.engine.model, Atoms(self._numbers[1:2], cell=cell, pbc=pbc))
         except InputError as error:
             raise Refusal(str(error)) from None
         types = self.lmp.numpy.extract_atom("type", nelem=len(tags)) if len(tags) else tags

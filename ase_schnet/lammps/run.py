@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -14,7 +15,7 @@ import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
-from ase_schnet.applicability.model import limits, require_finite, require_known
+from ase_schnet.applicability.model import limits, require_finite, require_supported
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.arguments import (
     START_TEMPERATURE_K,
@@ -24,13 +25,13 @@ from ase_schnet.dynamics.arguments import (
 from ase_schnet.dynamics.integrators import NVE
 from ase_schnet.dynamics.start import set_momenta
 from ase_schnet.dynamics.thermostats import BussiNVT
-from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+from ase_schnet.inference.options import EngineOptions
 from ase_schnet.lammps import fixes, mpi, restart
 from ase_schnet.lammps.box import Box, Frame
 from ase_schnet.lammps.monitor import MONITORS, UncertaintyMonitor
 from ase_schnet.lammps.mpi import Refusal, by_the_first
 from ase_schnet.lammps.options import LammpsKeywords, LammpsOptions
-from ase_schnet.lammps.potential import attach, cell_of, new_lammps
+from ase_schnet.lammps.potential import SKIN, attach, cell_of, new_lammps
 from ase_schnet.lammps.recorder import Recorder
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.runs.failures import SimulationFailed
@@ -53,7 +54,7 @@ def run_lammps(
     temperature_K: float | None = START_TEMPERATURE_K,
     monitor: Literal["stop", "warn", "off"] = "stop",
     balance: bool = False,
-    engine: dict | None = None,
+    engine: EngineOptions | dict | None = None,
     **options: Unpack[LammpsKeywords],
 ) -> MDRecord:
     """Run dynamics under LAMMPS in all processes of ``mpiexec``, and return the record in each of them.
@@ -78,7 +79,8 @@ def run_lammps(
     balance
         Move the borders between processes so that all have about as many atoms; for slabs and pores.
     engine
-        ``dtype``, ``threads``, ``repulsion`` and ``skin`` of :func:`~ase_schnet.lammps.potential.attach`.
+        ``dtype``, ``threads``, ``repulsion`` and ``skin``, as :class:`~ase_schnet.inference.options.EngineOptions`
+        or by name in a dictionary.
     **options
         Fields of :class:`~ase_schnet.lammps.options.LammpsOptions`.
 
@@ -101,7 +103,7 @@ def run_lammps(
         asked = LammpsOptions(**options)
         settings = fixes.physics_of(ensemble, temperature_K, asked) | asked.settings()
         trained = load_model(model)
-        require_known(trained, atoms)
+        require_supported(trained, atoms)
         require_finite(atoms)
         box = Box(atoms, triclinic=settings.get("full_cell", False))
         if ensemble != "nve":
@@ -109,14 +111,15 @@ def run_lammps(
         if comm.rank == 0:
             warn_of_coarse_steps(atoms, asked.timestep_fs, stacklevel=3)
         info = {"model": str(model), "sha256": trained.checksum, "processes": comm.size}
-        info |= {"repulsion": DEFAULT_REPULSION, **(engine or {})}
+        engine = EngineOptions.of(engine)
+        info |= {name: value for name, value in asdict(engine).items() if name != "device"}
         run = _Run(comm, box, settings, info, asked)
         with contextlib.ExitStack() as last:
             run.look(run_dir, last)
             lmp = new_lammps()
             last.callback(lmp.close)
             last.callback(run.close)
-            run.start(lmp, trained, engine or {}, balance)
+            run.start(lmp, trained, engine, balance)
             action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
             return run.go(UncertaintyMonitor(action, limits(trained)))
 
@@ -154,7 +157,7 @@ class _Run:
 
         self.step, self._state = by_the_first(self.comm, look)
 
-    def start(self, lmp: Any, trained: TrainedModel, engine: dict, balance: bool) -> None:
+    def start(self, lmp: Any, trained: TrainedModel, engine: EngineOptions, balance: bool) -> None:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
         self.lmp = lmp
         if self._state is None:
@@ -164,7 +167,15 @@ class _Run:
         else:
             lmp.command(f"read_restart {self._state}")
             by_the_first(self.comm, Path(self._state).unlink)
-        self.potential = attach(lmp, trained, self.box.elements, **engine)
+        self.potential = attach(
+            lmp,
+            trained,
+            self.box.elements,
+            dtype=engine.dtype,
+            threads=engine.threads,
+            skin=SKIN if engine.skin is None else engine.skin,
+            repulsion=engine.repulsion,
+        )
         self.potential.axes = self.box.axes
         lmp.commands_list(fixes.commands(self.settings, self.settings["seed"]))
         if balance:

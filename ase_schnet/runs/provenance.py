@@ -9,7 +9,7 @@ import ase
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.applicability.calculator_parts import parts_of
+from ase_schnet.applicability.calculator_parts import components_of
 from ase_schnet.runs.record import RUN_FILE
 
 
@@ -36,7 +36,7 @@ def describe_calculator(calculator) -> dict:
     """Return the name of a calculator and, where it or a part of it tells, its ``model_info``."""
     told = [
         getattr(one, "model_info", None)
-        for one in (calculator, *(p for p, _ in parts_of(calculator)))
+        for one in (calculator, *(p for p, _ in components_of(calculator)))
     ]
     return {
         "name": getattr(calculator, "name", None) or type(calculator).__name__,

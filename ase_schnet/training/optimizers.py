@@ -30,7 +30,9 @@ def optimizers_for(
     adam = torch.optim.AdamW if settings.weight_decay > 0 else torch.optim.Adam
     rate, decay = settings.learning_rate, settings.weight_decay
     groups = [{"params": [parameters.part(last=False)], "rate_factor": 1.0}]
-    optimizers = [adam(groups, lr=rate, weight_decay=decay, fused=True)]
+    optimizers: list[torch.optim.Optimizer] = [
+        adam(groups, lr=rate, weight_decay=decay, fused=True)
+    ]
     if parameters.last_places:
         muon = Muon(parameters.part(last=True), parameters.last_places, rate, weight_decay=decay)
         muon.param_groups[0]["rate_factor"] = MUON_RATE

@@ -54,6 +54,7 @@ def test_twice_the_temperature_is_twice_the_spring():
     np.testing.assert_allclose(k[1], 2 * k[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [True, False], ids=["numbers given", "numbers by BIC"])
 def test_the_papers_table_2(shared_data, given):
     path = shared_data("nff-ethanol", "ethanol_ccsd_t-train.npz")

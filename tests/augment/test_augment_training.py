@@ -103,6 +103,7 @@ def test_joined_data_are_both(dataset):
         join(first, bare)
 
 
+@pytest.mark.slow
 def test_shift_and_scale_are_those_of_the_true_labels(dataset):
     training, validation = dataset.subset(np.arange(30)), dataset.subset(np.arange(30, 40))
     extra = Dataset.from_atoms(how().frames(training))
@@ -157,6 +158,7 @@ def test_augmented_frames_never_reach_or_come_from_validation_or_the_kept_out_pa
     assert recipe.to_dict()["augmentation"]["rule"] == "first-order"
 
 
+@pytest.mark.slow
 def test_the_command_line_from_augment_to_evaluate(data_file, tmp_path, capsys):
     more, model = str(tmp_path / "more.extxyz"), str(tmp_path / "model")
     figure = tmp_path / "springs.png"
@@ -185,6 +187,7 @@ def test_the_command_line_from_augment_to_evaluate(data_file, tmp_path, capsys):
     assert "is augmented already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_train_augment_puts_the_setting_into_the_card(data_file, tmp_path):
     model = str(tmp_path / "model")
     training = ["--folds", "2", "--kept-out", "0.2", "--epochs", "1", "--jobs", "1", "--no-plot"]

@@ -12,7 +12,7 @@ from ase.calculators.mixing import MixedCalculator, SumCalculator
 from monitor_cases import look, water
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.applicability.calculator_parts import parts_of, uncertainty_of
+from ase_schnet.applicability.calculator_parts import components_of, uncertainty_of
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.runs.failures import SimulationStopped
 from ase_schnet.runs.monitor import Monitor
@@ -94,10 +94,10 @@ def test_the_record_of_a_run_names_the_model_in_a_sum():
 def test_calculators_that_hold_each_other_are_found_once():
     one, other = Corrected(None), Corrected(None)
     one.dft, other.dft = other, one
-    assert parts_of(one) == []
-    assert parts_of(None) == []
+    assert components_of(one) == []
+    assert components_of(None) == []
     plain = LennardJones()
-    assert parts_of(plain) == [(plain, 1.0)]
+    assert components_of(plain) == [(plain, 1.0)]
 
 
 def test_the_example_of_dispersion_is_watched():

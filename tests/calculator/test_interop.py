@@ -22,6 +22,7 @@ def example(name: str, *arguments, launcher=()) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_lammps_with_a_script_of_ones_own():
     """The model gives 142 GPa, the measured C11 is 166 GPa."""
@@ -31,6 +32,7 @@ def test_lammps_with_a_script_of_ones_own():
     assert "step 10:" in said
 
 
+@pytest.mark.slow
 def test_path_integrals_by_i_pi_widen_the_bond():
     """At 300 K the zero-point motion of O-H, 0.07 Å, is several times the thermal one."""
     pytest.importorskip("ipi", reason="i-PI is not installed: pip install ipi")
@@ -42,6 +44,7 @@ def test_path_integrals_by_i_pi_widen_the_bond():
     assert quantum > 1.5 * classical
 
 
+@pytest.mark.slow
 def test_openmm_conserves_the_energy_of_the_model():
     pytest.importorskip("openmm", reason="OpenMM is not installed: pip install openmm")
     said = example("openmm_dynamics.py", 400)

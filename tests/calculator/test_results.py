@@ -13,7 +13,7 @@ from ase.io import read, write
 from ase.outputs import Properties
 
 from ase_schnet import SchNetCalculator, write_predictions
-from ase_schnet.results import OURS, Results
+from ase_schnet.results import EXTRA_RESULTS, Results
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_whoever_asks_gets_the_others(atoms):
     assert "nothing" not in results
     with pytest.raises(KeyError, match="nothing"):
         _ = results["nothing"]
-    assert not set(OURS) & set(results)
+    assert not set(EXTRA_RESULTS) & set(results)
     assert set(results) == set(dict(results)) == {"energy", "free_energy", "energies", "forces"}
 
 

@@ -64,6 +64,7 @@ def test_forces_against_finite_differences(atoms):
     assert np.abs(atoms.get_forces() - numerical).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_constant_energy_dynamics_pass(atoms):
     _, drift = check_nve(atoms, temperature_K=600, time_ps=3, test_time_ps=1.0)
     assert drift.passed, str(drift)
@@ -98,6 +99,7 @@ def test_the_scan_example_knows_where_it_stops_knowing(capsys):
     assert "Å" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_training_example_trains(tmp_path, shared_data):
     """One epoch of five members in parallel processes, as a script that its workers import."""
     data = shared_data("rmd17-npz", "rmd17_ethanol_train_01.npz")

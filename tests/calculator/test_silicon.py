@@ -104,6 +104,7 @@ def test_errors_on_frames_it_never_saw(model, frames):
     assert metrics["stress_mae_meV_per_Ang3"] <= 1.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.01, 0.02, 0.04])
 def test_equation_of_state_of_diamond(reference, width):
     """Lattice constants within 1 to 4 %, although the data were strained along one axis at a time only."""

@@ -226,7 +226,7 @@ os._exit(0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_process_forked_while_another_thread_computes_goes_on(model_dir, tmp_path, threads):
     path = tmp_path / "atoms.pickle"
     large, small = PERIODIC["three chunks"].repeat((2, 1, 1)), diamond()

@@ -106,6 +106,7 @@ def test_info_and_evaluate(trained, data, tmp_path, capsys):
     assert plot.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_weights(data, trained, tmp_path):
     """kill -9 of the whole command, then --resume."""
     arguments = small_training(data, tmp_path / "m", "--no-plot")

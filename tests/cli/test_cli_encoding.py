@@ -31,8 +31,10 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "scan" else n for n in COMMANDS]
+)
 def test_a_command_ends_as_it_does_in_utf_8(tmp_path, name, encoding):
     write(tmp_path / "ethanol.xyz", molecule("CH3CH2OH"))
     environment = os.environ | {"PYTHONIOENCODING": encoding}

@@ -28,6 +28,7 @@ def command(structure, plot, *more):
     return [*program, "scan", "ethanol", structure, *turn, *more, "-o", str(plot)]
 
 
+@pytest.mark.slow
 def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
     process = subprocess.Popen(
         command(structure, tmp_path / "s.png", "--frames", str(tmp_path / "s.xyz")),
@@ -39,6 +40,7 @@ def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, tmp_path, encoding):
     subprocess.run(
@@ -49,6 +51,7 @@ def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
+@pytest.mark.slow
 def test_a_terminated_scan_writes_what_is_finished(structure, tmp_path):
     """kill, a batch system's end of time: 130 and a table of some points, as after Ctrl-C."""
     many = ["--relaxed", "--fmax", "0.0005", "--points", "2000", "--no-plot"]

@@ -94,12 +94,14 @@ def read_file(path, units):
     return Dataset.from_atoms(read_labelled(path, units)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*bonding distance|.*forces are zero")
 @pytest.mark.parametrize(("path", "units"), LABELLED)
 def test_real_data_raise_no_alarm(shared_data, path, units):
     assert label_contradictions(read_set(shared_data, path, units)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOLECULES)
 def test_wrong_forces_of_real_molecules_are_named(shared_data, name):
     right = read_set(shared_data, f"rmd17-npz/rmd17_{name}_test_01.npz", None)

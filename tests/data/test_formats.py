@@ -542,6 +542,7 @@ def test_md17_labels_inside_rmd17(shared_data):
     assert frames[0].get_forces()[0, 0] == pytest.approx(-32.51094264 * KCAL, rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "units", "n_frames"),
     [

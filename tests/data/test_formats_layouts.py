@@ -38,6 +38,7 @@ def waters(n, rng):
 # ------------------------------------------------------------------ HDF5
 
 
+@pytest.mark.slow
 def test_ani_1_has_three_molecules_with_all_their_conformers(shared_data):
     frames, found = read_labelled(shared_data("formats", "ani_gdb_s01.h5"))
     assert str(found.units) == "Hartree, Ang"

@@ -107,6 +107,7 @@ def test_free_atoms_among_their_molecules_are_no_outliers():
     assert label_outliers(Dataset.from_atoms(frames)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "units"),
     [

@@ -112,6 +112,7 @@ def test_free_atoms_need_not_be_given(shared_data):
     assert standardised.std() == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "units"),
     [

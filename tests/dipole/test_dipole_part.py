@@ -104,7 +104,7 @@ def test_other_molecules_have_energies_but_no_dipole(directory):
     atoms.calc = SchNetCalculator(directory)
     atoms.get_forces()
     assert atoms.calc.on_request == ()
-    with pytest.raises(InputError, match="is that of one molecule"):
+    with pytest.raises(InputError, match="is known for one molecule only"):
         atoms.get_dipole_moment()
     torn = molecule("H2O")
     torn.positions[1] += 3.0

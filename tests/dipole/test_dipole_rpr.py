@@ -308,6 +308,7 @@ def turn_every_frame(data: Dataset, seed: int) -> Dataset:
     return replace(data, R=positions.reshape(-1, 3), dipole=dipole, polarizability=alpha)
 
 
+@pytest.mark.slow
 def test_methanol_dipoles_of_coupled_clusters(shared_data):
     frames, _ = read_labelled(shared_data("meuwly-dipoles", "ch3oh_cc_avtz_7201.npz"), "eV")
     data = turn_every_frame(Dataset.from_atoms(frames[::10]), seed=1)
@@ -319,6 +320,7 @@ def test_methanol_dipoles_of_coupled_clusters(shared_data):
     assert model.training["held_out_MAE_per_component"] < 5e-4
 
 
+@pytest.mark.slow
 def test_malonaldehyde_polarizabilities(shared_data):
     positions = np.load(shared_data("bpm-malonaldehyde-alpha", "coord_MDA.npy"))[::5]
     alpha = np.load(shared_data("bpm-malonaldehyde-alpha", "alpha_MDA.npy"))[::5]

@@ -204,6 +204,7 @@ def test_an_ion_that_stays_far_from_the_origin_is_told_by_its_size():
         fit_rpr(data, charge=1, labels_about="centre of mass", settings=FEW)
 
 
+@pytest.mark.slow
 def test_methanol_in_debye_is_suspected(shared_data):
     frames, _ = read_labelled(shared_data("meuwly-dipoles", "ch3oh_cc_avtz_7201.npz"), "eV")
     data = Dataset.from_atoms(frames[::200])

@@ -23,6 +23,7 @@ def silicon() -> Atoms:
 OPTIONS = {"time_ps": 6, "timestep_fs": 3, "pressure_time_constant_fs": 200, "record_every": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full_cell", [False, True], ids=["isotropic", "full cell"])
 def test_mean_pressure_and_temperature_are_those_asked_for(full_cell):
     record = run_npt(silicon(), temperature_K=500, pressure_GPa=2, full_cell=full_cell, **OPTIONS)
@@ -35,6 +36,7 @@ def test_mean_pressure_and_temperature_are_those_asked_for(full_cell):
     assert np.ptp(record.conserved_energy_eV) < 0.05 * np.ptp(record.total_energy_eV)
 
 
+@pytest.mark.slow
 def test_pressure_squeezes_the_crystal_and_the_shape_changes_only_where_it_may():
     squeezed, stretched, sheared = silicon(), silicon(), silicon()
     volumes = []

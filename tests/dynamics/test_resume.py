@@ -43,6 +43,7 @@ RUNS = {
     "isotropic MTK": (run_npt, crystal, {"temperature_K": 300, "pressure_GPa": 1}),
     "full MTK": (run_npt, crystal, {"temperature_K": 300, "full_cell": True}),
 }
+QUICK = ("velocity Verlet", "Langevin", "isotropic MTK")  # the others are slow tests
 N_STEPS = 200
 COMMON = {"time_ps": N_STEPS / 1000, "timestep_fs": 1.0, "seed": 3, "trajectory_every": 7}
 
@@ -83,7 +84,10 @@ def child(name: str, run_dir: Path, prologue: str = "") -> subprocess.Popen:
 
 
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in RUNS],
+)
 def test_killed_at_a_random_step_and_resumed_the_run_equals_an_uninterrupted_one(tmp_path, name):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     go(name, whole)

@@ -79,6 +79,7 @@ def as_simulation(record: MDRecord, temperature_K: float, equilibration=0.2) -> 
 # --- the ensemble -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
 def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
     """Mean and width; that ASE counts 27 degrees of freedom where 21 move would be off by 29 %."""
@@ -99,6 +100,7 @@ def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
     assert not drift(record).reasons
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain mixes")
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin", "nose-hoover"])
 def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
@@ -116,6 +118,7 @@ def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
     assert not drift(record).reasons
 
 
+@pytest.mark.slow
 def test_ratio_of_two_temperatures_is_that_of_boltzmann():
     """Potential energies at T1 and T2 overlap as exp(-E (1/kT1 - 1/kT2)) says: Merz & Shirts."""
     runs = []
@@ -133,6 +136,7 @@ def test_ratio_of_two_temperatures_is_that_of_boltzmann():
     assert deviation < LIMIT
 
 
+@pytest.mark.slow
 def test_energy_fluctuation_at_constant_energy_falls_with_the_square_of_the_step():
     runs = []
     for timestep_fs in (1.0, 0.5, 0.25):
@@ -280,6 +284,7 @@ def test_momenta_that_are_kept_must_be_there_and_be_numbers():
 # --- ramps of the temperature -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
 def test_on_a_ramp_the_temperature_follows_and_the_conserved_energy_is_conserved(
     tmp_path, thermostat

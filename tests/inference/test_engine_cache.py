@@ -49,6 +49,7 @@ def test_where_there_is_a_place_the_cache_is_used(monkeypatch, tmp_path):
     assert list(tmp_path.rglob("*.nbi"))
 
 
+@pytest.mark.slow
 def test_the_package_imports_and_works_where_nothing_can_be_cached():
     """All of its kernels, in a fresh process; the shortest of them is run."""
     code = f"""
@@ -243,6 +244,7 @@ def start_together(tmp_path, count):
     return answers
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_together_one_compiles_and_says_so(tmp_path):
     answers = start_together(tmp_path, 4)
     said = [err for _, err in answers if err]

@@ -17,6 +17,7 @@ def calc(tmp_path):
     return SchNetCalculator(save_model(tmp_path, random_model(members=2, pbc=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periodic", [False, True])
 def test_memory_does_not_grow(calc, periodic):
     rng = np.random.default_rng(0)

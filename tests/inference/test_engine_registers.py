@@ -62,6 +62,7 @@ def test_arm_has_registers_of_16_bytes_even_with_sve(triple):
     assert widest_used(triple, "neoverse-v1", "+sve") == 16
 
 
+@pytest.mark.slow
 @on_x86
 @pytest.mark.parametrize(
     ("environment", "width"),
@@ -117,6 +118,7 @@ np.savez(sys.argv[2], width=simd.BYTES, energies=got.energies, forces=got.forces
 """
 
 
+@pytest.mark.slow
 def test_every_width_gives_the_same_energies_and_forces(tmp_path):
     """Compiled afresh for each: numba's cache need not know the variable."""
     model = random_model(SchNetConfig(40, 20, n_interactions=2, n_rbf=20, cutoff=4.0, gamma=4.0))

@@ -176,6 +176,7 @@ def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols, fall_eV):
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
 
+@pytest.mark.slow
 def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
     """The two halves of the molecule are pushed into each other; the network alone falls by 16 eV or more."""
     bonded = np.argwhere(np.triu(relaxed.get_all_distances() < 1.6, 1))

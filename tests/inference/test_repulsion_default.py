@@ -102,6 +102,7 @@ def test_only_pairs_below_their_onset_are_found():
 # --- what it cures --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["linear", "idpp"])
 def test_a_band_between_two_conformers_of_ethanol_finds_the_barrier(method):
     """46 ± 10 meV; linear interpolation passes H at 0.56 Å, where the network alone is −700 eV deep."""
@@ -119,6 +120,7 @@ def test_a_band_between_two_conformers_of_ethanol_finds_the_barrier(method):
     assert max(energies) - energies[0] == pytest.approx(0.046, abs=0.010)
 
 
+@pytest.mark.slow
 def test_dynamics_that_passes_through_the_onsets_conserves_energy():
     """1500 K takes C-H and O-H bonds below their shortest in training many times."""
     atoms = minimum(180)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ase_schnet.uncertainty import (
-    calibrate,
+    calibrate_std,
     can_judge,
     committee_mean_std,
     coverage,
@@ -29,7 +29,7 @@ def test_mean_and_std_of_a_committee():
 
 
 def test_an_honest_std_needs_no_scaling(honest):
-    c = calibrate(*honest)
+    c = calibrate_std(*honest)
     assert c.scale == pytest.approx(1.0, abs=0.02)
     assert c.miscalibration_area < 0.01
     assert c.spearman > 0.4
@@ -37,7 +37,7 @@ def test_an_honest_std_needs_no_scaling(honest):
 
 def test_overconfidence_is_found_and_mended(honest):
     error, std = honest
-    c = calibrate(error, std / 3)
+    c = calibrate_std(error, std / 3)
     assert c.scale == pytest.approx(3.0, rel=0.02)
     assert c.miscalibration_area_raw > 0.2
     assert c.miscalibration_area < 0.01
@@ -46,7 +46,7 @@ def test_overconfidence_is_found_and_mended(honest):
 def test_a_std_that_knows_nothing(honest):
     error, std = honest
     shuffled = np.random.default_rng(1).permutation(std)
-    assert abs(calibrate(error, shuffled).spearman) < 0.05
+    assert abs(calibrate_std(error, shuffled).spearman) < 0.05
 
 
 def test_coverage_of_the_normal_law():
@@ -57,17 +57,17 @@ def test_coverage_of_the_normal_law():
 
 @pytest.mark.parametrize(
     ("errors", "stds", "message"),
-    [([1.0], [1.0], "fewer than 2"), ([1, 2], [1], "need as many"), ([1, 2], [1, -1], "negative")],
+    [([1.0], [1.0], "fewer than 2"), ([1, 2], [1], "must be equal"), ([1, 2], [1, -1], "negative")],
 )
 def test_bad_input(errors, stds, message):
     with pytest.raises(ValueError, match=message):
-        calibrate(np.array(errors), np.array(stds))
+        calibrate_std(np.array(errors), np.array(stds))
 
 
 @pytest.mark.parametrize(("errors", "stds"), [([1, 1, -1], [1, 2, 3]), ([1, 2, 3], [1, 1, 1])])
 def test_what_is_all_alike_has_no_rank(errors, stds):
     with pytest.raises(ValueError, match="cannot be ranked"):
-        calibrate(np.array(errors), np.array(stds))
+        calibrate_std(np.array(errors), np.array(stds))
     assert not can_judge(np.repeat(errors, 5), np.repeat(stds, 5))
 
 
@@ -81,4 +81,4 @@ def test_a_std_is_judged_by_ten_predictions_or_not_at_all(honest):
 def test_what_vanishes_by_symmetry_is_left_out(honest):
     error, std = honest
     zeros = np.zeros(500)
-    assert calibrate(np.r_[error, zeros], np.r_[std, zeros]) == calibrate(error, std)
+    assert calibrate_std(np.r_[error, zeros], np.r_[std, zeros]) == calibrate_std(error, std)

@@ -13,8 +13,8 @@ from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model
 
 pytestmark = needs_lammps
-PROCESSES = (1, 2, 4)
-LAST = PROCESSES[-1]
+SEVERAL = (2, pytest.param(4, marks=pytest.mark.slow))
+PROCESSES = (1, *SEVERAL)
 ENERGY, FORCE = 1e-10, 1e-9  # eV, eV/Å
 
 
@@ -26,16 +26,23 @@ def model(tmp_path_factory) -> Path:
     return save_model(tmp_path_factory.mktemp("lammps") / "model", trained)
 
 
-@pytest.fixture(scope="module")
-def found(model) -> dict:
-    """What the cases give on 1, 2 and 4 processes: n -> name -> value."""
-    answers = {}
-    for n in PROCESSES:
-        out = model.parent / f"{n}.npz"
-        mpirun(n, lammps_cases.__file__, "evaluate", model, out)
+class Answers(dict):
+    """Hold the results of the cases on n processes, run when first asked for: n -> name -> value."""
+
+    def __init__(self, model: Path):
+        self.model = model
+
+    def __missing__(self, n: int) -> dict:
+        out = self.model.parent / f"{n}.npz"
+        mpirun(n, lammps_cases.__file__, "evaluate", self.model, out)
         with np.load(out) as saved:
-            answers[n] = {name: saved[name] for name in saved}
-    return answers
+            self[n] = {name: saved[name] for name in saved}
+        return self[n]
+
+
+@pytest.fixture(scope="module")
+def found(model) -> Answers:
+    return Answers(model)
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +107,10 @@ def test_single_precision_is_single(found, n):
     assert 1e-9 < off < 1e-4
 
 
-def test_processes_share_the_atoms_and_ghosts_are_only_those_of_others(found):
+@pytest.mark.parametrize("n", SEVERAL)
+def test_processes_share_the_atoms_and_ghosts_are_only_those_of_others(found, n):
     assert found[1]["mixture.ghosts"] == 0
-    assert 0 < found[2]["mixture.ghosts"] < len(lammps_cases.mixture())
-    assert found[LAST]["mixture.ghosts"] > 0
+    assert 0 < found[n]["mixture.ghosts"] < len(lammps_cases.mixture())
 
 
 @pytest.mark.parametrize("n", PROCESSES)
@@ -119,9 +126,9 @@ def test_atoms_that_change_hands_on_the_way_are_lost_nowhere(found, model, n):
     assert abs(here["moving.forces"] - atoms.get_forces()).max() < FORCE
 
 
-def test_processes_move_the_atoms_alike(found):
-    for n in PROCESSES[1:]:
-        assert abs(found[n]["moving.positions"] - found[1]["moving.positions"]).max() < 1e-9
+@pytest.mark.parametrize("n", SEVERAL)
+def test_processes_move_the_atoms_alike(found, n):
+    assert abs(found[n]["moving.positions"] - found[1]["moving.positions"]).max() < 1e-9
 
 
 @pytest.mark.parametrize("n", PROCESSES)
@@ -132,7 +139,7 @@ def test_atoms_in_one_place_end_the_run_in_all_processes(found, n):
     )
 
 
-def test_processes_that_do_not_listen_are_found_out_before_the_first_step(found):
+@pytest.mark.parametrize("n", SEVERAL)
+def test_processes_that_do_not_listen_are_found_out_before_the_first_step(found, n):
     assert str(found[1]["refused.deaf"]) == "ran"  # there is nobody to listen to
-    for n in PROCESSES[1:]:
-        assert "differ from those of one by" in str(found[n]["refused.deaf"])
+    assert "differ from those of one by" in str(found[n]["refused.deaf"])

@@ -87,6 +87,7 @@ def test_what_reads_a_run_directory_reads_this(nve):
     }
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_velocities_are_kept_and_a_run_too_short_to_judge_is_run(nve, model):
     start, run_dir = nve[0] / "trajectory.traj", model.parent / "kept"
@@ -110,6 +111,7 @@ def npt(model, structure):
     return MDRecord.read(run_dir), read(run_dir / "trajectory.traj", index=":"), done.stdout
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_a_barostat_moves_the_cell_and_conserves_its_energy(npt):
     record, frames, said = npt
@@ -120,6 +122,7 @@ def test_a_barostat_moves_the_cell_and_conserves_its_energy(npt):
     assert np.ptp(record.conserved_energy_eV) < 0.02 * np.ptp(record.total_energy_eV)
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_a_run_of_which_a_process_was_killed_goes_on(npt, model, structure):
     """With its thermostat, its barostat and no repulsion, as it began, and on another number of processes."""
@@ -138,6 +141,7 @@ def test_a_run_of_which_a_process_was_killed_goes_on(npt, model, structure):
         assert abs(a.positions - b.positions).max() < 1e-7
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
     """Each other's, no run at all, a damaged one: one line, and no process waits."""

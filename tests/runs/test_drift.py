@@ -242,7 +242,13 @@ KNOWN = {  # whole steps alone: no half-step run to help
 }
 
 
-@pytest.mark.parametrize(("ensemble", "time_ps"), KNOWN)
+SLOW = (("nve", 2), ("langevin", 0.2))
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "time_ps"),
+    [pytest.param(*k, marks=pytest.mark.slow) if k in SLOW else k for k in KNOWN],
+)
 def test_records_whose_truth_is_known(ensemble, time_ps):
     """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope."""
     outcomes = []
@@ -260,6 +266,7 @@ def test_records_whose_truth_is_known(ensemble, time_ps):
     assert tuple(outcomes) == KNOWN[ensemble, time_ps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "timestep_fs", "temperature_K"),
     [
@@ -279,6 +286,7 @@ def test_the_scale_of_the_forces_is_found(make, timestep_fs, temperature_K):
         assert abs(scale.value - factor) < scale.error + 0.002
 
 
+@pytest.mark.slow
 def test_hot_trajectories_are_compared_while_they_are_together():
     """Those of 0.25 and 0.5 fs part within a picosecond: a ratio of 3.4 was blamed on the forces."""
     atoms = ethanol(SchNetCalculator("ethanol"))
@@ -328,6 +336,7 @@ def ethanol(calculator) -> Atoms:
     return molecule("CH3CH2OH", calculator=calculator)
 
 
+@pytest.mark.slow
 def test_our_ethanol_passes_and_fails_with_steps_of_4_fs():
     _, verdict = check_nve(ethanol(SchNetCalculator("ethanol")), time_ps=2)
     assert verdict.passed, verdict
@@ -400,6 +409,7 @@ def test_time_step_too_long_fails():
     assert "time step too long" in str(verdict)
 
 
+@pytest.mark.slow
 def test_tblite_passes_when_converged_and_fails_when_not():
     tblite = pytest.importorskip("tblite.ase", reason="needs tblite")
     verdicts = {}

@@ -270,7 +270,7 @@ def test_the_shipped_model_says_how_far_it_may_be_believed(ethanol):
     assert 0.5 < limits["max_forces_std_eV_per_Ang"] < 2.0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ethanol_at_room_temperature_is_left_alone(ethanol, seed):
     atoms = ethanol.copy()
     atoms.calc = ethanol.calc

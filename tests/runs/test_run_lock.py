@@ -70,6 +70,7 @@ def test_the_second_is_refused_and_told_of_the_first_which_a_kill_releases(runni
     assert "process" not in json.loads((run_dir / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_together_one_runs(tmp_path):
     run_dir = tmp_path / "run"
     processes = [start(run_dir, 12) for _ in range(5)]

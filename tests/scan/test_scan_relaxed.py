@@ -126,6 +126,7 @@ def test_xtb_agrees_on_the_order_and_the_size_of_ethanols_barriers(turn):
     assert 0.5 < over < 2
 
 
+@pytest.mark.slow
 def test_the_rotation_example_is_pbes_curve_to_two_meV():
     """Against PBE/def2-SVP energies of the same structures, relative to the lowest."""
     example = runpy.run_path(str(ROOT / "md_examples" / "4_dihedral_scan.py"))

@@ -54,6 +54,7 @@ def bent(tmp_path_factory):
     return atoms, modes, runs
 
 
+@pytest.mark.slow
 def test_a_morse_diatomic_vibrates_at_its_harmonic_frequency(tmp_path):
     """ω² = 2 ε (ρ0/r0)² / μ for small amplitudes, whatever the time step."""
     epsilon, r0, rho0, timestep_fs = 4.7, 0.96, 2.2, 1.0
@@ -88,6 +89,7 @@ def test_every_harmonic_mode_has_one_mode_in_the_density_of_states(bent):
     np.testing.assert_allclose(spectrum.bands_cm(), wavenumber, atol=2)
 
 
+@pytest.mark.slow
 def test_a_cold_run_of_a_model_shows_the_frequencies_of_its_hessian(tmp_path):
     atoms = molecule("CH3CH2OH")
     atoms.calc = SchNetCalculator("ethanol")
@@ -195,6 +197,7 @@ def noise_run(seed: int, n: int) -> Motion:
     return Motion(4.0, np.ones(2), momenta, 6)
 
 
+@pytest.mark.slow
 def test_error_is_the_scatter_of_repeated_spectra_and_falls_with_the_root_of_time():
     errors = []
     for n in (1500, 6000):

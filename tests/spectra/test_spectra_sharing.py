@@ -129,6 +129,7 @@ def test_crystals_and_few_frames_are_not_tested(tmp_path):
     assert spectrum.mode_energies is None  # 151 frames, 21 modes
 
 
+@pytest.mark.slow
 def test_a_relaxed_methanol_is_told_that_it_has_not_shared_its_energy(tmp_path):
     atoms = molecule("CH3OH")
     atoms.calc = SchNetCalculator("methanol")

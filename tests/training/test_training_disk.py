@@ -109,6 +109,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
     write(tmp_path / "molecules.xyz", labelled_molecules(24))
     arguments = [

@@ -50,6 +50,7 @@ def whole(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_path):
     directory, data = tmp_path / "m", small_dataset(24)
     folds = [3, 1, 2, 1]  # in any order, and one twice
@@ -130,6 +131,7 @@ def test_a_log_has_every_epoch_once_whatever_a_kill_left_in_it(tmp_path):
     assert read_log(path)["epoch"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_while_the_training_goes_on(tmp_path, whole):
     logs = read_logs(whole / WORK)
     assert [log["label"] for log in logs] == ["fold 1", "fold 2", "fold 3"]
@@ -168,6 +170,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_the_workers_of_a_killed_training_end_at_once(tmp_path):
     code = LONG.format(tests=PLACES, path=str(tmp_path / "m"))
@@ -188,6 +191,7 @@ def test_the_workers_of_a_killed_training_end_at_once(tmp_path):
     assert all(read_log(work / f"fold_{k}.csv") == {} for k in (1, 2)), "an epoch was waited for"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
     """One that is half started waits for its orders, and the parent used to wait for it."""
@@ -233,6 +237,7 @@ cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_path):
     """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
     script, work = tmp_path / "script.py", tmp_path / "m" / WORK
@@ -247,6 +252,7 @@ def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_p
     assert not list(work.iterdir())
 
 
+@pytest.mark.slow
 def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch):
     """Molecules of 3 to 9 atoms, batches of five and a last one of one: parts that are unequal or empty."""
     data = tmp_path / "molecules.xyz"

@@ -87,6 +87,7 @@ def test_durations(seconds, text):
     assert progress._duration(seconds) == text
 
 
+@pytest.mark.slow
 def test_a_log_file_of_both_streams_is_in_order(tmp_path):
     write(tmp_path / "molecules.xyz", labelled_molecules(24))
     command = [sys.executable, "-m", "ase_schnet", "train", "molecules.xyz", "-o", "m", "--units"]

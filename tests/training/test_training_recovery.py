@@ -181,6 +181,7 @@ def test_a_member_far_worse_than_the_others_is_trained_again_and_both_are_told(
     assert "attempts" not in model.card["folds"][0]
 
 
+@pytest.mark.slow
 def test_jobs_find_the_bad_member_too_and_make_the_same_model(tmp_path, monkeypatch):
     monkeypatch.setattr("ase_schnet.training.fold.Fit", StaysAtTheStartWithOneSeed)
     data, directory = small_dataset(24), tmp_path / "jobs"

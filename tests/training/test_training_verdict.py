@@ -49,7 +49,10 @@ def judged(
     return training_verdict(dataset, metrics, [fold, fold], recipe.to_dict())
 
 
-@pytest.mark.parametrize(("epochs", "outcome", "code"), [(60, "PASS", 0), (3, "FAIL: ", 1)])
+@pytest.mark.parametrize(
+    ("epochs", "outcome", "code"),
+    [pytest.param(60, "PASS", 0, marks=pytest.mark.slow), (3, "FAIL: ", 1)],
+)
 def test_a_training_is_called_what_it_is_and_its_card_says_so(
     tmp_path, capsys, epochs, outcome, code
 ):

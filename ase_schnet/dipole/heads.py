@@ -1,0 +1,69 @@
+"""The property heads of a model directory, asked for a structure: dipole and polarizability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import InputError
+
+from ase_schnet.dipole.store import load_heads
+
+
+class PropertyHeads:
+    """Hold the property heads of a model directory and predict their quantities for a structure.
+
+    Each head describes one molecule. It is used for structures of that molecule with the bonds of its
+    training data, in any order of the atoms. Iterating gives the names of the quantities.
+
+    Parameters
+    ----------
+    directory
+        The model directory; it may have no heads.
+    """
+
+    def __init__(self, directory: str | Path):
+        self._directory = directory
+        self._heads = load_heads(directory)
+        self._orders: dict[str, np.ndarray | None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._heads)
+
+    def applicable(self, atoms: Atoms) -> tuple[str, ...]:
+        """Return the quantities that can be predicted for `atoms`."""
+        return tuple(quantity for quantity in self if self._order(quantity, atoms) is not None)
+
+    def predict(self, quantity: str, atoms: Atoms) -> dict[str, np.ndarray]:
+        """Return a quantity and its standard deviation under the names of ``calc.results``.
+
+        A dipole (3,) is in e·Å about the centre of mass, a polarizability (3, 3) in e²Å²/eV.
+
+        Raises
+        ------
+        InputError
+            `atoms` are another molecule, periodic, or have other bonds.
+        """
+        head, order = self._heads[quantity], self._order(quantity, atoms)
+        if order is None:
+            raise InputError(
+                f"the {quantity} of model {str(self._directory)!r} is known for one molecule only: "
+                f"{head.symbols} with the bonds of its training data. {atoms.symbols} is another molecule, "
+                "periodic, or has broken bonds"
+            )
+        value = head.predict(atoms.positions[order])
+        return {
+            quantity: np.ascontiguousarray(value.mean),
+            f"{quantity}_std": np.ascontiguousarray(value.std),
+        }
+
+    def _order(self, quantity: str, atoms: Atoms) -> np.ndarray | None:
+        """Return the order in which the atoms are those of the head, (N,); None where they are not."""
+        if atoms.pbc.any():
+            return None
+        guess = self._orders.get(quantity)  # dynamics does not shuffle its atoms
+        order = self._heads[quantity].order_of(atoms.numbers, atoms.positions, guess)
+        self._orders[quantity] = order
+        return order

@@ -1,0 +1,52 @@
+"""Old module paths keep importing, with a DeprecationWarning, until version 0.3."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+
+def keep_importable(package: str, modules: Mapping[str, str]) -> None:
+    """Make modules of a package that has been dissolved importable under their old names.
+
+    The old modules are empty. A name is looked up in the new module, and then among the public names of
+    ``ase_schnet``, when it is asked for; so nothing is imported before.
+
+    Parameters
+    ----------
+    package
+        Name of the old package, as in its ``__name__``.
+    modules
+        Name of each old module within the package -> name of the new one within ``ase_schnet``.
+    """
+    for old, new in modules.items():
+        name = f"{package}.{old}"
+        module = ModuleType(name, f"Moved to ase_schnet.{new}.")
+        module.__getattr__ = _Lookup(name, f"ase_schnet.{new}")
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        setattr(sys.modules[parent], child, module)
+
+
+class _Lookup:
+    """Find a name in the module that has taken the place of another, and warn."""
+
+    def __init__(self, old: str, new: str):
+        self.old, self.new = old, new
+
+    def __call__(self, name: str):
+        if name.startswith("__"):  # Python's own questions to a module
+            raise AttributeError(f"module {self.old!r} has no attribute {name!r}")
+        for home in (self.new, "ase_schnet"):
+            found = getattr(import_module(home), name, None)
+            if found is not None:
+                warnings.warn(
+                    f"{self.old} is deprecated and will be removed in 0.3: import {name} from {home}",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                return found
+        raise AttributeError(f"{self.old} has moved to {self.new}, which has no {name!r}")
