@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from functools import partial
 from importlib import import_module
 
 from ase_schnet import __version__
+from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
 from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
@@ -46,8 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 3 a verdict that the data do not
-    allow, 130 stopped by Ctrl-C or SIGTERM.
+    Parameters
+    ----------
+    argv
+        Arguments after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 success, 1 a bad verdict, lost points or a fault of ours, 2 bad input, 3 a verdict that
+        the data do not allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
     args, unknown = build_parser().parse_known_args(argv)
@@ -67,11 +78,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        if not _is_bad_input(error):
-            raise
-        message = in_options(str(error), args.parser)
+        bad_input = is_bad_input(error)
+        if not bad_input or os.environ.get(DEBUG):
+            traceback.print_exception(error)
+        message = in_options(str(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
-        return 2
+        return 2 if bad_input else 1
 
 
 def _print_whatever_the_encoding() -> None:
@@ -92,21 +104,6 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-
-def _is_bad_input(error: Exception) -> bool:
-    """Errors that name something the user can mend; any other is a bug and keeps its traceback."""
-    # found by the names of their classes, so that a plain --help need not import ASE or torch
-    names = {cls.__name__ for cls in type(error).__mro__}
-    known = {
-        "CalculatorSetupError",  # ASE's InputError is one
-        "UnknownFileTypeError",
-        "TrainingDiverged",
-        "SimulationFailed",
-        "LammpsUnavailable",
-        "BrokenProcessPool",  # somebody killed a worker; its checkpoint is there
-    }
-    return isinstance(error, (ValueError, OSError)) or bool(names & known)
 
 
 def _one_line_warning(parser, message, category, filename, lineno, file=None, line=None) -> None:
