@@ -121,14 +121,14 @@ def _dynamics(atoms, args: argparse.Namespace):
 
 
 def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
-    """An option that would be ignored is a misunderstanding."""
-    given = {
-        "--temperature-end": (args.temperature_end is not None, ("nvt",)),
-        "--thermostat": (args.thermostat is not None, ("nvt",)),
-        "--time-constant": (args.time_constant is not None, ("nvt", "npt")),
-        "--pressure": (args.pressure is not None, ("npt",)),
-        "--full-cell": (args.full_cell, ("npt",)),
-    }
-    for name, (is_given, ensembles) in given.items():
-        if is_given and args.ensemble not in ensembles:
-            raise ValueError(f"{name} is for --ensemble {' or '.join(ensembles)}")
+    """Refuse options that the ensemble would ignore; ValueError."""
+    from ase_schnet.dynamics.ensembles import refuse_options_of_other_ensembles
+
+    refuse_options_of_other_ensembles(
+        args.ensemble,
+        temperature_end_K=args.temperature_end,
+        thermostat=args.thermostat,
+        time_constant_fs=args.time_constant,
+        pressure_GPa=args.pressure,
+        full_cell=args.full_cell,
+    )

@@ -198,7 +198,7 @@ def test_md_with_a_thermostat_and_with_a_monitor_that_stops_it(tmp_path, capsys)
         ),
         (
             ["md", "{model}", "{water}", "-o", "{tmp}/run", "--pressure", "1"],
-            "is for --ensemble npt",
+            "--pressure applies to --ensemble npt only",
         ),
         (
             ["md", "{model}", "{water}", "-o", "{tmp}/run", "--ensemble", "npt"],

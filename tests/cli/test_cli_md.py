@@ -152,8 +152,8 @@ def test_a_ramp_is_run_judged_and_drawn(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "--temperature-end is for --ensemble nvt"),
-        (["--ensemble", "npt"], "--temperature-end is for --ensemble nvt"),
+        ([], "--temperature-end applies to --ensemble nvt only"),
+        (["--ensemble", "npt"], "--temperature-end applies to --ensemble nvt only"),
         (["--ensemble", "nvt", "--thermostat", "nose-hoover"], "keeps one temperature"),
     ],
 )
