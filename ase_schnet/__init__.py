@@ -3,6 +3,7 @@
 Everything below is imported when it is first used, so that `import ase_schnet` is quick.
 """
 
+import warnings
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -53,7 +54,7 @@ _HOME = {
     "scan_map": "scan",
     "ScanResult": "scan",
     "ScanMap": "scan",
-    "Motion": "spectra",
+    "TrajectorySignals": "spectra",
     "Spectrum": "spectra",
     "ir_spectrum": "spectra",
     "raman_spectra": "spectra",
@@ -63,10 +64,21 @@ _HOME = {
 }
 __all__ = sorted(_HOME)
 
+#: Old public name -> the one that it has now.
+_RENAMED: dict[str, str] = {"Motion": "TrajectorySignals"}
+
 
 def __getattr__(name: str):
     if name in _HOME:
         return getattr(import_module(f"ase_schnet.{_HOME[name]}"), name)
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"ase_schnet.{name} is now called {new}; the old name will be removed in 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return __getattr__(new)
     raise AttributeError(f"module 'ase_schnet' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, write. One file per subcommand."""
+"""Command line: parse, call one function, write. Each subcommand has a file of its own."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ COMMANDS = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
+    """Build the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="ase-schnet",
-        description="SchNet potentials for ASE: train, judge, run. All energies in eV, lengths in Å.",
+        description="SchNet potentials for ASE: train, test, run. Energies are in eV, lengths in Å.",
+        epilog=f"{DEBUG}=1 shows the traceback of errors in the input too.",
     )
     parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             f"\nase-schnet {args.command}: stopped; what was written is kept"
-            + (", the same command with --resume goes on" if "resume" in args else ""),
+            + ("; to continue, use the same command with --resume" if "resume" in args else ""),
             file=sys.stderr,
         )
         return 130
@@ -87,16 +88,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print_whatever_the_encoding() -> None:
-    """Let "?" stand for what stdout and stderr cannot say: a redirect on Windows has no "Å" or "→"."""
+    """Print "?" for characters that stdout and stderr cannot encode, such as "Å" in a redirect on Windows."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what tests and notebooks put in their place
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # tests and notebooks put other things in their place
             stream.reconfigure(errors="replace")
 
 
 @contextmanager
 def _terminated_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, by which batch systems and `kill` end a job, save what Ctrl-C saves."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may ask for signals
+    """Handle SIGTERM, with which batch systems and ``kill`` end a job, like Ctrl-C: save and stop."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -106,7 +109,10 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _one_line_warning(parser, message, category, filename, lineno, file=None, line=None) -> None:
+def _one_line_warning(
+    parser: argparse.ArgumentParser, message: Warning | str, *_: object, **__: object
+) -> None:
+    """Print a warning as one line, with options of the command line in place of arguments of Python."""
     print(f"warning: {in_options(str(message), parser)}", file=sys.stderr)
 
 

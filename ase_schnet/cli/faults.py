@@ -1,4 +1,4 @@
-"""Tell what a user can mend, which is said in one line, from a fault of ours, which needs a traceback."""
+"""Separate errors that the user can correct (one line) from faults of ours (a traceback)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import traceback
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-#: Environment variable: where it is set and not empty, bad input shows its traceback too.
+#: Environment variable; if it is set and not empty, errors in the input show their traceback too.
 DEBUG = "ASE_SCHNET_DEBUG"
 FAULT = "this is a fault of ase_schnet, not of your input. Please report it with the lines above"
 
 
 def is_bad_input(error: Exception) -> bool:
-    """Return whether the user can mend what an error says."""
+    """Return whether an error is about the input, so that the user can correct it."""
     from concurrent.futures.process import BrokenProcessPool
 
-    if isinstance(error, (OSError, BrokenProcessPool)):  # a file, a disk; a worker was killed
+    if isinstance(error, (OSError, BrokenProcessPool)):  # a file or disk; a killed worker
         return True
     if isinstance(error, ValueError):
         return _raised_by_us(error)
@@ -23,7 +23,7 @@ def is_bad_input(error: Exception) -> bool:
 
 
 def _own_failures() -> tuple[type[Exception], ...]:
-    """Return the classes of errors whose text is written for the user, whoever raises them."""
+    """Return the classes of errors that are written for the user, no matter who raises them."""
     from ase.calculators.calculator import CalculatorSetupError  # InputError is one
     from ase.io.formats import UnknownFileTypeError
 
@@ -43,8 +43,8 @@ def _own_failures() -> tuple[type[Exception], ...]:
 def _raised_by_us(error: ValueError) -> bool:
     """Return whether a ``raise`` of this package made the error: then its text is for the user.
 
-    ValueErrors of numpy, ASE and the interpreter come from frames of theirs, or from a line of ours that is
-    no ``raise``, where one of their compiled functions was called.
+    ValueErrors of numpy, ASE and the interpreter come from their own frames, or, if the function is compiled,
+    from a line of ours that calls it and is no ``raise``.
     """
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:

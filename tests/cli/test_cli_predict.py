@@ -89,7 +89,7 @@ def test_nothing_predicted_leaves_the_file_as_it_was(tmp_path, capsys):
     write(tmp_path / "in.xyz", bulk("Si"))
     (tmp_path / "out.xyz").write_text("mine")
     assert predict("ethanol", tmp_path / "in.xyz", tmp_path / "out.xyz") == 2
-    assert "none of its structures is predicted: model" in capsys.readouterr().err
+    assert "none of its structures can be predicted: model" in capsys.readouterr().err
     (tmp_path / "in.xyz").write_text("\n\n")
     assert predict("ethanol", tmp_path / "in.xyz", tmp_path / "out.xyz") == 2
     assert "in.xyz: " in capsys.readouterr().err

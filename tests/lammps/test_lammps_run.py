@@ -13,7 +13,13 @@ from ase.io import read, write
 from factory import random_model
 from mpi_runs import mpirun, needs_lammps
 
-from ase_schnet import Motion, SchNetCalculator, drift, run_nve, vibrational_density_of_states
+from ase_schnet import (
+    TrajectorySignals,
+    SchNetCalculator,
+    drift,
+    run_nve,
+    vibrational_density_of_states,
+)
 from ase_schnet.lammps import mpi
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.elements import numbers_of_types
@@ -77,7 +83,9 @@ def test_what_reads_a_run_directory_reads_this(nve):
     assert "2 processes; ghosts reach 5.5 Å (cutoff 4 + skin 1.5)" in done.stdout
     assert str(verdict) in done.stdout
     assert verdict.translation_gained_over_thermal < 1e-20
-    spectrum = vibrational_density_of_states([Motion.read(run_dir)], resolution_cm=2000.0)
+    spectrum = vibrational_density_of_states(
+        [TrajectorySignals.read(run_dir)], resolution_cm=2000.0
+    )
     assert np.isfinite(spectrum.intensity).all()
     assert {p.name for p in run_dir.iterdir()} == {
         *("run.json", "log.csv", "trajectory.traj", "restart.npz", "drift.png")
