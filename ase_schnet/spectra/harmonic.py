@@ -65,7 +65,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     """
     check_atoms(atoms)
     if len(atoms) == 1:
-        raise InputError("a single atom has no vibrations")
+        raise InputError("a single atom does not vibrate")
     relaxed = atoms.copy()
     relaxed.calc = atoms.calc
     with BFGS(relaxed, logfile=None) as optimiser:
