@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ase-schnet",
         description="SchNet potentials for ASE: train, test, run. Energies are in eV, lengths in Å.",
-        epilog=f"{DEBUG}=1 shows the traceback of errors in the input too.",
+        epilog=f"Set the environment variable {DEBUG}=1 to see the traceback of errors in the input.",
     )
     parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'"
     )
-    parser.add_argument("--energy-key", help="name of the energies in the file")
-    parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument("--energy-key", metavar="NAME", help="name of the energies in the file")
+    parser.add_argument("--forces-key", metavar="NAME", help="name of the forces in the file")
     parser.add_argument(
         "--mask-key",
         metavar="NAME",

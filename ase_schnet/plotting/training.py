@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
 
@@ -111,6 +111,10 @@ def _error_by_std(ax: Axes, q: Quantity) -> None:
     ends = [min(*expected, *observed), max(*expected, *observed)]
     ax.loglog(ends, ends, color=BLACK, lw=0.8, label="std = error")
     ax.loglog(expected, observed, "o-", ms=4, color=ORANGE, label=f"{len(bins)} equal bins")
+    for axis in (ax.xaxis, ax.yaxis):  # by default labels of less than two decades overlap
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"ensemble std of the {q.name}  ({q.unit})")
     ax.set_ylabel(f"root mean square error  ({q.unit})")
     legend_above(ax)

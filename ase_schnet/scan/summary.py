@@ -103,14 +103,14 @@ def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None 
         return "\n".join([*lines, f"{name}: no point has an energy"])
     judged = inside if inside.any() else known
     low, high = (np.flatnonzero(judged)[pick(energy[judged])] for pick in (np.argmin, np.argmax))
-    where = f", of the {inside.sum()} of {len(energy)} points that are within training"
+    where = f"; only the {inside.sum()} of {len(energy)} points within training count"
     if inside.all():
         where = ""
     elif not inside.any():
         where = "; no point is converged and within training, so none of this is reliable"
     lines.append(
         f"{name}: lowest at {result.values[low]:.4g}, highest at {result.values[high]:.4g}, "
-        f"{energy[high] - energy[low]:.4f} eV above{where}"
+        f"{energy[high] - energy[low]:.4f} eV higher{where}"
     )
     if inside.any():
         holes = points_in_holes(result, (trained_range,))
@@ -156,7 +156,7 @@ def describe_map(
     )
     lines.append(
         f"{' and '.join(result.coordinate_names)}: lowest at {at[0]}, highest at {at[1]}, "
-        f"{energy[high] - energy[low]:.4f} eV above{guessed}"
+        f"{energy[high] - energy[low]:.4f} eV higher{guessed}"
     )
     beyond = int((known & ~inside).sum())
     if beyond and inside.any():
