@@ -2,8 +2,9 @@
 
     python md_examples/8_ir_spectrum.py
 
-Twenty runs of 5 ps, each from its own velocities and after 1 ps to forget the relaxed start. Where the bands
-are is the potential's doing, how high they are the dipole's. Stopped half way, the same command goes on.
+Twenty runs of 5 ps with different start velocities; the first 1 ps of each is left out, because it starts
+from a relaxed structure. The potential decides the positions of the bands, the dipole their heights. If it
+was stopped, the same command continues.
 """
 
 from pathlib import Path
