@@ -1,9 +1,9 @@
 """Vibrational spectra from the frames of runs, of any atoms with any calculator.
 
-``trajectory_signals`` reads what a run saved, ``welch`` estimates power spectra, ``ir_raman`` turns them into
-what a spectrometer measures, ``spectrum`` holds the result with its error, ``equipartition`` measures how the
-energy is distributed over the vibrations, ``harmonic`` computes normal modes to compare with, and
-``measured_bands`` reads a table of measured ones.
+``trajectory_signals`` reads what a run saved, ``input_runs`` reads several, ``welch`` estimates power
+spectra, ``ir_raman`` turns them into what a spectrometer measures, ``spectrum`` holds the result with its
+error, ``equipartition`` measures how the energy is distributed over the vibrations, ``harmonic`` computes
+normal modes to compare with, and ``measured_bands`` reads a table of measured ones.
 """
 
 import warnings

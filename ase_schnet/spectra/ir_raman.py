@@ -20,20 +20,23 @@ A normal mode Q has <|dM/dt|²> = |∂M/∂Q|² kT. Then A = N_A |∂M/∂Q|² /
 result of the double-harmonic approximation, which ``ase.vibrations.Infrared`` computes.
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from ase import units
 from numpy.typing import NDArray
 
 from ase_schnet.spectra.equipartition import mode_energies
+from ase_schnet.spectra.input_runs import (
+    Runs,
+    accept_old_name,
+    check_alike,
+    check_different,
+    read_runs,
+)
 from ase_schnet.spectra.spectrum import Spectrum
-from ase_schnet.spectra.trajectory_signals import SPEED_OF_LIGHT, TrajectorySignals, read_runs
+from ase_schnet.spectra.trajectory_signals import SPEED_OF_LIGHT, TrajectorySignals
 from ase_schnet.spectra.welch import power_spectrum
 
 #: Molar integrated absorption in km/mol of |∂M/∂Q|² = 1 e²/amu: N_A e² / (12 ε0 c² amu).
@@ -46,28 +49,7 @@ KELVIN_PER_CM = 100 * units._hplanck * units._c / units._k
 LARGEST_PHASE = np.pi / 3
 
 
-#: One run or several, each as its directory or as TrajectorySignals.
-Runs = TrajectorySignals | str | Path | Iterable[TrajectorySignals | str | Path]
-
-
-P, R = ParamSpec("P"), TypeVar("R")
-
-
-def _accept_old_name(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function take ``motions=``, the name of its argument ``runs`` before 0.2, with a warning."""
-
-    @wraps(function)
-    def wrapper(*args: P.args, **options: P.kwargs) -> R:
-        if "motions" in options:
-            text = "the argument motions= is now runs=; the old name will be removed in 0.3"
-            warnings.warn(text, DeprecationWarning, stacklevel=2)
-            options["runs"] = options.pop("motions")
-        return function(*args, **options)
-
-    return wrapper
-
-
-@_accept_old_name
+@accept_old_name
 def vibrational_density_of_states(
     runs: Runs,
     *,
@@ -118,7 +100,7 @@ def vibrational_density_of_states(
     return _scaled(found, n_dof / found.integral()[0])
 
 
-@_accept_old_name
+@accept_old_name
 def ir_spectrum(
     runs: Runs,
     *,
@@ -169,7 +151,7 @@ def ir_spectrum(
     return _scaled(found, factor)
 
 
-@_accept_old_name
+@accept_old_name
 def raman_spectra(
     runs: Runs,
     *,
@@ -230,8 +212,8 @@ def _spectrum(
     derivative: bool,
 ) -> Spectrum:
     """Compute the power spectrum over kT of a signal (T, C), or of its time derivative."""
-    _check_alike(runs)
-    _check_different(runs)
+    check_alike(runs)
+    check_different(runs)
     runs[0].check_resolves(highest_cm)
     interval_fs = runs[0].interval_fs
     signals = []
@@ -268,33 +250,6 @@ def _exact(wavenumber: NDArray, samples: NDArray, timestep_fs: float) -> tuple[N
     half_phase = half_phase[keep]
     exact = np.sin(half_phase) / (np.pi * SPEED_OF_LIGHT * timestep_fs)
     return exact, samples[:, keep] / np.cos(half_phase)  # integrals do not change
-
-
-def _check_alike(runs: Sequence[TrajectorySignals]) -> None:
-    """Refuse runs that cannot be averaged; ValueError."""
-    if not runs:
-        raise ValueError("there are no runs: a spectrum needs at least one")
-    first = runs[0]
-    for run in runs[1:]:
-        if not np.array_equal(run.masses, first.masses):
-            raise ValueError("the runs have different atoms, so their spectra cannot be averaged")
-        for name in ("interval_fs", "timestep_fs", "n_degrees_of_freedom"):
-            mine, its = getattr(first, name), getattr(run, name)
-            if mine != its:
-                raise ValueError(
-                    f"the runs cannot be averaged: {name} is {mine} in one and {its} in another"
-                )
-
-
-def _check_different(runs: Sequence[TrajectorySignals]) -> None:
-    """Refuse the same run twice, because it would make the error zero; ValueError."""
-    seen: dict[bytes, int] = {}
-    for k, run in enumerate(runs):
-        first = seen.setdefault(run.momenta[-1].tobytes(), k)
-        if first != k:
-            raise ValueError(
-                f"runs {first + 1} and {k + 1} are the same: run again with another seed= (--seed)"
-            )
 
 
 def _scaled(spectrum: Spectrum, factor: float | NDArray) -> Spectrum:

@@ -1,7 +1,7 @@
 """The signals of a trajectory: momenta, dipoles and polarizabilities at equal intervals of time."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,43 +207,6 @@ class TrajectorySignals:
             f"frames every {self.interval_fs:g} fs resolve up to {self.nyquist_cm:.0f} cm⁻¹, and "
             f"vibrations up to {highest_cm:.0f} cm⁻¹ would appear at wrong wavenumbers: {cure}"
         )
-
-
-def read_runs(
-    runs: TrajectorySignals | str | Path | Iterable[TrajectorySignals | str | Path],
-) -> list[TrajectorySignals]:
-    """Return the signals of one run or several.
-
-    Parameters
-    ----------
-    runs
-        One or several, each as TrajectorySignals or as the path of its directory.
-
-    Raises
-    ------
-    ValueError
-        For anything else, and for directories that :meth:`TrajectorySignals.read` refuses.
-    """
-    if isinstance(runs, (TrajectorySignals, str, Path)):
-        runs = [runs]
-    if not isinstance(runs, Iterable):
-        raise ValueError(f"{_WANTED}, not of {type(runs).__name__}")
-    return [_read_run(run) for run in runs]
-
-
-def _read_run(run: TrajectorySignals | str | Path) -> TrajectorySignals:
-    """Read one run, unless it is read already."""
-    if isinstance(run, TrajectorySignals):
-        return run
-    if isinstance(run, (str, Path)):
-        return TrajectorySignals.read(run)
-    raise ValueError(f"{_WANTED}, not of {type(run).__name__}")
-
-
-_WANTED = (
-    "a spectrum is made of run directories or of TrajectorySignals, one or several "
-    "(TrajectorySignals.from_frames takes frames)"
-)
 
 
 def _if_all(values: list) -> NDArray | None:

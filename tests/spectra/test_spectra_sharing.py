@@ -16,7 +16,7 @@ from spectra_cases import diatomic, harmonic_run, triatomic
 
 from ase_schnet import SchNetCalculator, ir_spectrum, run_nve, vibrational_density_of_states
 from ase_schnet.spectra import TrajectorySignals, normal_modes, raman_spectra
-from ase_schnet.spectra.trajectory_signals import read_runs
+from ase_schnet.spectra.input_runs import read_runs
 
 BAND_CM = 60
 
