@@ -20,6 +20,7 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     SKY,
+    figure_of,
     given_axes,
     legend_above,
 )
@@ -70,21 +71,21 @@ def plot_drift(
     if record.energy_std_eV is not None:
         panels["ensemble std"] = _draw_uncertainty
     if axes is None:
-        axes, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
+        drawn, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
     else:
-        axes = given_axes(axes, list(panels))
-        beside = [None] * len(axes)
+        drawn = given_axes(axes, list(panels))
+        beside = [None] * len(drawn)
     thin = max(1, len(record) // MAX_POINTS)
-    for panel, ax, side in zip(panels.values(), axes, beside, strict=False):
+    for panel, ax, side in zip(panels.values(), drawn, beside, strict=False):
         values, law = panel(ax, record, drift, slice(None, None, thin))
         if side is not None:
             _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
             side.set_ylim(ax.get_ylim())
     time = record.time_fs / 1000
-    axes[-1].set_xlabel("time  (ps)")
+    drawn[-1].set_xlabel("time  (ps)")
     if time[0] < time[-1]:
-        axes[-1].set_xlim(time[0], time[-1])
-    return axes[0].figure
+        drawn[-1].set_xlim(time[0], time[-1])
+    return figure_of(drawn)
 
 
 def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axes | None]]:

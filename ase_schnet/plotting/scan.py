@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, figure_of, given_axes, legend_above
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanResult
@@ -64,35 +64,35 @@ def plot_scan(
     if axes is None:
         heights = [2] if std is None and reference is None else [2, 1]
         figure = Figure(figsize=(7, 2 * sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        axes = axes[:, 0]
+        grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
+        panels = list(grid[:, 0])
     else:
         errors = [] if std is None and reference is None else ["errors"]
-        axes = given_axes(axes, ["energies", *errors])
+        panels = given_axes(axes, ["energies", *errors])
     trained = known(model, std)
     if trained_range is not None:
         trained = (x >= trained_range[0]) & (x <= trained_range[1])
-        for ax, label in zip(axes, ("seen in training", None), strict=False):
+        for ax, label in zip(panels, ("seen in training", None), strict=False):
             ax.axvspan(*trained_range, color=GREY, lw=0, zorder=0, label=label)
     zero = _common_zero(model, reference, trained)
     model = model - model[zero]
     if reference is not None:
         reference = reference - reference[zero]
-    _curves(axes, x, model, std, reference, zero)
+    _curves(panels, x, model, std, reference, zero)
     if result.converged is not None and not result.converged.all():
         failed = ~result.converged[order]
-        axes[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
-    axes[0].set_ylim(_legible_limits(model, reference, trained))
-    axes[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
-    if len(axes) > 1:
-        axes[1].set_ylabel("energy error  (eV)")
-    axes[-1].set_xlabel(result.coordinate_name)
-    set_degree_ticks(axes[-1].xaxis, x, result.unit)
+        panels[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+    panels[0].set_ylim(_legible_limits(model, reference, trained))
+    panels[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
+    if len(panels) > 1:
+        panels[1].set_ylabel("energy error  (eV)")
+    panels[-1].set_xlabel(result.coordinate_name)
+    set_degree_ticks(panels[-1].xaxis, x, result.unit)
     if x[0] < x[-1]:
-        axes[-1].set_xlim(x[0], x[-1])
-    for ax in axes:
+        panels[-1].set_xlim(x[0], x[-1])
+    for ax in panels:
         legend_above(ax)
-    return axes[0].figure
+    return figure_of(panels)
 
 
 def _curves(

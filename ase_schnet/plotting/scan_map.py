@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
-from ase_schnet.plotting.style import BLACK, ORANGE, RED, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, given_axes, legend_above
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanMap
@@ -76,24 +76,25 @@ def plot_scan_map(
         panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
     if axes is None:
         figure = Figure(figsize=(0.6 + 5 * len(panels), 4.6), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+        grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)
+        drawn = list(grid[0])
     else:
-        axes = given_axes(axes, ["energy", "std"][: len(panels)])
-    for ax, panel in zip(axes, panels, strict=False):
+        drawn = given_axes(axes, ["energy", "std"][: len(panels)])
+    for ax, panel in zip(drawn, panels, strict=False):
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
         ax.set_xlabel(result.coordinate_names[0])
         legend_above(ax)
-    axes[0].set_ylabel(result.coordinate_names[1])
-    return axes[0].figure
+    drawn[0].set_ylabel(result.coordinate_names[1])
+    return figure_of(drawn)
 
 
 def _std_levels(std: NDArray) -> NDArray:
     """Choose levels of the std, meV: even steps from zero, or logarithmic ones if it spans more than WIDE."""
     low, high = np.nanmin(std), np.nanquantile(std, 0.95)
     if 0 < WIDE * low < high:
-        return LogLocator(subs=(1, 2, 5)).tick_values(low, high)
-    return MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9)
+        return np.array(LogLocator(subs=(1, 2, 5)).tick_values(low, high))
+    return np.array(MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9))
 
 
 def _contours(
@@ -103,9 +104,9 @@ def _contours(
     grid = np.ma.masked_invalid(grid)
     beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
-    colours = colormaps[colours].with_extremes(under="white")
-    norm = BoundaryNorm(levels, colours.N, extend=extend)
-    filled = ax.contourf(x, y, grid, levels=levels, cmap=colours, norm=norm, extend=extend)
+    colormap = colormaps[colours].with_extremes(under="white")
+    norm = BoundaryNorm(levels, colormap.N, extend=extend)
+    filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
     ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
     ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
 

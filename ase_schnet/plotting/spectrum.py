@@ -18,6 +18,7 @@ from ase_schnet.plotting.style import (
     ORANGE,
     PURPLE,
     RED,
+    figure_of,
     given_axes,
     legend_above,
 )
@@ -79,17 +80,17 @@ def plot_spectrum(
         figure = Figure(figsize=(8, 4.2 + 0.25 * len(rows)), layout="constrained")
         heights = [3.6, 0.25 * len(rows)] if rows else [1]
         grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        axes = grid[:, 0]
+        drawn = list(grid[:, 0])
     else:
         panels = ["spectrum", *(["ticks"] if rows else [])]
-        axes = given_axes(axes, panels, least=len(panels))
-    top = axes[0]
+        drawn = given_axes(axes, panels, least=len(panels))
+    top = drawn[0]
     for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)
     if sticks:
         _sticks(top, modes)
     if rows:
-        _ticks(axes[1], rows)
+        _ticks(drawn[1], rows)
     top.set_ylabel(LABELS[spectra[0].kind][1])
     end = max([*map(_end, spectra), *(values.max() for _, values, _ in rows)])
     if modes is not None:
@@ -100,9 +101,9 @@ def plot_spectrum(
         high *= 1 + 1.2 * NAME_HEIGHT * _name_bands(top, modes, MARGIN * end)
     top.set_ylim(low, high)
     source = f";  measured: {measured.source}" if measured is not None and measured.source else ""
-    axes[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
+    drawn[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
     legend_above(top)
-    return top.figure
+    return figure_of(drawn)
 
 
 def _draw(ax: Axes, spectrum: Spectrum, color: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,6 +93,11 @@ def given_axes(axes: Axes | Sequence[Axes], panels: Sequence[str], least: int = 
     if not least <= len(found) <= len(panels):
         raise ValueError(f"{wanted}, not {len(found)}")
     return found
+
+
+def figure_of(axes: Sequence[Axes]) -> Figure:
+    """Return the figure (or subfigure, which is drawn likewise) of axes."""
+    return cast(Figure, axes[0].figure)
 
 
 def legend_above(ax: Axes) -> None:

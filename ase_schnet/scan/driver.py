@@ -224,7 +224,7 @@ def _nearest(points: Sequence[Point], site: tuple[int, ...], atoms: Atoms) -> At
 
     def order(point: Point) -> tuple[int, float]:
         steps = sum(abs(a - b) for a, b in zip(point.site, site, strict=True))
-        return steps, point.results["energy"]
+        return steps, float(point.results["energy"])
 
     converged = [point for point in points if point.converged]
     return min(converged, key=order).frame if converged else atoms

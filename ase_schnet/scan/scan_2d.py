@@ -57,7 +57,8 @@ class ScanMap:
     @property
     def minimum(self) -> tuple[int, int]:
         """Return the grid point (p, q) of the lowest energy."""
-        return tuple(map(int, np.unravel_index(np.nanargmin(self.energies_eV), self._shape)))
+        p, q = np.unravel_index(np.nanargmin(self.energies_eV), self._shape)
+        return int(p), int(q)
 
     @property
     def _shape(self) -> tuple[int, int]:

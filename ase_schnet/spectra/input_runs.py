@@ -12,7 +12,8 @@ from ase_schnet.spectra.trajectory_signals import TrajectorySignals
 
 #: One run or several, each as its directory or as TrajectorySignals.
 Runs = TrajectorySignals | str | Path | Iterable[TrajectorySignals | str | Path]
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _WANTED = (
     "a spectrum is made of run directories or of TrajectorySignals, one or several "
