@@ -90,9 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 def _print_whatever_the_encoding() -> None:
     """Print "?" for characters that stdout and stderr cannot encode, such as "Å" in a redirect on Windows."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # tests and notebooks put other things in their place
+        if isinstance(stream, io.TextIOWrapper):  # not so in tests and notebooks
             stream.reconfigure(errors="replace")
 
 

@@ -84,9 +84,8 @@ def plot_parity(comparison: Comparison) -> Figure:
 
 def _parity(ax: Axes, q: Quantity) -> None:
     """Draw predictions against labels, with the errors in numbers."""
-    zero = (
-        q.reference.mean() if q.name == "energy" else 0.0
-    )  # total energies are large and nearly equal
+    # total energies are large and nearly equal
+    zero = q.reference.mean() if q.name == "energy" else 0.0
     x, y = q.reference - zero, q.mean - zero
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     shown = np.random.default_rng(0).permutation(len(x))[:MAX_POINTS]

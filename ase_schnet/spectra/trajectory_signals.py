@@ -113,7 +113,8 @@ class TrajectorySignals:
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
         steps = np.array([frame.info["step"] for frame in frames])  # (T,)
-        on_time = steps % settings["trajectory_every"] == 0  # the last frame of a failed run is not
+        # the last frame of a failed run may be between two regular ones
+        on_time = steps % settings["trajectory_every"] == 0
         kept = [frame for frame, keep in zip(frames, on_time, strict=True) if keep]
         try:
             return cls.from_frames(
