@@ -123,7 +123,7 @@ def visit_points(
             frame = atoms.copy()
             frame.positions = start.positions
             point = _compute_point(site, frame, atoms.calc, coordinates, values, fmax)
-            points.append(_with_warnings(point, watch, atoms.calc))
+            points.append(_add_outside(point, watch, atoms.calc))
     except KeyboardInterrupt:
         warnings.warn(f"interrupted after {len(points)} of {len(sites)} points", stacklevel=4)
         if not points:
@@ -210,7 +210,7 @@ def _compute_point(
     return Point(site, frame, results, converged and math.isfinite(results["energy"]))
 
 
-def _with_warnings(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:
+def _add_outside(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:
     """Add to a point what of its structure is outside the training data of the calculator."""
     if not watch.knows or not math.isfinite(point.results["energy"]):
         return point
