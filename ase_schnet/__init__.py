@@ -46,9 +46,9 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.scan import scan_dihedral as scan_dihedral
     from ase_schnet.scan import scan_distance as scan_distance
     from ase_schnet.scan import scan_map as scan_map
-    from ase_schnet.spectra import Motion as Motion
     from ase_schnet.spectra import NormalModes as NormalModes
     from ase_schnet.spectra import Spectrum as Spectrum
+    from ase_schnet.spectra import TrajectorySignals as TrajectorySignals
     from ase_schnet.spectra import ir_spectrum as ir_spectrum
     from ase_schnet.spectra import normal_modes as normal_modes
     from ase_schnet.spectra import raman_spectra as raman_spectra
@@ -113,7 +113,7 @@ _HOME = {
     "scan_map": "scan",
     "ScanResult": "scan",
     "ScanMap": "scan",
-    "Motion": "spectra",
+    "TrajectorySignals": "spectra",
     "Spectrum": "spectra",
     "ir_spectrum": "spectra",
     "raman_spectra": "spectra",
@@ -124,7 +124,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 #: Old public name -> the one that it has now.
-_RENAMED: dict[str, str] = {"calibrate": "calibrate_std"}
+_RENAMED: dict[str, str] = {"calibrate": "calibrate_std", "Motion": "TrajectorySignals"}
 
 
 def __getattr__(name: str):

@@ -2,7 +2,8 @@
 
     python md_examples/1_train.py ../shared/data/rmd17-npz/rmd17_ethanol_train_01.npz my_ethanol
 
-The same on the command line: ase-schnet train DATA -o MODEL_DIR. Stopped half way? The same command goes on.
+The same on the command line: ase-schnet train DATA -o MODEL_DIR. If it was stopped, run the same command
+again to continue.
 """
 
 import sys

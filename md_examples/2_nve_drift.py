@@ -18,7 +18,7 @@ atoms = molecule("CH3CH2OH")
 atoms.calc = SchNetCalculator("ethanol")
 BFGS(atoms, logfile=None).run(fmax=0.01)
 
-# a relaxed molecule gives half of its kinetic energy to its bonds: 600 K at the start are 300 K on average
+# relaxed: half of the kinetic energy becomes potential energy, so 600 K at the start are 300 K on average
 record, drift = check_nve(atoms, temperature_K=600, timestep_fs=0.5, time_ps=10)
 figure = save_figure(plot_drift(record, drift), OUTPUT / "nve_drift.png")
 

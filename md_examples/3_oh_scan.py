@@ -1,4 +1,4 @@
-"""Pull the hydrogen off ethanol's oxygen and compare with PBE: where does the model stop to know?
+"""Stretch the O-H bond of ethanol and compare with PBE: where does the model become unreliable?
 
     python md_examples/3_oh_scan.py
 

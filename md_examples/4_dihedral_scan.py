@@ -1,8 +1,9 @@
-"""Turn the hydroxyl group of ethanol, all else relaxed: two wells, three barriers, and how sure the model is.
+"""Rotate the hydroxyl group of ethanol, all else relaxed: three wells and barriers, with the ensemble std.
 
     python md_examples/4_dihedral_scan.py
 
-The reference energies are of reference_ccoh_scan.py: PBE/def2-SVP, the level of the training data.
+The reference energies were computed with reference_ccoh_scan.py: PBE/def2-SVP, the level of the training
+data.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ atoms.calc = SchNetCalculator("ethanol")
 BFGS(atoms, logfile=None).run(fmax=0.005)
 
 degrees = np.arange(0.0, 361.0, 10.0)
-reference = REFERENCE if REFERENCE.exists() else None  # not there while it is being computed
+reference = REFERENCE if REFERENCE.exists() else None  # missing while it is being computed
 scan = scan_dihedral(atoms, *CCOH, degrees, relaxed=True, fmax=0.005, reference=reference)
 
 figure = save_figure(plot_scan(scan), OUTPUT / "dihedral_scan.png")

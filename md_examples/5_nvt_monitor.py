@@ -1,9 +1,9 @@
-"""Ethanol at room temperature, watched; then too hot for its model, stopped; and the frames worth labelling.
+"""Monitor three runs of ethanol: one at 300 K, one too hot for its model, one that collects frames.
 
     python md_examples/5_nvt_monitor.py
 
-A model answers whatever it is asked. The monitor notices when it guesses: by the spread of its members, and
-by distances that its training never saw.
+A model gives an answer for any structure. The monitor detects structures for which it is not reliable: by the
+spread of its members, and by distances outside its training data.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Silicon at 300 K: constant temperature, was its conserved quantity conserved, and how do the atoms lie?
+"""Run silicon at 300 K, check its conserved energy, and compute the radial distribution function.
 
 python md_examples/6_silicon_rdf.py
 """
@@ -22,7 +22,7 @@ R_MAX = 5.4  # Å, below half of the cell
 
 atoms = bulk("Si", "diamond", a=SPACING, cubic=True) * (2, 2, 2)  # 64 atoms
 atoms.calc = SchNetCalculator("silicon")
-# stopped half way, the same command goes on
+# if it was stopped, the same command continues
 record = run_nvt(atoms, temperature_K=300, timestep_fs=1, time_ps=10, run_dir=RUN, resume=True)
 print(
     f"64 atoms of silicon, {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average"
@@ -33,7 +33,7 @@ frames = read(RUN / "trajectory.traj", ":")[50:]  # the first picosecond is for 
 r = (np.arange(N_BINS) + 0.5) * R_MAX / N_BINS  # Å
 g = np.mean([get_rdf(frame, R_MAX, N_BINS)[0] for frame in frames], axis=0)
 
-# the crystal at rest: where its neighbours lie, and how many
+# the crystal at rest: distances and numbers of its neighbours
 shells = np.sqrt([3 / 16, 1 / 2, 11 / 16]) * SPACING
 density = 8 / SPACING**3
 coordination = np.cumsum(g * 4 * np.pi * r**2 * density) * R_MAX / N_BINS

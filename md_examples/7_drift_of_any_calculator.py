@@ -1,4 +1,4 @@
-"""The drift check asks nothing of SchNet: copper with ASE's EMT potential, sound and then spoilt.
+"""Check the energy drift of any ASE calculator: copper with EMT, once correct, once with wrong forces.
 
 python md_examples/7_drift_of_any_calculator.py
 """
@@ -16,7 +16,7 @@ OUTPUT.mkdir(exist_ok=True)
 
 
 class Overestimated(EMT):
-    """EMT whose forces are 2 % too large, as after a mistake in a unit: no longer -dE/dx."""
+    """EMT whose forces are 2 % too large, as after a wrong unit: no longer -dE/dx."""
 
     def calculate(self, *args, **kwargs):
         super().calculate(*args, **kwargs)
@@ -25,7 +25,7 @@ class Overestimated(EMT):
 
 for name, calculator in (("EMT", EMT()), ("forces times 1.02", Overestimated())):
     atoms = bulk("Cu", cubic=True)
-    atoms.rattle(0.1, seed=0)  # out of its lattice sites, so that anharmonicity is felt
+    atoms.rattle(0.1, seed=0)  # moved from the lattice sites, so that anharmonicity matters
     atoms.calc = calculator
     record, verdict = check_nve(atoms, temperature_K=300, timestep_fs=4, time_ps=4)
     print(f"{name}\n{verdict}\n")

@@ -2,8 +2,9 @@
 
     python md_examples/8_ir_spectrum.py
 
-Twenty runs of 5 ps, each from its own velocities and after 1 ps to forget the relaxed start. Where the bands
-are is the potential's doing, how high they are the dipole's. Stopped half way, the same command goes on.
+Twenty runs of 5 ps with different start velocities; the first 1 ps of each is left out, because it starts
+from a relaxed structure. The potential decides the positions of the bands, the dipole their heights. If it
+was stopped, the same command continues.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from ase.build import molecule
 
 from ase_schnet import SchNetCalculator, ir_spectrum, normal_modes, run_nvt
 from ase_schnet.plotting import plot_spectrum, save_figure
-from ase_schnet.spectra import Motion
+from ase_schnet.spectra import TrajectorySignals
 from ase_schnet.spectra.measured_bands import MeasuredBands
 
 HERE = Path(__file__).parent
@@ -25,15 +26,15 @@ start = molecule("CH3OH")
 start.calc = calculator
 modes = normal_modes(start)
 
-motions = []
+runs = []
 for k in range(N_RUNS):
     atoms = start.copy()
     atoms.calc = calculator
     options = {"time_ps": 6, "timestep_fs": 0.5, "trajectory_every": 4, "seed": k}
     run_nvt(atoms, temperature_K=300, run_dir=OUTPUT / f"run_{k}", resume=True, **options)
-    motions.append(Motion.read(OUTPUT / f"run_{k}", skip_ps=1))
+    runs.append(TrajectorySignals.read(OUTPUT / f"run_{k}", skip_ps=1))
 
-spectrum = ir_spectrum(motions)
+spectrum = ir_spectrum(runs)
 spectrum.write_csv(OUTPUT.with_suffix(".csv"))
 measured = MeasuredBands.read(HERE / "methanol_bands_measured.csv")
 picture = plot_spectrum(spectrum, modes=modes, measured=measured)

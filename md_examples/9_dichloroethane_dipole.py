@@ -1,12 +1,12 @@
-"""The dipole of 1,2-dichloroethane as it turns from gauche to trans, where it vanishes by symmetry.
+"""Fit the dipole of 1,2-dichloroethane between gauche and trans, where it vanishes by symmetry.
 
     OMP_NUM_THREADS=1 python md_examples/9_dichloroethane_dipole.py      (needs tblite)
 
 The case of the rotate–predict–rotate paper (Martinka et al., J. Chem. Phys. 161, 174104, 2024) with GFN2-xTB
-for the reference. Training: hot dynamics from twenty dihedral angles. Test: one unforced trajectory, started
-on the barrier and run both ways in time. Every structure, of both, is turned at random: else a regression
-that knows nothing of rotation would be flattered. Stopped half way, the same command goes on; a second run
-reads the dynamics of the first.
+as reference. Training data: hot dynamics from twenty dihedral angles. Test data: one free trajectory that
+starts on the barrier and runs in both directions of time. All structures are rotated at random; otherwise a
+regression without rotational symmetry would look too good. If it was stopped, the same command continues. A
+second run reads the dynamics of the first.
 """
 
 import time

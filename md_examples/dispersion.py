@@ -1,9 +1,9 @@
-"""Add a dispersion correction to a model, and keep the watch on it: pip install dftd3.
+"""Add a dispersion correction to a model; the monitor still works. Needs pip install dftd3.
 
     python md_examples/dispersion.py
 
 The labels of models/ethanol are PBE without dispersion. ASE's SumCalculator adds D3; the monitor, the scans
-and the record of a run find the model inside it, with its limits and its standard deviations.
+and the record of a run find the model inside it, with its limits and standard deviations.
 """
 
 from ase.build import molecule

@@ -1,16 +1,15 @@
-"""The O-H bond of ethanol at 300 K with quantum nuclei and with classical ones: i-PI drives, we answer.
+"""Compare the O-H bond of ethanol with quantum and with classical nuclei at 300 K: i-PI with a model.
 
     pip install ipi && python md_examples/ipi_path_integrals.py
 
-i-PI speaks a socket protocol, and ASE has the client for it, so nothing here is special to either side: any
-program that speaks it can be given a model like this. 32 beads, PILE thermostat; the classical run is the
-same with one bead.
+i-PI uses a socket protocol for which ASE has a client, so any other program with this protocol can use a
+model in the same way. 32 beads, PILE thermostat; the classical run is the same with one bead.
 
-Mind the last column. Training, classical dynamics at 500 K, saw O-H between 0.88 and 1.09 Å; in 1 ps the
-classical bond stayed there (0.975 Å, std 0.016 Å), and of the quantum one a third of all lengths lay outside
-(0.911 Å, std 0.059 Å), where the model guesses: a quantum bond is longer than a classical one, not shorter.
-Without the repulsion atoms fall into the hole below 0.78 Å. A model for quantum nuclei wants frames from
-path integrals in its training.
+Note the last column. The training data (classical dynamics at 500 K) have O-H between 0.88 and 1.09 Å. In 1
+ps the classical bond stayed in this range (0.975 Å, std 0.016 Å), but a third of the lengths of the quantum
+bond were outside (0.911 Å, std 0.059 Å), where the model is not reliable: a quantum bond must be longer
+than a classical one, not shorter. Without the repulsion, atoms fall into the hole of the model below 0.78
+Å. A model for quantum nuclei needs frames from path integrals in its training data.
 """
 
 import subprocess

@@ -1,11 +1,11 @@
-"""Silicon under LAMMPS with an input script of your own, on as many processes as you like.
+"""Run silicon under LAMMPS with your own input script, on any number of processes.
 
     pip install 'ase_schnet[lammps]'
     mpiexec -n 2 python md_examples/lammps_script.py
 
-The box is strained, as a LAMMPS user would do it, and the stress it answers with gives C11; thermo also
-prints the ensemble's standard deviation of the energy. (Where mpi4py is loaded, as here, ASE's own `read` and
-`write` are for all processes together: do not call them in one alone.)
+The box is strained with LAMMPS commands, and its stress gives C11. The thermo output also has the ensemble's
+standard deviation of the energy. (If mpi4py is loaded, as here, ASE's `read` and `write` must be called by
+all processes together, never by one alone.)
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The main job: dynamics with a verdict, and a cut of the potential energy surface, with models/ethanol.
+"""The main job: dynamics with a verdict, and a scan of the potential energy surface, with models/ethanol.
 
 python md_examples/main_job.py
 """

@@ -1,4 +1,4 @@
-"""The data of models/methanol: 1000 frames to train on and 2000 to judge by, from a file of 7201.
+"""Make the data of models/methanol: 1000 frames for training and 2000 for testing, from a file of 7201.
 
     python md_examples/methanol_data.py ../shared/data/meuwly-dipoles/ch3oh_cc_avtz_7201.npz
 

@@ -1,9 +1,9 @@
-"""Ethanol in OpenMM with a model as its force: any ASE calculator will do.
+"""Run ethanol in OpenMM with a model, or any other ASE calculator, as its force.
 
     pip install openmm && python md_examples/openmm_dynamics.py
 
-OpenMM's PythonForce asks a function for energy and forces; its units are nm, kJ/mol and ps. (Whoever mixes
-the model with a classical force field uses openmm-ml's `MLPotential("ase")`, which takes a calculator, too.)
+OpenMM's PythonForce calls a function for energy and forces; its units are nm, kJ/mol and ps. (To combine the
+model with a classical force field, use `MLPotential("ase")` of openmm-ml, which also takes a calculator.)
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Reference for the C-C-O-H rotation of ethanol: RKS-PBE/def2-SVP energies (eV) with pyscf.
+"""Compute the reference of the C-C-O-H rotation of ethanol: RKS-PBE/def2-SVP energies (eV) with pyscf.
 
 python md_examples/reference_ccoh_scan.py
 
-At the structures of 4_dihedral_scan.py, which models/ethanol relaxed, so that the difference is the model's
-error in energy alone. Half a turn is computed, the other half is its mirror image.
+The structures are those of 4_dihedral_scan.py, relaxed with models/ethanol, so that the difference is only
+the model's error in energy. Half a turn is computed; the other half is its mirror image.
 """
 
 import runpy

@@ -1,10 +1,10 @@
-"""Ethanol hotter than any training frame, labelled at the level of theory of models/ethanol.
+"""Make frames of ethanol that are hotter than the training data, at the level of theory of models/ethanol.
 
     python md_examples/reference_hot_frames.py 60
 
 writes ethanol_hot_pbe_def2svp.xyz beside this script: structures 0.25 ps apart from GFN2-xTB dynamics at
-1500 K (Langevin; rMD17 was drawn at 500 K), with UKS PBE/def2-SVP energies and forces by pyscf, some 5 s
-each on one core. Stopped half way, the same command goes on. Needs the extra `reference`.
+1500 K (Langevin; rMD17 was drawn at 500 K), with UKS PBE/def2-SVP energies and forces by pyscf, about 5 s
+each on one core. If it was stopped, the same command continues. Needs pip install "ase-schnet[reference]".
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Reference O-H scan of ethanol: UKS-PBE/def2-SVP singlet (S_z = 0) energies (eV) with pyscf.
+"""Compute the reference of the O-H scan of ethanol: UKS-PBE/def2-SVP singlet energies (eV) with pyscf.
 
-The hydroxyl H (atom 8) is pulled off O (atom 2), all else frozen: the input's frames and more on
-that line, 0.70-2.93 Angstrom. Several starts a point are screened on a coarse grid; the lowest is
-converged (no RI, grid level 4) and followed until internally stable. One sweep inwards, one
-outwards: 1.5 h on one core; an interrupted run goes on where it stopped. Run from this folder:
+The hydroxyl H (atom 8) moves away from O (atom 2), all else frozen: the frames of the input and more on the
+same line, 0.70-2.93 Angstrom, S_z = 0. At each point several initial guesses are compared on a coarse grid;
+the lowest is converged (no RI, grid level 4) until it is internally stable. One sweep inwards and one
+outwards take 1.5 h on one core. If it was stopped, the same command continues. Run it in this folder:
 OMP_NUM_THREADS=1 python reference_oh_scan.py ../../shared/data/botnet-ethanol/test_H_removal.xyz
 """
 

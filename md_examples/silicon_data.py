@@ -1,4 +1,4 @@
-"""The data of models/silicon: mlearn's silicon with two components of the stress put right.
+"""Make the data of models/silicon: silicon of mlearn with two components of the stress corrected.
 
     python md_examples/silicon_data.py ../shared/data/mlearn
 
@@ -6,11 +6,11 @@ writes Si_training_corrected.extxyz and Si_test_corrected.extxyz here. The sourc
 of crystal, melt, vacancies and surfaces: Zuo et al., J. Phys. Chem. A 2020, 124, 731
 (github.com/materialsvirtuallab/mlearn).
 
-As distributed, yz and xz of the stress are swapped in every frame outside the group "Elastic". The energies
-and forces say so: a model trained on them finds the shear stress with the two exchanged. So does ASE's
-Tersoff potential, which knows nothing of these data: its shear stress correlates with the labels of the test
-set's 17 molecular dynamics and vacancy frames by 0.0 as they are and by 0.6 exchanged, with those of the
-elastic frames by 1.0 as they are.
+In the files, the yz and xz components of the stress are exchanged in all frames outside the group
+"Elastic". This follows from the energies and forces: a model trained on them predicts the shear stress with
+the two exchanged. So does ASE's Tersoff potential, which is independent of these data. Its shear stress has
+a correlation of 0.0 with the labels of the 17 molecular dynamics and vacancy frames of the test set, and of
+0.6 after the exchange; with the elastic frames it is 1.0 without the exchange.
 """
 
 import sys

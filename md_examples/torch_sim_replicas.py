@@ -1,10 +1,10 @@
-"""Many copies of ethanol at once with torch-sim, on a GPU where there is one.
+"""Run many copies of ethanol at once with torch-sim, on a GPU if there is one.
 
     pip install torch-sim-atomistic "vesin-torch<0.5" && python md_examples/torch_sim_replicas.py 64 100
 
-in an environment of its own: that vesin-torch brings torch 2.9. torch-sim moves all systems of a batch
-together and asks one model for all of them, which keeps a GPU busy with small molecules. `SchNetModel` is its
-model interface over the members of a model directory. No GPU has seen it yet.
+Use a separate environment, because this vesin-torch needs torch 2.9. torch-sim moves all systems of a batch
+together and evaluates one model for all of them, which uses a GPU well even for small molecules.
+`SchNetModel` is its model interface over the members of a model directory. It has not been tested on a GPU.
 """
 
 import sys

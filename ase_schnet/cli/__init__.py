@@ -1,12 +1,14 @@
-"""The command line: parse, call one function, write. One file per subcommand."""
+"""Command line: parse, call one function, write. Each subcommand has a file of its own."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from functools import partial
 from importlib import import_module
 
 from ase_schnet import __version__
+from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
 from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
@@ -23,10 +26,11 @@ COMMANDS = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
+    """Build the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="ase-schnet",
-        description="SchNet potentials for ASE: train, judge, run. All energies in eV, lengths in Å.",
+        description="SchNet potentials for ASE: train, test, run. Energies are in eV, lengths in Å.",
+        epilog=f"Set the environment variable {DEBUG}=1 to see the traceback of errors in the input.",
     )
     parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -46,8 +50,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    Exit codes: 0 well, 1 a bad verdict or points lost, 2 bad input, 3 a verdict that the data do not
-    allow, 130 stopped by Ctrl-C or SIGTERM.
+    Parameters
+    ----------
+    argv
+        Arguments after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 success, 1 a bad verdict, lost points or a fault of ours, 2 bad input, 3 a verdict that
+        the data do not allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
     args, unknown = build_parser().parse_known_args(argv)
@@ -60,31 +72,32 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             f"\nase-schnet {args.command}: stopped; what was written is kept"
-            + (", the same command with --resume goes on" if "resume" in args else ""),
+            + ("; to continue, use the same command with --resume" if "resume" in args else ""),
             file=sys.stderr,
         )
         return 130
     except BrokenPipeError:
         return 1
     except Exception as error:
-        if not _is_bad_input(error):
-            raise
-        message = in_options(str(error), args.parser)
+        bad_input = is_bad_input(error)
+        if not bad_input or os.environ.get(DEBUG):
+            traceback.print_exception(error)
+        message = in_options(str(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
-        return 2
+        return 2 if bad_input else 1
 
 
 def _print_whatever_the_encoding() -> None:
-    """Let "?" stand for what stdout and stderr cannot say: a redirect on Windows has no "Å" or "→"."""
+    """Print "?" for characters that stdout and stderr cannot encode, such as "Å" in a redirect on Windows."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what tests and notebooks put in their place
+        if isinstance(stream, io.TextIOWrapper):  # not so in tests and notebooks
             stream.reconfigure(errors="replace")
 
 
 @contextmanager
 def _terminated_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, by which batch systems and `kill` end a job, save what Ctrl-C saves."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may ask for signals
+    """Handle SIGTERM, with which batch systems and ``kill`` end a job, like Ctrl-C: save and stop."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -94,22 +107,10 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _is_bad_input(error: Exception) -> bool:
-    """Errors that name something the user can mend; any other is a bug and keeps its traceback."""
-    # found by the names of their classes, so that a plain --help need not import ASE or torch
-    names = {cls.__name__ for cls in type(error).__mro__}
-    known = {
-        "CalculatorSetupError",  # ASE's InputError is one
-        "UnknownFileTypeError",
-        "TrainingDiverged",
-        "SimulationFailed",
-        "LammpsUnavailable",
-        "BrokenProcessPool",  # somebody killed a worker; its checkpoint is there
-    }
-    return isinstance(error, (ValueError, OSError)) or bool(names & known)
-
-
-def _one_line_warning(parser, message, category, filename, lineno, file=None, line=None) -> None:
+def _one_line_warning(
+    parser: argparse.ArgumentParser, message: Warning | str, *_: object, **__: object
+) -> None:
+    """Print a warning as one line, with options of the command line in place of arguments of Python."""
     print(f"warning: {in_options(str(message), parser)}", file=sys.stderr)
 
 

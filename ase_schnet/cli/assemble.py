@@ -1,34 +1,40 @@
-"""ase-schnet assemble MODEL_DIR"""
+"""Join the trained members of a model: ``ase-schnet assemble MODEL_DIR``."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-HELP = "Join the members that `train --fold` has trained, one job each, into a model."
+if TYPE_CHECKING:
+    from ase_schnet.modelfile import TrainedModel
+
+HELP = "Join members that were trained as separate jobs (train --fold K) into one model."
 EXAMPLE = """\
-example (each line may run on another machine that sees the same directory):
+example (each job may run on another machine that sees the same directory):
   ase-schnet train DATA -o models/ethanol --folds 2 --fold 1
   ase-schnet train DATA -o models/ethanol --folds 2 --fold 2
   ase-schnet assemble models/ethanol
+
+exit code: 0 success, 1 the model is written but failed its checks, 2 bad input
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL_DIR")
+    parser.add_argument("model", metavar="MODEL_DIR", help="directory that the jobs wrote to")
     parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Join, or say which folds are missing; print the tables. 1 if the training failed."""
+    """Join the members and print the tables; return the exit code."""
     from ase_schnet.training.crossval import assemble
 
     return report(assemble(args.model), args.model, plot=not args.no_plot)
 
 
-def report(model, directory: str, *, plot: bool) -> int:
-    """The tables of a new model, its picture, where it is, and the exit code: 1 for a bad verdict."""
+def report(model: TrainedModel, directory: str, *, plot: bool) -> int:
+    """Print the tables of a new model and where it is, and draw it; return 1 for a bad verdict, else 0."""
     from ase_schnet.training.report import summary, verdict_of
 
     print(summary(model))
@@ -36,14 +42,14 @@ def report(model, directory: str, *, plot: bool) -> int:
         _draw(model, directory)
     verdict = verdict_of(model.card)
     if verdict is not None and not verdict.passed:
-        print(f"model: {directory}    written, but not fit for use: see FAIL above")
+        print(f"model: {directory}    the model is written, but is not fit for use: see FAIL above")
         return 1
     print(f"model: {directory}    use it: SchNetCalculator({directory!r})")
     return 0
 
 
-def _draw(model, directory: str) -> None:
-    """The learning curves; without them the model is there all the same."""
+def _draw(model: TrainedModel, directory: str) -> None:
+    """Draw the learning curves; a picture that cannot be written costs no model."""
     from ase_schnet.plotting import plot_learning_curves, save_figure
 
     try:

@@ -1,44 +1,65 @@
-"""ase-schnet augment DATA -o DATA2"""
+"""Add displaced structures to labelled data: ``ase-schnet augment DATA HOW -o DATA2``."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Add displaced structures, labelled by springs from the data or by a cheap reference method."
+if TYPE_CHECKING:
+    from ase_schnet.augment.springs import Springs
+    from ase_schnet.data.dataset import Dataset
+
+HELP = "Add displaced structures to training data, with labels from springs or from a cheap method."
 EXAMPLE = """\
 examples:
   ase-schnet augment rmd17_ethanol_train_01.npz "first-order, temperature=500, epsilon=0.2" -o more.extxyz
   ase-schnet augment rmd17_ethanol_train_01.npz "delta, stretch, ensemble=ethanol, weight=0.1" -o more.extxyz
   ase-schnet augment rmd17_ethanol_train_01.npz "literal, temperature=500" --figure springs.png -o more.extxyz
 
-The first word is the rule of the labels: literal, weighted or first-order springs, or delta, the change that
-GFN2-xTB sees (neutral molecules; needs tblite). Then, with their defaults: n=200 structures, atoms=3 of
-each, epsilon=0.5 Å, weight=1 in the loss, seed=0; temperature in K of the run that the data are from, which
-frames with momenta tell alone; stretch for stretched bonds in place of random displacements, with
-ensemble=MODEL those that the members of a model trained before agree on least.
-The file holds all structures, old and new. A training uses the new ones only beside their originals and
-never validates on them; train --augment makes them anew from the training part of each fold.
+HOW begins with the rule of the labels: literal, weighted or first-order (three ways to use springs that are
+fitted to the data), or delta (the energy change that GFN2-xTB computes; neutral molecules; needs tblite).
+Settings may follow, separated by commas:
+  n=200              number of new structures
+  atoms=3            number of atoms that move in each
+  epsilon=0.5        largest displacement, Å
+  weight=1           weight of the new structures in the loss
+  seed=0             seed of the random numbers
+  temperature=T      temperature in K of the run that made the data; needed if the frames have no momenta
+  stretch            stretch bonds instead of moving atoms at random
+  ensemble=MODEL     with stretch: choose the structures on which the members of MODEL disagree most
+The file holds all structures, old and new. A training uses the new ones together with their originals and
+never validates on them. To make them from the training part of each fold, use train --augment instead.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("data", metavar="DATA", help="npz, extxyz or ASE db file")
-    parser.add_argument("how", metavar="HOW", help="rule and settings, see below")
-    parser.add_argument("-o", "--output", required=True, metavar="DATA2", help="extxyz to write")
-    parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
-    parser.add_argument("--energy-key", help="name of the energies in the file")
-    parser.add_argument("--forces-key", help="name of the forces in the file")
+    parser.add_argument(
+        "data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file"
+    )
+    parser.add_argument("how", metavar="HOW", help="rule of the labels and settings, see below")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DATA2", help="extxyz file to write"
+    )
+    parser.add_argument(
+        "--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'"
+    )
+    parser.add_argument("--energy-key", metavar="NAME", help="name of the energies in the file")
+    parser.add_argument("--forces-key", metavar="NAME", help="name of the forces in the file")
     add_reading_options(parser)
-    parser.add_argument("--figure", metavar="PLOT", help="distances and fitted Gaussians")
+    parser.add_argument(
+        "--figure",
+        metavar="PLOT",
+        help="picture to draw: histograms of the distances, with the fitted Gaussians",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, augment, write, say what was added."""
+    """Read, augment, write, and print what was added."""
     from pathlib import Path
 
     import numpy as np
@@ -52,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.files import replaced
 
     if Path(args.output).suffix not in (".extxyz", ".xyz"):
-        raise ValueError(f"{args.output}: only extxyz keeps the marks; end the name in .extxyz")
+        raise ValueError(
+            f"{args.output}: only extxyz files can mark augmented structures: end the name in .extxyz"
+        )
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; choose another name")
     check_outputs(files=[args.output], plots=[args.figure])
@@ -60,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     print_found(found, args)
     true, given = separate(frames)
     if given is not None or len(true) < len(frames):
-        raise ValueError(f"{args.data} is augmented already; start from what it was made from")
+        raise ValueError(
+            f"{args.data} holds augmented structures already: give the file that it was made from"
+        )
     how = read_augmentation(_with_temperature(args.how, args.data), SchNetCalculator)
     dataset = Dataset.from_atoms(true, source=found.path.name)
     springs = how.springs(dataset)
@@ -81,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_temperature(how: str, path: str) -> str:
-    """The setting with the temperature that the file's momenta tell, if it needs one and names none."""
+    """Add the temperature of the file's momenta to the settings, if they need one and name none."""
     from pathlib import Path
 
     from ase_schnet.augment.recipe import SPRING_RULES
@@ -96,16 +121,16 @@ def _with_temperature(how: str, path: str) -> str:
     kelvin = temperature_of(frames)
     if kelvin is None:
         raise ValueError(
-            f"{path} has no momenta to tell its temperature: say temperature=500, or what it is"
+            f"{path} has no momenta, so its temperature is unknown: add, for example, temperature=500"
         )
     print(f"temperature of the momenta: {kelvin:.0f} K")
     return f"{how}, temperature={kelvin!r}"
 
 
-def _draw(dataset, springs, path: str) -> None:
+def _draw(dataset: Dataset, springs: Springs | None, path: str) -> None:
     from ase_schnet.augment.springs import pair_distances
     from ase_schnet.plotting import plot_springs, save_figure
 
     if springs is None:
-        raise ValueError("--figure draws springs, and this rule has none")
+        raise ValueError("--figure draws springs, and this rule has no springs: leave it out")
     print(f"figure: {save_figure(plot_springs(pair_distances(dataset), springs.pairs), path)}")

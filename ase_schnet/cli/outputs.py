@@ -1,4 +1,4 @@
-"""What a command will write is looked at before its work begins, not after it."""
+"""Check what a command will write before its work begins, not after it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ def check_outputs(
     folders: Iterable[str | Path | None] = (),
     inputs: Iterable[str | Path | None] = (),
 ) -> None:
-    """Refuse names that nothing can be written to; None stands for an output not asked for.
+    """Refuse names to which nothing can be written; None stands for an output that is not asked for.
 
     Parameters
     ----------
     files
-        Their folder must exist.
+        Files to write; their folder must exist.
     plots
-        Likewise, and the name must end as a picture's does.
+        Pictures to write, likewise; the name must end in the suffix of a picture format.
     folders
-        They are made if missing.
+        Directories to write to; they are made if missing.
     inputs
-        What the command reads: no file or plot may take the place of one.
+        Files that the command reads; no output may replace one of them.
 
     Raises
     ------
     ValueError
-        Naming what is in the way.
+        For a name to which nothing can be written, with the reason.
     """
     plots = [Path(path) for path in plots if path is not None]
     if plots:
@@ -46,7 +46,7 @@ def check_outputs(
         _require_permission(path.parent, path)
         for given in (Path(given) for given in inputs if given is not None):
             if path.exists() and given.exists() and path.samefile(given):
-                raise ValueError(f"{path} is read by this command: give its output another name")
+                raise ValueError(f"{path} is read by this command: give the output another name")
     for path in (Path(path) for path in folders if path is not None):
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not there.is_dir():
@@ -55,5 +55,6 @@ def check_outputs(
 
 
 def _require_permission(folder: Path, path: Path) -> None:
+    """Refuse a path in a folder without permission to write."""
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"{path} cannot be written: the folder {folder} does not allow it")
+        raise ValueError(f"{path} cannot be written: no permission to write in {folder}")

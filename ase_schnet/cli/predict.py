@@ -1,4 +1,4 @@
-"""ase-schnet predict MODEL STRUCTURES -o PREDICTED"""
+"""Predict for all structures of a file: ``ase-schnet predict MODEL STRUCTURES -o PREDICTED``."""
 
 from __future__ import annotations
 
@@ -7,24 +7,39 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
 from ase_schnet.cli.inputs import add_no_pbc, refuse_swapped
+from ase_schnet.cli.options import (
+    add_device,
+    add_dtype,
+    add_model,
+    add_repulsion,
+    add_threads,
+    repulsion_of,
+)
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Predict energies, forces and their standard deviations of all structures of a file."
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ase_schnet.calculator import SchNetCalculator
+
+HELP = "Predict energies, forces and their standard deviations for all structures of a file."
 EXAMPLE = """\
 examples:
   ase-schnet predict ethanol conformers.xyz -o predicted.xyz
   ase-schnet predict silicon defects.traj -o predicted.db
 
-PREDICTED is .xyz, .extxyz, .traj or .db, as its suffix says, and has under ASE's names energy (eV), forces
-(eV/Å), stress (eV/Å³) of periodic structures and, of models with such a part, dipole (e·Å); beside them
-energy_std, forces_std, stress_std, dipole_std, polarizability (e²Å²/eV) and polarizability_std. Labels of
-the file itself are not carried over. info["frame_in_file"] counts the structures of the file from 0: those
-that the model cannot describe (other elements, another charge, ...) are left out and named, and the exit
-code is 1. Structures are read one by one, so that a file may be long. PREDICTED is replaced when all are
-done; a database that exists is added to.
+The suffix of PREDICTED (.xyz, .extxyz, .traj, .db) says the format. It holds, under ASE's names, energy (eV),
+forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
+energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability (e²Å²/eV)
+and polarizability_std. Labels of the file itself are not copied. info["frame_in_file"] is the number of the
+structure in the file, from 0. Structures that the model cannot describe (other elements, another charge) are
+left out and listed. Structures are read one by one, so the file may be long. PREDICTED is replaced only when
+all are done; new rows are added to an existing database.
+
+exit code: 0 all predicted, 1 some left out, 2 bad input
 """
 UNITS = {
     "energy": "eV",
@@ -33,27 +48,36 @@ UNITS = {
     "dipole": "e·Å",
     "polarizability": "e²Å²/eV",
 }
-#: As many reasons for leaving frames out are told, the most frequent first.
+#: Number of reasons for leaving frames out that are printed, the most frequent ones first.
 MAX_REASONS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a shipped model's name or a directory")
-    add("structures", metavar="STRUCTURES", help="any file that ASE reads; labels are not needed")
-    add("-o", "--output", required=True, metavar="PREDICTED", help=".xyz, .extxyz, .traj or .db")
+    add_model(add)
+    add(
+        "structures",
+        metavar="STRUCTURES",
+        help="file in any format that ASE reads; no labels needed",
+    )
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="PREDICTED",
+        help="file to write: .xyz, .extxyz, .traj or .db",
+    )
     add_no_pbc(add)
     add_repulsion(add)
-    text = "of the network (default: float64)"
-    add("--dtype", choices=["float64", "float32"], default="float64", help=text)
-    add("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: cpu)")
-    add("--threads", type=int, metavar="N", help="at most, for large structures (default: all)")
+    add_dtype(add)
+    add_device(add)
+    add_threads(add)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, evaluate and write, one structure after the other. 1 if some were left out."""
+    """Read, evaluate and write, one structure after the other; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.predictions import require_suffix, write_predictions
     from ase_schnet.structures.reading import no_such_file
@@ -84,30 +108,34 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Found:
-    """Names of all that was predicted, and frames left out by reason."""
+    """Collect the names of what was predicted, and the frames left out by reason."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.names: set[str] = set()
         self.left_out: dict[str, list[int]] = {}
 
     def in_order(self) -> list[str]:
+        """Return the names in the order of UNITS, each followed by its standard deviation."""
         known = [name for part in UNITS for name in (part, f"{part}_std")]
         return [name for name in known if name in self.names]
 
     def leave_out(self, frame: int, error: Exception) -> None:
+        """Note the number of a frame that cannot be predicted."""
         why = re.sub(r" \(atoms \[[^]]*\]\)", "", str(error))  # else each frame has its own reason
         self.left_out.setdefault(why, []).append(frame)
 
     def complaints(self) -> list[str]:
-        """Which frames are left out, and why."""
+        """Describe which frames are left out, and why."""
         by_count = sorted(self.left_out.items(), key=lambda item: -len(item[1]))
         lines = [f"left out: {_spans(frames)}: {why}" for why, frames in by_count[:MAX_REASONS]]
         others = sorted(frame for _, frames in by_count[MAX_REASONS:] for frame in frames)
         return lines + ([f"left out for other reasons: {_spans(others)}"] if others else [])
 
 
-def _known(source: Path, calculator, no_pbc: bool, found: _Found) -> Iterator:
-    """The structures that the model can describe, with the calculator."""
+def _known(
+    source: Path, calculator: SchNetCalculator, no_pbc: bool, found: _Found
+) -> Iterator[Atoms]:
+    """Yield the structures that the model can describe, with the calculator."""
     from ase.calculators.calculator import InputError
     from tqdm import tqdm
 
@@ -130,16 +158,16 @@ def _known(source: Path, calculator, no_pbc: bool, found: _Found) -> Iterator:
             name for name in calculator.implemented_properties if name in calculator.results
         )
     if count == 0:
-        why = next(iter(found.left_out), "it holds none")
-        raise ValueError(f"{source}: none of its structures is predicted: {why}")
+        why = next(iter(found.left_out), "it holds no structures")
+        raise ValueError(f"{source}: none of its structures can be predicted: {why}")
 
 
-def _read(source: Path) -> Iterator:
-    """The structures of the file; ValueError that names it."""
+def _read(source: Path) -> Iterator[Atoms]:
+    """Yield the structures of the file; errors name the file."""
     from ase_schnet.structures.reading import read_frames
 
     if source.is_dir():
-        raise ValueError(f"{source} is a directory: name a file of structures in it")
+        raise ValueError(f"{source} is a directory: give the name of a file in it")
     try:
         yield from read_frames(source)
     except ValueError as error:
@@ -147,7 +175,7 @@ def _read(source: Path) -> Iterator:
 
 
 def _spans(numbers: list[int]) -> str:
-    """Rising numbers of frames in short: frames 0-4, 7."""
+    """Write increasing numbers of frames in short form: frames 0-4, 7."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:

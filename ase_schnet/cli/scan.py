@@ -1,41 +1,56 @@
-"""ase-schnet scan MODEL STRUCTURE (--distance I J | --angle I J K | --dihedral I J K L) -o PLOT"""
+"""Scan a distance, an angle or a dihedral: ``ase-schnet scan MODEL STRUCTURE --distance I J -o PLOT``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ase_schnet.cli.dynamics import add_repulsion, repulsion_of
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
+from ase_schnet.cli.options import (
+    add_device,
+    add_model,
+    add_repulsion,
+    add_structure,
+    repulsion_of,
+)
 from ase_schnet.cli.outputs import check_outputs
 
-HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or a map of two of them."
+if TYPE_CHECKING:
+    from ase import Atoms
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ase_schnet.scan import ScanMap, ScanResult
+
+HELP = "Scan a distance, an angle or a dihedral, rigid or relaxed, or two of them as a map."
 EXAMPLE = """\
-example of a scan, of the molecule that `ase build CH3CH2OH ethanol.xyz` writes:
+example of a scan (`ase build CH3CH2OH ethanol.xyz` writes the molecule):
   ase-schnet scan ethanol ethanol.xyz --dihedral 0 1 2 3 --from 0 --to 360 --points 37 --relaxed
 
-example of a map, where every option has one value for each coordinate:
+example of a map (each option has one value for each coordinate):
   ase-schnet scan ethanol ethanol.xyz --dihedral 0 1 2 3 --dihedral 2 1 0 6 \\
       --from 0 0 --to 360 120 --points 37 13 -o map.png
 
-Atoms are counted from 0. The first atom of a coordinate stays, the last moves, and with it what hangs
-on it beyond the bond I-J of a distance, J-K of an angle or a dihedral. A csv file with the plot's name
-is written beside it. The scan goes from the point nearest to the structure outwards; Ctrl-C and SIGTERM
-keep the points finished by then. The exit code is 1 when points did not converge, have no energy or fell
-into a hole of the model.
+Atoms are counted from 0. The first atom of a coordinate stays and the last one moves. With it moves all that
+is connected to it when the bond I-J (distance) or J-K (angle, dihedral) is cut. A csv file is written beside
+the picture, with the same name. The scan begins at the point nearest to the structure and goes outwards.
+After Ctrl-C or SIGTERM the finished points are kept.
+
+exit code: 0 success, 1 some points did not converge, have no energy or lie in a hole of the model (an energy
+far too low outside the training range), 2 bad input, 130 interrupted
 """
 COORDINATES = {"distance": ("I", "J"), "angle": ("I", "J", "K"), "dihedral": ("I", "J", "K", "L")}
 POINTS, MAP_POINTS = 60, 25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a shipped model's name or a directory")
-    parser.add_argument("structure", metavar="STRUCTURE", help="any file that ASE reads")
-    what = parser.add_argument_group("what is scanned: one coordinate, or two for a map")
+    add_model(parser.add_argument)
+    add_structure(parser.add_argument)
+    what = parser.add_argument_group("coordinate to scan (give two for a map)")
     for name, atoms in COORDINATES.items():
         what.add_argument(
             f"--{name}",
@@ -44,17 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=atoms,
             action="append",
             dest="coordinates",  # all kinds in one list, in the order given
-            help="in Å" if name == "distance" else "in degrees",
+            help=f"{name} between these atoms, in {'Å' if name == 'distance' else 'degrees'}",
         )
     first = {"type": float, "nargs": "+", "required": True, "metavar": "X"}
-    what.add_argument("--from", **first, dest="start", help="first value, Å or degrees")
-    what.add_argument("--to", **first, dest="stop", help="last value")
+    what.add_argument("--from", **first, dest="start", help="first value, in Å or degrees")
+    what.add_argument("--to", **first, dest="stop", help="last value, in Å or degrees")
     what.add_argument(
         "--points",
         type=int,
         nargs="+",
         metavar="N",
-        help=f"number of values (default: {POINTS}, of a map {MAP_POINTS} each)",
+        help=f"number of values (default: {POINTS}; for a map {MAP_POINTS} each)",
     )
     what.add_argument(
         "--moving",
@@ -62,26 +77,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="append",
         metavar="K",
-        help="atoms that move as one piece, the last of the coordinate among them; for a map, give "
-        "it once for each coordinate",
-    )
-    parser.add_argument("--relaxed", action="store_true", help="relax all else at every point")
-    parser.add_argument(
-        "--fmax", type=float, default=0.01, help="largest force left, eV/Å (default: 0.01)"
+        help="atoms that move together as one rigid piece, with the last atom of the coordinate among them; "
+        "for a map give it once for each coordinate (default: the side of the cut bond)",
     )
     parser.add_argument(
-        "--reference", metavar="FILE", help="structures with energies along the same coordinate"
+        "--relaxed", action="store_true", help="relax all other coordinates at every point"
     )
+    parser.add_argument(
+        "--fmax",
+        type=float,
+        default=0.01,
+        help="largest force after relaxation, eV/Å (default: %(default)s)",
+    )
+    text = "structures with energies along the same coordinate, to compare with"
+    parser.add_argument("--reference", metavar="FILE", help=text)
     add_no_pbc(parser.add_argument)
     add_repulsion(parser.add_argument)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
-    parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT")
-    parser.add_argument("--frames", metavar="FILE.xyz", help="write the structures, to be labelled")
-    parser.add_argument("--no-plot", action="store_true", help="write the csv file only")
+    add_device(parser.add_argument)
+    text = "picture to draw; the table gets its name with .csv (default: %(default)s)"
+    parser.add_argument("-o", "--output", default="scan.png", metavar="PLOT", help=text)
+    text = "file to write the structures to, for example to label them"
+    parser.add_argument("--frames", metavar="FILE.xyz", help=text)
+    parser.add_argument("--no-plot", action="store_true", help="write only the csv file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, write, draw, and only then say so. 1 if points were lost, 130 if Ctrl-C cut it short."""
+    """Scan, write and draw, and only then print; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
 
     refuse_swapped(args.model, args.structure)
@@ -113,14 +134,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if found.lost else 0
 
 
-def _has_energies(result) -> bool:
+def _has_energies(result: ScanResult | ScanMap) -> bool:
     import numpy as np
 
     return bool(np.isfinite(result.energies_eV).any())
 
 
-def _axes(args: argparse.Namespace) -> list:
-    """Values of every coordinate."""
+def _axes(args: argparse.Namespace) -> list[NDArray]:
+    """Return the values of every coordinate, (P,) each, Å or degrees."""
     import numpy as np
 
     n = len(args.coordinates or ())
@@ -139,15 +160,15 @@ def _axes(args: argparse.Namespace) -> list:
 
 
 class _Found(NamedTuple):
-    """What came out, in words and as a picture, and how many points are of no use."""
+    """Hold the result of a scan, its summary, the function that draws it, and the number of lost points."""
 
-    result: object
+    result: ScanResult | ScanMap
     summary: str
-    draw: Callable
+    draw: Callable[[], Figure]
     lost: int
 
 
-def _cut(atoms, args: argparse.Namespace, axes: list) -> _Found:
+def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     """Scan one coordinate."""
     from functools import partial
 
@@ -172,7 +193,7 @@ def _cut(atoms, args: argparse.Namespace, axes: list) -> _Found:
     return _Found(result, summary, draw, lost)
 
 
-def _map(atoms, args: argparse.Namespace, axes: list) -> _Found:
+def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     """Scan two coordinates."""
     from functools import partial
 
@@ -181,7 +202,9 @@ def _map(atoms, args: argparse.Namespace, axes: list) -> _Found:
     from ase_schnet.scan.summary import describe_map, lost_points, points_in_holes
 
     if args.reference:
-        raise ValueError("--reference is a curve along one coordinate: a map has none")
+        raise ValueError(
+            "--reference is for a scan of one coordinate, not for a map: a map has none"
+        )
     (first, second), (first_values, second_values) = args.coordinates, axes
     result = scan_map(
         atoms,
@@ -202,8 +225,8 @@ def _map(atoms, args: argparse.Namespace, axes: list) -> _Found:
     return _Found(result, summary, draw, lost)
 
 
-def _trained_range(atoms, indices: list[int]) -> tuple[float, float] | None:
-    """Interval of a distance that the model has seen in training; it knows none of angles."""
+def _trained_range(atoms: Atoms, indices: list[int]) -> tuple[float, float] | None:
+    """Return the range of a distance in the training data, Å; None for angles and dihedrals."""
     if len(indices) != 2:
         return None
     here = atoms.get_distance(*indices, mic=True)

@@ -6,6 +6,7 @@ import math
 
 from ase_schnet.arguments import positive
 from ase_schnet.dynamics.arguments import start_temperature_K
+from ase_schnet.dynamics.ensembles import ENSEMBLES_OF_OPTION, refuse_options_of_other_ensembles
 from ase_schnet.lammps.options import LammpsOptions
 
 THERMOSTATS = ("bussi", "nose-hoover")
@@ -21,18 +22,8 @@ def physics_of(ensemble: str, temperature_K: float | None, asked: LammpsOptions)
     ValueError
         For an option of another ensemble, and for a value that is none.
     """
-    if ensemble not in ("nve", "nvt", "npt"):
-        raise ValueError(f"no ensemble {ensemble!r}: there are nve, nvt, npt")
-    given = {
-        "thermostat": (asked.thermostat is not None, ("nvt",)),
-        "time_constant_fs": (asked.time_constant_fs is not None, ("nvt", "npt")),
-        "pressure_GPa": (asked.pressure_GPa is not None, ("npt",)),
-        "pressure_time_constant_fs": (asked.pressure_time_constant_fs is not None, ("npt",)),
-        "full_cell": (asked.full_cell, ("npt",)),
-    }
-    for name, (is_given, ensembles) in given.items():
-        if is_given and ensemble not in ensembles:
-            raise ValueError(f"{name} is for {' and '.join(ensembles)}, not for {ensemble}")
+    coupling = {k: getattr(asked, k) for k in ENSEMBLES_OF_OPTION if hasattr(asked, k)}
+    refuse_options_of_other_ensembles(ensemble, **coupling)
     if ensemble == "nve":
         start_K = start_temperature_K(temperature_K, asked.keep_momenta)
         return {"ensemble": "nve", "temperature_K": start_K}

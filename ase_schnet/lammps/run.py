@@ -79,8 +79,8 @@ def run_lammps(
     balance
         Move the borders between processes so that all have about as many atoms; for slabs and pores.
     engine
-        ``dtype``, ``threads``, ``repulsion`` and ``skin``, as :class:`~ase_schnet.inference.options.EngineOptions`
-        or by name in a dictionary.
+        ``dtype``, ``threads``, ``repulsion`` and ``skin``: an
+        :class:`~ase_schnet.inference.options.EngineOptions`, or by name in a dictionary.
     **options
         Fields of :class:`~ase_schnet.lammps.options.LammpsOptions`.
 

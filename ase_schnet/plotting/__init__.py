@@ -1,6 +1,6 @@
-"""Every picture the package draws: plain arrays and records in, a Figure out.
+"""All pictures of the package: functions that take arrays and records and return a Figure.
 
-Figures are made without pyplot, so neither a display nor the caller's backend or rcParams are touched.
+They do not use pyplot, so they need no display and do not change the caller's backend or rcParams.
 """
 
 from ase_schnet.plotting.dynamics import plot_drift

@@ -1,8 +1,11 @@
-"""Pictures of a run: what should be conserved, temperature, pressure, volume, uncertainty."""
+"""Pictures of a run: conserved energy, temperature, pressure, volume, uncertainty."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,33 +20,47 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     SKY,
+    figure_of,
     given_axes,
     legend_above,
 )
 from ase_schnet.runs.record import MDRecord
 
-#: More samples than this are thinned: they would only make a band blacker and a file larger.
+if TYPE_CHECKING:
+    from ase_schnet.runs.drift import Drift
+
+#: Largest number of points of a curve; more would only make the file larger.
 MAX_POINTS = 20_000
-#: Part of a run at the start that is left out of distributions: it may still be equilibrating.
+#: Share of a run at its start that is left out of means and distributions: it may not be in equilibrium.
 EQUILIBRATION = 0.2
 
 
-def plot_drift(record, drift=None, axes: Axes | Sequence[Axes] | None = None) -> Figure:
-    """Draw a run: the conserved energy with its fitted line, temperature, and what else was recorded.
+def plot_drift(
+    record: MDRecord | str | Path,
+    drift: Drift | None = None,
+    axes: Axes | Sequence[Axes] | None = None,
+) -> Figure:
+    """Draw a run: the conserved energy with its fitted line, the temperature, and what else was recorded.
 
-    With a thermostat the distribution of each quantity over the last 80 % of the run stands beside it,
-    that of the temperature with the law it must follow: 2 E_kin / (n kB) of n degrees of freedom has a
-    gamma distribution of shape n/2.
+    For a run with a thermostat, the distribution of each quantity over the last 80 % of the run is drawn
+    beside it. The temperature 2 E_kin / (n kB) of n degrees of freedom must follow a gamma distribution of
+    shape n/2, which is drawn too.
 
     Parameters
     ----------
-    record : MDRecord, or path of a run directory
-    drift : Drift or None
-        Of this record; None draws no verdict.
+    record
+        The run, or the path of its directory.
+    drift
+        Verdict on this run; None draws no verdict.
     axes
-        One or several to draw in, as many panels as there are axes: energy, temperature, pressure and volume
-        of a run at constant pressure, ensemble std where there is one. By default a new figure, with
-        the distributions.
+        One or several axes to draw in; the first panels are drawn, as many as there are axes. Panels are
+        energy, temperature, pressure and volume (constant pressure only), and ensemble std (ensembles
+        only). By default a new figure, with the distributions.
+
+    Returns
+    -------
+    Figure
+        The figure of the axes.
     """
     if isinstance(record, (str, Path)):
         record = MDRecord.read(record)
@@ -54,24 +71,25 @@ def plot_drift(record, drift=None, axes: Axes | Sequence[Axes] | None = None) ->
     if record.energy_std_eV is not None:
         panels["ensemble std"] = _draw_uncertainty
     if axes is None:
-        axes, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
+        drawn, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
     else:
-        axes = given_axes(axes, list(panels))
-        beside = [None] * len(axes)
+        drawn = given_axes(axes, list(panels))
+        beside = [None] * len(drawn)
     thin = max(1, len(record) // MAX_POINTS)
-    for panel, ax, side in zip(panels.values(), axes, beside, strict=False):
+    for panel, ax, side in zip(panels.values(), drawn, beside, strict=False):
         values, law = panel(ax, record, drift, slice(None, None, thin))
         if side is not None:
             _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
             side.set_ylim(ax.get_ylim())
     time = record.time_fs / 1000
-    axes[-1].set_xlabel("time  (ps)")
+    drawn[-1].set_xlabel("time  (ps)")
     if time[0] < time[-1]:
-        axes[-1].set_xlim(time[0], time[-1])
-    return axes[0].figure
+        drawn[-1].set_xlim(time[0], time[-1])
+    return figure_of(drawn)
 
 
 def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axes | None]]:
+    """Make a figure of n panels; return their axes, and those beside them for distributions, or None."""
     heights = [2.2] + [1.1] * (n - 1)
     columns = 2 if distributions else 1
     figure = Figure(figsize=(7.5 if distributions else 7, 1.2 + sum(heights)), layout="constrained")
@@ -88,7 +106,8 @@ def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axe
     return axes, beside
 
 
-def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple[NDArray, None]:
+    """Draw the conserved energy, meV/atom, with its drift and the verdict."""
     time = record.time_fs / 1000  # (T,) ps
     energy = _conserved_meV_per_atom(record)
     ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
@@ -110,7 +129,10 @@ def _draw_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
     return energy, None
 
 
-def _draw_unjudged_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+def _draw_unjudged_energy(
+    ax: Axes, record: MDRecord, drift: None, thin: slice
+) -> tuple[NDArray, None]:
+    """Draw the conserved energy, meV/atom, without a verdict."""
     energy = _conserved_meV_per_atom(record)
     ax.plot(record.time_fs[thin] / 1000, energy[thin], color=BLUE, lw=0.6)
     ax.set_ylabel("change of the\nconserved energy\n(meV/atom)")
@@ -118,14 +140,17 @@ def _draw_unjudged_energy(ax: Axes, record, drift, thin: slice) -> tuple[NDArray
     return energy, None
 
 
-def _conserved_meV_per_atom(record) -> NDArray:
-    """The energy that should not change less its start, (T,)."""
+def _conserved_meV_per_atom(record: MDRecord) -> NDArray:
+    """Return the change of the conserved energy since the start, (T,), meV/atom."""
     energy = record.conserved_energy_eV
     energy = record.total_energy_eV if energy is None else energy
     return 1000 * (energy - energy[0]) / record.n_atoms
 
 
-def _draw_temperature(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, tuple | None]:
+def _draw_temperature(
+    ax: Axes, record: MDRecord, drift: Drift | None, thin: slice
+) -> tuple[NDArray, tuple | None]:
+    """Draw the temperature, K; return it with the law of its distribution."""
     target_K = record.target_temperature_K
     if np.ndim(target_K) == 1:
         return _draw_ramp(ax, record, thin), None
@@ -135,30 +160,39 @@ def _draw_temperature(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, tu
     return record.temperature_K, _temperature_law(target_K, record.n_degrees_of_freedom)
 
 
-def _draw_ramp(ax: Axes, record, thin: slice) -> NDArray:
-    """The temperature beside what was asked for at each time."""
+def _draw_ramp(ax: Axes, record: MDRecord, thin: slice) -> NDArray:
+    """Draw the temperature, K, and the target temperature at each time."""
     time, target_K = record.time_fs / 1000, record.target_temperature_K
     ax.plot(time[thin], record.temperature_K[thin], color=RED, lw=0.6)
-    text = f"asked for {target_K[0]:.0f} K to {target_K[-1]:.0f} K"
+    text = f"target {target_K[0]:.0f} K to {target_K[-1]:.0f} K"
     ax.plot(time[[0, -1]], target_K[[0, -1]], color=BLACK, lw=1, ls="--", label=text)
     ax.set_ylabel("T  (K)")
     legend_above(ax)
     return record.temperature_K
 
 
-def _draw_pressure(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+def _draw_pressure(
+    ax: Axes, record: MDRecord, drift: Drift | None, thin: slice
+) -> tuple[NDArray, None]:
+    """Draw the pressure, GPa."""
     target_GPa = record.target_pressure_GPa
     _draw_series(ax, record, record.pressure_GPa, thin, SKY, "P  (GPa)", "{:.3g} GPa", target_GPa)
     return record.pressure_GPa, None
 
 
-def _draw_volume(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+def _draw_volume(
+    ax: Axes, record: MDRecord, drift: Drift | None, thin: slice
+) -> tuple[NDArray, None]:
+    """Draw the volume, Å³/atom."""
     volume = record.volume_Ang3 / record.n_atoms
     _draw_series(ax, record, volume, thin, PURPLE, "V  (Å³/atom)", "{:.4g} Å³/atom")
     return volume, None
 
 
-def _draw_uncertainty(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, None]:
+def _draw_uncertainty(
+    ax: Axes, record: MDRecord, drift: Drift | None, thin: slice
+) -> tuple[NDArray, None]:
+    """Draw the standard deviation of the ensemble, meV/atom."""
     std = 1000 * record.energy_std_eV / record.n_atoms
     ax.plot(record.time_fs[thin] / 1000, std[thin], color=GREEN, lw=0.6)
     ax.set_ylabel("ensemble std\n(meV/atom)")
@@ -166,8 +200,17 @@ def _draw_uncertainty(ax: Axes, record, drift, thin: slice) -> tuple[NDArray, No
     return std, None
 
 
-def _draw_series(ax, record, values, thin, color, label, mean_format, target=None) -> None:
-    """A fluctuating quantity and its mean, with a thermostat that after equilibration."""
+def _draw_series(
+    ax: Axes,
+    record: MDRecord,
+    values: NDArray,
+    thin: slice,
+    color: str,
+    label: str,
+    mean_format: str,
+    target: float | None = None,
+) -> None:
+    """Draw a quantity (T,) and its mean; with a thermostat the mean after equilibration."""
     ax.plot(record.time_fs[thin] / 1000, values[thin], color=color, lw=0.6)
     text = "mean "
     if record.ensemble != "nve":
@@ -175,14 +218,14 @@ def _draw_series(ax, record, values, thin, color, label, mean_format, target=Non
         text += f"of the last {100 * (1 - EQUILIBRATION):.0f} %: "
     text += mean_format.format(values.mean())
     if target is not None:
-        text += f", asked for {mean_format.format(target)}"
+        text += f", target {mean_format.format(target)}"
     ax.axhline(values.mean(), color=BLACK, lw=1, ls="--", label=text)
     ax.set_ylabel(label)
     legend_above(ax)
 
 
 def _temperature_law(target_K: float, n_dof: int) -> tuple[NDArray, NDArray, str]:
-    """Temperatures (G,) and their probability density (G,) in the canonical ensemble."""
+    """Compute the probability density (G,) of temperatures (G,), K, in the canonical ensemble."""
     shape, scale = n_dof / 2, 2 * target_K / n_dof
     grid = target_K * np.linspace(1e-3, 1 + 6 * math.sqrt(2 / n_dof), 400)
     log = (shape - 1) * np.log(grid / scale) - grid / scale - math.lgamma(shape)
@@ -190,7 +233,7 @@ def _temperature_law(target_K: float, n_dof: int) -> tuple[NDArray, NDArray, str
 
 
 def _draw_distribution(ax: Axes, values: NDArray, law: tuple | None) -> None:
-    """A histogram lying on its side, with the law it should follow."""
+    """Draw a horizontal histogram with the law that it should follow."""
     ax.hist(values, bins=40, density=True, orientation="horizontal", color="#BBBBBB")
     if law is not None:
         grid, density, label = law

@@ -13,21 +13,29 @@ from ase_schnet.plotting.style import save_figure
 
 
 class LiveFigure:
-    """Draws a file anew, every half minute, for as long as the with block lasts.
+    """Draw a picture again, every half minute, for as long as the ``with`` block lasts.
 
-    The file is replaced as a whole, so a viewer that reloads it never sees half a picture.
+    The file is replaced as a whole: a viewer that reloads it never sees half a picture. An error of a drawing
+    ends the pictures with a warning, and the work goes on.
 
     Parameters
     ----------
     draw
-        Called in a thread of its own; None while there is nothing to be seen.
+        Returns the figure, or None while there is nothing to show. It is called in a thread of its own.
     path
-        The picture.
+        Picture file to write.
     every_s
-        Seconds between two drawings.
+        Time between two drawings, s.
+
+    Warns
+    -----
+    UserWarning
+        Once, when a picture cannot be drawn or written.
     """
 
-    def __init__(self, draw: Callable[[], Figure | None], path: str | Path, every_s: float = 30.0):
+    def __init__(
+        self, draw: Callable[[], Figure | None], path: str | Path, every_s: float = 30.0
+    ) -> None:
         self._draw, self._path, self._every_s = draw, Path(path), every_s
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -36,17 +44,20 @@ class LiveFigure:
         self._thread.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join()
 
     def _follow(self) -> None:
         while not self._end.wait(self._every_s):
-            figure = self._draw()
-            if figure is None:
-                continue
             try:
-                save_figure(figure, self._path)
-            except OSError as error:  # the work is worth more than its picture
-                warnings.warn(f"no more pictures of it: {error}", stacklevel=2)
+                figure = self._draw()
+                if figure is not None:
+                    save_figure(figure, self._path)
+            except Exception as error:  # whatever it is: the work is worth more than its picture
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                warnings.warn(
+                    f"no more pictures are drawn to {self._path} ({reason}); the work goes on",
+                    stacklevel=2,
+                )
                 return

@@ -1,39 +1,57 @@
-"""Pictures of a scan: energies along one coordinate with band, reference and errors."""
+"""Pictures of a scan: energies along one coordinate with ensemble band, reference and errors."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, figure_of, given_axes, legend_above
 
-#: An ensemble whose std is this many times the median of the scan has nothing to say there.
-LOST = 20.0
+if TYPE_CHECKING:
+    from ase_schnet.scan import ScanResult
+
+#: The ensemble gives no information where its std exceeds this multiple of the median over the scan.
+UNINFORMATIVE = 20.0
 
 
 def plot_scan(
-    result,
+    result: ScanResult,
     trained_range: tuple[float, float] | None = None,
     axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
-    """Draw the energies of a scan with ensemble band and reference, and below them the errors.
+    """Draw the energies of a scan, eV, with ensemble band and reference, and below them the errors.
 
-    Each curve is relative to its own energy at one common point: where the reference (without one,
-    the model) is lowest, within the trained range if there is one. The energy axis follows the
-    reference, and the model inside the trained range; a model that runs away, or whose ensemble is
-    LOST, is cut off. Points that did not relax are circled.
+    Each curve is relative to its own energy at one common point: where the reference is lowest (without a
+    reference, the model), within the trained range if it is known. The limits of the energy axis follow the
+    reference, and the model inside the trained range; what is far outside them is cut off. Points that did
+    not relax are marked by circles.
 
     Parameters
     ----------
-    result : ScanResult
+    result
+        The scan.
     trained_range
-        Range of the coordinate that the model has seen in training, shaded.
+        Range of the coordinate in the training data, Å or °; it is shaded.
     axes
-        One or two to draw in, energies and errors (which there are not without std and reference); by
-        default a new figure.
+        One or two axes to draw in: energies, and errors (only with an ensemble or a reference). By default
+        a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure of the axes.
+
+    Raises
+    ------
+    ValueError
+        If no point of the scan has an energy.
     """
     order = np.argsort(result.values, kind="stable")  # (P,)
     x, model = result.values[order], result.energies_eV[order]
@@ -42,39 +60,39 @@ def plot_scan(
         for values in (result.energy_std_eV, result.reference_energies_eV)
     )
     if reference is not None and not np.isfinite(reference).any():
-        reference = None  # the scan lies outside its range
+        reference = None  # the scan is outside its range
     if axes is None:
         heights = [2] if std is None and reference is None else [2, 1]
         figure = Figure(figsize=(7, 2 * sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        axes = axes[:, 0]
+        grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
+        panels = list(grid[:, 0])
     else:
         errors = [] if std is None and reference is None else ["errors"]
-        axes = given_axes(axes, ["energies", *errors])
+        panels = given_axes(axes, ["energies", *errors])
     trained = known(model, std)
     if trained_range is not None:
         trained = (x >= trained_range[0]) & (x <= trained_range[1])
-        for ax, label in zip(axes, ("seen in training", None), strict=False):
+        for ax, label in zip(panels, ("seen in training", None), strict=False):
             ax.axvspan(*trained_range, color=GREY, lw=0, zorder=0, label=label)
     zero = _common_zero(model, reference, trained)
     model = model - model[zero]
     if reference is not None:
         reference = reference - reference[zero]
-    _curves(axes, x, model, std, reference, zero)
+    _curves(panels, x, model, std, reference, zero)
     if result.converged is not None and not result.converged.all():
         failed = ~result.converged[order]
-        axes[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
-    axes[0].set_ylim(_legible_limits(model, reference, trained))
-    axes[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
-    if len(axes) > 1:
-        axes[1].set_ylabel("energy error  (eV)")
-    axes[-1].set_xlabel(result.coordinate_name)
-    set_degree_ticks(axes[-1].xaxis, x, result.unit)
+        panels[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+    panels[0].set_ylim(_legible_limits(model, reference, trained))
+    panels[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
+    if len(panels) > 1:
+        panels[1].set_ylabel("energy error  (eV)")
+    panels[-1].set_xlabel(result.coordinate_name)
+    set_degree_ticks(panels[-1].xaxis, x, result.unit)
     if x[0] < x[-1]:
-        axes[-1].set_xlim(x[0], x[-1])
-    for ax in axes:
+        panels[-1].set_xlim(x[0], x[-1])
+    for ax in panels:
         legend_above(ax)
-    return axes[0].figure
+    return figure_of(panels)
 
 
 def _curves(
@@ -85,7 +103,7 @@ def _curves(
     reference: NDArray | None,
     zero: int,
 ) -> None:
-    """Model, band and reference (P,) in the first axes, the errors in the second."""
+    """Draw model, band and reference (P,), eV, in the first axes, and the errors in the second."""
     if reference is not None:
         error = np.abs(model - reference)
         error[zero] = np.nan  # zero by construction
@@ -102,36 +120,37 @@ def _curves(
 
 
 def known(energy: NDArray, std: NDArray | None) -> NDArray:
-    """Where there is an energy and the ensemble is not lost: std within LOST times its median."""
+    """Find where there is an energy, and the std is within UNINFORMATIVE times its median, (P,) bool."""
     finite = np.isfinite(energy)
-    return finite if std is None else finite & (std <= LOST * np.nanmedian(std))
+    return finite if std is None else finite & (std <= UNINFORMATIVE * np.nanmedian(std))
 
 
 def with_unit(value: float, unit: str) -> str:
+    """Write a value with its unit, Å or °."""
     return f"{value:.3g}°" if unit == "°" else f"{value:.3g} {unit}"
 
 
-def set_degree_ticks(axis, values: NDArray, unit: str) -> None:
-    """Sixths of a turn, where the scan is long enough for them; thirds of those for a shorter one."""
+def set_degree_ticks(axis: Axis, values: NDArray, unit: str) -> None:
+    """Put ticks of an axis in degrees every 60°, or every 20° if the values span less than 180°."""
     span = np.ptp(values)
     if unit == "°" and span >= 60:
         axis.set_major_locator(MultipleLocator(60 if span >= 180 else 20))
 
 
 def _common_zero(model: NDArray, reference: NDArray | None, trained: NDArray) -> int:
-    """Index of the lowest point that all curves have, inside the trained range if possible."""
+    """Find the index of the lowest point that all curves have, inside the trained range if possible."""
     curve = model if reference is None else np.where(np.isfinite(model), reference, np.nan)
     inside = np.where(trained, curve, np.nan)
     for candidates in (inside, curve, model):
         if np.isfinite(candidates).any():
             return int(np.nanargmin(candidates))
-    raise ValueError("the scan has no finite energy to draw")
+    raise ValueError("no point of the scan has an energy: there is nothing to draw")
 
 
 def _legible_limits(
     model: NDArray, reference: NDArray | None, trained: NDArray
 ) -> tuple[float, float]:
-    """Limits of the energy axis that a model running away does not spoil."""
+    """Choose limits of the energy axis, eV, that do not follow a model outside its trained range."""
     known = np.isfinite(model)
     within = known & trained if (known & trained).any() else known
     first, last = np.flatnonzero(within)[[0, -1]]
@@ -139,7 +158,7 @@ def _legible_limits(
     if reference is not None:
         low, high = min(low, np.nanmin(reference)), max(high, np.nanmax(reference))
     else:
-        # Outwards from the trained range, until the model falls into a hole or up a wall.
+        # outwards from the trained range, until the model falls into a hole or rises to a wall
         floor, ceiling = low - (high - low), low + 20 * (high - low)
         for part in (model[:first][::-1], model[last + 1 :]):
             sane = np.logical_and.accumulate((part > floor) & (part < ceiling))

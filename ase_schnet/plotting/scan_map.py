@@ -1,6 +1,9 @@
-"""Pictures of a map of two coordinates."""
+"""Pictures of a scan of two coordinates."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,31 +14,45 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
-from ase_schnet.plotting.style import BLACK, ORANGE, RED, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, given_axes, legend_above
 
-#: A std that spans more than this is drawn in logarithmic steps.
+if TYPE_CHECKING:
+    from ase_schnet.scan import ScanMap
+
+#: A std is drawn in logarithmic steps if its largest value is more than this times its smallest.
 WIDE = 30.0
 
 
 def plot_scan_map(
-    result,
+    result: ScanMap,
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
     axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
-    """Draw a map of the energy and, of an ensemble, of its standard deviation.
+    """Draw a map of the energy, eV, and, with an ensemble, of its standard deviation, meV.
 
-    The first coordinate runs to the right, the second upwards. The energy is relative to its lowest
-    point, within the trained ranges if there are any and where the ensemble is not lost. The
-    scale follows the map there: walls far above are one colour, a model that falls below is white.
-    A cross marks a point that did not relax.
+    The first coordinate is horizontal, the second vertical. The energy is relative to its lowest point
+    within the trained ranges, if they are known, and where the std is not far above its median. The scale
+    of the colours follows the map there: much higher energies have one colour, lower ones are white. A
+    cross marks a point that did not relax.
 
     Parameters
     ----------
-    result : ScanMap
+    result
+        The map.
     trained_ranges
-        For each coordinate the range that the model has seen in training, framed, or None.
+        For each coordinate its range in the training data, Å or °, which is drawn as lines, or None.
     axes
-        One or two to draw in, energy and std (where there is one); by default a new figure.
+        One or two axes to draw in: energy, and std (only with an ensemble). By default a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure of the axes.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two by two points have an energy.
     """
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
@@ -59,42 +76,48 @@ def plot_scan_map(
         panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
     if axes is None:
         figure = Figure(figsize=(0.6 + 5 * len(panels), 4.6), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+        grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)
+        drawn = list(grid[0])
     else:
-        axes = given_axes(axes, ["energy", "std"][: len(panels)])
-    for ax, panel in zip(axes, panels, strict=False):
+        drawn = given_axes(axes, ["energy", "std"][: len(panels)])
+    for ax, panel in zip(drawn, panels, strict=False):
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
         ax.set_xlabel(result.coordinate_names[0])
         legend_above(ax)
-    axes[0].set_ylabel(result.coordinate_names[1])
-    return axes[0].figure
+    drawn[0].set_ylabel(result.coordinate_names[1])
+    return figure_of(drawn)
 
 
 def _std_levels(std: NDArray) -> NDArray:
-    """Even steps from zero, or 1, 2, 5, 10, ... where the std spans more than WIDE."""
+    """Choose levels of the std, meV: even steps from zero, or logarithmic ones if it spans more than WIDE."""
     low, high = np.nanmin(std), np.nanquantile(std, 0.95)
     if 0 < WIDE * low < high:
-        return LogLocator(subs=(1, 2, 5)).tick_values(low, high)
-    return MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9)
+        return np.array(LogLocator(subs=(1, 2, 5)).tick_values(low, high))
+    return np.array(MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9))
 
 
 def _contours(
     ax: Axes, x: NDArray, y: NDArray, grid: NDArray, levels: NDArray, colours: str, title: str
 ) -> None:
-    """Fill contours of ``grid`` (Q, P) with a colour bar; equal steps of colour for all levels."""
+    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour."""
     grid = np.ma.masked_invalid(grid)
     beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
-    colours = colormaps[colours].with_extremes(under="white")
-    norm = BoundaryNorm(levels, colours.N, extend=extend)
-    filled = ax.contourf(x, y, grid, levels=levels, cmap=colours, norm=norm, extend=extend)
+    colormap = colormaps[colours].with_extremes(under="white")
+    norm = BoundaryNorm(levels, colormap.N, extend=extend)
+    filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
     ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
     ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
 
 
-def _marks(ax: Axes, result, lowest: tuple[float, float], trained_ranges) -> None:
-    """The minimum, what did not relax, the trained ranges, and ticks."""
+def _marks(
+    ax: Axes,
+    result: ScanMap,
+    lowest: tuple[float, float],
+    trained_ranges: Sequence[tuple[float, float] | None],
+) -> None:
+    """Mark the minimum, points that did not relax and the trained ranges, and set the ticks."""
     units = [name.rpartition("(")[2].rstrip(")") for name in result.coordinate_names]
     where = ", ".join(with_unit(v, u) for v, u in zip(lowest, units, strict=True))
     star = {"ls": "", "marker": "*", "ms": 14, "mfc": ORANGE, "mec": BLACK, "clip_on": False}

@@ -1,6 +1,10 @@
-"""Pictures of vibrational spectra, with what they are compared with."""
+"""Pictures of vibrational spectra, with harmonic and measured bands to compare with."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,41 +18,58 @@ from ase_schnet.plotting.style import (
     ORANGE,
     PURPLE,
     RED,
+    figure_of,
     given_axes,
     legend_above,
 )
 
+if TYPE_CHECKING:
+    from ase_schnet.spectra import NormalModes, Spectrum
+    from ase_schnet.spectra.measured_bands import MeasuredBands
+
+#: Name and axis label of each kind of spectrum.
 LABELS = {
     "vdos": ("density of states", "modes per cm⁻¹"),
     "ir": ("infrared", "absorption  (km/mol per cm⁻¹)"),
     "raman-isotropic": ("isotropic", "Raman activity  (Å⁴/amu per cm⁻¹)"),
     "raman-depolarised": ("depolarised", "Raman activity  (Å⁴/amu per cm⁻¹)"),
 }
-#: Names of bands nearer than this share of the axis stand one above the other.
+#: Width of the name of a band, as a share of the axis; names that would overlap are put one above the other.
 NAME_WIDTH = 0.13
-#: Height of such a line of text and the mark below it, as a share of the axis.
+#: Height of such a name with the mark below it, as a share of the axis.
 NAME_HEIGHT = 0.085
-#: The axis ends a little above the last wavenumber at which there is this share of the maximum.
+#: The axis ends at MARGIN times the last wavenumber with at least LAST_SHARE of the largest intensity.
 LAST_SHARE, MARGIN = 0.01, 1.08
 
 
-def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
+def plot_spectrum(
+    *spectra: Spectrum,
+    modes: NormalModes | None = None,
+    measured: MeasuredBands | None = None,
+    axes: Axes | Sequence[Axes] | None = None,
+) -> Figure:
     """Draw spectra with their errors, harmonic sticks with names, and measured positions.
 
     Parameters
     ----------
-    *spectra : Spectrum
-        In the same units.
-    modes : NormalModes
-        With infrared intensities, sticks on an axis of their own; else ticks below the spectrum.
-    measured : MeasuredBands
-        Ticks below the spectrum.
+    *spectra
+        One spectrum or more, in the same unit.
+    modes
+        Harmonic modes. Infrared intensities are drawn as sticks with an axis of their own; without them, or
+        for another kind of spectrum, the modes are ticks below the spectrum.
+    measured
+        Measured bands, drawn as ticks below the spectrum.
     axes
-        To draw in: one, and where there are ticks a second for them; by default a new figure.
+        Axes to draw in: one, and a second one if there are ticks. By default a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure of the axes.
     """
     if not spectra or not all(hasattr(spectrum, "kind") for spectrum in spectra):
         raise ValueError(
-            "plot_spectrum draws one spectrum or more, each by itself: plot_spectrum(*spectra)"
+            "plot_spectrum takes one spectrum or more, not a list of them: plot_spectrum(*spectra)"
         )
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
@@ -59,17 +80,17 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
         figure = Figure(figsize=(8, 4.2 + 0.25 * len(rows)), layout="constrained")
         heights = [3.6, 0.25 * len(rows)] if rows else [1]
         grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        axes = grid[:, 0]
+        drawn = list(grid[:, 0])
     else:
         panels = ["spectrum", *(["ticks"] if rows else [])]
-        axes = given_axes(axes, panels, least=len(panels))
-    top = axes[0]
+        drawn = given_axes(axes, panels, least=len(panels))
+    top = drawn[0]
     for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)
     if sticks:
         _sticks(top, modes)
     if rows:
-        _ticks(axes[1], rows)
+        _ticks(drawn[1], rows)
     top.set_ylabel(LABELS[spectra[0].kind][1])
     end = max([*map(_end, spectra), *(values.max() for _, values, _ in rows)])
     if modes is not None:
@@ -80,17 +101,18 @@ def plot_spectrum(*spectra, modes=None, measured=None, axes=None) -> Figure:
         high *= 1 + 1.2 * NAME_HEIGHT * _name_bands(top, modes, MARGIN * end)
     top.set_ylim(low, high)
     source = f";  measured: {measured.source}" if measured is not None and measured.source else ""
-    axes[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
+    drawn[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
     legend_above(top)
-    return top.figure
+    return figure_of(drawn)
 
 
-def _draw(ax: Axes, spectrum, color: str) -> None:
+def _draw(ax: Axes, spectrum: Spectrum, color: str) -> None:
+    """Draw one spectrum with its error."""
     x, y = spectrum.wavenumber_cm, spectrum.intensity
     runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
     label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
     if spectrum.has_shared_energy is False:
-        label += f", bands perhaps off by a factor of {spectrum.energy_factor_text}"
+        label += f", bands may be wrong by a factor of {spectrum.energy_factor_text}"
     ax.plot(x, y, color=color, lw=1.2, label=label)
     error = spectrum.error
     if error is not None:
@@ -98,8 +120,8 @@ def _draw(ax: Axes, spectrum, color: str) -> None:
         ax.fill_between(x, np.maximum(y - error, 0), y + error, **band)
 
 
-def _sticks(ax: Axes, modes) -> None:
-    """Harmonic intensities on an axis at the right, behind the spectrum and below the names."""
+def _sticks(ax: Axes, modes: NormalModes) -> None:
+    """Draw harmonic intensities, km/mol, as sticks behind the spectrum, with an axis on the right."""
     right = ax.twinx()
     ax.set_zorder(right.get_zorder() + 1)
     ax.patch.set_visible(False)
@@ -112,7 +134,7 @@ def _sticks(ax: Axes, modes) -> None:
 
 
 def _ticks(ax: Axes, rows: list[tuple[str, NDArray, str]]) -> None:
-    """A row of vertical marks for each of (name, wavenumbers, colour)."""
+    """Draw a row of vertical ticks for each of (name, wavenumbers, colour)."""
     for k, (_, wavenumber, color) in enumerate(rows):
         ax.vlines(wavenumber, -k - 0.35, -k + 0.35, color=color, lw=1.5)
     ax.set_yticks([-k for k in range(len(rows))], [name for name, _, _ in rows])
@@ -120,8 +142,8 @@ def _ticks(ax: Axes, rows: list[tuple[str, NDArray, str]]) -> None:
     ax.set_ylim(-len(rows) + 0.45, 0.55)
 
 
-def _name_bands(ax: Axes, modes, width: float) -> int:
-    """Write the names of modes at the top, where they are; return the number of lines of text."""
+def _name_bands(ax: Axes, modes: NormalModes, width: float) -> int:
+    """Write the names of the modes above their wavenumbers; return the number of lines of text."""
     names = dict.fromkeys(name for name in modes.names if name)
     ends: list[float] = []  # of the text in each line, counted from the top
     transform = ax.get_xaxis_transform()
@@ -141,11 +163,13 @@ def _name_bands(ax: Axes, modes, width: float) -> int:
     return len(ends)
 
 
-def _end(spectrum) -> float:
+def _end(spectrum: Spectrum) -> float:
+    """Find the last wavenumber, cm⁻¹, with at least LAST_SHARE of the largest intensity."""
     y = spectrum.intensity
     return float(spectrum.wavenumber_cm[np.flatnonzero(y >= LAST_SHARE * y.max())[-1]])
 
 
-def _highest(spectrum) -> float:
+def _highest(spectrum: Spectrum) -> float:
+    """Return the largest intensity with its error."""
     error = 0 if spectrum.error is None else spectrum.error
     return float((spectrum.intensity + error).max()) or 1.0  # where nothing absorbs

@@ -1,24 +1,39 @@
-"""Distances of every element pair with the Gaussians fitted to them."""
+"""Pictures of the distances of every element pair, with the Gaussians fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import units
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.style import BLUE, GREY, ORANGE
 
-EV_PER_KCAL_MOL = 0.0433641
+if TYPE_CHECKING:
+    from ase_schnet.augment.springs import PairSprings
+
+EV_PER_KCAL_MOL = units.kcal / units.mol
 COLUMNS, BINS = 2, 60
 
 
-def plot_springs(distances: dict[str, NDArray], springs: dict) -> Figure:
-    """Draw histograms, mixtures and their components; figure 2 of the augmentation paper.
+def plot_springs(distances: Mapping[str, NDArray], springs: Mapping[str, PairSprings]) -> Figure:
+    """Draw histograms of the distances, Å, with the fitted mixtures of Gaussians and their components.
 
     Parameters
     ----------
     distances
-        Pair name ("H-O") -> (n,) Å.
+        Distances (n,), Å, by name of the element pair, such as "H-O".
     springs
-        The same names -> what has means_Ang, sigmas_Ang, weights and k_eV_per_Ang2, (C,) each.
+        Springs of the same pairs, fitted by :func:`~ase_schnet.augment.springs.fit_springs`.
+
+    Returns
+    -------
+    Figure
+        One panel for each pair.
     """
     rows = -(-len(distances) // COLUMNS)
     figure = Figure(figsize=(9, 2.6 * rows), layout="constrained")
@@ -33,7 +48,8 @@ def plot_springs(distances: dict[str, NDArray], springs: dict) -> Figure:
     return figure
 
 
-def _panel(ax, name: str, values: NDArray, pair) -> None:
+def _panel(ax: Axes, name: str, values: NDArray, pair: PairSprings) -> None:
+    """Draw the distances (n,) of one pair, Å."""
     ax.hist(values, bins=BINS, density=True, color=GREY)
     x = np.linspace(values.min() - 0.1, values.max() + 0.1, 800)
     z = (x[:, None] - pair.means_Ang) / pair.sigmas_Ang  # (X, C)

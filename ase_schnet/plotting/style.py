@@ -1,7 +1,8 @@
-"""What all pictures share: colours that the colour-blind can tell apart, legends, whole files."""
+"""What all pictures share: colours that colour-blind people can distinguish, legends, complete files."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,19 +11,31 @@ from matplotlib.figure import Figure
 
 from ase_schnet.files import replaced
 
-# Okabe & Ito (2008)
+# Okabe & Ito, https://jfly.uni-koeln.de/color
 BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 GREY = "#E4E4E4"
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as what its suffix says (.png, .pdf, .svg), whole or not at all.
+    """Write a figure to a file, complete or not at all.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    path
+        File name; its suffix says the format (.png, .pdf, .svg).
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     ValueError
-        For a suffix that is no picture format.
+        For a suffix that is not a picture format.
     """
     path = Path(path)
     kind = require_picture_name(path)
@@ -32,12 +45,17 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def require_picture_name(path: str | Path) -> str:
-    """Return the picture format that a file name asks for.
+    """Return the picture format of a file name, such as "png".
+
+    Parameters
+    ----------
+    path
+        File name.
 
     Raises
     ------
     ValueError
-        For a suffix that is no picture format.
+        For a suffix that is not a picture format.
     """
     formats = FigureCanvasBase.get_supported_filetypes()
     kind = Path(path).suffix.lstrip(".").lower()
@@ -47,12 +65,21 @@ def require_picture_name(path: str | Path) -> str:
 
 
 def given_axes(axes: Axes | Sequence[Axes], panels: Sequence[str], least: int = 1) -> list[Axes]:
-    """Axes to draw panels in, of those that somebody gave: one, several, or an array of ``plt.subplots``.
+    """Return the axes to draw panels in, as a list.
+
+    Parameters
+    ----------
+    axes
+        What the caller gave: one, several, or an array of ``plt.subplots``.
+    panels
+        Names of the panels, for the error message.
+    least
+        Smallest number of axes.
 
     Raises
     ------
     ValueError
-        If they are no axes, fewer than ``least`` or more than there are panels, whose names it says.
+        If they are not axes, fewer than ``least``, or more than there are panels.
     """
     found = [axes] if isinstance(axes, Axes) else list(np.ravel(np.asarray(axes, dtype=object)))
     wanted = (
@@ -68,8 +95,13 @@ def given_axes(axes: Axes | Sequence[Axes], panels: Sequence[str], least: int = 
     return found
 
 
+def figure_of(axes: Sequence[Axes]) -> Figure:
+    """Return the figure (or subfigure, which is drawn likewise) of axes."""
+    return cast(Figure, axes[0].figure)
+
+
 def legend_above(ax: Axes) -> None:
-    """Put the legend where it covers no data."""
+    """Put the legend above the axes, where it covers no data."""
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),

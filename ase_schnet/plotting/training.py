@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
+
+if TYPE_CHECKING:
+    from ase_schnet.evaluation import Comparison, Quantity
 
 MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
 def plot_learning_curves(folds: list[dict]) -> Figure:
-    """Draw training and validation loss and the validation errors of each fold, by epoch.
+    """Draw training loss, validation loss and validation errors of each fold over the epochs.
 
     Parameters
     ----------
     folds
-        The "folds" entry of a model card, or what `training.log.read_logs` finds.
+        The "folds" entry of a model card, or the result of :func:`~ase_schnet.training.log.read_logs`.
+
+    Returns
+    -------
+    Figure
+        Panels for the loss, and for the errors of forces, energies and stress if they were recorded.
     """
     columns = {
         "validation_forces_mae_meV_per_Ang": "validation force MAE  (meV/Å)",
@@ -47,12 +57,18 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     return figure
 
 
-def plot_parity(comparison) -> Figure:
-    """Draw predicted against labelled values, and, for an ensemble, how far its std can be trusted.
+def plot_parity(comparison: Comparison) -> Figure:
+    """Draw predictions against labels and, for an ensemble, how well its std describes the error.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison
+        Predictions of an ensemble, with labels.
+
+    Returns
+    -------
+    Figure
+        A row of panels for each quantity with labels.
     """
     rows = comparison.quantities()
     ensemble = len(comparison.energies) > 1
@@ -66,8 +82,10 @@ def plot_parity(comparison) -> Figure:
     return figure
 
 
-def _parity(ax: Axes, q) -> None:
-    zero = q.reference.mean() if q.name == "energy" else 0.0  # total energies are huge and alike
+def _parity(ax: Axes, q: Quantity) -> None:
+    """Draw predictions against labels, with the errors in numbers."""
+    # total energies are large and nearly equal
+    zero = q.reference.mean() if q.name == "energy" else 0.0
     x, y = q.reference - zero, q.mean - zero
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     shown = np.random.default_rng(0).permutation(len(x))[:MAX_POINTS]
@@ -82,9 +100,9 @@ def _parity(ax: Axes, q) -> None:
     ax.set_aspect("equal")
 
 
-def _error_by_std(ax: Axes, q) -> None:
-    """Root mean square error in bins of equal size by std: on the diagonal where the std is right."""
-    known = q.std > 0  # zero by symmetry says nothing
+def _error_by_std(ax: Axes, q: Quantity) -> None:
+    """Draw the root mean square error in bins of equal size by std; a correct std gives the diagonal."""
+    known = q.std > 0  # zero by symmetry gives no information
     std, error = 1000 * q.std[known], 1000 * q.error[known]
     bins = np.array_split(np.argsort(std), min(20, len(std) // 10 + 1))
     expected = [np.sqrt((std[b] ** 2).mean()) for b in bins]
@@ -92,12 +110,17 @@ def _error_by_std(ax: Axes, q) -> None:
     ends = [min(*expected, *observed), max(*expected, *observed)]
     ax.loglog(ends, ends, color=BLACK, lw=0.8, label="std = error")
     ax.loglog(expected, observed, "o-", ms=4, color=ORANGE, label=f"{len(bins)} equal bins")
+    for axis in (ax.xaxis, ax.yaxis):  # by default labels of less than two decades overlap
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(f"ensemble std of the {q.name}  ({q.unit})")
     ax.set_ylabel(f"root mean square error  ({q.unit})")
     legend_above(ax)
 
 
-def _coverage(ax: Axes, q) -> None:
+def _coverage(ax: Axes, q: Quantity) -> None:
+    """Draw the observed coverage of the errors by intervals of the std against the expected one."""
     levels = np.linspace(0, 0.99, 100)
     known = q.std > 0
     scale = np.sqrt(np.mean((q.error[known] / q.std[known]) ** 2))

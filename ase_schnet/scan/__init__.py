@@ -1,8 +1,8 @@
-"""Cuts through the potential energy surface of any atoms with any calculator.
+"""Scans of the potential energy surface of any atoms with any calculator.
 
-``coordinate`` says what is moved (of ``fragments``), ``walk`` goes from point to point, ``relax`` lets the
-rest follow, ``reference`` reads or computes what to compare with; ``curve`` is a scan along one coordinate,
-``surface`` one along two.
+``coordinate`` moves the atoms, ``driver`` goes from point to point, ``relax`` relaxes all other coordinates,
+``reference`` reads or computes a curve to compare with. ``scan_1d`` scans one coordinate and ``scan_2d`` two.
+``summary`` describes the result.
 """
 
 from ase_schnet.scan.scan_1d import ScanResult, scan_angle, scan_dihedral, scan_distance

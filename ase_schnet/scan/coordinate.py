@@ -1,4 +1,4 @@
-"""A distance, an angle or a dihedral: measure it, and turn one side of the structure along it."""
+"""A distance, an angle or a dihedral: measure it, and move one side of the structure along it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from scipy.spatial.transform import Rotation
 from ase_schnet.bonds import fragment_of, vectors_to
 
 KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
-#: How exactly a scan meets the values it is asked for.
+#: Largest difference between the value asked for and the value of a point.
 TOLERANCE = {"Å": 1e-6, "°": 1e-3}
-#: Distances that are hardly meant: all below this part of the sum of the covalent radii (nm?), one of them
-#: below that part, all above so many Å (pm?); and angles up to so many degrees (radians?).
+#: Values that are probably a mistake: all distances below SHORT times the sum of the covalent radii (given in
+#: nm?), one below DEEP times that sum, all above LONG_ANG (given in pm?), angles up to RADIANS (in radians?).
 SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.2, 20.0, 6.3
-#: Three atoms nearer to a straight line than this (°) have no plane.
+#: Three atoms count as collinear if their angle is within this of 0 or 180°.
 STRAIGHT_DEG = 0.1
 
 
 @dataclass(frozen=True)
 class Coordinate:
-    """What a scan changes: the distance of two atoms, an angle of three or a dihedral of four.
+    """Hold what a scan changes: the distance of two atoms, the angle of three or the dihedral of four.
 
     Attributes
     ----------
     indices
-        The atoms, in ASE's order. The first stays and the last moves.
+        Indices of the two, three or four atoms, in ASE's order. The first stays and the last moves.
     moving
-        All atoms that move as one rigid piece, the last of ``indices`` among them.
+        Indices of all atoms that move as one rigid piece, with the last of ``indices`` among them.
     name
-        For axis labels and csv headers, such as "C0-C1-O2-H8 dihedral (°)".
+        Name for axis labels and csv headers, such as "C0-C1-O2-H8 dihedral (°)".
     """
 
     indices: tuple[int, ...]
@@ -45,12 +45,27 @@ class Coordinate:
     def of(
         cls, atoms: Atoms, indices: Sequence[int], moving: Sequence[int] | None = None
     ) -> "Coordinate":
-        """Check that ``indices`` make a coordinate of ``atoms`` and find what moves.
+        """Check that ``indices`` define a coordinate of ``atoms``, and find the atoms that move.
+
+        Parameters
+        ----------
+        atoms
+            The structure.
+        indices
+            Two atoms for a distance, three for an angle, four for a dihedral.
+        moving
+            Indices of the atoms that move as one piece. By default what is connected to the last atom when
+            the bond between the first two (distance) or middle two (angle, dihedral) is cut.
+
+        Returns
+        -------
+        Coordinate
+            The coordinate, with its name.
 
         Raises
         ------
         ValueError
-            For atoms that do not exist, coincide or lie in a line, and a piece that cannot move.
+            For atoms that do not exist, coincide or are collinear, and for a piece that cannot move.
         """
         indices, n = tuple(indices), len(atoms)
         kind = KINDS.get(len(indices))
@@ -70,7 +85,7 @@ class Coordinate:
                 f"not {', '.join(map(str, indices))}"
             )
         if not np.isfinite(atoms.positions).all():
-            raise ValueError("the atoms have positions that are not finite")
+            raise ValueError("positions of the atoms are not finite numbers")
         _refuse_degenerate(atoms, indices)
         first, last = indices[0], indices[-1]
         if moving is None:
@@ -83,30 +98,30 @@ class Coordinate:
 
     @property
     def kind(self) -> str:
-        """ "distance", "angle" or "dihedral"."""
+        """Return "distance", "angle" or "dihedral"."""
         return KINDS[len(self.indices)]
 
     @property
     def unit(self) -> str:
-        """ "Å" or "°"."""
+        """Return the unit of the coordinate, "Å" or "°"."""
         return "Å" if self.kind == "distance" else "°"
 
     def measure(self, atoms: Atoms) -> float:
-        """Value in ``atoms``, Å or °, of the nearest images; a dihedral is in [0, 360)."""
+        """Measure the coordinate between nearest images, Å or °; a dihedral is in [0, 360)."""
         return float(getattr(atoms, f"get_{self.kind}")(*self.indices, mic=True))
 
     def difference(self, a: ArrayLike, b: ArrayLike) -> NDArray | float:
-        """``a - b``; of dihedrals the short way round, in [-180, 180)."""
+        """Return ``a - b``, Å or °; for dihedrals the shorter way round, in [-180, 180)."""
         change = np.subtract(a, b)
         return (change + 180) % 360 - 180 if self.kind == "dihedral" else change
 
     def check_values(self, values: ArrayLike) -> NDArray:
-        """Return the values of a scan as (P,) float64.
+        """Return the values of a scan, Å or °, as (P,) float64.
 
         Raises
         ------
         ValueError
-            For values that the coordinate cannot have.
+            For values that are impossible for the coordinate.
         """
         values = np.array(values, dtype=float, ndmin=1)
         if values.ndim != 1 or values.size == 0:
@@ -120,41 +135,41 @@ class Coordinate:
             raise ValueError(f"angles must be at most 180°, not {values.max():g}")
         return values
 
-    def doubt(self, atoms: Atoms, values: NDArray) -> str | None:
-        """Return a sentence about ``values`` (P,) that are hardly meant, such as nm or radians; else None."""
+    def suspicion(self, atoms: Atoms, values: NDArray) -> str | None:
+        """Describe ``values`` (P,) that are probably a mistake, such as nm or radians; else return None."""
         name, low, high = self.name.removesuffix(f" ({self.unit})"), values.min(), values.max()
         what = f"{name} from {low:g} to {high:g}{' Å' if self.unit == 'Å' else '°'}"
         if self.kind == "distance":
             radii = float(covalent_radii[atoms.numbers[list(self.indices)]].sum())
             if high < SHORT * radii:
-                return f"{what} is less than half a bond: distances are in Å, are these in nm?"
-            if low > LONG_ANG:
                 return (
-                    f"{what} is farther than any bond reaches: distances are in Å, are these in pm?"
+                    f"{what} is less than half a bond length: distances are in Å, are these in nm?"
                 )
+            if low > LONG_ANG:
+                return f"{what} is longer than any bond: distances are in Å, are these in pm?"
             if low < DEEP * radii:
-                return f"{what} begins deep inside the atoms, where only nuclei repel: is it meant?"
+                return f"{what} begins far below any bond length, deep inside the atoms: is this intended?"
         elif 0 < np.abs(values).max() <= RADIANS and not (
             self.kind == "dihedral" and high - low < 1
         ):
-            return f"{what} is nearly nothing: {self.kind}s are in degrees, are these in radians?"
+            return f"{what} is very small: {self.kind}s are in degrees, are these in radians?"
         return None
 
     def check_free(self, atoms: Atoms) -> None:
-        """Refuse to move atoms that a FixAtoms or FixCartesian of ``atoms`` holds."""
+        """Refuse to move atoms that a FixAtoms or FixCartesian constraint holds; ValueError."""
         held = frozen_components(atoms).any(axis=1)  # (N,)
         stuck = [k for k in self.moving if held[k]]
         if stuck:
             names = ", ".join(f"{atoms.symbols[k]}{k}" for k in stuck[:5])
-            raise ValueError(f"{names} would have to move but is fixed: give moving or unfix it")
+            raise ValueError(f"{names} would have to move but is fixed: give moving= or unfix it")
 
     def place(self, atoms: Atoms, value: float) -> None:
-        """Move the moving atoms as one piece, in place, until the coordinate has ``value``.
+        """Move the moving atoms as one piece, in place, until the coordinate has ``value``, Å or °.
 
         Raises
         ------
         ValueError
-            If a nearer periodic image is in the way of that value.
+            If a periodic image comes nearer, so that the coordinate cannot have that value.
         """
         change = self.difference(value, self.measure(atoms))
         moving, positions = list(self.moving), atoms.positions
@@ -181,7 +196,7 @@ class Coordinate:
 
 
 def frozen_components(atoms: Atoms) -> NDArray:
-    """Components (N, 3) of the positions that FixAtoms and FixCartesian hold, True where held."""
+    """Find the components (N, 3) of the positions that FixAtoms and FixCartesian hold, True if held."""
     frozen = np.zeros((len(atoms), 3), dtype=bool)
     for constraint in atoms.constraints:
         if isinstance(constraint, FixAtoms):
@@ -192,7 +207,7 @@ def frozen_components(atoms: Atoms) -> NDArray:
 
 
 def _refuse_degenerate(atoms: Atoms, indices: Sequence[int]) -> None:
-    """Atoms in one place have no direction, three in a line no plane."""
+    """Refuse atoms that coincide (no direction) and collinear ones (no plane); ValueError."""
     for i, j in pairwise(indices):
         if atoms.get_distance(i, j, mic=True) < 1e-6:
             raise ValueError(f"atoms {i} and {j} coincide: there is no direction to move along")
@@ -204,10 +219,10 @@ def _refuse_degenerate(atoms: Atoms, indices: Sequence[int]) -> None:
 
 
 def _moving_side(atoms: Atoms, indices: Sequence[int]) -> list[int]:
-    """Atoms that follow the last: beyond the cut bond (distance: i-j, angle and dihedral: j-k).
+    """Find the atoms that move with the last: beyond the cut bond (distance: i-j, angle, dihedral: j-k).
 
-    Only the last itself where the bond is in a ring or does not exist, or where cutting it does not
-    part the first atom from the last, as in an improper dihedral.
+    This is only the last itself if the bond is in a ring or does not exist, or if cutting it does not
+    separate the first atom from the last, as in an improper dihedral.
     """
     first, last = indices[0], indices[-1]
     cut = indices[:2] if len(indices) == 2 else indices[1:3]

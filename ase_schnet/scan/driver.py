@@ -1,4 +1,4 @@
-"""Visit the points of a scan one after the other: place, relax, evaluate; keep what is finished."""
+"""Visit the points of a scan one after the other: place, relax, evaluate. Finished points are kept."""
 
 import math
 import warnings
@@ -20,10 +20,21 @@ from ase_schnet.scan.relax import check_relaxable, relax
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A finished point: where on the grid, its structure, its results, whether it relaxed.
+    """Hold a finished point of a scan.
 
-    ``outside`` names what of the structure the calculator cannot be believed on, "" where there is nothing,
-    None where the calculator knows nothing of itself.
+    Attributes
+    ----------
+    site
+        Indices of the point on the grid, one for each coordinate.
+    frame
+        The structure, without calculator.
+    results
+        Energy (eV) and what else the calculator gives, by name.
+    converged
+        Whether the point relaxed and has an energy.
+    outside
+        What of the structure is outside the training data of the calculator; "" for nothing, None if the
+        calculator does not know.
     """
 
     site: tuple[int, ...]
@@ -33,17 +44,27 @@ class Point:
     outside: str | None = None
 
 
-def prepare(
+def check_scan(
     atoms: Atoms,
     coordinates: Sequence[Coordinate],
     axes: Sequence[NDArray],
     fmax: float | None,
 ) -> None:
-    """Refuse structures and settings that make no scan, warn of doubtful values; ``fmax`` None if rigid.
+    """Refuse structures and settings with which no scan is possible, and warn about suspicious values.
+
+    Parameters
+    ----------
+    atoms
+        The structure, with its calculator.
+    coordinates, axes
+        The coordinates, and the values of each, (P,), Å or °.
+    fmax
+        Largest force after relaxation, eV/Å; None for a rigid scan.
 
     Raises
     ------
     ValueError
+        For fixed atoms that would have to move, a missing calculator, and an impossible ``fmax``.
     """
     if atoms.calc is None:
         raise ValueError("the atoms have no calculator: set atoms.calc first")
@@ -51,41 +72,58 @@ def prepare(
         raise ValueError(f"fmax must be positive, not {fmax}")
     for coordinate, values in zip(coordinates, axes, strict=True):
         coordinate.check_free(atoms)
-        doubt = coordinate.doubt(atoms, values)
-        if doubt is not None:
-            warnings.warn(doubt, stacklevel=4)
+        suspicion = coordinate.suspicion(atoms, values)
+        if suspicion is not None:
+            warnings.warn(suspicion, stacklevel=4)
         if fmax is not None:
             check_relaxable(atoms, coordinate, values)
 
 
-def walk(
+def visit_points(
     atoms: Atoms,
     coordinates: Sequence[Coordinate],
     axes: Sequence[NDArray],
     fmax: float | None,
     progress: bool | None,
 ) -> list[Point]:
-    """Visit the grid of ``axes``, from the point nearest to ``atoms`` outwards; those finished, after Ctrl-C.
+    """Visit all points of a grid, from the one nearest to ``atoms`` outwards.
 
-    Rigid (``fmax`` None): every point is ``atoms`` with the coordinates moved. Relaxed: it starts
-    from the converged point nearest on the grid, of equally near ones the lowest. Outwards, because a point
-    that ends in a hole of the calculator, or beyond a barrier, is then the start of those beyond it alone.
+    In a rigid scan every point is ``atoms`` with the coordinates moved. In a relaxed scan a point starts from
+    the nearest converged point of the grid, and from the lowest of those equally near. The order is
+    outwards so that a point that ends in a hole of the model, or beyond a barrier, is the start only of
+    points beyond it.
+
+    Parameters
+    ----------
+    atoms
+        The structure, with its calculator.
+    coordinates, axes
+        The coordinates, and the values of each, (P,), Å or °.
+    fmax
+        Largest force after relaxation, eV/Å; None for a rigid scan.
+    progress
+        Show a progress bar; None shows it only on a terminal.
+
+    Returns
+    -------
+    list of Point
+        All points; after Ctrl-C, with a warning, those that are finished.
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C before the first point.
+        After Ctrl-C before the first point is finished.
     """
     points: list[Point] = []
-    watch, sites = StructureWatch(atoms), outwards(atoms, coordinates, axes)
+    watch, sites = StructureWatch(atoms), order_outwards(atoms, coordinates, axes)
     try:
         for site in tqdm(sites, unit="point", disable=None if progress is None else not progress):
             values = [axis[k] for axis, k in zip(axes, site, strict=True)]
             start = atoms if fmax is None else _nearest(points, site, atoms)
             frame = atoms.copy()
             frame.positions = start.positions
-            point = _solve(site, frame, atoms.calc, coordinates, values, fmax)
-            points.append(_watched(point, watch, atoms.calc))
+            point = _compute_point(site, frame, atoms.calc, coordinates, values, fmax)
+            points.append(_add_outside(point, watch, atoms.calc))
     except KeyboardInterrupt:
         warnings.warn(f"interrupted after {len(points)} of {len(sites)} points", stacklevel=4)
         if not points:
@@ -93,10 +131,10 @@ def walk(
     return points
 
 
-def outwards(
+def order_outwards(
     atoms: Atoms, coordinates: Sequence[Coordinate], axes: Sequence[NDArray]
 ) -> list[tuple[int, ...]]:
-    """Sort the grid's points, indices into ``axes``, by their steps from the one nearest to ``atoms``."""
+    """Sort the points of the grid by their number of steps from the one nearest to ``atoms``."""
     start = [
         int(np.abs(c.difference(values, c.measure(atoms))).argmin())
         for c, values in zip(coordinates, axes, strict=True)
@@ -105,8 +143,10 @@ def outwards(
     return sorted(sites, key=lambda site: sum(abs(a - b) for a, b in zip(site, start, strict=True)))
 
 
-def evaluate(frame: Atoms, calculator: BaseCalculator, where: str) -> dict[str, float | NDArray]:
-    """Energy (eV) and, of an ensemble, its spread; NaN with a warning where it cannot be had."""
+def energy_and_spread(
+    frame: Atoms, calculator: BaseCalculator, where: str
+) -> dict[str, float | NDArray]:
+    """Compute the energy (eV) and, with an ensemble, its spread; NaN with a warning if that fails."""
     atoms = frame.copy()
     atoms.calc = calculator
     try:
@@ -119,8 +159,8 @@ def evaluate(frame: Atoms, calculator: BaseCalculator, where: str) -> dict[str, 
     return results | {name: np.copy(value) for name, value in known.items()}
 
 
-def column(points: Sequence[dict], name: str) -> NDArray | None:
-    """One result of all points, (P,) or (P, M), NaN where it is missing; None if nobody has it."""
+def stack_results(points: Sequence[dict], name: str) -> NDArray | None:
+    """Stack one result of all points, (P,) or (P, M), NaN where it is missing; None if all lack it."""
     known = next((point[name] for point in points if name in point), None)
     if known is None:
         return None
@@ -129,13 +169,13 @@ def column(points: Sequence[dict], name: str) -> NDArray | None:
 
 
 def member_columns(committee: NDArray | None) -> dict[str, NDArray]:
-    """The members' energies (P, M), if any, as named columns of a table."""
+    """Name the columns of the members' energies (P, M), eV, for a table."""
     if committee is None:
         return {}
     return {f"energy_member_{k}_eV": member for k, member in enumerate(committee.T)}
 
 
-def _solve(
+def _compute_point(
     site: tuple[int, ...],
     frame: Atoms,
     calculator: BaseCalculator,
@@ -143,7 +183,7 @@ def _solve(
     values: Sequence[float],
     fmax: float | None,
 ) -> Point:
-    """Place, relax and evaluate one point, warning where that fails."""
+    """Place, relax and evaluate one point; warn if that fails."""
     where = " and ".join(f"{c.name} {v:g}" for c, v in zip(coordinates, values, strict=True))
     for coordinate, value in zip(coordinates, values, strict=True):
         coordinate.place(frame, value)
@@ -153,7 +193,7 @@ def _solve(
             if abs(c.difference(c.measure(frame), value)) > TOLERANCE[c.unit]:
                 raise ValueError(
                     f"moving along the other coordinate changes the {c.name}: exchange the two, or "
-                    "say which atoms move"
+                    "say which atoms move (moving=)"
                 )
     else:
         atoms = frame.copy()
@@ -166,12 +206,12 @@ def _solve(
         frame.positions = atoms.positions
         if not converged:
             warnings.warn(f"not converged at {where}", stacklevel=4)
-    results = evaluate(frame, calculator, where)
+    results = energy_and_spread(frame, calculator, where)
     return Point(site, frame, results, converged and math.isfinite(results["energy"]))
 
 
-def _watched(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:
-    """The point with what the calculator, which has just evaluated it, cannot be believed on."""
+def _add_outside(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:
+    """Add to a point what of its structure is outside the training data of the calculator."""
     if not watch.knows or not math.isfinite(point.results["energy"]):
         return point
     atoms = point.frame.copy()
@@ -180,7 +220,7 @@ def _watched(point: Point, watch: StructureWatch, calculator: BaseCalculator) ->
 
 
 def _nearest(points: Sequence[Point], site: tuple[int, ...], atoms: Atoms) -> Atoms:
-    """Structure to start ``site`` from: of the nearest converged point, else the one given."""
+    """Find the structure to start from: that of the nearest converged point, else ``atoms``."""
 
     def order(point: Point) -> tuple[int, float]:
         steps = sum(abs(a - b) for a, b in zip(point.site, site, strict=True))

@@ -1,4 +1,4 @@
-"""The curve that a scan is held against: structures in a file, or another calculator."""
+"""The reference curve of a scan: energies from structures in a file, or from another calculator."""
 
 import math
 import warnings
@@ -13,27 +13,45 @@ from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
 from ase_schnet.scan.coordinate import Coordinate
-from ase_schnet.scan.driver import evaluate
+from ase_schnet.scan.driver import energy_and_spread
 from ase_schnet.structures.reading import no_such_file, read_frames
 
-#: A turn counts as closed if its widest gap is at most this many times the next.
+#: Dihedrals count as a full turn if the widest gap between them is at most this many times the next one.
 CLOSED_TURN_RATIO = 2.0
-#: Structures nearer than these decimals of the coordinate are one point ...
+#: Decimals of the coordinate; structures that are equal to these are one point.
 DIGITS = {"Å": 6, "°": 3}
-#: ... and have to agree in energy to this, eV.
+#: Largest energy difference between structures that are one point, eV.
 SAME_POINT_EV = 1e-3
 
 
-def read_curve(path: str | Path, coordinate: Coordinate, atoms: Atoms, values: NDArray) -> NDArray:
-    """Energies (P,), eV, of a file's structures at ``values``, by a cubic spline; NaN beyond them.
+def read_reference(
+    path: str | Path, coordinate: Coordinate, atoms: Atoms, values: NDArray
+) -> NDArray:
+    """Interpolate the energies (eV) of structures in a file at the values of a scan.
 
-    Each structure is placed by its own value of the coordinate. Dihedrals that go all the way round
-    make a periodic spline; others are a range on the circle, wherever it begins.
+    The value of each structure is measured. Dihedrals that go all the way round are interpolated by a
+    periodic spline; others are a range on the circle, which may begin anywhere.
+
+    Parameters
+    ----------
+    path
+        File of structures with energies.
+    coordinate
+        What is scanned.
+    atoms
+        Structure of the scan; the file must have the same atoms.
+    values
+        Values (P,) of the scan, Å or °.
+
+    Returns
+    -------
+    array
+        Energies (P,), eV, by a cubic spline; NaN outside the range of the file.
 
     Raises
     ------
     ValueError
-        For files without structures, with other atoms, without energies or with two at one value.
+        For files without structures or energies, with other atoms, or with two energies at one value.
     """
     where, energies = _read(path, coordinate, atoms)  # (S,), rising
     if coordinate.kind != "dihedral":
@@ -50,23 +68,25 @@ def read_curve(path: str | Path, coordinate: Coordinate, atoms: Atoms, values: N
     return spline(where[0] + (values - where[0]) % 360)
 
 
-def evaluate_along(
+def energies_along(
     frames: Sequence[Atoms], calculator: BaseCalculator, progress: bool | None
 ) -> NDArray:
-    """Energies (P,), eV, of the frames with another calculator; NaN where unfinished after Ctrl-C."""
+    """Compute the energies (P,), eV, of frames with another calculator; NaN if unfinished after Ctrl-C."""
     energies = np.full(len(frames), math.nan)
     disable = None if progress is None else not progress
     bar = tqdm(frames, desc="reference", unit="point", disable=disable)
     try:
         for k, frame in enumerate(bar):
-            energies[k] = evaluate(frame, calculator, f"point {k} of the reference")["energy"]
+            energies[k] = energy_and_spread(frame, calculator, f"point {k} of the reference")[
+                "energy"
+            ]
     except KeyboardInterrupt:
         warnings.warn(f"interrupted after {k} of {len(frames)} reference points", stacklevel=4)
     return energies
 
 
 def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArray, NDArray]:
-    """Value of the coordinate and energy (eV) of every structure, (S,) each."""
+    """Read the value of the coordinate and the energy (eV) of every structure, (S,) each, values rising."""
     if not Path(path).is_file():
         raise FileNotFoundError(no_such_file(Path(path)))
     try:
@@ -87,6 +107,6 @@ def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArr
             raise ValueError(f"{path} has two energies at {coordinate.name} = {value:g}")
         energies[value] = energy
     if len(energies) < 2:
-        raise ValueError(f"{path} has fewer than two structures to interpolate between")
+        raise ValueError(f"{path} has fewer than two different structures, too few to interpolate")
     where = np.array(sorted(energies))
     return where, np.array([energies[value] for value in where])

@@ -1,4 +1,4 @@
-"""Relax everything but the coordinates of a scan."""
+"""Relax all coordinates of a structure except those of a scan."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,33 @@ from ase.optimize import BFGS
 
 from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, frozen_components
 
-#: Steps of the optimiser before a point counts as not converged.
+#: Largest number of steps of the optimiser before a point counts as not converged.
 MAX_STEPS = 500
-#: ASE holds an angle by its gradient, which has no direction near 0 and 180°.
+#: Range of angles that can be held: ASE uses their gradient, which has no direction near 0 and 180°.
 HELD_ANGLES_DEG = (5.0, 175.0)
 
 
 class HoldCoordinates(FixInternals):
-    """ASE's FixInternals, with forces that suit dimers, fixed atoms and periodic structures.
+    """Hold coordinates at given values, also in dimers, with fixed atoms, and in periodic structures.
 
-    ASE's own also takes overall translation and rotation out of the forces: it divides by zero for
-    atoms on a line through the axes, and where other atoms are fixed, or the structure is periodic,
-    a net force or torque is real and has to relax. Here only the held coordinates' own directions
-    are taken out, and fixed atoms stay where they are while a coordinate is restored.
+    ASE's FixInternals also removes overall translation and rotation from the forces. That divides by zero
+    for atoms on a line through the origin. If other atoms are fixed, or the structure is periodic, a net
+    force or torque is real and has to relax. This class removes only the directions of the held
+    coordinates, and fixed atoms do not move while a coordinate is restored.
+
+    Parameters
+    ----------
+    coordinates
+        The coordinates to hold.
+    values
+        Their values, Å or °.
+    mic
+        Use the minimum image convention, for periodic structures.
     """
 
-    def __init__(self, coordinates: Sequence[Coordinate], values: Sequence[float], mic: bool):
+    def __init__(
+        self, coordinates: Sequence[Coordinate], values: Sequence[float], mic: bool
+    ) -> None:
         held = {"distance": [], "angle": [], "dihedral": []}
         for coordinate, value in zip(coordinates, values, strict=True):
             held[coordinate.kind].append([float(value), list(coordinate.indices)])
@@ -37,7 +48,7 @@ class HoldCoordinates(FixInternals):
         )
 
     def initialize(self, atoms: Atoms) -> None:
-        """Set up ASE's parts, with infinite masses where atoms are fixed and equal ones elsewhere."""
+        """Set up ASE's constraints with infinite masses for fixed atoms and equal masses for all others."""
         if not self.initialized:
             super().initialize(atoms)
             masses = np.where(frozen_components(atoms), np.inf, 1.0).ravel()  # (3N,)
@@ -45,7 +56,7 @@ class HoldCoordinates(FixInternals):
                 part.masses = masses
 
     def adjust_forces(self, atoms: Atoms, forces: np.ndarray) -> None:
-        """Take the components along the held coordinates out of ``forces`` (N, 3), in place."""
+        """Remove the components along the held coordinates from ``forces`` (N, 3), eV/Å, in place."""
         self.initialize(atoms)
         for part in self.constraints:
             part.setup_jacobian(atoms.positions)
@@ -56,16 +67,11 @@ class HoldCoordinates(FixInternals):
 
 
 def check_relaxable(atoms: Atoms, coordinate: Coordinate, values: np.ndarray) -> None:
-    """Refuse constraints and values that a relaxed scan cannot keep.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse constraints and values that a relaxed scan cannot hold; ValueError."""
     for constraint in atoms.constraints:
         if not isinstance(constraint, (FixAtoms, FixCartesian)):
             raise ValueError(
-                "a relaxed scan keeps FixAtoms and FixCartesian constraints only, not "
+                "a relaxed scan supports only FixAtoms and FixCartesian constraints, not "
                 f"{type(constraint).__name__}: remove it"
             )
     low, high = HELD_ANGLES_DEG
@@ -76,19 +82,33 @@ def check_relaxable(atoms: Atoms, coordinate: Coordinate, values: np.ndarray) ->
 def relax(
     atoms: Atoms, coordinates: Sequence[Coordinate], values: Sequence[float], fmax: float
 ) -> bool:
-    """Relax ``atoms`` in place with the coordinates held; True if converged to ``fmax`` (eV/Å).
+    """Relax ``atoms`` in place with the coordinates held at their values.
 
-    FixAtoms and FixCartesian of ``atoms`` are kept. The coordinates start and end at ``values``.
+    FixAtoms and FixCartesian constraints of ``atoms`` are kept.
+
+    Parameters
+    ----------
+    atoms
+        The structure, with its calculator.
+    coordinates, values
+        The coordinates to hold, and their values, Å or °.
+    fmax
+        Largest force on an atom that counts as relaxed, eV/Å.
+
+    Returns
+    -------
+    bool
+        Whether it converged.
 
     Raises
     ------
     CalculationFailed
-        If the calculator fails, or a coordinate cannot be held because its atoms got into a line.
+        If the calculator fails, or a coordinate cannot be held because its atoms became collinear.
     """
     own = atoms.constraints
     try:
         atoms.set_constraint([*own, HoldCoordinates(coordinates, values, bool(atoms.pbc.any()))])
-        # placed one after the other, two coordinates may have disturbed each other
+        # two coordinates that were placed one after the other may have changed each other
         atoms.set_positions(atoms.positions)
         with BFGS(atoms, logfile=None) as optimiser:
             converged = optimiser.run(fmax=fmax, steps=MAX_STEPS)

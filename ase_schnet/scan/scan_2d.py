@@ -1,4 +1,4 @@
-"""Maps of the potential energy surface along two coordinates."""
+"""Scans of two coordinates on a grid: maps of the potential energy surface."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,33 +10,39 @@ from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
-from ase_schnet.scan.driver import Point, column, member_columns, prepare, walk
+from ase_schnet.scan.driver import (
+    Point,
+    check_scan,
+    member_columns,
+    stack_results,
+    visit_points,
+)
 from ase_schnet.structures.writing import write_frames
 
 
 @dataclass(frozen=True, eq=False)
 class ScanMap:
-    """Energies along two coordinates: a grid of P by Q points, M ensemble members, float64.
+    """Hold energies along two coordinates: a grid of P by Q points, M ensemble members, float64.
 
     Attributes
     ----------
     coordinate_names
-        Of the first and the second, such as "C0-C1-O2-H8 dihedral (°)".
+        Names of the two coordinates, such as "C0-C1-O2-H8 dihedral (°)".
     values
-        Of the first (P,) and of the second (Q,), in the unit the name gives.
-    energies_eV : (P, Q) array
-        NaN where a calculation failed or was not done any more.
-    energy_std_eV : (P, Q) array or None
-        Standard deviation over the ensemble, where the calculator is one.
-    energy_committee_eV : (P, Q, M) array or None
-        The members' energies.
+        Values of the first (P,) and the second (Q,), Å or °, as the names say.
+    energies_eV
+        Energies (P, Q), eV; NaN where a calculation failed or was not done.
+    energy_std_eV
+        Standard deviations over the ensemble, (P, Q), eV; None if the calculator is no ensemble.
+    energy_committee_eV
+        Energies of the members, (P, Q, M), eV, or None.
     frames
-        By grid point (p, q), the structures without calculator; only those finished.
-    converged : (P, Q) bool array or None
-        Whether each point relaxed; None for a rigid map.
-    outside_training : (P, Q) bool array or None
-        Where the calculator cannot be believed: distances it never saw, forces its members do not agree on.
-        None where the calculator does not say.
+        Structures without calculator, by grid point (p, q); finished points only.
+    converged
+        Whether each point relaxed, (P, Q) bool; None for a rigid map.
+    outside_training
+        Where the structure is outside the training data, (P, Q) bool: unknown distances, or forces on which
+        the members disagree. None if the calculator does not know.
     """
 
     coordinate_names: tuple[str, str]
@@ -50,15 +56,16 @@ class ScanMap:
 
     @property
     def minimum(self) -> tuple[int, int]:
-        """Grid point (p, q) of the lowest energy."""
-        return tuple(map(int, np.unravel_index(np.nanargmin(self.energies_eV), self._shape)))
+        """Return the grid point (p, q) of the lowest energy."""
+        p, q = np.unravel_index(np.nanargmin(self.energies_eV), self._shape)
+        return int(p), int(q)
 
     @property
     def _shape(self) -> tuple[int, int]:
         return self.energies_eV.shape
 
     def write_csv(self, path: str | Path) -> None:
-        """Write one line per finished point; every float reads back to the same bits."""
+        """Write a csv file, one line per finished point; every number reads back to the same bits."""
         columns = self._of_frames(
             energy_eV=self.energies_eV,
             energy_std_eV=self.energy_std_eV,
@@ -72,7 +79,7 @@ class ScanMap:
     def write_frames(self, path: str | Path) -> None:
         """Write the structures as extended xyz, ready to be labelled.
 
-        The energies stand under names that no reader takes for labels.
+        The energies have names that no reader takes for labels.
         """
         columns = self._of_frames(
             model_energy_eV=self.energies_eV, model_energy_std_eV=self.energy_std_eV
@@ -81,12 +88,12 @@ class ScanMap:
 
     @property
     def _finished(self) -> tuple[NDArray, NDArray]:
-        """Indices of the finished points, row by row."""
+        """Return the indices of the finished points, row by row."""
         p, q = np.array(sorted(self.frames)).T
         return p, q
 
     def _of_frames(self, **grids: NDArray | None) -> dict[str, NDArray | None]:
-        """Columns over the finished points: the two coordinates and what is given as (P, Q)."""
+        """Collect columns over the finished points: the two coordinates, and grids (P, Q) by name."""
         where = self._finished
         axes = zip(self.coordinate_names, self.values, where, strict=True)
         columns = {name: values[k] for name, values, k in axes}
@@ -105,31 +112,39 @@ def scan_map(
     fmax: float = 0.01,
     progress: bool | None = None,
 ) -> ScanMap:
-    """Scan two coordinates at once, on a grid. ``atoms`` stay as they are.
+    """Scan two coordinates on a grid; energies in eV. ``atoms`` do not change.
 
     Parameters
     ----------
-    first, second
-        Atom indices: two for a distance, three for an angle, four for a dihedral.
-    first_values, second_values : (P,), (Q,) array
-        Å for distances, degrees for angles and dihedrals.
+    atoms
+        Any structure with any calculator.
+    first
+        Atom indices of the first coordinate: two for a distance, three for an angle, four for a dihedral.
+    first_values
+        Values (P,), Å for distances, degrees for angles and dihedrals.
+    second
+        Atom indices of the second coordinate.
+    second_values
+        Values (Q,).
     moving
-        For each coordinate the atoms that move as one piece, or None for what its own scan moves.
+        For each coordinate the atoms that move as one piece, or None for those that its own scan moves.
     relaxed
-        Relax all else at every point, each from the nearest point that converged. The grid point nearest to
-        ``atoms`` is the first, and from there it goes outwards.
-    atoms, fmax, progress
-        As for :func:`~ase_schnet.scan.scan_1d.scan_distance`.
+        Relax all other coordinates at every point, from the nearest point that converged. The first point is
+        the one nearest to ``atoms``, and the scan goes outwards from there.
+    fmax
+        Largest force on an atom that counts as relaxed, eV/Å.
+    progress
+        Show a progress bar; None shows it only on a terminal.
 
     Returns
     -------
     ScanMap
-        After Ctrl-C, with a warning, of the points finished by then, NaN elsewhere.
+        All points; after Ctrl-C, with a warning, those that are finished, and NaN elsewhere.
 
     Raises
     ------
     ValueError
-        For arguments that make no map, and coordinates that cannot be moved independently.
+        For arguments that define no map, and coordinates that cannot be moved independently.
     """
     pairs = zip((first, second), moving, strict=True)
     coordinates = [Coordinate.of(atoms, indices, piece) for indices, piece in pairs]
@@ -139,8 +154,8 @@ def scan_map(
         c.check_values(v) for c, v in zip(coordinates, (first_values, second_values), strict=True)
     ]
     limit = fmax if relaxed else None
-    prepare(atoms, coordinates, axes, limit)
-    points = walk(atoms, coordinates, axes, limit, progress)
+    check_scan(atoms, coordinates, axes, limit)
+    points = visit_points(atoms, coordinates, axes, limit, progress)
     return ScanMap(
         coordinate_names=tuple(c.name for c in coordinates),
         values=tuple(axes),
@@ -154,8 +169,8 @@ def scan_map(
 
 
 def _grid(points: Sequence[Point], axes: Sequence[NDArray], name: str) -> NDArray | None:
-    """Lay one result on the grid, (P, Q) or (P, Q, M), NaN where there is none."""
-    found = column([point.results for point in points], name)
+    """Put one result on the grid, (P, Q) or (P, Q, M), NaN where there is none."""
+    found = stack_results([point.results for point in points], name)
     if found is None:
         return None
     grid = np.full((*map(len, axes), *found.shape[1:]), np.nan)
@@ -164,6 +179,7 @@ def _grid(points: Sequence[Point], axes: Sequence[NDArray], name: str) -> NDArra
 
 
 def _converged(points: Sequence[Point], axes: Sequence[NDArray]) -> NDArray:
+    """Put on the grid which points converged, (P, Q) bool."""
     grid = np.zeros(tuple(map(len, axes)), dtype=bool)
     for point in points:
         grid[point.site] = point.converged
@@ -171,6 +187,7 @@ def _converged(points: Sequence[Point], axes: Sequence[NDArray]) -> NDArray:
 
 
 def _outside(points: Sequence[Point], axes: Sequence[NDArray]) -> NDArray | None:
+    """Put on the grid which points are outside the training data, (P, Q) bool; None if unknown."""
     if not any(point.outside is not None for point in points):
         return None
     grid = np.zeros(tuple(map(len, axes)), dtype=bool)

@@ -1,4 +1,4 @@
-"""What a scan found, in words: its minimum where the model may be believed, walls and holes elsewhere."""
+"""Describe a scan: its minimum within the training range, walls and holes of the model outside it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ase_schnet.scan.scan_1d import ScanResult
 from ase_schnet.scan.scan_2d import ScanMap
 
-#: A point outside of training this far (eV) below the lowest inside has fallen into a hole of the model.
+#: A point outside the training range lies in a hole of the model if it is this far below all inside, eV.
 HOLE_EV = 1.0
-#: Atoms that come closer than in training repel: this much (eV) less than before is a hole.
+#: Atoms closer than in training must repel: an energy that falls by this on the way inwards is a hole, eV.
 WALL_EV = 0.1
 
 
@@ -29,10 +29,18 @@ def points_in_holes(
     result: ScanResult | ScanMap,
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
 ) -> NDArray:
-    """Where a model has fallen into a hole, (P,) or (P, Q) bool.
+    """Find the points in a hole of the model, (P,) or (P, Q) bool.
 
-    That is outside of training and far below all inside; and, of a scan of a distance, nearer than any in
-    training where the energy falls again as the atoms come closer.
+    Such a point is outside the training range and its energy is far below all inside. In the scan of a
+    distance it may also be closer than any distance in training, where the energy falls while the atoms
+    approach.
+
+    Parameters
+    ----------
+    result
+        The scan.
+    trained_ranges
+        For each coordinate its range in the training data, Å, or None if unknown.
     """
     inside = inside_training(result, trained_ranges)
     if not inside.any():
@@ -51,12 +59,14 @@ def inside_training(
     result: ScanResult | ScanMap,
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
 ) -> NDArray:
-    """Where there is an energy that may be believed, (P,) or (P, Q) bool.
+    """Find the points that converged, have an energy and are within training, (P,) or (P, Q) bool.
 
     Parameters
     ----------
+    result
+        The scan.
     trained_ranges
-        For each coordinate the range that the model has seen in training, or None where it does not say.
+        For each coordinate its range in the training data, Å, or None if unknown.
     """
     inside = np.isfinite(result.energies_eV)
     if result.outside_training is not None:
@@ -75,12 +85,14 @@ def inside_training(
 
 
 def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None = None) -> str:
-    """Summarise a scan within what training has seen, and name wall, hole and guesses beyond it.
+    """Describe a scan in words: lowest and highest point within training, wall or hole outside it.
 
     Parameters
     ----------
+    result
+        The scan.
     trained_range
-        Range of the coordinate that the model has seen in training, None where it does not say.
+        Range of the coordinate in the training data, Å; None if unknown.
     """
     name, energy = result.coordinate_name, result.energies_eV
     known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
@@ -91,14 +103,14 @@ def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None 
         return "\n".join([*lines, f"{name}: no point has an energy"])
     judged = inside if inside.any() else known
     low, high = (np.flatnonzero(judged)[pick(energy[judged])] for pick in (np.argmin, np.argmax))
-    where = f", of the {inside.sum()} of {len(energy)} points that are within training"
+    where = f"; only the {inside.sum()} of {len(energy)} points within training count"
     if inside.all():
         where = ""
     elif not inside.any():
-        where = "; no point is both converged and within training: all of this is a guess"
+        where = "; no point is converged and within training, so none of this is reliable"
     lines.append(
         f"{name}: lowest at {result.values[low]:.4g}, highest at {result.values[high]:.4g}, "
-        f"{energy[high] - energy[low]:.4f} eV above{where}"
+        f"{energy[high] - energy[low]:.4f} eV higher{where}"
     )
     if inside.any():
         holes = points_in_holes(result, (trained_range,))
@@ -115,7 +127,15 @@ def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None 
 def describe_map(
     result: ScanMap, trained_ranges: Sequence[tuple[float, float] | None] = (None, None)
 ) -> str:
-    """Summarise a map within what training has seen, and count the points beyond it."""
+    """Describe a map in words: lowest and highest point within training, number of points outside it.
+
+    Parameters
+    ----------
+    result
+        The map.
+    trained_ranges
+        For each coordinate its range in the training data, Å, or None if unknown.
+    """
     pairs = zip(result.coordinate_names, trained_ranges, strict=True)
     lines = ["{}: {:.3f} to {:.3f} in training".format(n, *limits) for n, limits in pairs if limits]
     inside, known = inside_training(result, trained_ranges), np.isfinite(result.energies_eV)
@@ -132,21 +152,21 @@ def describe_map(
     guessed = (
         ""
         if inside.any()
-        else "; no point is both converged and within training: all of this is a guess"
+        else "; no point is converged and within training, so none of this is reliable"
     )
     lines.append(
         f"{' and '.join(result.coordinate_names)}: lowest at {at[0]}, highest at {at[1]}, "
-        f"{energy[high] - energy[low]:.4f} eV above{guessed}"
+        f"{energy[high] - energy[low]:.4f} eV higher{guessed}"
     )
     beyond = int((known & ~inside).sum())
     if beyond and inside.any():
         lines.append(
-            f"outside training: {beyond} of {known.sum()} points, which are left out of this"
+            f"outside training: {beyond} of {known.sum()} points, which are not counted here"
         )
     holes = int(points_in_holes(result, trained_ranges).sum())
     if holes:
         lines.append(
-            f"a HOLE of the model: {holes} points fall more than {HOLE_EV:g} eV below the lowest"
+            f"a HOLE of the model: {holes} points are more than {HOLE_EV:g} eV below the lowest"
         )
     lost = lost_points(result)
     if lost:
@@ -163,31 +183,32 @@ def _describe_stretch(
     trained_range: tuple[float, float] | None,
     holes: NDArray,
 ) -> str:
-    """A line about neighbouring points (K,) outside of training."""
+    """Describe in one line neighbouring points (K,) outside training."""
     values, above = result.values[points], result.energies_eV[points] - lowest_eV
     where = f"{values.min():.4g} to {values.max():.4g} ({len(points)} points)"
     what = f"outside training: {where if len(points) > 1 else f'{values[0]:.4g}'}, "
     if holes[points].any():
         deepest = above[holes[points]].min()
         side = f"{-deepest:.3g} eV below" if deepest < 0 else f"{deepest:.3g} eV above"
-        what += f"where the model falls into a HOLE, down to {side} the lowest"
+        what += f"a HOLE of the model, down to {side} the lowest"
     elif trained_range is not None and values.max() < trained_range[0]:
-        what += f"a wall, up to {above.max():.3g} eV above the lowest"
+        what += f"a wall of repulsion, up to {above.max():.3g} eV above the lowest"
     else:
-        what += f"a guess, up to {above.max():.3g} eV above the lowest"
+        what += f"not reliable, up to {above.max():.3g} eV above the lowest"
     told = result.outside_training or []
     reason = next((told[k] for k in points[np.argsort(-np.abs(above))] if told and told[k]), "")
     return f"{what}: {reason}" if reason else what
 
 
 def _stretches(mask: NDArray) -> list[NDArray]:
-    """Runs of neighbouring True in a mask (P,), as indices."""
+    """Find the stretches of neighbouring True in a mask (P,), as arrays of indices."""
     points = np.flatnonzero(mask)
     parts = np.split(points, np.flatnonzero(np.diff(points) > 1) + 1)
     return [part for part in parts if len(part)]
 
 
 def _finished(result: ScanResult | ScanMap) -> NDArray:
+    """Find the points that were calculated, (P,) or (P, Q) bool; after Ctrl-C not all."""
     done = np.ones(result.energies_eV.shape, dtype=bool)
     if isinstance(result, ScanMap):
         done[:] = False

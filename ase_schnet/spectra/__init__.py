@@ -1,9 +1,12 @@
 """Vibrational spectra from the frames of runs, of any atoms with any calculator.
 
-``motion`` reads what a run saved, ``estimate`` makes power spectra with an error of it, ``spectrum`` holds
-one, ``response`` turns them into what a spectrometer measures, ``harmonic`` is the harmonic answer to
-compare with.
+``trajectory_signals`` reads what a run saved, ``input_runs`` reads several, ``welch`` estimates power
+spectra, ``ir_raman`` turns them into what a spectrometer measures, ``spectrum`` holds the result with its
+error, ``equipartition`` measures how the energy is distributed over the vibrations, ``harmonic`` computes
+normal modes to compare with, and ``measured_bands`` reads a table of measured ones.
 """
+
+import warnings
 
 from ase_schnet.spectra.harmonic import NormalModes, normal_modes
 from ase_schnet.spectra.ir_raman import (
@@ -12,14 +15,23 @@ from ase_schnet.spectra.ir_raman import (
     vibrational_density_of_states,
 )
 from ase_schnet.spectra.spectrum import Spectrum
-from ase_schnet.spectra.trajectory_signals import Motion
+from ase_schnet.spectra.trajectory_signals import TrajectorySignals
 
 __all__ = [
-    "Motion",
     "NormalModes",
     "Spectrum",
+    "TrajectorySignals",
     "ir_spectrum",
     "normal_modes",
     "raman_spectra",
     "vibrational_density_of_states",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return a name of an earlier version, with a warning."""
+    if name == "Motion":
+        text = "Motion is now called TrajectorySignals; the old name will be removed in 0.3"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return TrajectorySignals
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

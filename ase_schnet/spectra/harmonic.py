@@ -1,4 +1,4 @@
-"""Harmonic frequencies, their infrared intensities, and which bonds a mode stretches."""
+"""Normal modes: harmonic frequencies, infrared intensities, and which bonds a mode stretches."""
 
 import tempfile
 from dataclasses import dataclass
@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import check_atoms, degrees_of_freedom
 
-#: Forces left after relaxation, eV/Å: at 0.001 the softest torsion of ethanol is off by 0.03 cm⁻¹.
+#: Largest force after relaxation, eV/Å; small enough for the softest torsions.
 FMAX = 1e-3
+#: Largest number of steps of the relaxation.
 MAX_STEPS = 1000
-#: A mode is named after a kind of bond that holds this share of its kinetic energy.
+#: A mode is named after a kind of bond if its stretching has this share of the kinetic energy.
 STRETCH = 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class NormalModes:
-    """The M vibrations of a relaxed structure.
+    """Hold the M vibrations of a relaxed structure.
 
     Attributes
     ----------
-    wavenumber_cm : (M,) array
-        cm⁻¹, rising; imaginary ones are negative.
-    intensity_km_per_mol : (M,) array or None
-        Infrared; None where the calculator has no dipole.
+    wavenumber_cm
+        Wavenumbers (M,), cm⁻¹, rising; imaginary ones are negative.
+    intensity_km_per_mol
+        Infrared intensities (M,), km/mol; None if the calculator has no dipole.
     names
-        Of the modes that stretch bonds, such as "O–H stretch"; others are "".
+        Names of the M modes, such as "O–H stretch"; "" for modes that stretch no bonds.
     """
 
     wavenumber_cm: NDArray
@@ -41,14 +42,24 @@ class NormalModes:
 
 
 def normal_modes(atoms: Atoms) -> NormalModes:
-    """Relax a copy of ``atoms`` and find its normal modes with ``ase.vibrations``.
+    """Relax a copy of ``atoms`` and compute its normal modes with ``ase.vibrations``.
 
     Overall translation and rotation are left out.
+
+    Parameters
+    ----------
+    atoms
+        Structure with a calculator, near an energy minimum.
+
+    Returns
+    -------
+    NormalModes
+        Frequencies, names and, if the calculator has a dipole, infrared intensities.
 
     Raises
     ------
     ValueError
-        If there is nothing to move, or no calculator.
+        If no atom can move, or there is no calculator.
     InputError
         If the structure cannot be relaxed, or is a single atom.
     """
@@ -60,8 +71,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     with BFGS(relaxed, logfile=None) as optimiser:
         if not optimiser.run(fmax=FMAX, steps=MAX_STEPS):
             raise InputError(
-                f"the structure did not relax to {FMAX} eV/Å in {MAX_STEPS} steps: it has no "
-                "normal modes"
+                f"the structure did not relax to {FMAX} eV/Å in {MAX_STEPS} steps: it has no normal modes"
             )
     has_dipole = "dipole" in relaxed.calc.implemented_properties
     with tempfile.TemporaryDirectory() as folder:  # ASE keeps the displacements in files
@@ -81,7 +91,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
 
 
 def _stretches(atoms: Atoms, displacements: NDArray) -> list[str]:
-    """Name each mode (M, N, 3), of Σ m d² = 1, by the bonds whose relative motion along them it is."""
+    """Name each mode (M, N, 3), normalised to Σ m d² = 1, after the bonds that it stretches, or ""."""
     i, j, vectors = bonded_pairs(atoms)
     half = i < j
     i, j, vectors = i[half], j[half], vectors[half]

@@ -1,4 +1,4 @@
-"""Measured band positions, from a small table."""
+"""Read measured band positions from a small table."""
 
 import csv
 import math
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class MeasuredBands:
-    """B positions from an experiment.
+    """Hold the positions of B measured bands.
 
     Attributes
     ----------
-    wavenumber_cm : (B,) array
-        cm⁻¹.
+    wavenumber_cm
+        Wavenumbers (B,), cm⁻¹.
     source
-        Where they are from; "" if the table does not say.
+        Name of the source; "" if the table has none.
     """
 
     wavenumber_cm: NDArray
@@ -26,17 +26,25 @@ class MeasuredBands:
 
     @classmethod
     def read(cls, path: str | Path) -> "MeasuredBands":
-        """Read a csv file: wavenumbers in the first column, and a line ``# source: ...``.
+        """Read a csv file: wavenumbers (cm⁻¹) in the first column, and a line ``# source: NAME``.
 
-        Further columns, other lines beginning with # and a line of column names are skipped.
+        Other columns, other lines that begin with # and a line of column names are ignored.
+
+        Parameters
+        ----------
+        path
+            Text file, UTF-8.
 
         Raises
         ------
         ValueError
-            If a line has no wavenumber, or none has.
+            If a line has no wavenumber, or the file is not UTF-8 text or holds none at all.
         """
         source, values, first = "", [], True
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not a text file in UTF-8") from None
         for number, line in enumerate(lines, start=1):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition(":")
@@ -57,6 +65,7 @@ class MeasuredBands:
 
 
 def _number(cell: str) -> float | None:
+    """Return a positive number, or None for any other text."""
     try:
         value = float(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A spectrum with its error."""
+"""A spectrum and its error."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,38 +10,39 @@ from scipy.signal import find_peaks
 
 from ase_schnet.files import write_csv
 
-#: Bands lower than this share of the highest, or less than this above their surroundings, are noise.
+#: Bands with a height or prominence below this share of the highest intensity count as noise.
 SMALLEST_BAND = 0.03
-#: Runs whose vibrations all have k_B T within this factor have shared their energy.
+#: The energy counts as equally distributed if every vibration has k_B T within this factor.
 SHARED_WITHIN = 1.5
-#: A larger factor is not said as a number: noise decides which it is.
+#: A larger factor is not printed as a number, because it is dominated by noise.
 LARGEST_SAID = 100.0
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Intensity over wavenumber: the mean of S runs.
+    """Hold an intensity as a function of wavenumber: the mean of S runs.
 
     Attributes
     ----------
-    kind : "vdos", "ir", "raman-isotropic" or "raman-depolarised"
-    wavenumber_cm : (K,) array
-        cm⁻¹, rising; finer than the resolution.
-    samples : (S, K) array
-        Intensities of the runs.
-    weights : (S,) array
-        Of the runs, by their length; they sum to 1.
+    kind
+        "vdos", "ir", "raman-isotropic" or "raman-depolarised".
+    wavenumber_cm
+        Wavenumbers (K,), cm⁻¹, rising; finer than the resolution.
+    samples
+        Intensities of the runs, (S, K).
+    weights
+        Weights of the runs, (S,), proportional to their length; their sum is 1.
     unit
-        Of the intensity; its integral over wavenumber has the same without "cm".
+        Unit of the intensity. The unit of its integral over wavenumber is the same without "cm".
     temperature_K
-        Mean kinetic temperature of the runs.
+        Mean kinetic temperature of the runs, K.
     resolution_cm
-        Full width at half maximum of an infinitely sharp line.
-    mode_energies : (M,) array or None
-        Mean energy of each vibration in the runs together over k_B T, rising: all 1 in equilibrium. None
-        where it is unknown: of crystals, or too few frames.
-    equal_energy_gain : (K,) array or None
-        By what factor the intensity would change if every vibration had the energy k_B T.
+        Full width at half maximum of an infinitely sharp line, cm⁻¹.
+    mode_energies
+        Mean energies (M,) of the vibrations over all runs, in units of k_B T, rising; all 1 in equilibrium.
+        None if they are unknown: for crystals, or with too few frames.
+    equal_energy_gain
+        Factor (K,) by which the intensity would change if every vibration had the energy k_B T, or None.
     """
 
     kind: str
@@ -56,28 +57,45 @@ class Spectrum:
 
     @property
     def intensity(self) -> NDArray:
-        """Mean intensity, (K,)."""
+        """Return the mean intensity, (K,), in ``unit``."""
         return self.weights @ self.samples
 
     @property
     def n_runs(self) -> int:
-        """S."""
+        """Return the number of runs S."""
         return len(self.samples)
 
     @property
     def error(self) -> NDArray | None:
-        """Standard error of the intensity, (K,); None for one run.
+        """Return the standard error of the intensity, (K,); None for one run.
 
-        That between runs, and in quadrature what the unequal energies of their vibrations do: few runs may
-        agree by chance, and all that start from a relaxed structure lack energy where it comes slowly.
+        It combines, in quadrature, the differences between the runs and the effect of unequal energies of
+        their vibrations: a few runs may agree by chance, and runs that start from a relaxed structure all
+        lack energy in the vibrations that receive it slowly.
         """
         return self._error(self.samples, self._unequal)
 
     def integral(self, low_cm: float = 0.0, high_cm: float = np.inf) -> tuple[float, float | None]:
-        """Integrated intensity between two wavenumbers and its standard error."""
+        """Integrate the intensity between two wavenumbers; return the integral and its standard error.
+
+        Parameters
+        ----------
+        low_cm, high_cm
+            Limits, cm⁻¹.
+
+        Returns
+        -------
+        tuple
+            The integral, and its standard error, None for one run.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two wavenumbers between the limits.
+        """
         inside = (self.wavenumber_cm >= low_cm) & (self.wavenumber_cm <= high_cm)
         if inside.sum() < 2:
-            raise ValueError(f"the spectrum has nothing between {low_cm:g} and {high_cm:g} cm⁻¹")
+            raise ValueError(f"the spectrum has no points between {low_cm:g} and {high_cm:g} cm⁻¹")
 
         def area(values: NDArray) -> NDArray:
             return trapezoid(values[..., inside], self.wavenumber_cm[inside])
@@ -88,9 +106,9 @@ class Spectrum:
 
     @property
     def energy_factor(self) -> float | None:
-        """How far the energy of a vibration is from k_B T at most, and with it the intensity of its band.
+        """Return the largest factor between the energy of a vibration and k_B T; None if it is unknown.
 
-        None where the energies are unknown.
+        The intensity of the band of that vibration is wrong by the same factor.
         """
         if self.mode_energies is None:
             return None
@@ -98,12 +116,12 @@ class Spectrum:
 
     @property
     def has_shared_energy(self) -> bool | None:
-        """Whether every vibration had k_B T within SHARED_WITHIN; None where that is unknown."""
+        """Return whether every vibration has k_B T within the factor SHARED_WITHIN; None if unknown."""
         return None if self.energy_factor is None else self.energy_factor <= SHARED_WITHIN
 
     @property
     def energy_factor_text(self) -> str:
-        """The same for people, such as "2.3", "47" or "more than 100"; "" where it is unknown."""
+        """Write ``energy_factor`` as text, such as "2.3", "47" or "more than 100"; "" if it is unknown."""
         factor = self.energy_factor
         if factor is None:
             return ""
@@ -112,7 +130,7 @@ class Spectrum:
         return f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
 
     def bands_cm(self) -> NDArray:
-        """Wavenumbers of the maxima, (B,)."""
+        """Find the wavenumbers of the maxima, (B,), cm⁻¹."""
         intensity = self.intensity
         least = SMALLEST_BAND * intensity.max()
         apart = max(1, int(self.resolution_cm / np.diff(self.wavenumber_cm).max()))
@@ -121,20 +139,20 @@ class Spectrum:
         ]
 
     def write_csv(self, path: str | Path) -> None:
-        """Write wavenumber, intensity and its standard error, one line per wavenumber."""
+        """Write a csv file: wavenumber (cm⁻¹), intensity and its standard error in each line."""
         name = f"{self.kind} ({self.unit})"
         columns = {"wavenumber (cm⁻¹)": self.wavenumber_cm, name: self.intensity}
         write_csv(path, columns | {"standard error": self.error})
 
     @property
     def _unequal(self) -> NDArray:
-        """What equal energies would add to the intensity, (K,), as far as that is known."""
+        """Return what equal energies would add to the intensity, (K,); 0 if that is unknown."""
         if self.equal_energy_gain is None:
             return np.zeros_like(self.wavenumber_cm)
         return self.intensity * (self.equal_energy_gain - 1)
 
     def _error(self, samples: NDArray, unequal: NDArray) -> NDArray | None:
-        """Of the weighted mean of samples (S, ...), to which equal energies would add `unequal` (...)."""
+        """Return the error of the weighted mean of samples (S, ...), given what equal energies would add."""
         n = len(samples)
         if n < 2:
             return None

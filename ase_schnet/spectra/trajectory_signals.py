@@ -1,7 +1,7 @@
-"""What spectra are made of: momenta, dipoles and polarizabilities at equal intervals of time."""
+"""The signals of a trajectory: momenta, dipoles and polarizabilities at equal intervals of time."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,36 +15,36 @@ from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE
 from ase_schnet.runs.rundir import TRAJECTORY_FILE
 
-#: Of light, cm/fs.
+#: Speed of light, cm/fs.
 SPEED_OF_LIGHT = units._c * 100 / 1e15
-#: No bond to hydrogen vibrates faster by much (HF: 4138 cm⁻¹).
+#: Highest wavenumber of vibrations of hydrogen, cm⁻¹, apart from HF (4138 cm⁻¹).
 HIGHEST_WAVENUMBER_CM = 4000.0
-#: The stiffest bonds between other atoms are triple (N2: 23 mdyn/Å; ν = 1302.8 sqrt(k/μ)).
+#: Force constant k of the stiffest bonds without hydrogen, that of N2; ν = 1302.8 sqrt(k/μ) cm⁻¹, μ in amu.
 TRIPLE_BOND_MDYN_PER_ANG = 23.0
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
-    """T frames of a run at equal intervals.
+class TrajectorySignals:
+    """Hold momenta, dipoles and polarizabilities of T frames at equal intervals of time.
 
     Attributes
     ----------
     interval_fs
-        Between frames, fs.
-    masses : (N,) array
-        amu.
-    momenta : (T, N, 3) array
-        ASE's units, sqrt(amu eV).
+        Time between frames, fs.
+    masses
+        Masses (N,), amu.
+    momenta
+        Momenta (T, N, 3) in ASE's unit, sqrt(amu eV).
     n_degrees_of_freedom
-        That carry the thermal energy.
-    dipoles : (T, 3) array or None
-        e·Å.
-    polarizabilities : (T, 3, 3) array or None
-        e²Å²/eV.
-    positions : (T, N, 3) array or None
-        Å, of a molecule, to find out how it has shared its energy among its vibrations.
+        Number of degrees of freedom that carry thermal energy.
+    dipoles
+        Dipoles (T, 3), e·Å, or None.
+    polarizabilities
+        Polarizabilities (T, 3, 3), e²Å²/eV, or None.
     timestep_fs
-        Of the velocity Verlet integrator, fs; None where unknown: the axis is then not corrected.
+        Time step of the velocity Verlet integrator, fs, to correct the wavenumbers for it; None if unknown.
+    positions
+        Positions (T, N, 3) of a molecule, Å, to measure the energies of its vibrations; None for crystals.
     """
 
     interval_fs: float
@@ -56,34 +56,46 @@ class Motion:
     timestep_fs: float | None = None
     positions: NDArray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.interval_fs < np.inf:
             raise ValueError(f"interval_fs must be above 0, not {self.interval_fs}")
         if not self.temperature_K > 0:  # also NaN
-            raise ValueError("the frames have no momenta: spectra need frames of a run")
+            raise ValueError("the frames have no momenta: spectra need the frames of an MD run")
 
     def __len__(self) -> int:
         return len(self.momenta)
 
     @property
     def temperature_K(self) -> float:
-        """Mean kinetic temperature, K."""
+        """Return the mean kinetic temperature, K."""
         kinetic = 0.5 * (self.momenta**2).sum(axis=2) / self.masses  # (T, N)
         return temperature(kinetic.sum() / len(self), self.n_degrees_of_freedom)
 
     @property
     def nyquist_cm(self) -> float:
-        """Highest wavenumber that the frames resolve, cm⁻¹."""
+        """Return the highest wavenumber that the frames resolve, cm⁻¹."""
         return 1 / (2 * SPEED_OF_LIGHT * self.interval_fs)
 
     @classmethod
-    def read(cls, run_dir: str | Path, *, skip_ps: float = 0.0) -> "Motion":
-        """Read a run directory, without its first ``skip_ps``.
+    def read(cls, run_dir: str | Path, *, skip_ps: float = 0.0) -> "TrajectorySignals":
+        """Read the frames of a run directory.
+
+        Parameters
+        ----------
+        run_dir
+            Directory that ``run_nve``, ``ase-schnet md`` or another run wrote.
+        skip_ps
+            Time to leave out at the start, ps.
+
+        Returns
+        -------
+        TrajectorySignals
+            Of all frames that were saved at regular steps.
 
         Raises
         ------
         ValueError
-            If it is no run directory, or damaged, or its frames make no spectrum.
+            If it is not a run directory, or is damaged, or has too few frames or none with momenta.
         """
         run_dir = Path(run_dir)
         if not 0 <= skip_ps < np.inf:
@@ -95,11 +107,14 @@ class Motion:
             with TrajectoryReader(run_dir / TRAJECTORY_FILE) as trajectory:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
+            raise ValueError(
+                f"{run_dir} is not a run directory: {error.filename} is missing"
+            ) from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
         steps = np.array([frame.info["step"] for frame in frames])  # (T,)
-        on_time = steps % settings["trajectory_every"] == 0  # a failed run ends between two
+        # the last frame of a failed run may be between two regular ones
+        on_time = steps % settings["trajectory_every"] == 0
         kept = [frame for frame, keep in zip(frames, on_time, strict=True) if keep]
         try:
             return cls.from_frames(
@@ -119,16 +134,36 @@ class Motion:
         *,
         timestep_fs: float | None = None,
         n_degrees_of_freedom: int | None = None,
-    ) -> "Motion":
-        """Take what the frames hold: momenta, ``calc.results["dipole"]``, ``info["polarizability"]``.
+    ) -> "TrajectorySignals":
+        """Take momenta, ``calc.results["dipole"]`` and ``info["polarizability"]`` of frames.
 
-        ``n_degrees_of_freedom`` is by default that of a molecule at rest as a whole, of
-        :func:`~ase_schnet.degrees_of_freedom.degrees_of_freedom`.
+        Parameters
+        ----------
+        frames
+            Frames of a run, at equal intervals.
+        interval_fs
+            Time between frames, fs.
+        timestep_fs
+            Time step of the run, fs; None if unknown.
+        n_degrees_of_freedom
+            Number of degrees of freedom that carry thermal energy. By default
+            :func:`~ase_schnet.degrees_of_freedom.degrees_of_freedom` of the first frame.
+
+        Returns
+        -------
+        TrajectorySignals
+            Dipoles and polarizabilities are None unless all frames have them.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two frames, and frames without momenta.
         """
         if len(frames) < 2:
             raise ValueError(f"a spectrum needs more than {len(frames)} frames")
         if n_degrees_of_freedom is None:
             n_degrees_of_freedom = degrees_of_freedom(frames[0])
+        periodic = any(frame.pbc.any() for frame in frames)
         dipoles = [getattr(frame.calc, "results", {}).get("dipole") for frame in frames]
         return cls(
             interval_fs=float(interval_fs),
@@ -138,14 +173,22 @@ class Motion:
             dipoles=_if_all(dipoles),
             polarizabilities=_if_all([frame.info.get("polarizability") for frame in frames]),
             timestep_fs=timestep_fs,
-            positions=None if any(frame.pbc.any() for frame in frames) else _positions(frames),
+            positions=None if periodic else np.array([frame.positions for frame in frames]),
         )
 
     def check_resolves(self, highest_cm: float | None) -> None:
-        """ValueError if vibrations up to ``highest_cm`` would be folded to lower wavenumbers.
+        """Refuse frames that are too far apart to resolve vibrations.
 
-        By default 4000 cm⁻¹ with hydrogen, and without it what a triple bond between two of the
-        lightest atoms would have.
+        Parameters
+        ----------
+        highest_cm
+            Highest wavenumber to resolve, cm⁻¹. By default 4000 cm⁻¹ with hydrogen; without hydrogen that of
+            a triple bond between two of the lightest atoms.
+
+        Raises
+        ------
+        ValueError
+            If vibrations up to that wavenumber would be folded to lower ones (aliasing).
         """
         if highest_cm is None:
             stiffest = 1302.8 * np.sqrt(2 * TRIPLE_BOND_MDYN_PER_ANG / self.masses.min())
@@ -163,42 +206,10 @@ class Motion:
                 )
         raise ValueError(
             f"frames every {self.interval_fs:g} fs resolve up to {self.nyquist_cm:.0f} cm⁻¹, and "
-            f"vibrations up to {highest_cm:.0f} cm⁻¹ would appear at false places: {cure}"
+            f"vibrations up to {highest_cm:.0f} cm⁻¹ would appear at wrong wavenumbers: {cure}"
         )
 
 
-def read_motions(runs: Motion | str | Path | Iterable[Motion | str | Path]) -> list[Motion]:
-    """One run or several, each as Motion or as the path of its directory.
-
-    Raises
-    ------
-    ValueError
-        For anything else, and what :meth:`Motion.read` raises.
-    """
-    if isinstance(runs, (Motion, str, Path)):
-        runs = [runs]
-    if not isinstance(runs, Iterable):
-        raise ValueError(f"{_WANTED}, not of {type(runs).__name__}")
-    return [_motion(run) for run in runs]
-
-
-def _motion(run: Motion | str | Path) -> Motion:
-    if isinstance(run, Motion):
-        return run
-    if isinstance(run, (str, Path)):
-        return Motion.read(run)
-    raise ValueError(f"{_WANTED}, not of {type(run).__name__}")
-
-
-_WANTED = (
-    "a spectrum is made of run directories or of Motion, one or several (frames become it by "
-    "Motion.from_frames)"
-)
-
-
-def _positions(frames: Sequence[Atoms]) -> NDArray:
-    return np.array([frame.positions for frame in frames])
-
-
 def _if_all(values: list) -> NDArray | None:
+    """Stack the values of all frames; None if a frame has none."""
     return None if any(value is None for value in values) else np.array(values, dtype=float)

@@ -1,11 +1,11 @@
-"""Does augmentation mend what SchNet does beyond its data? The study of benchmarks/augmentation.md.
+"""Study whether augmentation improves SchNet outside its data: benchmarks/augmentation.md.
 
 OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py            # all that is missing
 OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py --jobs 3   # three more trainings
 OMP_NUM_THREADS=1 python md_examples/10_augmentation_study/run.py --jobs 0   # the text, from what is there
 
-Needs tblite and the data in ../shared/data. A training takes two minutes; what is done is kept, what
-was cut off goes on. No two of these at once.
+Needs tblite and the data in ../shared/data. A training takes two minutes. Finished trainings are kept and an
+interrupted one continues. Do not run two of these at once.
 """
 
 import argparse

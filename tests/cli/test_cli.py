@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -197,7 +199,7 @@ def test_md_with_a_thermostat_and_with_a_monitor_that_stops_it(tmp_path, capsys)
         ),
         (
             ["md", "{model}", "{water}", "-o", "{tmp}/run", "--pressure", "1"],
-            "is for --ensemble npt",
+            "--pressure applies to --ensemble npt only",
         ),
         (
             ["md", "{model}", "{water}", "-o", "{tmp}/run", "--ensemble", "npt"],
@@ -229,10 +231,49 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert "Traceback" not in captured.err
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
-    def broken(args):
-        raise TypeError("a bug of ours")
+def add_wrongly(args):
+    np.zeros(3) + np.zeros(4)
 
-    monkeypatch.setattr("ase_schnet.cli.info.run", broken)
-    with pytest.raises(TypeError, match="a bug of ours"):
-        main(["info", "ethanol"])
+
+def mistype(args):
+    raise TypeError("a mistake of ours")
+
+
+def read_wrongly(args):
+    np.frombuffer(b"123", dtype=float).reshape(2)
+
+
+@pytest.mark.parametrize("fault", [add_wrongly, mistype, read_wrongly], ids=lambda f: f.__name__)
+def test_a_fault_of_ours_is_said_to_be_one_with_its_traceback(fault, monkeypatch, capsys):
+    """A ValueError of numpy is nothing that a user did."""
+    monkeypatch.setattr("ase_schnet.cli.info.run", fault)
+    assert main(["info", "ethanol"]) == 1
+    *traceback, last = capsys.readouterr().err.strip().splitlines()
+    assert traceback[0].startswith("Traceback")
+    assert fault.__name__ in "".join(traceback)
+    assert last.startswith("ase-schnet info: this is a fault of ase_schnet")
+
+
+def test_a_fault_in_another_process_is_said_to_be_one(monkeypatch, capsys):
+    """There the traceback is a text; a refusal of ours in another process stays one line."""
+
+    def run(args):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            pool.submit(*task).result()
+
+    monkeypatch.setattr("ase_schnet.cli.info.run", run)
+    task = (np.broadcast_shapes, (3,), (4,))
+    assert main(["info", "ethanol"]) == 1
+    assert "a fault of ase_schnet" in capsys.readouterr().err
+    task = (load_model, "bananas")
+    assert main(["info", "ethanol"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "bananas" in line
+
+
+def test_bad_input_shows_its_traceback_on_request(monkeypatch, capsys):
+    monkeypatch.setenv("ASE_SCHNET_DEBUG", "1")
+    assert main(["info", "no_such_model"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1].startswith("ase-schnet info: no model")

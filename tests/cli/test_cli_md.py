@@ -97,7 +97,7 @@ def test_the_temperature_of_kept_velocities_is_that_of_the_first_sample(files, t
             first_K = MDRecord.read(run).temperature_K[0]
             out = capsys.readouterr().out
             assert f".traj: {first_K:.0f} K" in out
-            assert ("the motion of the whole" in out) == (name == "moving" and kind != ["nvt"])
+            assert ("the overall motion" in out) == (name == "moving" and kind != ["nvt"])
 
 
 def test_velocities_without_a_known_unit_are_named(files, tmp_path, capsys):
@@ -107,7 +107,7 @@ def test_velocities_without_a_known_unit_are_named(files, tmp_path, capsys):
     assert md(tmp_path / "start.xyz", tmp_path / "run", "--time", "0.002") == 0
     assert "and not those of" in capsys.readouterr().out
     assert md(tmp_path / "start.xyz", tmp_path / "kept", "--keep-momenta") == 2
-    assert "no velocities to keep in a unit that is known (vel has none" in refused(capsys)
+    assert "no velocities to keep in a known unit (the unit of vel is unknown" in refused(capsys)
 
 
 # --- short runs ---------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_a_run_too_short_to_judge_is_run_and_later_judged(files, tmp_path, capsy
     assert main([*options, "--time", "0.01"]) == 0
     out = capsys.readouterr().out
     assert "no verdict: 21 samples are too few" in out
-    assert "a run of 0.032 ps or more is judged" in out
+    assert "A run of 0.032 ps or more is judged" in out
     assert (tmp_path / "run" / "drift.png").stat().st_size > 10_000
     assert len(MDRecord.read(tmp_path / "run")) == 21
     main([*options, "--time", "0.032", "--resume"])
@@ -152,8 +152,8 @@ def test_a_ramp_is_run_judged_and_drawn(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "--temperature-end is for --ensemble nvt"),
-        (["--ensemble", "npt"], "--temperature-end is for --ensemble nvt"),
+        ([], "--temperature-end applies to --ensemble nvt only"),
+        (["--ensemble", "npt"], "--temperature-end applies to --ensemble nvt only"),
         (["--ensemble", "nvt", "--thermostat", "nose-hoover"], "keeps one temperature"),
     ],
 )

@@ -68,15 +68,15 @@ def test_two_coordinates_make_a_map_in_the_order_given(places, tmp_path, capsys)
 
 @pytest.mark.filterwarnings("default:interrupted")
 def test_ctrl_c_writes_what_is_finished_and_exits_with_130(places, tmp_path, monkeypatch, capsys):
-    solve, done = scan_driver._solve, []
+    compute, done = scan_driver._compute_point, []
 
     def interrupted(*args):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append(solve(*args))
+        done.append(compute(*args))
         return done[-1]
 
-    monkeypatch.setattr(scan_driver, "_solve", interrupted)
+    monkeypatch.setattr(scan_driver, "_compute_point", interrupted)
     plot = tmp_path / "turn.png"
     scan = ["scan", places["model"], places["ethanol"], *DIHEDRAL, "-o", str(plot)]
     assert main(scan) == 130

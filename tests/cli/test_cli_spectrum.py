@@ -11,7 +11,7 @@ from spectra_cases import triatomic
 from ase_schnet.cli import main
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.plotting import plot_spectrum
-from ase_schnet.spectra import Motion, ir_spectrum, normal_modes
+from ase_schnet.spectra import TrajectorySignals, ir_spectrum, normal_modes
 from ase_schnet.spectra.measured_bands import MeasuredBands
 
 RESOLUTION = ["--resolution", "150"]
@@ -47,7 +47,7 @@ def test_runs_with_dipoles_make_an_infrared_spectrum_tabled_and_drawn(places, tm
     assert main(command(places, *runs, *RESOLUTION, "-o", str(plot))) == 0
     out = capsys.readouterr().out
     expected = ir_spectrum(
-        [Motion.read(run.format(here=places)) for run in runs], resolution_cm=150
+        [TrajectorySignals.read(run.format(here=places)) for run in runs], resolution_cm=150
     )
     area, error = expected.integral()
     assert f"integral           {area:.4g} ± {error:.2g} km/mol" in out
@@ -118,7 +118,7 @@ def test_no_plot_writes_the_table_alone(places, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{here}/none"], "no dipoles, their calculator had none"),
+        (["{here}/none"], "no dipoles, because their calculator has none"),
         (["{here}/none"], "(--kind vdos)"),
         (["{here}/coarse", "--kind", "vdos"], "(--trajectory-every 8) or less"),
         (["{here}/dipoles0"], "--resolution "),
@@ -127,8 +127,11 @@ def test_no_plot_writes_the_table_alone(places, tmp_path):
         (["{here}/dipoles0", "--kind", "raman"], "no polarizabilities"),
         (["{here}/dipoles0", "--skip", "9"], "more than 0 frames"),
         (["{here}/dipoles0", "--skip", "-1"], "skip_ps must be 0 or more"),
-        (["{here}/absent"], "absent is no run directory"),
-        (["{here}/none", "--kind", "vdos", "--quantum-correction", "none"], "is for --kind ir"),
+        (["{here}/absent"], "absent is not a run directory"),
+        (
+            ["{here}/none", "--kind", "vdos", "--quantum-correction", "none"],
+            "applies to --kind ir only",
+        ),
         (["{here}/dipoles0", "--measured", "{here}/words.csv"], "line 2 of"),
         (["{here}/dipoles0", "-o", "absent/a.png"], "there is no folder absent"),
         (["{here}/dipoles0", *RESOLUTION, "-o", "a.xls"], "must end in"),
@@ -146,8 +149,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_the_picture_shows_error_sticks_names_and_measured_positions(places):
-    motions = [Motion.read(places / f"dipoles{k}") for k in range(2)]
-    spectrum, modes = ir_spectrum(motions, resolution_cm=150), normal_modes(triatomic())
+    runs = [TrajectorySignals.read(places / f"dipoles{k}") for k in range(2)]
+    spectrum, modes = ir_spectrum(runs, resolution_cm=150), normal_modes(triatomic())
     measured = MeasuredBands.read(places / "measured.csv")
     figure = plot_spectrum(spectrum, modes=modes, measured=measured)
     top, below, right = figure.axes
@@ -185,17 +188,17 @@ def test_one_run_is_printed_and_drawn_without_an_error_and_how_unequal_its_modes
     assert main(command(places, "{here}/dipoles0", *RESOLUTION, "-o", str(plot))) == 0
     out = capsys.readouterr().out
     assert "±" not in out
-    assert "km/mol (one run has no error: give several, of other seeds)" in out
+    assert "km/mol (no error from one run: give several, with different seeds)" in out
     spectrum = ir_spectrum(places / "dipoles0", resolution_cm=150)
     energies, factor = spectrum.mode_energies, spectrum.energy_factor_text
     assert (
-        f"vibrations         {energies[0]:.2g} to {energies[-1]:.2g} times kT: the run has not"
+        f"vibrations         energies {energies[0]:.2g} to {energies[-1]:.2g} times kT: not equally"
         in out
     )
-    assert f"intensities of single bands may be off by a factor of {factor};" in out
+    assert f"intensities of single bands may be wrong by a factor of {factor};" in out
     top = plot_spectrum(spectrum).axes[0]
     (label,) = top.get_legend_handles_labels()[1]
-    assert label.endswith(f"bands perhaps off by a factor of {factor}")
+    assert label.endswith(f"bands may be wrong by a factor of {factor}")
     table = plot.with_suffix(".csv").read_text(encoding="utf-8").splitlines()[0]
     assert "standard error" not in table
 

@@ -450,9 +450,12 @@ def test_arguments_of_python_are_options_of_the_command_that_has_them(tmp_path, 
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        (["train", "a.xyz", "-o", "m", "--unit-s", "eV"], "is --units meant in place of --unit-s?"),
-        (["md", "a", "b", "-o", "r", "--temprature", "300"], "is --temperature meant"),
-        (["scan", "a", "b", "--from", "1", "--to", "2", "--relax-ed"], "is --relaxed meant"),
+        (
+            ["train", "a.xyz", "-o", "m", "--unit-s", "eV"],
+            "did you mean --units instead of --unit-s?",
+        ),
+        (["md", "a", "b", "-o", "r", "--temprature", "300"], "did you mean --temperature"),
+        (["scan", "a", "b", "--from", "1", "--to", "2", "--relax-ed"], "did you mean --relaxed"),
     ],
 )
 def test_a_misspelt_option_prints_the_usage_of_its_own_command(command, hint, capsys):

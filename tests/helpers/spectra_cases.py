@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 
-from ase_schnet.spectra import Motion
+from ase_schnet.spectra import TrajectorySignals
 
 #: The springs between the atoms of a bent triatomic, eV/Å², and their charges, e.
 SPRINGS = {(0, 1): 40.0, (0, 2): 30.0, (1, 2): 8.0}
@@ -67,7 +67,7 @@ def harmonic_run(
     velocity = -np.sqrt(2 * energy) * np.sin(phase)
     masses = atoms.get_masses()
     positions = atoms.positions + np.einsum("tm,mnc->tnc", coordinate, displacements)
-    return Motion(
+    return TrajectorySignals(
         interval_fs=interval_fs,
         masses=masses,
         momenta=np.einsum("tm,mnc->tnc", velocity, displacements) * masses[:, None],

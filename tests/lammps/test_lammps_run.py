@@ -14,7 +14,13 @@ from ase.io import read, write
 from factory import random_model
 from mpi_runs import mpirun, needs_lammps
 
-from ase_schnet import Motion, SchNetCalculator, drift, run_nve, vibrational_density_of_states
+from ase_schnet import (
+    SchNetCalculator,
+    TrajectorySignals,
+    drift,
+    run_nve,
+    vibrational_density_of_states,
+)
 from ase_schnet.lammps import mpi
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.elements import numbers_of_types
@@ -80,7 +86,9 @@ def test_what_reads_a_run_directory_reads_this(nve):
     assert "2 processes; ghosts reach 5.5 Å (cutoff 4 + skin 1.5)" in done.stdout
     assert str(verdict) in done.stdout
     assert verdict.translation_gained_over_thermal < 1e-20
-    spectrum = vibrational_density_of_states([Motion.read(run_dir)], resolution_cm=2000.0)
+    spectrum = vibrational_density_of_states(
+        [TrajectorySignals.read(run_dir)], resolution_cm=2000.0
+    )
     assert np.isfinite(spectrum.intensity).all()
     assert {p.name for p in run_dir.iterdir()} == {
         *("run.json", "log.csv", "trajectory.traj", "restart.npz", "drift.png")
@@ -332,11 +340,15 @@ def test_structures_that_are_none_for_lammps_are_refused():
             {"thermostat": "langevin"},
             "that LAMMPS can restart: there are bussi, nose-hoover",
         ),
-        ("nve", {"pressure_GPa": 1.0}, "pressure_GPa is for npt, not for nve"),
-        ("nvt", {"full_cell": True}, "full_cell is for npt"),
+        (
+            "nve",
+            {"pressure_GPa": 1.0},
+            "pressure_GPa= applies to ensemble='npt' only, not to 'nve'",
+        ),
+        ("nvt", {"full_cell": True}, "full_cell= applies to ensemble='npt'"),
         ("npt", {"pressure_GPa": float("nan")}, "must be a finite number"),
         ("nvt", {"time_constant_fs": -1.0}, "time_constant_fs must be above 0"),
-        ("npte", {}, "there are nve, nvt, npt"),
+        ("npte", {}, "choose one of nve, nvt, npt"),
     ],
 )
 def test_settings_that_make_no_ensemble_are_refused(ensemble, options, message):

@@ -108,7 +108,7 @@ def test_run_with_a_thermostat_is_drawn_beside_the_law_of_its_temperature(ensemb
     )
     figure = plot_drift(data, drift(data))
     shown = labels(figure)
-    assert "asked for 300 K" in shown
+    assert "target 300 K" in shown
     assert ("P  (GPa)" in shown) == ("V  (Å³/atom)" in shown) == (ensemble == "npt")
     law = next(ax for ax in figure.axes if "21 degrees of" in ax.get_title()).lines[0]
     density, temperature_K = law.get_data()
@@ -126,8 +126,8 @@ def test_a_ramp_is_drawn_as_the_line_that_was_asked_for():
         record(), ensemble="nvt", target_temperature_K=ramp, time_constant_fs=100.0
     )
     figure = plot_drift(data, drift(data))
-    assert "asked for 300 K to 500 K" in labels(figure)
-    line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("asked for"))
+    assert "target 300 K to 500 K" in labels(figure)
+    line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("target"))
     np.testing.assert_array_equal(line.get_ydata(), [300, 500])
     assert not any("law of" in ax.get_title() for ax in figure.axes)
 
@@ -195,7 +195,7 @@ def test_scans_with_gaps_are_drawn_and_empty_ones_refused(tmp_path):
     assert "reference" not in labels(figure)
     one = {"values": np.ones(1), "energies_eV": np.ones(1), "energy_std_eV": np.ones(1)}
     save_figure(plot_scan(dataclasses.replace(scan(reference=False), **one)), tmp_path / "b.png")
-    with pytest.raises(ValueError, match="no finite energy"):
+    with pytest.raises(ValueError, match="no point of the scan has an energy"):
         plot_scan(dataclasses.replace(whole, energies_eV=nowhere))
 
 

@@ -1,19 +1,22 @@
 """Scans of a distance: analytic curves, what is kept of a run cut short, arguments that make no scan."""
 
 import csv
+import inspect
 
 import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 from ase.io import read
 from scan_cases import DISTANCES, MorseEnsemble, dimer, ethanol, morse_energy, stopping_at
 
 from ase_schnet.bonds import fragment_of
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.scan import scan_distance
+from ase_schnet.scan import scan_dihedral, scan_distance
+from ase_schnet.scan.scan_1d import ScanOptions
 
 
 def test_scan_of_a_morse_dimer_is_the_morse_curve():
@@ -147,3 +150,18 @@ def test_frames_are_written_with_their_values_and_without_labels(tmp_path):
     assert frames[7].get_distance(0, 1) == pytest.approx(result.values[7], abs=1e-7)
     with pytest.raises(ValueError, match="no labels"):
         read_labelled(tmp_path / "frames.xyz", units="eV, Ang")
+
+
+def test_the_options_of_a_dihedral_scan_are_keywords_that_help_names():
+    """They are gathered, as eleven arguments are too many; a misspelt one is refused all the same."""
+    text = inspect.getdoc(scan_dihedral)
+    distance = inspect.signature(scan_distance).parameters
+    options = [p for p in distance.values() if p.kind is p.KEYWORD_ONLY]
+    assert set(ScanOptions.__annotations__) == {p.name for p in options}
+    for option in options:
+        assert f"``{option.name}={option.default}``" in text
+    ethanol = molecule("CH3CH2OH", calculator=LennardJones())
+    with pytest.raises(TypeError, match="relax"):
+        scan_dihedral(ethanol, 0, 1, 2, 3, [0.0, 10.0], relax=True)
+    result = scan_dihedral(ethanol, 0, 1, 2, 3, [170.0, 180.0], moving=[3], progress=False)
+    assert len(result.frames) == 2

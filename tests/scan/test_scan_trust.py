@@ -59,10 +59,12 @@ def test_the_summary_is_of_the_trained_range_and_names_the_wall(
     assert scan(structures, tmp_path, *arguments, *options) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "lowest at 1, highest at 0.9" in lines[1]
-    assert "of the 2 of 14 points that are within training" in lines[1]
-    assert lines[2].startswith("outside training: 0.7 to 0.8 (2 points), a wall, up to 5.")
+    assert "only the 2 of 14 points within training count" in lines[1]
+    assert lines[2].startswith(
+        "outside training: 0.7 to 0.8 (2 points), a wall of repulsion, up to 5."
+    )
     assert "O2 and H3 0.70 Å apart, shortest in training 0.88 Å" in lines[2]
-    assert "a guess" in lines[3]
+    assert "not reliable" in lines[3]
     table = np.genfromtxt(tmp_path / "s.csv", delimiter=",", names=True)
     outside = table["outside_training"]
     np.testing.assert_array_equal(outside[:5], [1, 0, 0, 0, 0])  # 0.15 Å is as good as inside
@@ -75,7 +77,7 @@ def test_a_network_alone_that_falls_into_a_hole_is_named_and_ends_with_1(
     arguments = ["--distance", "2", "3", "--from", "0.5", "--to", "1.1", "--points", "7"]
     assert scan(structures, tmp_path, *arguments, "--repulsion", "none") == 1
     out = capsys.readouterr().out
-    assert "falls into a HOLE" in out
+    assert "a HOLE of the model, down to" in out
     assert "lowest at 1, highest at 0.9" in out
 
 
@@ -173,7 +175,7 @@ def test_a_scan_that_lost_points_exits_with_1(structures, tmp_path, capsys, monk
     [
         (scan_distance, (2, 3), [0.097, 0.11], r"O2-H3 distance from 0.097 to 0.11 Å .* in nm\?"),
         (scan_distance, (2, 3), [97.0, 110.0], r"in pm\?"),
-        (scan_distance, (2, 3), [0.097, 1.0], "begins deep inside the atoms"),
+        (scan_distance, (2, 3), [0.097, 1.0], "deep inside the atoms"),
         (scan_angle, (1, 2, 3), [1.8, 2.0], r"angle from 1.8 to 2° .* in radians\?"),
         (scan_dihedral, CCOH, [0.0, 3.14, 6.28], r"in radians\?"),
     ],

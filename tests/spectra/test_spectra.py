@@ -1,6 +1,7 @@
 """Laws of vibrational spectra, held against ``ase.vibrations`` and closed forms."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from ase.vibrations import Infrared, Vibrations
 from scipy.spatial.transform import Rotation
 from spectra_cases import diatomic, harmonic_run, triatomic
 
+import ase_schnet
 from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.spectra import (
-    Motion,
+    TrajectorySignals,
     ir_spectrum,
     normal_modes,
     raman_spectra,
@@ -65,7 +67,7 @@ def test_a_morse_diatomic_vibrates_at_its_harmonic_frequency(tmp_path):
     expected = omega / (2 * np.pi * CM_PER_FS)
     options = {"timestep_fs": timestep_fs, "temperature_K": None, "trajectory_every": 2}
     run_nve(atoms, time_ps=3, run_dir=tmp_path / "run", **options)
-    motion = Motion.read(tmp_path / "run")
+    motion = TrajectorySignals.read(tmp_path / "run")
     assert peak(vibrational_density_of_states([motion])) == pytest.approx(expected, abs=2)
     as_integrated = vibrational_density_of_states([dataclasses.replace(motion, timestep_fs=None)])
     shift = expected * (omega * timestep_fs) ** 2 / 24  # of velocity Verlet, to leading order
@@ -99,7 +101,9 @@ def test_a_cold_run_of_a_model_shows_the_frequencies_of_its_hessian(tmp_path):
     expected = vibrations.get_frequencies().real[6:]
     options = {"temperature_K": 20, "timestep_fs": 0.5, "trajectory_every": 8}
     run_nve(atoms, time_ps=3, run_dir=tmp_path / "run", **options)
-    found = vibrational_density_of_states([Motion.read(tmp_path / "run")], resolution_cm=17)
+    found = vibrational_density_of_states(
+        [TrajectorySignals.read(tmp_path / "run")], resolution_cm=17
+    )
     assert found.integral()[0] == pytest.approx(21)
     bands = found.bands_cm()
     assert len(bands) > 8
@@ -114,7 +118,7 @@ def test_an_oscillating_charge_absorbs_what_its_harmonic_intensity_says(tmp_path
     atoms = diatomic()
     (expected_cm,), (km_per_mol,), _ = ase_modes(atoms, tmp_path)
     run_nve(atoms, time_ps=2.5, temperature_K=10, trajectory_every=4, run_dir=tmp_path / "run")
-    motion = Motion.read(tmp_path / "run")
+    motion = TrajectorySignals.read(tmp_path / "run")
     spectrum = ir_spectrum([motion])
     assert peak(spectrum) == pytest.approx(expected_cm, abs=1)
     assert spectrum.integral()[0] == pytest.approx(km_per_mol, rel=0.02)
@@ -155,7 +159,7 @@ def test_a_constant_dipole_absorbs_nothing(bent):
     )
 
 
-def tensor_run(bent, polarizabilities) -> Motion:
+def tensor_run(bent, polarizabilities) -> TrajectorySignals:
     return dataclasses.replace(bent[2][0], polarizabilities=polarizabilities)
 
 
@@ -191,10 +195,10 @@ def test_a_rotating_tensor_scatters_depolarised_at_twice_its_rate(bent):
     assert isotropic.intensity.max() < 1e-12 * depolarised.intensity.max()
 
 
-def noise_run(seed: int, n: int) -> Motion:
+def noise_run(seed: int, n: int) -> TrajectorySignals:
     """Momenta of white noise: every block of them is independent."""
     momenta = np.random.default_rng(seed).normal(size=(n, 2, 3))
-    return Motion(4.0, np.ones(2), momenta, 6)
+    return TrajectorySignals(4.0, np.ones(2), momenta, 6)
 
 
 @pytest.mark.slow
@@ -235,7 +239,7 @@ def test_a_turned_or_mirrored_run_has_the_same_spectra(bent, mirrored):
         )
 
 
-def all_spectra(run: Motion) -> list:
+def all_spectra(run: TrajectorySignals) -> list:
     return [vibrational_density_of_states([run]), ir_spectrum([run]), *raman_spectra([run])]
 
 
@@ -243,7 +247,7 @@ def test_frames_too_far_apart_for_the_bonds_are_refused_with_the_cure(tmp_path):
     atoms = molecule("H2O")
     atoms.calc = EMT()
     run_nve(atoms, time_ps=0.2, timestep_fs=0.5, run_dir=tmp_path / "run", trajectory_every=20)
-    motion = Motion.read(tmp_path / "run")
+    motion = TrajectorySignals.read(tmp_path / "run")
     message = r"up to 1668 cm⁻¹.*up to 4000 cm⁻¹.*trajectory_every=8 \(--trajectory-every 8\)"
     with pytest.raises(ValueError, match=message):
         vibrational_density_of_states([motion])
@@ -257,7 +261,10 @@ def test_frames_too_far_apart_for_the_bonds_are_refused_with_the_cure(tmp_path):
 def test_a_run_is_read_without_its_start_and_without_a_frame_off_the_beat(tmp_path):
     atoms = diatomic()
     run_nve(atoms, time_ps=0.4, timestep_fs=0.5, run_dir=tmp_path / "run", trajectory_every=4)
-    whole, later = Motion.read(tmp_path / "run"), Motion.read(tmp_path / "run", skip_ps=0.1)
+    whole, later = (
+        TrajectorySignals.read(tmp_path / "run"),
+        TrajectorySignals.read(tmp_path / "run", skip_ps=0.1),
+    )
     assert (len(whole), len(later)) == (201, 151)
     assert (whole.interval_fs, whole.timestep_fs, whole.n_degrees_of_freedom) == (2.0, 0.5, 1)
     np.testing.assert_array_equal(later.dipoles, whole.dipoles[50:])
@@ -265,7 +272,7 @@ def test_a_run_is_read_without_its_start_and_without_a_frame_off_the_beat(tmp_pa
     with TrajectoryWriter(tmp_path / "run" / "trajectory.traj", "a") as trajectory:
         atoms.info["step"] = 803  # as of a run that was stopped there
         trajectory.write(atoms)
-    assert len(Motion.read(tmp_path / "run")) == 201
+    assert len(TrajectorySignals.read(tmp_path / "run")) == 201
 
 
 @pytest.mark.parametrize(
@@ -298,7 +305,7 @@ def test_bad_arguments_are_one_clear_line(bent):
     with pytest.raises(ValueError, match="quantum_correction"):
         ir_spectrum([run], quantum_correction="wigner")
     with pytest.raises(ValueError, match="more than 1 frames"):
-        Motion.from_frames([triatomic()], 1.0)
+        TrajectorySignals.from_frames([triatomic()], 1.0)
 
 
 def test_normal_modes_are_those_of_ase_and_named_after_bonds(tmp_path):
@@ -343,3 +350,23 @@ def test_measured_bands_are_read_with_their_source(tmp_path):
     path.write_text("# nothing\n")
     with pytest.raises(ValueError, match="has no wavenumbers"):
         MeasuredBands.read(path)
+
+
+# --- names of earlier versions ------------------------------------------------------------------
+
+
+def test_old_names_still_work_and_warn():
+    run = noise_run(0, 2000)
+    with pytest.warns(
+        DeprecationWarning, match="TrajectorySignals; the old name will be removed in 0.3"
+    ):
+        assert ase_schnet.Motion is TrajectorySignals
+    with pytest.warns(
+        DeprecationWarning, match="TrajectorySignals; the old name will be removed in 0.3"
+    ):
+        assert ase_schnet.spectra.Motion is TrajectorySignals
+    with pytest.warns(DeprecationWarning, match="motions= is now runs="):
+        old = vibrational_density_of_states(motions=run)
+    np.testing.assert_array_equal(old.samples, vibrational_density_of_states(run).samples)
+    parameters = inspect.signature(ir_spectrum).parameters
+    assert next(iter(parameters)) == "runs"

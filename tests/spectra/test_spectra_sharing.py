@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from spectra_cases import diatomic, harmonic_run, triatomic
 
 from ase_schnet import SchNetCalculator, ir_spectrum, run_nve, vibrational_density_of_states
-from ase_schnet.spectra import Motion, normal_modes, raman_spectra
-from ase_schnet.spectra.trajectory_signals import read_motions
+from ase_schnet.spectra import TrajectorySignals, normal_modes, raman_spectra
+from ase_schnet.spectra.input_runs import read_runs
 
 BAND_CM = 60
 
@@ -31,7 +31,7 @@ def bent(tmp_path_factory):
     return atoms, modes, vibrations.get_vibrations().get_modes()[-3:]
 
 
-def run(bent, seed, **options) -> Motion:
+def run(bent, seed, **options) -> TrajectorySignals:
     atoms, modes, displacements = bent
     options = {"n": 1500, "with_positions": True} | options
     return harmonic_run(atoms, modes.wavenumber_cm, displacements, 300, seed, **options)
@@ -144,7 +144,7 @@ def test_a_relaxed_methanol_is_told_that_it_has_not_shared_its_energy(tmp_path):
 # ---------------------------------------------------------------- what spectra are asked for with
 
 
-def test_a_directory_is_as_good_as_its_motion(tmp_path):
+def test_a_directory_is_as_good_as_its_signals(tmp_path):
     for k in range(2):
         atoms = triatomic()
         atoms.info["polarizability"] = np.eye(3)
@@ -152,11 +152,16 @@ def test_a_directory_is_as_good_as_its_motion(tmp_path):
         run_nve(atoms, time_ps=0.4, run_dir=tmp_path / str(k), **options)
     paths = [tmp_path / "0", str(tmp_path / "1")]
     for make in (vibrational_density_of_states, ir_spectrum, raman_spectra):
-        expected = make([Motion.read(path) for path in paths], resolution_cm=150)
-        for given in (paths, tuple(paths), iter(paths), [paths[0], Motion.read(paths[1])]):
+        expected = make([TrajectorySignals.read(path) for path in paths], resolution_cm=150)
+        for given in (
+            paths,
+            tuple(paths),
+            iter(paths),
+            [paths[0], TrajectorySignals.read(paths[1])],
+        ):
             _same(make(given, resolution_cm=150), expected)
-        alone = make([Motion.read(paths[0])], resolution_cm=150)
-        for given in (paths[0], str(paths[0]), Motion.read(paths[0])):
+        alone = make([TrajectorySignals.read(paths[0])], resolution_cm=150)
+        for given in (paths[0], str(paths[0]), TrajectorySignals.read(paths[0])):
             _same(make(given, resolution_cm=150), alone)
 
 
@@ -168,12 +173,12 @@ def _same(found, expected) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "run directories or of Motion, one or several .*not of NoneType"),
+        (None, "run directories or of TrajectorySignals, one or several .*not of NoneType"),
         (7, "not of int"),
-        ([triatomic()], r"Motion\.from_frames.*not of Atoms"),
+        ([triatomic()], r"TrajectorySignals\.from_frames.*not of Atoms"),
         ([None], "not of NoneType"),
-        ("absent", "absent is no run directory"),
-        (__file__, "is no run directory"),
+        ("absent", "absent is not a run directory"),
+        (__file__, "is not a run directory"),
         ([], "no runs"),
     ],
 )
@@ -183,6 +188,6 @@ def test_anything_else_is_told_what_is_wanted(make, given, message):
         make(given)
 
 
-def test_read_motions_keeps_the_order(bent):
+def test_read_runs_keeps_the_order(bent):
     runs = [run(bent, seed) for seed in range(3)]
-    assert all(a is b for a, b in zip(read_motions(runs), runs, strict=True))
+    assert all(a is b for a, b in zip(read_runs(runs), runs, strict=True))

@@ -1,0 +1,57 @@
+"""Defaults of the command line are those of the functions that it calls: --help imports none of them."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from ase_schnet import FitSettings, RPRSettings, SchNetCalculator, scan_distance, scan_map
+from ase_schnet.cli import build_parser
+from ase_schnet.dynamics.check import check_nve
+from ase_schnet.dynamics.md import run_nve
+from ase_schnet.lammps.run import run_lammps
+from ase_schnet.spectra import ir_spectrum
+
+MD, LAMMPS = (["md", "m", "s", "-o", "r"], ["lammps", "m", "s", "-o", "r"])
+SCAN = ["scan", "m", "s", "--distance", "0", "1", "--from", "1", "--to", "2"]
+RUN = {
+    "time": "time_ps",
+    "timestep": "timestep_fs",
+    "record_every": "record_every",
+    "trajectory_every": "trajectory_every",
+    "seed": "seed",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "function", "names"),
+    [
+        (MD, run_nve, RUN),
+        (
+            MD,
+            check_nve,
+            {"time": "time_ps", "timestep": "timestep_fs", "test_time": "test_time_ps"},
+        ),
+        (LAMMPS, run_lammps, RUN | {"ensemble": "ensemble", "monitor": "monitor"}),
+        (MD, SchNetCalculator, {name: name for name in ("device", "dtype", "threads")}),
+        (SCAN, scan_distance, {name: name for name in ("relaxed", "fmax", "reference")}),
+        (SCAN, scan_map, {"relaxed": "relaxed", "fmax": "fmax"}),
+        (["spectrum", "r"], ir_spectrum, {"resolution": "resolution_cm", "highest": "highest_cm"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_defaults_of_options_are_those_of_the_function(words, function, names):
+    args = build_parser().parse_args(words)
+    parameters = inspect.signature(function).parameters
+    options = {option: getattr(args, option) for option in names}
+    assert options == {option: parameters[name].default for option, name in names.items()}
+
+
+def test_defaults_of_fits_are_those_of_their_settings():
+    args = build_parser().parse_args(["train", "d", "-o", "m"])
+    assert (
+        FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)}) == FitSettings()
+    )
+    args = build_parser().parse_args(["train-dipole", "d", "-o", "m"])
+    given = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
+    assert given == RPRSettings()
