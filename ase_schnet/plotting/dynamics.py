@@ -175,9 +175,10 @@ def _draw_pressure(
     ax: Axes, record: MDRecord, drift: Drift | None, thin: slice
 ) -> tuple[NDArray, None]:
     """Draw the pressure, GPa."""
+    pressure_GPa = np.asarray(record.pressure_GPa)  # a run at constant pressure has one
     target_GPa = record.target_pressure_GPa
-    _draw_series(ax, record, record.pressure_GPa, thin, SKY, "P  (GPa)", "{:.3g} GPa", target_GPa)
-    return record.pressure_GPa, None
+    _draw_series(ax, record, pressure_GPa, thin, SKY, "P  (GPa)", "{:.3g} GPa", target_GPa)
+    return pressure_GPa, None
 
 
 def _draw_volume(
