@@ -16,8 +16,8 @@ FLOORS = [
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files", "bonds", "arguments", "degrees_of_freedom"},
+    {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
+    {"files", "bonds", "arguments", "degrees_of_freedom", "deprecation"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

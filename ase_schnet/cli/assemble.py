@@ -22,16 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Join, or say which folds are missing; print the tables. 1 if the training failed."""
-    from ase_schnet.training.crossval import assemble
+    from ase_schnet.training.crossval import assemble_ensemble
 
-    return report(assemble(args.model), args.model, plot=not args.no_plot)
+    return report(assemble_ensemble(args.model), args.model, plot=not args.no_plot)
 
 
 def report(model, directory: str, *, plot: bool) -> int:
     """The tables of a new model, its picture, where it is, and the exit code: 1 for a bad verdict."""
-    from ase_schnet.training.report import summary, verdict_of
+    from ase_schnet.training.report import training_summary, verdict_of
 
-    print(summary(model))
+    print(training_summary(model))
     if plot:
         _draw(model, directory)
     verdict = verdict_of(model.card)

@@ -27,9 +27,9 @@ from ase_schnet.training.checkpoint import load_checkpoint
 from ase_schnet.training.crossval import Recipe, cross_validate
 from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import Loss, LossWeights
-from ase_schnet.training.metrics import evaluate, losses_per_structure
+from ase_schnet.training.metrics import losses_per_structure, validation_metrics
 from ase_schnet.training.orthogonal import Orthogonalizer, Place
-from ase_schnet.training.report import summary
+from ase_schnet.training.report import training_summary
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit, TrainingDiverged
@@ -102,10 +102,10 @@ def test_standardised_loss_does_not_change_with_the_unit():
 
 def test_evaluate_agrees_with_the_loss_it_reports():
     fit = make_fit()
-    metrics = evaluate(fit.potential, fit.validation, fit.loss, batch_size=2)
+    metrics = validation_metrics(fit.potential, fit.validation, fit.loss, batch_size=2)
     each = losses_per_structure(fit.potential, fit.validation, fit.loss)
     energy_only = LossWeights(1.0, 0.0)
-    e = evaluate(
+    e = validation_metrics(
         fit.potential, fit.validation, Loss(energy_only, label_statistics(small_dataset(24))), 64
     )
     assert metrics.energy_mae_meV == pytest.approx(e.energy_mae_meV, rel=1e-5)
@@ -149,7 +149,7 @@ def test_absent_labels_with_weight_are_an_error_before_training(missing, part):
 def test_a_fit_learns(optimizer, kind):
     settings = replace(QUICK, epochs=30, optimizer=optimizer, learning_rate=2e-3)
     fit = make_fit(settings, LossWeights(kind=kind))
-    before = evaluate(fit.potential, fit.validation, fit.loss, 64)
+    before = validation_metrics(fit.potential, fit.validation, fit.loss, 64)
     result = run_fit(fit)
     assert result.validation.loss < 0.2 * before.loss
     assert result.validation.loss == pytest.approx(result.history[-1]["validation_loss"])
@@ -384,11 +384,11 @@ def test_cross_validation_writes_a_model_that_runs(trained):
     assert card["training"]["data_fingerprint"] == small_dataset(24).fingerprint()
     assert len(card["folds"]) == 3
     assert set(card["calibration"]) == {"forces", "forces_per_atom"}  # 4 energies are too few
-    assert "energy           std not judged: fewer than 10 predictions" in summary(model)
+    assert "energy           std not judged: fewer than 10 predictions" in training_summary(model)
 
 
 def test_the_tables_of_the_report_are_printed(trained):
-    text = summary(trained[1])
+    text = training_summary(trained[1])
     assert "Validation loss per structure, by fold" in text
     assert "Ensemble std on the 4 kept-out structures" in text
     for name in ("energy", "forces_x", "forces_y", "forces_z"):
@@ -448,7 +448,7 @@ def test_isolated_atoms_and_a_single_kept_out_structure_do_not_spoil_the_end(tmp
     small = Recipe(TINY, LossWeights(), replace(QUICK, epochs=1), plan)
     model = cross_validate(data, tmp_path / "m", small, jobs=1)
     assert model.card["calibration"] == {}
-    assert "n = 1 structures" in summary(model)
+    assert "n = 1 structures" in training_summary(model)
 
 
 def test_datasets_of_one_size_and_of_many_train_alike():

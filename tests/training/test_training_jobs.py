@@ -16,9 +16,10 @@ from joblib import Parallel, delayed
 
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
+from ase_schnet.locks import InUseError
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.plotting import LiveFigure, plot_learning_curves
-from ase_schnet.training.crossval import assemble, cross_validate
+from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import TrainingLog, read_log, read_logs
 from ase_schnet.training.loss import LossWeights
@@ -38,8 +39,10 @@ def recipe(folds=3, **settings) -> Recipe:
 
 
 def files(directory: Path) -> dict[str, int]:
-    """Every file with the time it was written."""
-    return {p.name: p.stat().st_mtime_ns for p in (directory / WORK).iterdir()}
+    """Every file with the time it was written, but for locks."""
+    return {
+        p.name: p.stat().st_mtime_ns for p in (directory / WORK).iterdir() if p.suffix != ".lock"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +61,12 @@ def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_
     before = files(directory)
     assert train_fold(data, directory, recipe(), folds[3])
     assert files(directory) == before
-    model = assemble(directory)
+    model = assemble_ensemble(directory)
     assert (directory / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     assert model.card["folds"][0]["seed"] == 3
     assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
     (directory / WORK / "fold_1.lock").touch()  # killed before it had cleaned up
-    assert assemble(directory).checksum == model.checksum  # again: nothing to do
+    assert assemble_ensemble(directory).checksum == model.checksum  # again: nothing to do
     assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
     assert train_fold(data, directory, recipe(), 1)
 
@@ -73,7 +76,7 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
     left = iter([True, False])
     assert not train_fold(data, directory, recipe(), 2, keep_going=left.__next__)
     with pytest.raises(ValueError, match="folds 1, 2, 3 not finished"):
-        assemble(directory)
+        assemble_ensemble(directory)
     with pytest.raises(ValueError, match="there are folds 1 to 3, not 4"):
         train_fold(data, directory, recipe(), 4)
     with pytest.raises(ValueError, match="epochs=3, not epochs=4: resume with what"):
@@ -81,8 +84,8 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
     with pytest.raises(ValueError, match="other energies in structure 0"):
         train_fold(replace(data, E=data.E + 1.0), directory, recipe(), 2)
     with (
-        WorkDirectory(directory).lock(2),
-        pytest.raises(ValueError, match="fold 2 is being trained by another process"),
+        WorkDirectory(directory).lock_fold(2),
+        pytest.raises(InUseError, match=f"fold 2 of .* is in use by process {os.getpid()} on "),
     ):
         train_fold(data, directory, recipe(), 2)
     cross_validate(data, directory, recipe(), jobs=1, resume=True)  # jobs and one call may mix
@@ -91,7 +94,7 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
 
 def test_no_training_no_assembly(tmp_path):
     with pytest.raises(ValueError, match="holds no training; begin one with ase-schnet train"):
-        assemble(tmp_path)
+        assemble_ensemble(tmp_path)
 
 
 def test_two_seeds_two_models_and_one_seed_one(whole, tmp_path):
@@ -287,7 +290,7 @@ def test_torchrun_must_be_told_which_fit(tmp_path, monkeypatch, capsys):
     assert main([*arguments, "--fold", "1", "--device", "cuda"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "under torchrun the processes share one fit: say which with --fold K" in lines[0]
-    assert "shared by CPUs, not by cuda" in lines[1]
+    assert "shared by CPUs only, not by cuda" in lines[1]
 
 
 def test_jobs_and_assembly_on_the_command_line(tmp_path, capsys):

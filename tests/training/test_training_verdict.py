@@ -15,7 +15,7 @@ from ase_schnet.modelfile import load_model
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.report import summary, verdict_of
+from ase_schnet.training.report import training_summary, verdict_of
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.verdict import label_spreads, training_verdict
 
@@ -62,7 +62,7 @@ def test_a_training_is_called_what_it_is_and_its_card_says_so(
     assert ("use it" in last) == (not code)
     card = load_model(directory).card
     assert verdict_of(card).passed == card["verdict"]["passed"] == (not code)
-    assert summary(load_model(directory)).endswith(line)
+    assert training_summary(load_model(directory)).endswith(line)
 
 
 @pytest.mark.parametrize(
