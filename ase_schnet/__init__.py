@@ -30,7 +30,7 @@ _HOME = {
     "training_summary": "training.report",
     "plan_folds": "data.splits",
     "twins_of": "data.splits",
-    "Augmentation": "augment.recipe",
+    "Augmentation": "augment.settings",
     "RandomMoves": "augment.moves",
     "Stretches": "augment.moves",
     "fit_springs": "augment.springs",

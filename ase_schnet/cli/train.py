@@ -280,7 +280,7 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
 def _read(args: argparse.Namespace):
     """All files as one data set, saying what was found in each, and how to augment it."""
     from ase_schnet.augment.frames import separate
-    from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.augment.settings import read_augmentation
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled

@@ -1,4 +1,4 @@
-"""k-fold cross-validation whose members are the ensemble, and the tables that judge it.
+"""Cross-validation in k folds: its members are the ensemble, its tables judge it.
 
     plan ─► k fits, in parallel processes ─► stacked weights ─► the kept-out part ─► model directory
 

@@ -1,9 +1,9 @@
 """One fit shared by several processes: `torchrun --nproc-per-node 2 -m ase_schnet train ... --fold 1`.
 
-Every step, each process takes its part of the batch; the gradients are added up and every process makes
-the same step. The batch size is that of the whole step, so the fit is, to rounding, the one that a single
+Every step, each process takes its part of the batch; the gradients are added up and every process makes the
+same step. The batch size is that of the whole step, so the fit is, to rounding, the one that a single
 process would make, and a checkpoint can be continued by any number of them. The first process, rank zero,
-validates, decides and writes, and the others get its answers and its errors. Nothing is done by rank zero alone
+validates, decides and writes, and the others get its answers and its errors. Rank zero does nothing alone
 outside :func:`on_rank_zero`: if it failed there, the others would wait for it.
 
 The DistributedDataParallel of torch averages the losses of the processes, which is wrong for parts of unequal
@@ -84,7 +84,7 @@ def on_rank_zero(function: Callable[[], T]) -> T:
 
 
 def on_every_rank(function: Callable[[], T]) -> T:
-    """Call a function on every rank and return its value there; where one raises, all raise that exception."""
+    """Call a function on every rank and return its value there; if one raises, all raise its exception."""
     if not shared():
         return function()
     value, error = _outcome(function, answer_travels=False)
@@ -189,7 +189,7 @@ class _PartOfBatches:
     def epoch(
         self, batch_size: int, order: NDArray | None = None
     ) -> Iterator[tuple[AtomsBatch, Labels]]:
-        """Yield parts of the batches of a BatchSource; a process without a part gets a structure, weight 0."""
+        """Yield parts of the batches of a BatchSource, or a structure of weight 0 where there is none."""
         n_atoms = self.dataset.n_atoms
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), batch_size):

@@ -46,10 +46,10 @@ def train_fold(
 ) -> bool:
     """Train one member of the ensemble in `directory`.
 
-    A fit that diverges (see `run_fit`) is begun again once with another seed. So is a fit that ended far worse
-    than the others (`WorkDirectory.times_worse`). That is known only when all have ended: call this a second
-    time for every fold, or let `assemble_ensemble` say whether it is needed. Under torchrun all processes must
-    call this, and share the fit.
+    A fit that diverges (see `run_fit`) is begun again once with another seed. So is a fit that ended far
+    worse than the others (`WorkDirectory.times_worse`). That is known only when all have ended: call this a
+    second time for every fold, or let `assemble_ensemble` say whether it is needed. Under torchrun all
+    processes must call this, and share the fit.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _attempt(
 
 
 def _ended(fit: Fit, result: FitResult) -> tuple[dict, dict]:
-    """Return what the ensemble needs of a finished fit: weights and shift; scale and its entry in the card."""
+    """Return what the ensemble needs of a finished fit: weights and shift; scale and entry in the card."""
     potential = result.potential
     tensors = nested("schnet", potential.schnet.state_dict()) | {"shift": potential.shift}
     return tensors, {"diverged": False, "scale": potential.scale, "entry": fold_entry(fit, result)}

@@ -12,9 +12,9 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.deprecation import renamed
 
 # standardised: a structure has one energy and 3N force components, so the gradient of the energy term is
-# noise beside that of the forces. Crystals want some 0.05 (benchmarks/accuracy.md). schnet: the paper's ρ
+# noise beside that of the forces. Crystals need some 0.05 (benchmarks/defaults.md). schnet: the paper's ρ
 DEFAULT_ENERGY_WEIGHT = {"standardised": 0.001, "schnet": 0.01}
-# standardised: more stress weight costs accuracy of the forces (benchmarks/accuracy.md)
+# standardised: more stress weight costs accuracy of the forces (benchmarks/defaults.md)
 DEFAULT_STRESS_WEIGHT = {"standardised": 0.1, "schnet": 0.01}
 
 
@@ -168,8 +168,9 @@ def equivalent_loss_weights(
 ) -> tuple[float, float]:
     """Return the weights to set after a change of units so that training goes on as before.
 
-    The inverse of `effective_loss_weights`: λ'_E = λ_E / a², λ'_F = λ_F b² / a². For Hartree and Bohr → kcal/mol
-    and Å, weights of 0.01 and 0.99 become 0.0348 and 0.9652 (docs/sources.md, units and transformations).
+    The inverse of `effective_loss_weights`: λ'_E = λ_E / a², λ'_F = λ_F b² / a². From Hartree and Bohr to
+    kcal/mol and Å, weights of 0.01 and 0.99 become 0.0348 and 0.9652, normalised (docs/sources.md, units and
+    transformations).
 
     Parameters
     ----------

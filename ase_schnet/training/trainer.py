@@ -203,9 +203,9 @@ class Fit:
     def result(self) -> FitResult:
         """Return the averaged weights of the end of the fit, with their errors on the validation set.
 
-        With patience, these are the weights of the lowest validation loss. Without, they are those of the last
-        epoch, where the learning rate is zero: the minimum of a validation curve is partly noise, and a few
-        odd frames in its mean square can put it far from the end.
+        With patience, these are the weights of the lowest validation loss. Without, they are those of the
+        last epoch, where the learning rate is zero: the minimum of a validation curve is partly noise, and a
+        few odd frames in its mean square can put it far from the end.
         """
         epoch = self.best_epoch if self.settings.patience > 0 else self.epoch
         if epoch != self.epoch:

@@ -193,7 +193,7 @@ class WorkDirectory:
         return min(ends, key=lambda end: end[1]["entry"]["loss_median"])
 
     def left_to_do(self) -> str | None:
-        """Return one line with the folds that must still be trained, and why; None if all are done."""
+        """Return one line with the folds that must still be trained, and why; None if none."""
         due = {fold: self.due(fold) for fold in range(1, self.n_folds + 1)}
         begun = [str(fold) for fold, attempt in due.items() if attempt == 0]
         begun = [f"fold{'s' * (len(begun) > 1)} {', '.join(begun)} not finished"] if begun else []
@@ -222,8 +222,8 @@ class WorkDirectory:
         training = model.card.get("training")
         if not training:
             raise ValueError(
-                f"{self.model_dir} holds a model, and its card says nothing about its training. Choose another "
-                "output directory"
+                f"{self.model_dir} holds a model, and its card says nothing about its training. Choose
+                another " "output directory"
             )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}

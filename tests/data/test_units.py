@@ -1,6 +1,5 @@
 """Units of files against values from elsewhere."""
 
-
 import pytest
 
 from ase_schnet.units import (

@@ -172,7 +172,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
 
 def test_divergence_is_an_error_with_a_cure():
     fit = make_fit(replace(QUICK, learning_rate=1e12, clip_norm=1e30, optimizer="adam"))
-    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+    with pytest.raises(TrainingDiverged, match="Use a learning rate below"):
         run_fit(fit)
 
 
@@ -190,8 +190,8 @@ def test_the_paper_schedule_and_ours():
     [
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "learning rate must be positive"),
-        ({"schedule": "linear"}, "schedule is"),
-        ({"optimizer": "sgd"}, "optimizer is"),
+        ({"schedule": "linear"}, "schedule must be"),
+        ({"optimizer": "sgd"}, "optimizer must be"),
         ({"ema_decay": 1.0}, "ema decay"),
     ],
 )
@@ -202,7 +202,7 @@ def test_bad_settings(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss is")],
+    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss must be")],
 )
 def test_bad_weights(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -433,7 +433,7 @@ def test_an_interrupted_cross_validation_resumes(trained, tmp_path, monkeypatch)
 
 def test_kept_out_without_labels_is_an_error_before_training(tmp_path):
     data = replace(small_dataset(24), F=None)
-    with pytest.raises(ValueError, match="kept-out set has no forces"):
+    with pytest.raises(ValueError, match="data set has no forces"):
         cross_validate(data, tmp_path / "m", recipe())
     assert not (tmp_path / "m").exists()
 

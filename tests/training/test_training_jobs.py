@@ -281,6 +281,76 @@ def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch)
         np.testing.assert_allclose(two[column], one[column], rtol=2e-5)
 
 
+ON_ONE_RANK = """
+import sys
+sys.path[:0] = {places!r}
+from test_training_jobs import *
+from ase_schnet.training import fold as room, run
+from ase_schnet.training.distributed import is_rank_zero, process_group, on_rank_zero
+
+
+class Unsendable(Exception):
+    def __init__(self, one, two):
+        super().__init__(one + two)
+
+
+def fails(error, rank=0):
+    def call(*args, **kwargs):
+        if is_rank_zero() == (rank == 0):
+            raise error
+        return real(*args, **kwargs)
+    return call
+
+
+real = Recipe.fit
+FAULTS = {{
+    "locked": None,
+    "disk": (run.TrainingLog, "add", fails(OSError("no room"))),
+    "finish": (WorkDirectory, "finish", fails(Unsendable("one", "two"))),
+    "begin": (WorkDirectory, "begin", fails(PermissionError("not yours"))),
+    "rank 1": (Recipe, "fit", fails(KeyError("only there"), rank=1)),
+}}
+with process_group():
+    for name, fault in FAULTS.items():
+        path = {path!r} + "/" + name
+        lock = []
+        if name == "locked" and is_rank_zero():
+            lock = [WorkDirectory(path).lock_fold(1)]
+        with pytest.MonkeyPatch.context() as patch:
+            if fault is not None:
+                patch.setattr(*fault)
+            try:
+                train_fold(small_dataset(24), path, recipe(), 1)
+            except Exception as error:
+                said = f"{{name}}: {{type(error).__name__}}: {{error}}"
+        rank = 1 - is_rank_zero()
+        with open({path!r} + f"/rank_{{rank}}.txt", "a") as file:
+            print(said, file=file)
+"""
+
+
+def test_what_one_rank_meets_all_ranks_raise(tmp_path):
+    """Whether it is the first that cannot lock or write, or another that cannot read: none waits for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(ON_ONE_RANK.format(places=PLACES, path=str(tmp_path)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    first, second = ((tmp_path / f"rank_{k}.txt").read_text().splitlines() for k in (0, 1))
+    expected = (
+        ("locked: InUseError: fold 1 of ", " is in use by process "),
+        ("disk: OSError: no room", ""),
+        ("finish: ", "onetwo"),
+        ("begin: PermissionError: not yours", ""),
+        ("rank 1: KeyError: 'only there'", ""),
+    )
+    for a, b, (start, part) in zip(first, second, expected, strict=True):
+        assert a.startswith(start)
+        assert b.startswith(start)
+        assert part in a
+        assert part in b
+
+
 def test_torchrun_must_be_told_which_fit(tmp_path, monkeypatch, capsys):
     data = tmp_path / "molecules.xyz"
     write(data, labelled_molecules(24))
