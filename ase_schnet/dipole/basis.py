@@ -108,7 +108,7 @@ class Basis:
         return (self._weighted_reference @ r).reshape(len(r), -1, 3, 3)
 
     def copies(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return followed axes (S, 2G, 3, 3) and descriptors z (S, 2G, D) of all copies of centred r (S, N, 3).
+        """Return followed axes (S, 2G, 3, 3) and descriptors z (S, 2G, D) of copies of centred r (S, N, 3).
 
         Copies 2g and 2g + 1 are order g as it is and inverted. The axes of the inverted one carry the minus
         sign of the inversion: they rotate positions as they are, and vectors back.

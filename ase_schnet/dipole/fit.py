@@ -100,8 +100,8 @@ def fit_rpr(
     n = len(positions)
     if settings.n_members < 2 or n < 2 * settings.n_members:
         raise ValueError(
-            f"{n} structures are too few for {settings.n_members} members: at least 2 members are needed, and
-            " "at least 2 structures for each"
+            f"{n} structures are too few for {settings.n_members} members: at least 2 members are "
+            "needed, and at least 2 structures for each"
         )
     scale = np.sqrt(np.mean(labels**2)) or 1.0
     rng = np.random.default_rng(settings.seed)
@@ -193,8 +193,8 @@ def errors(
         if found is not None:
             true, read, ratio = found
             raise ValueError(
-                f"the {model.quantity} is {ratio:.2f} times that of the model, as if labels in {true} were
-                read " f"as {read}"
+                f"the {model.quantity} is {ratio:.2f} times that of the model, as if labels in {true} "
+                f"were read as {read}"
             )
         _require_trust(model, positions, error, labels, labels_about, spread)
     return error

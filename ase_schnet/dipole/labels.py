@@ -89,8 +89,8 @@ def labels_of(
         return values
     if labels_about not in ORIGINS:
         raise ValueError(
-            f"the dipole of an ion (charge {charge:+d}) depends on the origin: give the origin of those in
-            the " f"data, labels_about={' or '.join(map(repr, ORIGINS))}"
+            f"the dipole of an ion (charge {charge:+d}) depends on the origin: give the origin of "
+            f"those in the data, labels_about={' or '.join(map(repr, ORIGINS))}"
         )
     if labels_about == "centre of mass":
         return values
@@ -168,6 +168,7 @@ def check_size(dipoles: NDArray, positions: NDArray, charge: int) -> None:
         )
     if charge == 0 and size > SUSPECT * length:
         warnings.warn(
-            f"{seen} larger than half a charge moved from end to end, as in ion pairs and zwitterions:
-            {cure}", stacklevel=4,
+            f"{seen} larger than half a charge moved from end to end, as in ion pairs and zwitterions: "
+            f"{cure}",
+            stacklevel=4,
         )

@@ -71,8 +71,8 @@ def require_same(
         what += f" (begun by: {command})"
     if begun_with is None:
         raise ValueError(
-            f"{what}. It is finished, and cannot be trained longer because its learning rate has reached
-            zero: " "train into another directory"
+            f"{what}. It is finished, and cannot be trained longer because its learning rate has "
+            "reached zero: train into another directory"
         )
     raise ValueError(f"{what}: resume with what it was begun with, or train into another directory")
 

@@ -222,8 +222,8 @@ class WorkDirectory:
         training = model.card.get("training")
         if not training:
             raise ValueError(
-                f"{self.model_dir} holds a model, and its card says nothing about its training. Choose
-                another " "output directory"
+                f"{self.model_dir} holds a model, and its card says nothing about its "
+                "training. Choose another output directory"
             )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
