@@ -91,7 +91,7 @@ class Basis:
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Atoms i < j of every pair, and the number of each pair in every order, (G, pairs)."""
+        """The atoms i < j of every pair, and the number of each pair in every order, (G, pairs)."""
         n = len(self.masses)
         i, j = np.triu_indices(n, 1)
         number = np.zeros((n, n), dtype=np.int64)

@@ -18,7 +18,8 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.training.metrics import losses_per_structure
-from ase_schnet.training.trainer import Fit, FitResult
+from ase_schnet.training.result import FitResult
+from ase_schnet.training.trainer import Fit
 
 COMPARED = 20  # kept-out structures on which the two engines are compared
 

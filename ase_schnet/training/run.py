@@ -10,7 +10,8 @@ from pathlib import Path
 from ase_schnet.inference.torch_ensemble import threads_for
 from ase_schnet.training.log import TrainingLog
 from ase_schnet.training.progress import Progress
-from ase_schnet.training.trainer import Fit, FitResult, TrainingDiverged
+from ase_schnet.training.result import FitResult, TrainingDiverged
+from ase_schnet.training.trainer import Fit
 
 
 def run_fit(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +35,7 @@ from ase_schnet.training.checkpoint import (
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import Metrics, validation_metrics
 from ase_schnet.training.optimizers import as_vector, optimizers_for
+from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.streaming import source_of
 
@@ -45,21 +45,6 @@ TINY_LOSS = 1e-9  # factors of smaller losses mean nothing
 MAX_RECOVERIES = 4  # then the learning rate is 1/16 of the one in the settings
 
 T = TypeVar("T")
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no longer a finite number, or a thousand times what it was."""
-
-
-@dataclass(frozen=True, eq=False)
-class FitResult:
-    """Hold the averaged weights, their epoch, and how the fit went."""
-
-    potential: Potential
-    epoch: int
-    validation: Metrics
-    history: list[dict]
-    stopped_early: bool
 
 
 class Fit:

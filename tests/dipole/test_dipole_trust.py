@@ -178,7 +178,7 @@ def test_one_structure_many_times_has_no_spread_and_is_fitted():
 def test_few_test_structures_are_judged_by_the_spread_of_the_training_data(n):
     model = fit_rpr(distorted_dataset("H2O", 12), settings=FEW)
     errors(model, distorted_dataset("H2O", n, seed=1), trust_labels=False)
-    with pytest.raises(ValueError, match="is above 0.5 times"):
+    with pytest.raises(ValueError, match=r"is above 0\.5 times"):
         errors(model, relabelled(distorted_dataset("H2O", n), slope=0.1), trust_labels=False)
 
 
