@@ -76,7 +76,8 @@ class Lock:
 
     def _lock(self, path: Path, holder: Callable[[], dict | None]) -> None:
         while True:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            # NFS locks what is open for writing; a directory cannot be
+            self._descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

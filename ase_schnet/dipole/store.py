@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -22,6 +23,7 @@ from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
 from ase_schnet.files import write_whole
 from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model
 
+T = TypeVar("T")
 FORMAT = "ase_schnet rotate-predict-rotate"
 # Structures near the reference at which two parts are compared, and their random displacement, Å.
 COMPARED, MOVED = 50, 0.03
@@ -141,7 +143,7 @@ def require_place(
             )
 
 
-def _readable(read: Callable, directory: str | Path):
+def _readable(read: Callable[[str | Path], T], directory: str | Path) -> T:
     """Return what `read` finds; raise ValueError with the cure for files that cannot be read."""
     try:
         return read(directory)

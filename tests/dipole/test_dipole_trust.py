@@ -317,7 +317,7 @@ def test_the_command_keeps_a_good_part_and_says_why(tmp_path, capsys):
     for atoms, label in zip(bad, labels, strict=True):
         atoms.calc = SinglePointCalculator(atoms, dipole=label)
     wrong = {
-        "no better than": [*command(tmp_path, bad, name="bad.xyz"), *UNITS],
+        "above 0.5 times": [*command(tmp_path, bad, name="bad.xyz"), *UNITS],
         "--labels-about 'coordinate origin'": [
             *command(tmp_path, moved_with(good, 1), name="ion.xyz"),
             *(*UNITS, "--charge", "1", "--labels-about", "centre of mass"),

@@ -120,6 +120,22 @@ def test_a_lock_that_its_holder_removes_is_held_by_one_process(tmp_path):
     assert path.read_text() == ""
 
 
+def test_where_files_cannot_be_locked_the_name_of_a_living_process_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("ase_schnet.locks.fcntl", None)
+    path, host = tmp_path / "a.lock", socket.gethostname()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    path.write_text(json.dumps({"host": host, "pid": other.pid}))
+    try:
+        with pytest.raises(InUseError, match=f"a is in use by process {other.pid} on {host}"):
+            LockFile(path, "a")
+    finally:
+        other.communicate(b"\n")
+    with LockFile(path, "a"):
+        assert json.loads(path.read_text()) == {"host": host, "pid": os.getpid()}
+    path.write_text("half a li")  # of a killed process
+    LockFile(path, "a").release()
+
+
 # ---- data that are read in parts ---------------------------------------------------------------
 
 
