@@ -1,7 +1,7 @@
 """More structures where there are few data.
 
     springs   distances of a thermal run -> Gaussian mixtures -> spring constants
-    moves     which atoms of which structures go where: random displacements, stretched bonds
+    moves     displacements of atoms: random ones, and stretched bonds
     labels    energy and forces of a moved structure from springs
     relabel   the same from a cheap reference method
     frames    moved, labelled and marked structures

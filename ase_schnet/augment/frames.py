@@ -40,7 +40,7 @@ def moved_frames(
     dataset
         Structures with energies and forces.
     moves
-        Which atoms of which structures go where.
+        Displacements of the atoms of some structures.
     labelling
         Returns energy (eV) and forces (N, 3) (eV/Å) of a moved structure.
     name

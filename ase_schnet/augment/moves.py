@@ -130,7 +130,7 @@ class Stretches:
     factors
         Smallest and largest new length of a bond, over its length.
     candidates
-        Random bonds and lengths, of which the one with the largest ``energy_std`` of `ensemble` is taken.
+        Number of random bonds and lengths; the one with the largest ``energy_std`` of `ensemble` is taken.
     ensemble
         A calculator with ``energy_std``; None: the first candidate is taken.
     """

@@ -62,7 +62,7 @@ def tables_accuracy(compiled: Comparison, network: Comparison) -> dict:
     Parameters
     ----------
     compiled
-        Of the compiled engine, whose filters are splines. It may hold more structures, after the others.
+        Of the compiled engine, which has splines as filters. It may hold more structures, after the others.
     network
         Of the network itself.
     """

@@ -20,7 +20,7 @@ HEADER = "ase_schnet_checkpoint"
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
     """Write a checkpoint; a kill or a full disk leaves the old one or the new one. Raises CannotWrite."""
     tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
-    # not safetensors' save_file, whose errors are no OSErrors
+    # not save_file of safetensors: its errors are not OSErrors
     write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
 

@@ -75,7 +75,7 @@ def cross_validate(
     ------
     ValueError
         If labels are missing for a term with weight, outlying or contradicting each other; if `directory`
-        holds a model or checkpoints and not `resume`, or those of other arguments, all of which are named.
+        holds a model or checkpoints and not `resume`, or those of other arguments; all differences are named.
     InUseError
         If another process trains in `directory`.
     TrainingDiverged

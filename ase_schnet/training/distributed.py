@@ -107,7 +107,7 @@ def locked_by_rank_zero(acquire: Callable[[], Lock]) -> Iterator[None]:
 
 
 def _outcome(function: Callable[[], T], *, answer_travels: bool = True) -> list:
-    """Return value and exception of a call, of which one is None, in a form that can be sent."""
+    """Return value and exception of a call, one of them None, in a form that can be sent."""
     try:
         value = function()
         if answer_travels:
@@ -134,7 +134,7 @@ def _value_of(answer: list) -> T:
 
 
 class SharedFit(Fit):
-    """Run a fit whose batches are divided among the processes of a group."""
+    """Run a fit with batches that are divided among the processes of a group."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -203,10 +203,10 @@ class _PartOfBatches:
 
 
 class _LossOfPart(Loss):
-    """Compute a loss whose average over the parts, weighted by their structures, is that of the batch.
+    """Compute the loss of a part; the average over parts, weighted by their structures, is that of the batch.
 
     Energy and stress terms are means over structures, as is SchNet's force term. The standardised force term
-    is a mean over atoms, of which a part with large molecules has more than its share.
+    is a mean over atoms, and a part with large molecules has more atoms than its share.
     """
 
     def __init__(self, whole: Loss, part: _PartOfBatches):

@@ -116,7 +116,7 @@ def train_fold(
 def checked_recipe(
     dataset: Dataset, recipe: Recipe, allow_outliers: bool, allow_contradictions: bool
 ) -> Recipe:
-    """Return the recipe with the defaults for `dataset`, whose labels have been checked.
+    """Check the labels of `dataset`; return the recipe with the defaults for them.
 
     Raises
     ------

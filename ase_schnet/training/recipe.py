@@ -112,7 +112,7 @@ class Recipe:
         Parameters
         ----------
         data
-            All structures, of which the fit takes its part.
+            All structures; the fit takes its part.
         fold
             Counted from 0.
         attempt
