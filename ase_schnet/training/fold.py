@@ -25,9 +25,9 @@ from ase_schnet.training.distributed import (
 )
 from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.stored import StoredDataset
-from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.trainer import Fit
 from ase_schnet.training.workdir import WorkDirectory, resumable
 

@@ -31,8 +31,8 @@ from ase_schnet.modelfile import CARD, load_model
 from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.stored import StoredDataset, damaged
 from ase_schnet.training.result import TrainingDiverged
+from ase_schnet.training.stored import StoredDataset, damaged
 from ase_schnet.training.trainer import TINY_LOSS
 
 WORK = "training"
