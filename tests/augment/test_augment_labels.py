@@ -230,7 +230,7 @@ def test_stretches_are_where_the_ensemble_doubts(dataset):
         (RandomMoves(5, 3, 0.0), "epsilon must be a positive length"),
         (RandomMoves(5, 3, float("nan")), "epsilon must be a positive length"),
         (Stretches(5, (2.0, 1.0)), "factors must be 0 < low < high"),
-        (Stretches(5, candidates=0), "a candidate to choose from"),
+        (Stretches(5, candidates=0), "candidates must be at least 1"),
     ],
 )
 def test_moves_that_are_none(dataset, moves, message):

@@ -27,7 +27,8 @@ from ase_schnet.modelfile import save_model
 from ase_schnet.plotting import plot_learning_curves, plot_parity
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.crossval import Recipe, cross_validate
-from ase_schnet.training.loss import DEFAULT_STRESS_WEIGHT, Loss, LossWeights
+from ase_schnet.training.loss import Loss
+from ase_schnet.training.loss_weights import DEFAULT_STRESS_WEIGHT, LossWeights
 from ase_schnet.training.metrics import validation_metrics
 from ase_schnet.training.report import training_summary
 from ase_schnet.training.run import run_fit
