@@ -331,7 +331,7 @@ def test_the_command_keeps_a_good_part_and_says_why(tmp_path, capsys):
         assert "trust_labels" not in line
         assert "replace=" not in line
         assert kept.read_bytes() == before
-    assert main([*wrong["no better than"], "--trust-labels"]) == 0
+    assert main([*wrong["above 0.5 times"], "--trust-labels"]) == 0
     assert kept.read_bytes() != before
     assert main([*wrong["--replace"], "--replace"]) == 0
     assert load_part(tmp_path / "model", "dipole").symbols == "NHHH"
