@@ -112,7 +112,7 @@ class Comparison:
         return result
 
     def spread(self) -> dict:
-        """Smallest, largest and mean std over the structures (docs/sources.md, cross-validation).
+        """Return smallest, largest and mean std (docs/sources.md, cross-validation and its tables).
 
         Energy in eV per structure, force components x, y, z in eV/Å, and where there are labels of it the
         components of the stress together in eV/Å³.
