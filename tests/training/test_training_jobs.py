@@ -334,8 +334,13 @@ def test_what_one_rank_meets_all_ranks_raise(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(ON_ONE_RANK.format(places=PLACES, path=str(tmp_path)))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        stderr = process.communicate(timeout=200)[1]
+    finally:
+        if process.poll() is None:  # those that wait outlive torchrun
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, stderr
     first, second = ((tmp_path / f"rank_{k}.txt").read_text().splitlines() for k in (0, 1))
     expected = (
         ("locked: InUseError: fold 1 of ", " is in use by process "),
