@@ -12,7 +12,7 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds it equal to _HOME
     from ase_schnet.augment.moves import RandomMoves as RandomMoves
     from ase_schnet.augment.moves import Stretches as Stretches
-    from ase_schnet.augment.recipe import Augmentation as Augmentation
+    from ase_schnet.augment.settings import Augmentation as Augmentation
     from ase_schnet.augment.springs import fit_springs as fit_springs
     from ase_schnet.calculator import SchNetCalculator as SchNetCalculator
     from ase_schnet.data.dataset import Dataset as Dataset
@@ -53,16 +53,16 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.spectra import normal_modes as normal_modes
     from ase_schnet.spectra import raman_spectra as raman_spectra
     from ase_schnet.spectra import vibrational_density_of_states as vibrational_density_of_states
-    from ase_schnet.training.crossval import assemble as assemble
+    from ase_schnet.training.crossval import assemble_ensemble as assemble_ensemble
     from ase_schnet.training.crossval import cross_validate as cross_validate
     from ase_schnet.training.fold import train_fold as train_fold
-    from ase_schnet.training.loss import LossWeights as LossWeights
+    from ase_schnet.training.loss_weights import LossWeights as LossWeights
+    from ase_schnet.training.loss_weights import equivalent_loss_weights as equivalent_loss_weights
     from ase_schnet.training.recipe import Recipe as Recipe
-    from ase_schnet.training.report import summary as summary
+    from ase_schnet.training.report import training_summary as training_summary
     from ase_schnet.training.settings import FitSettings as FitSettings
     from ase_schnet.uncertainty import calibrate_std as calibrate_std
     from ase_schnet.units import FileUnits as FileUnits
-    from ase_schnet.units import equivalent_loss_weights as equivalent_loss_weights
 
 __version__ = "0.1.0"
 
@@ -75,20 +75,20 @@ _HOME = {
     "read_dataset": "data.formats",
     "read_labelled": "data.formats",
     "FileUnits": "units",
-    "equivalent_loss_weights": "units",
+    "equivalent_loss_weights": "training.loss_weights",
     "SchNetConfig": "model.schnet",
     "PRESETS": "model.schnet",
     "FitSettings": "training.settings",
-    "LossWeights": "training.loss",
+    "LossWeights": "training.loss_weights",
     "Recipe": "training.recipe",
     "cross_validate": "training.crossval",
     "train_fold": "training.fold",
-    "assemble": "training.crossval",
+    "assemble_ensemble": "training.crossval",
     "label_outliers": "data.outliers",
-    "summary": "training.report",
+    "training_summary": "training.report",
     "plan_folds": "data.splits",
     "twins_of": "data.splits",
-    "Augmentation": "augment.recipe",
+    "Augmentation": "augment.settings",
     "RandomMoves": "augment.moves",
     "Stretches": "augment.moves",
     "fit_springs": "augment.springs",
@@ -124,7 +124,12 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 #: Old public name -> the one that it has now.
-_RENAMED: dict[str, str] = {"calibrate": "calibrate_std", "Motion": "TrajectorySignals"}
+_RENAMED: dict[str, str] = {
+    "assemble": "assemble_ensemble",
+    "calibrate": "calibrate_std",
+    "Motion": "TrajectorySignals",
+    "summary": "training_summary",
+}
 
 
 def __getattr__(name: str):

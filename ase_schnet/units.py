@@ -1,11 +1,10 @@
-"""Units of the files that come in, and what a change of units does to loss weights.
+"""Units of the files that come in.
 
 Inside the package everything is eV, Å, eV/Å, eV/Å³ and e·Å. Files are not, and most do not say
 what they are. This module knows the names of their units and the factors (`ase.units`, CODATA
 2014); `ase_schnet.data._conversion` is the only place that multiplies labels by them.
 """
 
-import math
 from dataclasses import dataclass
 
 from ase import units
@@ -192,97 +191,6 @@ def dipole_to_eAng(name: str) -> float:
     return DIPOLE_UNITS[_canonical(name, "dipole", DIPOLE_UNITS)]
 
 
-def effective_loss_weights(
-    energy_weight: float,
-    forces_weight: float,
-    *,
-    energy_factor: float,
-    length_factor: float = 1.0,
-) -> tuple[float, float]:
-    """Weights that a squared loss really has after the units were changed under it.
-
-    With e → a e and F → (a/b) F the same residuals count as λ̃_E = a² λ_E, λ̃_F = (a/b)² λ_F:
-    the ratio moves by b², so only a change of the length unit alters the balance, while any change
-    alters the size of the loss. (For b = 0.529177 and λ_F/λ_E = 0.99/0.01 = 99 the ratio becomes
-    353.54; the notes this follows print 3535.36.)
-
-    Parameters
-    ----------
-    energy_weight, forces_weight : float
-        λ_E and λ_F as set.
-    energy_factor : float
-        a: how many new energy units one old unit is.
-    length_factor : float
-        b: how many new length units one old unit is.
-
-    Returns
-    -------
-    tuple of float
-        λ̃_E and λ̃_F.
-
-    Raises
-    ------
-    ValueError
-        If a factor is not positive and finite, or a weight negative or not finite.
-    """
-    _check_weights(energy_weight, forces_weight, energy_factor, length_factor)
-    return (
-        energy_factor**2 * energy_weight,
-        (energy_factor / length_factor) ** 2 * forces_weight,
-    )
-
-
-def equivalent_loss_weights(
-    energy_weight: float,
-    forces_weight: float,
-    *,
-    energy_factor: float,
-    length_factor: float = 1.0,
-    normalise: bool = False,
-) -> tuple[float, float]:
-    """Weights to set after a change of units so that training goes on as before.
-
-    The inverse of `effective_loss_weights`: λ'_E = λ_E / a², λ'_F = λ_F b² / a².
-
-    The handwritten notes this follows take (0.01/0.99)⁻¹ for 9.9; it is 99. From their 9.9 comes
-    λ'_F = 0.7349, λ'_E = 0.2651 for Hartree and Bohr → kcal/mol and Å; weights 0.01 and 0.99 give
-    0.9652 and 0.0348. Their 3535.36 should be 353.54.
-
-    Parameters
-    ----------
-    energy_weight, forces_weight : float
-        λ_E and λ_F that were used with the old units.
-    energy_factor : float
-        a: how many new energy units one old unit is (kcal/mol → Hartree: 1/627.509).
-    length_factor : float
-        b: how many new length units one old unit is (Bohr → Å: 0.529177).
-    normalise : bool
-        Rescale the result to λ'_E + λ'_F = λ_E + λ_F. The balance stays; the loss, and with it
-        the learning rate that suits it, changes by a common factor.
-
-    Returns
-    -------
-    tuple of float
-        λ'_E and λ'_F.
-
-    Raises
-    ------
-    ValueError
-        If a factor is not positive and finite, or a weight negative or not finite, or if both
-        weights are zero and are to be normalised.
-    """
-    _check_weights(energy_weight, forces_weight, energy_factor, length_factor)
-    new_energy = energy_weight / energy_factor**2
-    new_forces = forces_weight * (length_factor / energy_factor) ** 2
-    if not normalise:
-        return new_energy, new_forces
-    total = new_energy + new_forces
-    if total == 0.0:
-        raise ValueError("both loss weights are zero: there is no ratio to keep")
-    rescale = (energy_weight + forces_weight) / total
-    return new_energy * rescale, new_forces * rescale
-
-
 def _canonical(name: str, kind: str, known: dict[str, float]) -> str:
     """Find the canonical spelling of a unit; ValueError lists the known ones."""
     plain = name.replace(" ", "").lower()
@@ -290,14 +198,3 @@ def _canonical(name: str, kind: str, known: dict[str, float]) -> str:
         if plain == unit.lower() or plain in _ALIASES.get(unit, ()):
             return unit
     raise ValueError(f"unknown {kind} unit {name!r}: the known ones are {', '.join(known)}")
-
-
-def _check_weights(
-    energy_weight: float, forces_weight: float, energy_factor: float, length_factor: float
-) -> None:
-    for name, factor in (("energy_factor", energy_factor), ("length_factor", length_factor)):
-        if not (math.isfinite(factor) and factor > 0):
-            raise ValueError(f"{name} must be positive and finite, not {factor}")
-    for name, weight in (("energy_weight", energy_weight), ("forces_weight", forces_weight)):
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"{name} must be zero or positive and finite, not {weight}")

@@ -26,7 +26,7 @@ from ase_schnet.model.schnet import PRESETS
 from ase_schnet.training import orthogonal
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import LossWeights
-from ase_schnet.training.metrics import evaluate
+from ase_schnet.training.metrics import validation_metrics
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
 
@@ -116,7 +116,7 @@ def experiment(choices: dict, training: Dataset, test: Dataset) -> dict:
         record = fit.run_epoch()
     seconds = time.process_time() - start
     source = BatchSource(test, fit.potential.config.cutoff, torch.float32)
-    metrics = evaluate(fit.result().potential, source, fit.loss, 50)
+    metrics = validation_metrics(fit.result().potential, source, fit.loss, 50)
     return {
         "energy_mae_meV": metrics.energy_mae_meV,
         "forces_mae_meV_per_Ang": metrics.forces_mae_meV_per_Ang,

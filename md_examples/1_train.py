@@ -17,7 +17,7 @@ from ase_schnet import (
     cross_validate,
     plan_folds,
     read_labelled,
-    summary,
+    training_summary,
 )
 
 
@@ -33,7 +33,7 @@ def main(data: str, model_dir: str, epochs: int = 500) -> None:
         plan=plan_folds(len(dataset), n_folds=5, n_kept_out=len(dataset) // 20),
     )
     model = cross_validate(dataset, model_dir, recipe, resume=True)
-    print(summary(model))
+    print(training_summary(model))
 
 
 if __name__ == "__main__":  # the members are trained in processes that import this file

@@ -18,8 +18,17 @@ FLOORS = [
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files", "bonds", "arguments", "atoms_state", "degrees_of_freedom", "forks", "moved"},
+    {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
+    {
+        "files",
+        "bonds",
+        "arguments",
+        "atoms_state",
+        "degrees_of_freedom",
+        "deprecation",
+        "forks",
+        "moved",
+    },
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

@@ -1,12 +1,12 @@
-"""More structures where the data is thin.
+"""More structures where there are few data.
 
     springs   distances of a thermal run -> Gaussian mixtures -> spring constants
-    moves     which atoms of which structures go where: random displacements, stretched bonds
+    moves     displacements of atoms: random ones, and stretched bonds
     labels    energy and forces of a moved structure from springs
     relabel   the same from a cheap reference method
     frames    moved, labelled and marked structures
-    recipe    all of it as one setting of a training
+    settings  all of it as one setting of a training
 
-Publication: papers/physics_based_augmentation.txt, "Expanding the extrapolation limits of neural network
-force fields using physics-based data augmentation".
+The method is that of "Expanding the extrapolation limits of neural network force fields using physics-based
+data augmentation" (https://openreview.net/forum?id=AekO4y6kiEs; docs/sources.md, springs).
 """

@@ -8,8 +8,8 @@ Marks, in ``atoms.info``, which extended xyz keeps:
 ``loss_weight``     its weight in the loss, 1 if absent
 ==================  ==========================================================================
 
-By them a training finds the structures that may only train, and only beside their originals: one that was
-made from a validation structure would give its answer away.
+By these marks a training finds the structures that may only train, and only beside their originals: a
+structure that was made from a validation structure would make validation too easy.
 """
 
 from __future__ import annotations
@@ -33,10 +33,26 @@ Labelling = Callable[[Atoms, Move], tuple[float, NDArray]]
 def moved_frames(
     dataset: Dataset, moves: Sequence[Move], labelling: Labelling, name: str, weight: float = 1.0
 ) -> list[Atoms]:
-    """Carry out the moves, label and mark the structures; ``augmented_from`` is the number in `dataset`.
+    """Return moved structures, labelled and marked; ``augmented_from`` is the number in `dataset`.
 
-    Raises ValueError where `dataset` has no energies or forces, for a weight that is none, and for labels
-    that are not finite.
+    Parameters
+    ----------
+    dataset
+        Structures with energies and forces.
+    moves
+        Displacements of the atoms of some structures.
+    labelling
+        Returns energy (eV) and forces (N, 3) (eV/Å) of a moved structure.
+    name
+        Of the labelling, for the mark.
+    weight
+        Of each structure in the loss.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` has no energies or forces, for a weight that is not positive, and for labels that are not
+        finite.
     """
     if dataset.E is None or dataset.F is None:
         raise ValueError("augmentation needs energies and forces of the structures it starts from")
@@ -60,7 +76,7 @@ def moved_frames(
 
 
 def labelled_atoms(dataset: Dataset, structure: int) -> Atoms:
-    """Structure number `structure` with its energy and forces."""
+    """Return structure number `structure` with its energy and forces."""
     atoms = dataset.atoms(structure)
     forces = dataset.F[dataset.ptr[structure] : dataset.ptr[structure + 1]]
     atoms.calc = SinglePointCalculator(atoms, energy=dataset.E[structure], forces=forces)
@@ -68,7 +84,7 @@ def labelled_atoms(dataset: Dataset, structure: int) -> Atoms:
 
 
 def with_originals(frames: Sequence[Atoms], augmented: Sequence[Atoms], name: str) -> list[Atoms]:
-    """What to write into one file: the structures, numbered under `name`, and what was made of them."""
+    """Return the structures for one file: the originals, numbered under `name`, and the augmented ones."""
     originals = [atoms.copy() for atoms in frames]
     for k, (copy, atoms) in enumerate(zip(originals, frames, strict=True)):
         copy.calc = atoms.calc
@@ -79,30 +95,51 @@ def with_originals(frames: Sequence[Atoms], augmented: Sequence[Atoms], name: st
     return [*originals, *augmented]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GivenFrames:
-    """Augmented structures read from files; `originals` (K,) are the numbers of what they were made from."""
+    """Hold augmented structures read from files.
+
+    Attributes
+    ----------
+    frames
+        The K structures.
+    originals
+        Numbers of the structures that they were made from, (K,).
+    """
 
     frames: list[Atoms]
     originals: NDArray
 
     def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
-        """Those made from structures with the indices `training`; None if there are none."""
+        """Return those made from structures with the indices `training`; None if there are none."""
         chosen = [self.frames[k] for k in np.flatnonzero(np.isin(self.originals, training))]
         return (
             Dataset.from_atoms(chosen, source="augmented frames of the files") if chosen else None
         )
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         rules = sorted({str(atoms.info["augmented"]) for atoms in self.frames})
         return {"rule": ", ".join(rules), "n_structures": len(self.frames), "moves": "from a file"}
 
 
 def separate(frames: Sequence[Atoms]) -> tuple[list[Atoms], GivenFrames | None]:
-    """The true structures, and the augmented ones whose originals are among them.
+    """Separate true structures from augmented ones.
 
-    Warns of augmented structures whose original is missing: nobody knows beside what they may train.
+    Parameters
+    ----------
+    frames
+        Structures as they were read from files.
+
+    Returns
+    -------
+    tuple
+        The true structures; the augmented ones with originals among them, or None.
+
+    Warns
+    -----
+    UserWarning
+        For augmented structures without their original: nobody knows in which folds they may train.
     """
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     number = {atoms.info["frame_id"]: k for k, atoms in enumerate(true) if "frame_id" in atoms.info}
@@ -110,8 +147,8 @@ def separate(frames: Sequence[Atoms]) -> tuple[list[Atoms], GivenFrames | None]:
     known = [atoms for atoms in augmented if atoms.info.get("augmented_from") in number]
     if len(known) < len(augmented):
         warnings.warn(
-            f"{len(augmented) - len(known)} augmented structures are left out: what they were made from "
-            "is not in the data",
+            f"{len(augmented) - len(known)} augmented structures are left out: their originals "
+            "are not in the data",
             stacklevel=2,
         )
     originals = np.array([number[atoms.info["augmented_from"]] for atoms in known])

@@ -1,7 +1,7 @@
-"""Energy and forces of moved structures from springs, none of them computed from electrons.
+"""Energy and forces of moved structures from springs, without electronic structure calculations.
 
 Each labelling takes a labelled structure, a move and springs, and returns an energy E(Δ) in eV and forces
-(N, 3) in eV/Å, which are the exact −∂E/∂Δ: no label contradicts another.
+(N, 3) in eV/Å, which are exactly −∂E/∂Δ: so no label contradicts another (docs/sources.md, springs).
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from ase_schnet.bonds import pair_name
 
 
 def nearest_spring(atoms: Atoms, move: Move, springs: Springs) -> tuple[float, NDArray]:
-    """The paper's rule: ΔE = Σ ½ k |Δr_i|² over the moved atoms, which always rises.
+    """Return energy (eV) and forces (eV/Å) with ΔE = Σ ½ k |Δr_i|² over the moved atoms, as in the paper.
 
-    k of an atom is that of the Gaussian nearest to its distance from its nearest neighbour. A moved atom is
-    taken to have been at rest: its force becomes −k Δr. The paper adds that to the force it had, which
-    its energy knows nothing of; its assumption, frames at or near equilibrium, makes both the same.
+    ΔE is never negative. k of an atom is that of the Gaussian nearest to its distance from its nearest
+    neighbour. A moved atom is assumed to have been at rest: its force becomes −k Δr. The paper adds −k Δr to
+    the force that the atom had, which contradicts its energy unless the frames are at equilibrium, as it
+    assumes.
     """
     return _tethered(atoms, move, springs, nearest=True)
 
 
 def weighted_spring(atoms: Atoms, move: Move, springs: Springs) -> tuple[float, NDArray]:
-    """As `nearest_spring` with k averaged over the Gaussians by responsibility."""
+    """Return what `nearest_spring` does, with k averaged over the Gaussians by responsibility."""
     return _tethered(atoms, move, springs, nearest=False)
 
 
 def first_order(atoms: Atoms, move: Move, springs: Springs) -> tuple[float, NDArray]:
-    """ΔE = −F·Δr + ½ Δrᵀ K Δr: the energy may fall, and the forces still sum to zero.
+    """Return energy (eV) and forces (eV/Å) with ΔE = −F·Δr + ½ Δrᵀ K Δr.
+
+    The energy may fall, and the forces still sum to zero.
 
     K is the Hessian of springs between atoms at their present distances, k by responsibility.
     """
@@ -51,7 +54,7 @@ def first_order(atoms: Atoms, move: Move, springs: Springs) -> tuple[float, NDAr
 
 
 def _tethered(atoms: Atoms, move: Move, springs: Springs, nearest: bool) -> tuple[float, NDArray]:
-    """Every moved atom on a spring to where it was; the others keep the forces they had."""
+    """Put every moved atom on a spring to where it was; the others keep their forces."""
     moved = np.concatenate(move.pieces)
     apart = atoms.get_all_distances()[moved]  # (M, N)
     apart[np.arange(len(moved)), moved] = np.inf
@@ -71,7 +74,7 @@ def _constants(
     springs: Springs,
     nearest: bool,
 ) -> NDArray:
-    """K of the pairs (first, second) at their distances, eV/Å²."""
+    """Return k of the pairs (first, second) at their distances, eV/Å²."""
     Z = atoms.numbers
     names = np.array([pair_name(Z[a], Z[b]) for a, b in zip(first, second, strict=True)])
     k = np.zeros(len(names))

@@ -1,4 +1,4 @@
-"""Which atoms of which structures go where."""
+"""Moves of atoms: random displacements and stretched bonds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.scan.coordinate import Coordinate
 
-#: Two atoms nearer than this share of the shortest distance that their elements have in the data clash.
+#: Atoms clash below this fraction of the shortest distance of their elements in the data.
 CLASH = 0.7
 ATTEMPTS = 100
 
 
 class Move(NamedTuple):
-    """Structure number `structure`, whose atoms go by `displacement` (N, 3) Å.
+    """Hold the move of one structure.
 
-    pieces: indices of the atoms that move, those that move as one rigid piece together.
+    Attributes
+    ----------
+    structure
+        Its number in the data set.
+    displacement
+        Of its atoms, (N, 3) Å.
+    pieces
+        Indices of the atoms that move; each array is a rigid piece.
     """
 
     structure: int
@@ -36,9 +43,18 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomMoves:
-    """Displace `n_atoms` atoms of `n_structures` structures, each by a random vector of length in (0, ε].
+    """Displace atoms by random vectors of a length in (0, ε].
 
-    Structures are drawn without replacement, displacements again until no atoms clash.
+    Structures are drawn without replacement. Displacements are drawn again until no atoms clash.
+
+    Attributes
+    ----------
+    n_structures
+        Structures to displace atoms in.
+    n_atoms
+        Atoms that move in each of them.
+    epsilon_Ang
+        Largest length ε of a displacement, Å.
     """
 
     n_structures: int = 200
@@ -46,13 +62,13 @@ class RandomMoves:
     epsilon_Ang: float = 0.5
 
     def __call__(self, dataset: Dataset, seed: int = 0) -> list[Move]:
-        """Moves of structures of `dataset`.
+        """Return moves of structures of `dataset`.
 
         Raises
         ------
         ValueError
-            For more structures or atoms than there are, an ε that is no length, and one at which atoms
-            always clash.
+            For more structures or atoms than there are, for an ε that is not positive, and for one at which
+            atoms always clash.
 
         Warns
         -----
@@ -97,16 +113,26 @@ class RandomMoves:
         )
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         return {"moves": "random", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class Stretches:
-    """Stretch or compress one bond in each of `n_structures` structures, where an ensemble knows least.
+    """Stretch or compress one bond in each of several structures, where an ensemble is least certain.
 
-    Of `candidates` random bonds and lengths (`factors` times what they are) the one with the largest
-    ``energy_std`` of the calculator `ensemble` is taken; without one the first. The lighter side moves.
+    The lighter side of the bond moves.
+
+    Attributes
+    ----------
+    n_structures
+        Structures to stretch a bond in.
+    factors
+        Smallest and largest new length of a bond, over its length.
+    candidates
+        Number of random bonds and lengths; the one with the largest ``energy_std`` of `ensemble` is taken.
+    ensemble
+        A calculator with ``energy_std``; None: the first candidate is taken.
     """
 
     n_structures: int = 200
@@ -115,19 +141,19 @@ class Stretches:
     ensemble: BaseCalculator | None = None
 
     def __call__(self, dataset: Dataset, seed: int = 0) -> list[Move]:
-        """Moves of structures of `dataset`.
+        """Return moves of structures of `dataset`.
 
         Raises
         ------
         ValueError
-            For more structures than there are, factors that are none, a structure without bonds or with
-            none that can be stretched, and a calculator that is no ensemble.
+            For more structures than there are, for impossible factors, for a structure without bonds or
+            without one that can be stretched, and for a calculator that is not an ensemble.
         """
         low, high = self.factors
         if not 0 < low < high < math.inf:
             raise ValueError(f"factors must be 0 < low < high, got {self.factors}")
         if self.candidates < 1:
-            raise ValueError(f"there must be a candidate to choose from, not {self.candidates}")
+            raise ValueError(f"candidates must be at least 1, got {self.candidates}")
         limits = shortest_distances(dataset)
         rng = np.random.default_rng(seed)
         return [
@@ -160,7 +186,7 @@ class Stretches:
         return max(tried, key=lambda move: _spread(atoms, move, self.ensemble))
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         return {
             "moves": "stretches",
             "n_structures": self.n_structures,
@@ -175,12 +201,12 @@ class Stretches:
 
 
 def shortest_distances(dataset: Dataset) -> dict[str, float]:
-    """The shortest distance of each element pair, Å."""
+    """Return the shortest distance of each element pair, Å."""
     return {name: float(values.min()) for name, values in pair_distances(dataset).items()}
 
 
 def clashes(dataset: Dataset, move: Move, limits: dict[str, float]) -> bool:
-    """Do two atoms come nearer than CLASH times the shortest distance of their elements in the data?"""
+    """Say whether two atoms come nearer than CLASH times the shortest distance of their elements."""
     part = slice(dataset.ptr[move.structure], dataset.ptr[move.structure + 1])
     Z, positions = dataset.Z[part], dataset.R[part] + move.displacement
     first, second = np.triu_indices(len(Z), k=1)
@@ -196,7 +222,7 @@ def _chosen(dataset: Dataset, n_structures: int, rng: np.random.Generator) -> li
 
 
 def _stretch(atoms: Atoms, structure: int, bond: tuple[int, int], factor: float) -> Move:
-    """The side of the bond with less mass moves along it, as a whole."""
+    """Return the move of the lighter side of a bond along it, as a rigid piece."""
     masses = atoms.get_masses()
     sides = [Coordinate.of(atoms, pair) for pair in (bond, bond[::-1])]
     coordinate = min(sides, key=lambda c: masses[list(c.moving)].sum())
@@ -207,11 +233,11 @@ def _stretch(atoms: Atoms, structure: int, bond: tuple[int, int], factor: float)
 
 
 def _spread(atoms: Atoms, move: Move, calculator: BaseCalculator) -> float:
-    """The ensemble's standard deviation of the energy, eV."""
+    """Return the standard deviation of the energy of an ensemble, eV."""
     moved = atoms.copy()
     moved.positions += move.displacement
     moved.calc = calculator
     moved.get_potential_energy()
     if "energy_std" not in calculator.results:
-        raise ValueError("the calculator has no energy_std: stretches are chosen by an ensemble's")
+        raise ValueError("the calculator has no energy_std: to choose stretches, give an ensemble")
     return float(calculator.results["energy_std"])

@@ -1,4 +1,4 @@
-"""Delta-labelling: how a cheap reference method sees the move, on top of the labels at the start."""
+"""Delta-labelling: labels at the start plus the change of a cheap reference method along the move."""
 
 from __future__ import annotations
 
@@ -11,20 +11,35 @@ from numpy.typing import NDArray
 
 from ase_schnet.augment.moves import Move
 
-#: How far the slope of the difference between the two methods is believed, Å. Pulling the hydroxyl H of
-#: ethanol from 0.975 to 3 Å, GFN2-xTB is at most 9 kcal/mol off PBE without that slope, 11 with it within
-#: this reach and 28 with it all the way; a start at 0.95 Å is followed to 1.1 Å within 1.5.
+#: Reach of the slope of the difference between the two methods, Å: farther away it makes labels worse
+#: (benchmarks/defaults.md).
 REACH_ANG = 0.3
 
 
 def delta_label(
     atoms: Atoms, move: Move, reference: BaseCalculator, reach_Ang: float = REACH_ANG
 ) -> tuple[float, NDArray]:
-    """E_ref(moved) + D, D = E − E_ref at the start, with D's slope believed up to `reach_Ang`.
+    """Return energy and forces of a moved structure from a reference method and the labels at the start.
 
-    A piece that moves by t changes D by −(F − F_ref)·s(t) with s(t) = t / sqrt(1 + (t / reach)²): exact to
-    first order in t, bounded far away. Within a piece, and where nothing moves, D keeps its slope.
-    Returns the energy (eV) and the forces (N, 3), the exact −∂E/∂Δ (eV/Å).
+    The energy is E_ref(moved) + D with D = E − E_ref at the start. A piece that moves by t changes D by −(F
+    − F_ref)·s(t) with s(t) = t / sqrt(1 + (t / reach)²): exact to first order in t, bounded far away. Within
+    a piece, and where nothing moves, D keeps its slope.
+
+    Parameters
+    ----------
+    atoms
+        The structure at the start, with its labels.
+    move
+        The displacement.
+    reference
+        A calculator of the reference method.
+    reach_Ang
+        Length up to which the slope of D counts, Å.
+
+    Returns
+    -------
+    tuple
+        The energy (eV) and the forces (N, 3), which are exactly −∂E/∂Δ (eV/Å).
     """
     energy_start, forces_start = _evaluate(atoms, np.zeros((len(atoms), 3)), reference)
     energy, forces = _evaluate(atoms, move.displacement, reference)
@@ -43,7 +58,7 @@ def delta_label(
 
 
 def _bounded(t: NDArray, reach: float) -> tuple[NDArray, NDArray]:
-    """s(t), shorter than `reach`, and ∂s/∂t, which is symmetric."""
+    """Return s(t), shorter than `reach`, and ∂s/∂t, which is symmetric."""
     u = 1 + t @ t / reach**2
     return t / math.sqrt(u), np.eye(3) / math.sqrt(u) - np.outer(t, t) / (reach**2 * u**1.5)
 

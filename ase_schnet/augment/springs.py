@@ -1,7 +1,8 @@
 """Spring constants from a thermal run: k = kB T / σ² of every peak of every pair's distances.
 
-In a harmonic trough at temperature T a distance is Gaussian with variance kB T / k. A pair of elements has
-several such peaks (bonded, next neighbours, ...), so its distances are fitted by a mixture of Gaussians.
+In a harmonic well at temperature T a distance is Gaussian with variance kB T / k. A pair of elements has
+several such peaks, of bonds and of next neighbours, so its distances are fitted by a mixture of Gaussians
+(docs/sources.md, springs).
 """
 
 from __future__ import annotations
@@ -20,15 +21,25 @@ from ase_schnet.data.dataset import Dataset
 
 KCAL_PER_MOL = units.kcal / units.mol
 MAX_COMPONENTS = 8
-#: Fewer do not tell a peak from chance.
+#: With fewer, a peak cannot be told from chance.
 STRUCTURES_PER_COMPONENT = 25
-#: eV/Å². N≡N, as stiff as bonds get, has 143: a distance that moves less has not been shaken at all.
+#: eV/Å². The stiffest bonds, such as N≡N, have less: a distance with a larger k does not vary thermally.
 STIFFEST = 200.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairSprings:
-    """The C Gaussians of one element pair's distances, by rising mean: (C,) arrays, Å and eV/Å²."""
+    """Hold the C Gaussians of the distances of one element pair, by rising mean.
+
+    Attributes
+    ----------
+    means_Ang, sigmas_Ang
+        Means and widths, (C,) Å.
+    weights
+        Shares of the distances, (C,).
+    k_eV_per_Ang2
+        Spring constants, (C,) eV/Å².
+    """
 
     means_Ang: NDArray
     sigmas_Ang: NDArray
@@ -36,27 +47,35 @@ class PairSprings:
     k_eV_per_Ang2: NDArray
 
     def nearest(self, distances: NDArray) -> NDArray:
-        """K of the Gaussian whose mean is nearest to each distance, eV/Å²: the paper's choice."""
+        """Return k of the Gaussian with the mean nearest to each distance, eV/Å², as in the paper."""
         apart = np.abs(np.asarray(distances)[..., None] - self.means_Ang)
         return self.k_eV_per_Ang2[apart.argmin(axis=-1)]
 
     def weighted(self, distances: NDArray) -> NDArray:
-        """K averaged over the Gaussians by their responsibilities for each distance, eV/Å²."""
+        """Return k averaged over the Gaussians by their responsibilities for each distance, eV/Å²."""
         z = (np.asarray(distances)[..., None] - self.means_Ang) / self.sigmas_Ang
         logs = np.log(self.weights / self.sigmas_Ang) - 0.5 * z**2  # up to a constant
         shares = np.exp(logs - logs.max(axis=-1, keepdims=True))
         return (shares * self.k_eV_per_Ang2).sum(axis=-1) / shares.sum(axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Springs:
-    """Springs of all element pairs, by name ("H-O"), at the temperature they were measured at."""
+    """Hold the springs of all element pairs.
+
+    Attributes
+    ----------
+    temperature_K
+        Temperature of the run that they are from, K.
+    pairs
+        Springs by the name of the pair ("H-O").
+    """
 
     temperature_K: float
     pairs: dict[str, PairSprings]
 
     def table(self) -> str:
-        """One line per Gaussian, in the paper's unit too."""
+        """Return a table with a line per Gaussian, in eV/Å² and kcal/mol/Å²."""
         lines = [f"springs k = kB T/σ² at {self.temperature_K:g} K"]
         lines.append("pair   mean (Å)   σ (Å)   weight   k (eV/Å²)   k (kcal/mol/Å²)")
         for name, pair in self.pairs.items():
@@ -70,7 +89,7 @@ class Springs:
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         pairs = {
             name: {key: value.tolist() for key, value in vars(pair).items()}
             for name, pair in self.pairs.items()
@@ -91,23 +110,26 @@ def fit_springs(
     dataset
         Molecules from a run at one temperature.
     temperature_K
-        Of that run.
+        Temperature of that run, K.
     n_components
-        Gaussians by pair name, such as {"H-O": 4}; of pairs that it does not name, the number with the lowest
+        Number of Gaussians by pair name, such as {"H-O": 4}; for other pairs, the number with the lowest
         :func:`bic`.
     seed
-        Of the fits' starts.
+        Of the random starts of the fits.
 
     Raises
     ------
     ValueError
-        For a temperature that is none, fewer than two structures or periodic ones, names of pairs that do not
-        occur, fewer samples than Gaussians, and distances that do not move as in a thermal run (scans).
+        For a temperature that is not positive, fewer than two structures, periodic structures, names of pairs
+        that do not occur, fewer samples than Gaussians, and distances that do not vary as in a thermal run
+        (scans).
     """
     if not 0 < temperature_K < math.inf:
         raise ValueError(f"the temperature must be positive, got {temperature_K} K")
     if len(dataset) < 2:
-        raise ValueError("one structure has no spread of distances: springs need a thermal run")
+        raise ValueError(
+            "one structure has no spread of distances: springs need frames of a thermal run"
+        )
     samples = pair_distances(dataset)
     asked = n_components or {}
     if unknown := sorted(asked.keys() - samples.keys()):
@@ -132,9 +154,12 @@ def fit_springs(
 
 
 def pair_distances(dataset: Dataset) -> dict[str, NDArray]:
-    """Distances in Å by element pair, each pair of atoms of each molecule once.
+    """Return distances in Å by element pair, each pair of atoms of each molecule once.
 
-    Raises ValueError for periodic structures, whose distances never end, and for single atoms alone.
+    Raises
+    ------
+    ValueError
+        For periodic structures, which have infinitely many distances, and for data of single atoms.
     """
     if dataset.pbc.any():
         first = int(dataset.pbc.any(axis=1).argmax())
@@ -154,10 +179,10 @@ def pair_distances(dataset: Dataset) -> dict[str, NDArray]:
 
 
 def bic(mixture: GaussianMixture, distances: NDArray, n_structures: int) -> float:
-    """Bayesian information criterion with one independent distance per structure; lower is better.
+    """Return the Bayesian information criterion with one independent distance per structure.
 
-    The fifteen H-H distances of one ethanol are no fifteen observations: counted as such, every skewness of a
-    peak earns itself a Gaussian.
+    Lower is better. The fifteen H-H distances of one ethanol are not independent observations: if they were
+    counted so, a skewed peak would be fitted by several Gaussians.
     """
     per_distance = mixture.score(distances[:, None])  # mean log-likelihood
     n_parameters = 3 * mixture.n_components - 1
@@ -165,9 +190,9 @@ def bic(mixture: GaussianMixture, distances: NDArray, n_structures: int) -> floa
 
 
 def temperature_of(frames: Sequence[Atoms]) -> float | None:
-    """Mean kinetic temperature in K of frames that carry momenta; None where some do not.
+    """Return the mean kinetic temperature, K, of frames with momenta; None where some have none.
 
-    Counted are 3N degrees of freedom, less those of an overall motion that has been removed.
+    The degrees of freedom are 3N minus those of an overall motion that has been removed.
     """
     if not frames or not all(atoms.has("momenta") for atoms in frames):
         return None
@@ -183,11 +208,11 @@ def temperature_of(frames: Sequence[Atoms]) -> float | None:
 def _fit(
     name: str, distances: NDArray, n_structures: int, n: int | None, floor: float, seed: int
 ) -> GaussianMixture:
-    """The mixture asked for, or of those without a variance below `floor` (Å²) the one of lowest BIC."""
+    """Return the mixture of `n` Gaussians; None: the one of lowest BIC with variances above `floor` (Å²)."""
     most = min(MAX_COMPONENTS, max(1, n_structures // STRUCTURES_PER_COMPONENT))
     choices = range(1, most + 1) if n is None else [n]
     if min(choices) < 1 or len(distances) < 2 * min(choices):
-        raise ValueError(f"{len(distances)} {name} distances do not make {n or 1} Gaussians")
+        raise ValueError(f"{len(distances)} {name} distances are too few for {n or 1} Gaussians")
     if np.ptp(distances) == 0:
         raise ValueError(f"all {name} distances are equal: springs need frames of a thermal run")
     fits, values = [], []
@@ -196,7 +221,7 @@ def _fit(
         mixture = GaussianMixture(k, reg_covar=1e-8, n_init=3, random_state=seed)
         mixture.fit(distances[:, None])
         if k > choices[0] and mixture.covariances_.min() < floor:
-            break  # Gaussians fall upon single distances: too many of them
+            break  # too many: Gaussians collapse onto single distances
         fits.append(mixture)
         values.append(bic(mixture, distances, n_structures))
         if values[-3:] == sorted(values[-3:]) and len(values) > 2:

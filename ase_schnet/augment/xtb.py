@@ -3,10 +3,10 @@
 from tblite.ase import TBLite
 
 #: Bonds break into radicals only with fractional occupations. 5000 K is the usual choice for those (Grimme &
-#: Hansen 2015, doi:10.1002/anie.201501887): ethanol's O-H dissociates to 4.3 eV, PBE 4.6, and 6.7 at 300 K.
+#: Hansen 2015, doi:10.1002/anie.201501887; benchmarks/defaults.md).
 ELECTRONIC_TEMPERATURE_K = 5000.0
 
 
 def reference() -> TBLite:
-    """The calculator, for neutral molecules: a data set does not say charges."""
+    """Return the calculator, for neutral molecules."""
     return TBLite(method="GFN2-xTB", electronic_temperature=ELECTRONIC_TEMPERATURE_K, verbosity=0)

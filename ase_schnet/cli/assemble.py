@@ -28,16 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Join the members and print the tables; return the exit code."""
-    from ase_schnet.training.crossval import assemble
+    from ase_schnet.training.crossval import assemble_ensemble
 
-    return report(assemble(args.model), args.model, plot=not args.no_plot)
+    return report(assemble_ensemble(args.model), args.model, plot=not args.no_plot)
 
 
 def report(model: TrainedModel, directory: str, *, plot: bool) -> int:
     """Print the tables of a new model and where it is, and draw it; return 1 for a bad verdict, else 0."""
-    from ase_schnet.training.report import summary, verdict_of
+    from ase_schnet.training.report import training_summary, verdict_of
 
-    print(summary(model))
+    print(training_summary(model))
     if plot:
         _draw(model, directory)
     verdict = verdict_of(model.card)

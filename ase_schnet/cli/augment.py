@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from ase.io import write
 
     from ase_schnet.augment.frames import separate, with_originals
-    from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.augment.settings import read_augmentation
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
@@ -109,7 +109,7 @@ def _with_temperature(how: str, path: str) -> str:
     """Add the temperature of the file's momenta to the settings, if they need one and name none."""
     from pathlib import Path
 
-    from ase_schnet.augment.recipe import SPRING_RULES
+    from ase_schnet.augment.settings import SPRING_RULES
     from ase_schnet.augment.springs import temperature_of
     from ase_schnet.data.formats import READERS
     from ase_schnet.structures.reading import read_frames

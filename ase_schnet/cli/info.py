@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
     from ase_schnet.modelfile import load_model
-    from ase_schnet.training.report import summary
+    from ase_schnet.training.report import training_summary
 
     model = load_model(args.model)
     config = model.config
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for line in _origin(model.card.get("training")):
         print(line)
     print()
-    print(summary(model))
+    print(training_summary(model))
     return 0
 
 

@@ -135,6 +135,11 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         help="continue an interrupted training; a finished one is not taken further",
     )
     parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="go on although a process of another host is written down as training here: it no longer runs",
+    )
+    parser.add_argument(
         "--fold",
         type=int,
         metavar="K",
@@ -175,6 +180,7 @@ def run(args: argparse.Namespace) -> int:
             provenance=provenance,
             allow_outliers=args.allow_outliers,
             allow_contradictions=True,  # file by file they were checked already
+            take_over=args.take_over,
         )
     if finished:
         print(f"nothing to do: {args.output} holds the finished model")
@@ -183,14 +189,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_fold(args: argparse.Namespace) -> int:
     """One member; say what is left to be done."""
-    from ase_schnet.training.distributed import leads, process_group
+    from ase_schnet.training.distributed import (
+        is_rank_zero,
+        on_every_rank,
+        on_rank_zero,
+        process_group,
+    )
     from ase_schnet.training.fold import train_fold
-    from ase_schnet.training.workdir import WorkDirectory
 
-    with process_group(args.device), redirect_stdout(sys.stdout if leads() else StringIO()):
-        dataset, *rest = _read(args)
-        recipe, provenance = _recipe(args, dataset, *rest)
-        with _live(args, f"training/fold_{args.fold}.png") if leads() else nullcontext():
+    with process_group(args.device), redirect_stdout(sys.stdout if is_rank_zero() else StringIO()):
+        dataset, *rest = on_every_rank(lambda: _read(args))
+        recipe, provenance = on_every_rank(lambda: _recipe(args, dataset, *rest))
+        with _live(args, f"training/fold_{args.fold}.png") if is_rank_zero() else nullcontext():
             train_fold(
                 dataset,
                 args.output,
@@ -199,14 +209,21 @@ def _run_fold(args: argparse.Namespace) -> int:
                 provenance=provenance,
                 allow_outliers=args.allow_outliers,
                 allow_contradictions=True,  # file by file they were checked already
+                take_over=args.take_over,
             )
-        work = WorkDirectory(args.output)
-        if work.complete:
-            print(f"nothing to do: {args.output} holds the finished model")
-        else:
-            left = work.left_to_do() or f"join all with ase-schnet assemble {args.output}"
-            print(f"fold {args.fold} is done; {left}")
+        on_rank_zero(lambda: _say_what_is_left(args))
     return 0
+
+
+def _say_what_is_left(args: argparse.Namespace) -> None:
+    from ase_schnet.training.workdir import WorkDirectory
+
+    work = WorkDirectory(args.output)
+    if work.complete:
+        print(f"nothing to do: {args.output} holds the finished model")
+    else:
+        left = work.left_to_do() or f"join all with ase-schnet assemble {args.output}"
+        print(f"fold {args.fold} is done; {left}")
 
 
 def _live(args: argparse.Namespace, name: str):
@@ -263,7 +280,7 @@ def _recipe(args: argparse.Namespace, dataset, files: list[dict], augment):
 def _read(args: argparse.Namespace):
     """All files as one data set, saying what was found in each, and how to augment it."""
     from ase_schnet.augment.frames import separate
-    from ase_schnet.augment.recipe import read_augmentation
+    from ase_schnet.augment.settings import read_augmentation
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled

@@ -1,4 +1,4 @@
-"""What training labels say about shift and scale (papers/pes_loss_functions.txt)."""
+"""What training labels say about shift and scale (docs/sources.md, standardised loss)."""
 
 from __future__ import annotations
 

@@ -2,15 +2,15 @@
 
     φ_ca(r) = Σ_g P(g r)ᵀ e_a κ(z(g r), z_c),     κ(z, z') = exp(−|z − z'|² / 2w²)
 
-for centres c and axes a, summed over the copies g of a molecule under exchange of equivalent atoms and
-under inversion (whose vectors are turned back, −). P is that of `frame.followed_axes`; z(r) are the
-positions in these axes, P r, and the inverse distances times typical ones, which halve the error of the
-positions alone. Each φ is
-smooth, turns with the molecule, is mirrored with it, and does not know identical atoms apart; so
-does any sum of them: P(r)ᵀ P(r') κ is a matrix-valued covariant kernel (Glielmo, Sollich & De Vita, Phys.
-Rev. B 95, 214302, 2017) that needs no integral over rotations. Symmetric tensors have Pᵀ T_a P for five
-traceless T_a, and the unit tensor. Added is what is linear: the positions of each set of equivalent atoms,
-whose coefficients are charges, or the constant isotropic tensor.
+for centres c and axes a, summed over the copies g of a molecule under exchange of equivalent atoms and under
+inversion (its vectors are turned back, −). P is that of `frame.followed_axes`; z(r) are the positions in
+these axes, P r, and the inverse distances times typical ones, which make the error smaller than positions
+alone. Each φ is smooth, rotates with the molecule, is mirrored with it, and does not change when identical
+atoms are exchanged; so does any sum of them: P(r)ᵀ P(r') κ is a matrix-valued covariant kernel (Glielmo,
+Sollich & De Vita, Phys. Rev. B 95, 214302, 2017, doi:10.1103/PhysRevB.95.214302) that needs no integral over
+rotations. Symmetric tensors have Pᵀ T_a P for five traceless T_a, and the unit tensor. Added is what is
+linear: the positions of each set of equivalent atoms, whose coefficients are charges, or the constant
+isotropic tensor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from ase_schnet.dipole.frame import centred, followed_axes, overlap_matrix
 from ase_schnet.dipole.symmetry import orbits
 
-# Components of a symmetric tensor that are fitted, and the unrotated and the five traceless tensors.
+# Components of a symmetric tensor that are fitted, and five traceless tensors.
 VOIGT = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 TRACELESS = np.zeros((5, 3, 3))
 TRACELESS[0], TRACELESS[1] = np.diag([1, -1, 0]) / 2**0.5, np.diag([1, 1, -2]) / 6**0.5
@@ -31,14 +31,28 @@ for _t, (_i, _j) in zip(TRACELESS[2:], ((1, 2), (0, 2), (0, 1)), strict=True):
     _t[_i, _j] = _t[_j, _i] = 0.5**0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basis:
-    """m Gaussians of one molecule of N atoms.
+    """Hold m Gaussians of one molecule of N atoms.
 
-    masses : (N,) amu. orders : (G, N), exchanges of atoms, see `symmetry`. reference : (N, 3) Å about its
-    centre of mass, in its principal axes. stiffness : β of `frame`, 1/(amu Å²). distances : typical ones of
-    the pairs i < j, (N(N-1)/2,) Å. centres : (m, D), descriptors z, D = 3N + N(N-1)/2. width : w. rank : 1
-    for a vector, 2 for a symmetric tensor.
+    Attributes
+    ----------
+    masses
+        (N,) amu.
+    orders
+        Exchanges of equivalent atoms, (G, N); see `symmetry`.
+    reference
+        Positions about the centre of mass in the principal axes, (N, 3) Å.
+    stiffness
+        β of `frame`, 1/(amu Å²).
+    distances
+        Typical distances of the pairs i < j, (N(N-1)/2,) Å.
+    centres
+        Descriptors z, (m, D) with D = 3N + N(N-1)/2.
+    width
+        Width w of the Gaussians.
+    rank
+        1 for a vector, 2 for a symmetric tensor.
     """
 
     masses: np.ndarray
@@ -52,12 +66,12 @@ class Basis:
 
     @property
     def n_per_centre(self) -> int:
-        """Functions per centre, A: the axes of a vector (3), the templates of a tensor (6)."""
+        """Number A of functions per centre: the axes of a vector (3), the templates of a tensor (6)."""
         return 3 if self.rank == 1 else 6
 
     @cached_property
     def _weighted_reference(self) -> np.ndarray:
-        """(3G, N): times positions it gives H = Σ m a rᵀ of every order."""
+        """Matrix (3G, N) that, times positions, gives H = Σ m a rᵀ of every order."""
         rows = np.empty((len(self.orders), 3, len(self.masses)))
         for row, order in zip(rows, self.orders, strict=True):
             row[:, order] = (self.masses[:, None] * self.reference).T
@@ -65,10 +79,10 @@ class Basis:
 
     @cached_property
     def _scaled_centres(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean z̄ of the centres (D,), (z_c − z̄)/w² as (D, m), |z_c − z̄|²/2w² as (m,).
+        """The mean z̄ of the centres (D,), (z_c − z̄)/w² as (D, m), |z_c − z̄|²/2w² as (m,).
 
-        Without the mean the squares would be large and their differences lose digits, which the sum
-        over centres magnifies.
+        Without subtraction of the mean, the squares would be large and their differences would lose digits,
+        and the sum over centres would magnify that.
         """
         mean = self.centres.mean(axis=0)
         z = self.centres - mean
@@ -77,7 +91,7 @@ class Basis:
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Atoms i < j of every pair, and which pair stands where in every order, (G, pairs)."""
+        """The atoms i < j of every pair, and the number of each pair in every order, (G, pairs)."""
         n = len(self.masses)
         i, j = np.triu_indices(n, 1)
         number = np.zeros((n, n), dtype=np.int64)
@@ -86,18 +100,18 @@ class Basis:
 
     @cached_property
     def _members_of_orbits(self) -> np.ndarray:
-        """(N, sets of equivalent atoms), ones and zeros."""
+        """Table of which atom is in which set of equivalent atoms, (N, sets), ones and zeros."""
         return np.eye(len(self.masses))[orbits(self.orders)][:, : orbits(self.orders).max() + 1]
 
     def cross_moments(self, r: np.ndarray) -> np.ndarray:
-        """H of every order, (S, G, 3, 3) amu Å², of centred positions r (S, N, 3)."""
+        """Return H of every order, (S, G, 3, 3) amu Å², of centred positions r (S, N, 3)."""
         return (self._weighted_reference @ r).reshape(len(r), -1, 3, 3)
 
     def copies(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Followed axes (S, 2G, 3, 3) and descriptors z (S, 2G, D) of the copies of centred r (S, N, 3).
+        """Return followed axes (S, 2G, 3, 3) and descriptors z (S, 2G, D) of copies of centred r (S, N, 3).
 
-        Copies 2g and 2g + 1 are order g as it is and inverted; the latter's axes carry the minus sign of
-        the inversion, so that positions are turned by them as they are and vectors turned back.
+        Copies 2g and 2g + 1 are order g as it is and inverted. The axes of the inverted one carry the minus
+        sign of the inversion: they rotate positions as they are, and vectors back.
         """
         axes = followed_axes(self.cross_moments(r), self.stiffness)  # (S, G, 2, 3, 3)
         axes[:, :, 1] *= -1
@@ -108,18 +122,18 @@ class Basis:
         z[..., :size] = (ordered @ axes.swapaxes(-1, -2)).reshape(n, g, 2, size)
         vectors = r[:, i] - r[:, j]
         squares = np.einsum("spk,spk->sp", vectors, vectors)
-        inverse = 1.0 / np.sqrt(np.maximum(squares, 1e-6))  # atoms on top of each other: κ is 0
+        inverse = 1.0 / np.sqrt(np.maximum(squares, 1e-6))  # atoms that coincide: κ is 0
         z[..., size:] = (inverse[:, number] * self.distances)[:, :, None]
         return axes.reshape(n, 2 * g, 3, 3), z.reshape(n, 2 * g, -1)
 
     def nearest_copy(self, r: np.ndarray) -> np.ndarray:
-        """Which copy overlaps most with the reference, (S,)."""
+        """Return the copy that overlaps most with the reference, (S,)."""
         overlaps = np.linalg.eigvalsh(overlap_matrix(self.cross_moments(r)))
         both = np.stack((overlaps[..., -1], -overlaps[..., 0]), axis=-1)  # as it is, inverted
         return both.reshape(len(r), -1).argmax(axis=1)
 
     def gaussians(self, z: np.ndarray) -> np.ndarray:
-        """κ of descriptors (S, C, D) and the centres, (S, C, m)."""
+        """Return κ of descriptors (S, C, D) and the centres, (S, C, m)."""
         mean, scaled, squares = self._scaled_centres
         flat = z.reshape(-1, z.shape[-1]) - mean
         exponents = flat @ scaled
@@ -128,7 +142,7 @@ class Basis:
         return np.exp(exponents, out=exponents).reshape(*z.shape[:-1], -1)
 
     def templates(self, axes: np.ndarray) -> np.ndarray:
-        """What each function of a centre points along, (S, C, K, A), of axes (S, C, 3, 3)."""
+        """Return the direction of each function of a centre, (S, C, K, A), for axes (S, C, 3, 3)."""
         if self.rank == 1:
             return axes.swapaxes(-1, -2)
         rotated = axes.swapaxes(-1, -2)[..., None, :, :] @ TRACELESS @ axes[..., None, :, :]
@@ -137,13 +151,13 @@ class Basis:
         return tensors[..., VOIGT[0], VOIGT[1]].swapaxes(-1, -2)
 
     def linear(self, r: np.ndarray) -> np.ndarray:
-        """The functions without Gaussians, (S, K, B), of centred r (S, N, 3)."""
+        """Return the functions without Gaussians, (S, K, B), of centred r (S, N, 3)."""
         if self.rank == 1:
             return r.swapaxes(-1, -2) @ self._members_of_orbits
         return np.broadcast_to(np.eye(3)[VOIGT][:, None], (len(r), 6, 1))
 
     def functions(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """φ (S, K, m, A) and the linear functions (S, K, B) of positions (S, N, 3) in Å."""
+        """Return φ (S, K, m, A) and the linear functions (S, K, B) of positions (S, N, 3) in Å."""
         r = centred(positions, self.masses)
         axes, z = self.copies(r)
         kernel, templates = self.gaussians(z), self.templates(axes)
@@ -154,7 +168,15 @@ class Basis:
     def expand(
         self, positions: np.ndarray, coefficients: np.ndarray, linear: np.ndarray
     ) -> np.ndarray:
-        """Values (S, K, M) of M members with coefficients (m, A, M) and (B, M), at positions (S, N, 3)."""
+        """Return the values (S, K, M) of M members at positions (S, N, 3).
+
+        Parameters
+        ----------
+        positions
+            (S, N, 3) Å.
+        coefficients, linear
+            Of the members, (m, A, M) and (B, M).
+        """
         r = centred(positions, self.masses)
         axes, z = self.copies(r)
         amplitudes = self.gaussians(z) @ coefficients.reshape(len(coefficients), -1)

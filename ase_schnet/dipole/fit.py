@@ -1,4 +1,4 @@
-"""Fit a dipole or polarizability model to labelled structures, in seconds: ridge regression.
+"""Fit a dipole or polarizability model to labelled structures by ridge regression, in seconds.
 
 The Gaussians sit on training structures in their followed axes; the coefficients minimise squared errors
 plus a penalty, which is the norm of the kernel (kernel ridge regression in the subspace of the
@@ -22,20 +22,27 @@ from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
 from ase_schnet.dipole.symmetry import bonds, equivalent_orders
 from ase_schnet.dipole.trust import require_origin, require_use, spread_in_axes
 
-# β times the usual gap: the second-best axes weigh e⁻². Stiffer is no better for methanol, and for the
-# floppy Zundel ion 6 has 1.6 times the error.
+# β times the usual gap: the second-best axes have a weight of e⁻². Stiffer axes are not better, and worse for
+# floppy molecules (benchmarks/defaults.md).
 STIFFNESS = 2.0
-LEAST_GAP = 0.01  # of the reference's Σ m r², so that linear molecules have a finite stiffness
-SEARCH_FRAMES = 1000  # what the width is chosen with
+LEAST_GAP = 0.01  # of Σ m r² of the reference, so that the stiffness of linear molecules is finite
+SEARCH_FRAMES = 1000  # for the choice of the width
 
 
 @dataclass(frozen=True)
 class RPRSettings:
-    """What the user may choose.
+    """Hold the settings of a fit.
 
-    n_members : folds, each left out by one member. n_centres : Gaussians at most; accuracy and the time of
-    a prediction grow with it. max_exchanges : groups of exchanges of equivalent atoms above
-    this size are not used. seed : of the folds and centres.
+    Attributes
+    ----------
+    n_members
+        Members of the ensemble; each is fitted without one fold.
+    n_centres
+        Largest number of Gaussians; accuracy and the time of a prediction grow with it.
+    max_exchanges
+        Largest group of exchanges of equivalent atoms that is used.
+    seed
+        Of the folds and centres.
     """
 
     n_members: int = 5
@@ -53,24 +60,38 @@ def fit_rpr(
     settings: RPRSettings | None = None,
     trust_labels: bool = False,
 ) -> RotatePredictRotate:
-    """Fit `quantity`, "dipole" (e·Å) or "polarizability" (e²Å²/eV), of one molecule.
+    """Fit a model of the dipole (e·Å) or the polarizability (e²Å²/eV) of one molecule.
 
     Parameters
     ----------
-    dataset : structures of the same atoms in the same order, without periodicity, all with the label.
-        Where they lie and how they are turned does not matter.
-    charge : total charge in e. An ion's dipole depends on the origin; the model's is about the centre of
+    dataset
+        Structures of the same atoms in the same order, not periodic, all with the label. Their places and
+        orientations are free.
+    quantity
+        "dipole" or "polarizability".
+    charge
+        Total charge, e. The dipole of an ion depends on the origin; that of the model is about the centre of
         mass.
-    labels_about : needed for ions, "centre of mass" or "coordinate origin": what the dipoles of
-        `dataset` are about. They are moved to the centre of mass.
-    trust_labels : fit also what is refused below as labels that cannot be what they are said to be.
+    labels_about
+        For ions: "centre of mass" or "coordinate origin", the origin of the dipoles of `dataset`. They are
+        moved to the centre of mass.
+    settings
+        Members, centres and seed; None: the defaults.
+    trust_labels
+        Fit also labels that would be refused as wrong.
+
+    Returns
+    -------
+    RotatePredictRotate
+        The ensemble.
 
     Raises
     ------
-    ValueError : labels are missing, structures differ in their atoms or are periodic, there are fewer than
-        two structures a member, or a charge comes without its origin. Unless `trust_labels`: dipoles
-        are larger than the molecule allows, they change with its place as those of another charge, origin
-        or unit do, or the fit is no better than the labels' spread.
+    ValueError
+        If labels are missing, structures differ in their atoms or are periodic, there are fewer than two
+        structures per member, or a charge has no origin. Unless `trust_labels`, also if dipoles are larger
+        than the molecule allows, if they change with its place like those of another charge, origin or unit,
+        or if the error of the fit is close to the spread of the labels.
     """
     settings = settings or RPRSettings()
     numbers, positions = one_molecule(dataset, quantity)
@@ -79,8 +100,8 @@ def fit_rpr(
     n = len(positions)
     if settings.n_members < 2 or n < 2 * settings.n_members:
         raise ValueError(
-            f"{n} structures are too few for {settings.n_members} members, of which there are at least "
-            "2: each leaves out a fold of at least 2 structures"
+            f"{n} structures are too few for {settings.n_members} members: at least 2 members are "
+            "needed, and at least 2 structures for each"
         )
     scale = np.sqrt(np.mean(labels**2)) or 1.0
     rng = np.random.default_rng(settings.seed)
@@ -119,9 +140,9 @@ def fit_rpr(
 def _as_in_training(
     model: RotatePredictRotate, numbers: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-    """Positions (S, N, 3) with the atoms in the model's order, which is found by the bonds.
+    """Return positions (S, N, 3) with the atoms in the order of the model, which is found by the bonds.
 
-    Where bonds tell no order, as in an ion between two shapes, it is that of the data.
+    Where bonds give no order, as in an ion between two shapes, the order of the data is kept.
     """
     found, order = positions.copy(), None
     for k, r in enumerate(positions):
@@ -140,11 +161,24 @@ def errors(
     *,
     trust_labels: bool = True,
 ) -> np.ndarray:
-    """Of the members' mean on labelled structures: (S, 3) e·Å, or (S, 6) e²Å²/eV in Voigt order.
+    """Return the errors of the mean of the members: (S, 3) e·Å, or (S, 6) e²Å²/eV in Voigt order.
 
-    labels_about : as for `fit_rpr`; by default what it was in training. trust_labels : False raises
-    ValueError for labels that `fit_rpr` would not trust. It is also raised for labels or structures that
-    cannot be read, and for another molecule.
+    Parameters
+    ----------
+    model
+        The ensemble.
+    dataset
+        Labelled structures of its molecule.
+    labels_about
+        As for `fit_rpr`; None: as in training.
+    trust_labels
+        Accept labels that `fit_rpr` would refuse.
+
+    Raises
+    ------
+    ValueError
+        For labels or structures that are missing or cannot be used, for another molecule, and for labels that
+        `fit_rpr` would refuse unless `trust_labels`.
     """
     numbers, positions = one_molecule(dataset, model.quantity)
     labels_about = labels_about or model.training.get("labels_about")
@@ -159,7 +193,8 @@ def errors(
         if found is not None:
             true, read, ratio = found
             raise ValueError(
-                f"the {model.quantity} is {ratio:.2f} times that of the model: {true} read as {read}"
+                f"the {model.quantity} is {ratio:.2f} times that of the model, as if labels in {true} "
+                f"were read as {read}"
             )
         _require_trust(model, positions, error, labels, labels_about, spread)
     return error
@@ -173,7 +208,7 @@ def _require_trust(
     labels_about: str | None,
     spread: float,
 ) -> None:
-    """Raise ValueError for errors (S, K) at positions (S, N, 3) that say that the labels (S, K) are wrong."""
+    """Raise ValueError if errors (S, K) at positions (S, N, 3) show that the labels (S, K) are wrong."""
     if model.quantity == "dipole":
         require_origin(model, positions, error, labels, labels_about)
         check_size(labels, positions, model.charge)
@@ -183,7 +218,7 @@ def _require_trust(
 def _place_basis(
     positions: np.ndarray, numbers: np.ndarray, rank: int, settings: RPRSettings
 ) -> Basis:
-    """Everything but the width: equivalent atoms, reference, stiffness, centres."""
+    """Return a basis with equivalent atoms, reference, stiffness and centres, and a first width."""
     masses = atomic_masses[numbers]
     r = centred(positions, masses)
     sample = r[:200]
@@ -203,9 +238,9 @@ def _place_basis(
 def _with_reference(
     basis: Basis, sample: np.ndarray, n_candidates: int = 40
 ) -> tuple[Basis, float]:
-    """With the structure that determines the others' axes best as reference, and the usual gap.
+    """Return the basis with a reference that determines the axes of the other structures best; the usual gap.
 
-    A typical minimum would not do: that of HCN is linear and determines no axes at all.
+    A typical minimum is no good reference: that of HCN is linear and determines no axes at all.
     """
     candidates = sample[:n_candidates]
     _, axes = moments_and_axes(candidates, basis.masses)
@@ -220,7 +255,7 @@ def _with_reference(
 def _held_out_errors(
     model: RotatePredictRotate, positions: np.ndarray, labels: np.ndarray, folds: list[np.ndarray]
 ) -> np.ndarray:
-    """Each member on the fold it has not seen, (S, K)."""
+    """Return the errors of each member on the fold that it was fitted without, (S, K)."""
     errors = []
     for member, fold in enumerate(folds):
         for block in np.array_split(fold, -(-len(fold) // BLOCK)):

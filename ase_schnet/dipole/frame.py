@@ -1,30 +1,30 @@
 """Principal axes of inertia that neither flip nor jump: the frame in which a vector is predicted.
 
-Rotate–predict–rotate (Martinka et al., J. Chem. Phys. 161, 174104, 2024) turns a molecule to the principal
+Rotate–predict–rotate (Martinka et al., doi:10.1063/5.0230176) turns a molecule to the principal
 axes of its inertia tensor about the centre of mass. Axes have no sign, so there are four proper frames;
-where two moments are equal the axes are any, and along a path through such a point they swap.
-No continuous choice of one frame exists (Dym et al., arXiv:2402.16077); averages over frames whose
-weights vary smoothly do it. Here:
+where two moments are equal the axes are arbitrary, and along a path through such a point they swap.
+No continuous choice of one frame exists (Dym et al., arXiv:2402.16077), but averages over frames with smooth
+weights are continuous. Here:
 
 The inertia tensor has the axes of C = Σ m r rᵀ. Put a reference geometry a of the same atoms into *its*
 principal axes and take H = Σ m a rᵀ, which is C at the reference. Of H = U S Vᵀ there are again four proper
 sign choices, R = U diag(±1, ±1, ±1) Vᵀ; they are the stationary points of the overlap λ(R) = Σ m a·(R r),
-and all of them obey the Eckart conditions Σ m a × (R r) = 0. Largest is λ for the axes that have
-followed the molecule from the reference (Kudin & Dymarsky, J. Chem. Phys. 122, 224105, 2005): no
-sign to guess, and degenerate moments do not matter, because the gap between the best two λ of a molecule
-near its reference is twice its *smallest moment*. For the rest, weight the four by the Boltzmann factor of
-their overlap:
+and all of them obey the Eckart conditions Σ m a × (R r) = 0. Largest is λ for the axes that have followed
+the molecule from the reference (Kudin & Dymarsky, J. Chem. Phys. 122, 224105, 2005, doi:10.1063/1.1929739):
+no sign must be guessed, and degenerate moments do not matter, because the gap between the best two λ of a
+molecule near its reference is twice its *smallest moment*. Elsewhere, weight the four by the Boltzmann
+factor of their overlap:
 
     P = Σ_k w_k R_k,   w = softmax(β λ).
 
-The R_k are the eigenvectors of a 4 × 4 matrix linear in r, their quaternions, and λ_k its eigenvalues
-(Horn, J. Opt. Soc. Am. A 4, 629, 1987), so P is an analytic function of *that matrix* (a matrix exponential,
-seen as rotations): smooth everywhere, through every degeneracy, and P(Q r) = P(r) Qᵀ for every rotation Q.
-Where β times the gap is large, P is the rotation to the followed axes; nothing needs it to be exactly one.
-Where axes are undetermined it is the average over those that are equally good: for a linear molecule
-u ⊗ u, for a single atom 0; what a vector may not have by symmetry drops out. Inertia axes with a convention
-about signs, or the average over their four frames (Puny et al., arXiv:2110.03336), jump instead, and have
-twice the error on methanol, whose larger moments differ by a few percent: `benchmarks/dipoles.md`.
+The R_k are the eigenvectors of a 4 × 4 matrix linear in r, their quaternions, and λ_k its eigenvalues (Horn,
+J. Opt. Soc. Am. A 4, 629, 1987, doi:10.1364/JOSAA.4.000629), so P is an analytic function of *that matrix*
+(a matrix exponential, seen as rotations): smooth everywhere, through every degeneracy, and P(Q r) = P(r) Qᵀ
+for every rotation Q. Where β times the gap is large, P is the rotation to the followed axes; it need not be
+exactly a rotation. Where axes are undetermined it is the average over those that are equally good: for a
+linear molecule u ⊗ u, for a single atom 0; so components that symmetry forbids vanish. Inertia axes with a
+convention about signs, or the average over their four frames (Puny et al., arXiv:2110.03336), jump instead
+and have larger errors (benchmarks/dipoles.md).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ELEMENTS = (
 
 
 def _rotation_from_quaternion() -> np.ndarray:
-    """(4, 4, 9), symmetric in the first two axes."""
+    """Return the table (4, 4, 9), symmetric in the first two axes."""
     table = np.zeros((4, 4, 9))
     for element, products in enumerate(_ELEMENTS):
         for (a, b), factor in products.items():
@@ -60,15 +60,22 @@ _ROTATION = _rotation_from_quaternion().reshape(16, 9)
 
 
 def centred(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """Positions (..., N, 3) in Å about the centre of mass."""
+    """Return positions (..., N, 3) in Å about the centre of mass."""
     return positions - (masses @ positions / masses.sum())[..., None, :]
 
 
 def moments_and_axes(positions: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moments of inertia (..., 3) in amu Å², ascending, and axes (..., 3, 3), the rows: a proper rotation.
+    """Return moments of inertia (..., 3) in amu Å², ascending, and axes (..., 3, 3), the rows.
 
-    positions : (..., N, 3) Å, anywhere. masses : (N,) amu. Each sign of the axes is arbitrary but for the
-    handedness, and so are the axes themselves where moments are equal.
+    The axes are a proper rotation. Apart from that their signs are arbitrary, and so are the axes themselves
+    where moments are equal.
+
+    Parameters
+    ----------
+    positions
+        (..., N, 3) Å, anywhere.
+    masses
+        (N,) amu.
     """
     r = centred(positions, masses)
     second = np.einsum("n,...ni,...nj->...ij", masses, r, r)
@@ -80,22 +87,26 @@ def moments_and_axes(positions: np.ndarray, masses: np.ndarray) -> tuple[np.ndar
 
 
 def principal_frames(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """The four proper frames of the principal axes of inertia, (..., 4, 3, 3); see `moments_and_axes`."""
+    """Return the four proper frames of the principal axes of inertia, (..., 4, 3, 3)."""
     signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     _, axes = moments_and_axes(positions, masses)
     return signs[:, :, None] * axes[..., None, :, :]
 
 
 def overlap_matrix(h: np.ndarray) -> np.ndarray:
-    """Horn's matrix (..., 4, 4) of H = Σ m a rᵀ (..., 3, 3): qᵀ K q = Σ m a·(R(q) r)."""
+    """Return the matrix K (..., 4, 4) of Horn for H = Σ m a rᵀ (..., 3, 3): qᵀ K q = Σ m a·(R(q) r)."""
     return (h.reshape(*h.shape[:-2], 9) @ _ROTATION.T).reshape(*h.shape[:-2], 4, 4)
 
 
 def followed_axes(h: np.ndarray, stiffness: float) -> np.ndarray:
-    """P of `h` and of its mirror image −h, (..., 2, 3, 3); see the module.
+    """Return P of `h` and of its mirror image −h, (..., 2, 3, 3); see the docstring of the module.
 
-    h : (..., 3, 3) amu Å², Σ m a rᵀ of a reference a and a molecule r, both about their centres of mass.
-    stiffness : β in 1/(amu Å²).
+    Parameters
+    ----------
+    h
+        Σ m a rᵀ of a reference a and a molecule r, both about their centres of mass, (..., 3, 3) amu Å².
+    stiffness
+        β in 1/(amu Å²).
     """
     overlaps, quaternions = np.linalg.eigh(overlap_matrix(h))
     products = quaternions[..., :, None, :] * quaternions[..., None, :, :]  # (..., 4, 4, k)
@@ -107,6 +118,6 @@ def followed_axes(h: np.ndarray, stiffness: float) -> np.ndarray:
 
 
 def overlap_gap(h: np.ndarray) -> np.ndarray:
-    """How well the followed axes of `h` (..., 3, 3) are determined: the gap of the best two λ, amu Å²."""
+    """Return the gap of the best two λ of `h` (..., 3, 3), amu Å²: how well the axes are determined."""
     overlaps = np.linalg.eigvalsh(overlap_matrix(h))
     return overlaps[..., 3] - overlaps[..., 2]

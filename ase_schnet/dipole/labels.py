@@ -1,4 +1,4 @@
-"""What a dipole or polarizability is fitted to, after all that can be wrong with structures and labels."""
+"""Labels of dipoles and polarizabilities, with checks of all that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 from ase import units
 from ase.data import atomic_masses, chemical_symbols
+from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.dipole.basis import VOIGT
@@ -24,16 +25,16 @@ UNITS_OF_LABELS = {
     },
 }
 """e·Å, or e²Å²/eV, per unit."""
-# By so much may a ratio differ from that of two units; values of one molecule correlate at least so well.
+# Largest deviation of a ratio from that of two units; smallest correlation of values of one molecule.
 SAME_UNIT, ALIKE = 0.03, 0.95
-# |dipole| of a neutral molecule over its length, e: HF 0.41, HCN 0.28, water 0.26; NaCl 0.8, full ions 1
+# |dipole| of a neutral molecule over its length, e: below 0.5 for molecules such as HF, 1 for an ion pair
 SUSPECT, TOO_LARGE = 0.5, 1.0
 
 
-def one_molecule(dataset: Dataset, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers (N,) and positions (S, N, 3), after all that can be wrong with the structures."""
+def one_molecule(dataset: Dataset, quantity: str) -> tuple[NDArray, NDArray]:
+    """Return atomic numbers (N,) and positions (S, N, 3). Raises ValueError for several molecules."""
     if quantity not in RANKS:
-        raise ValueError(f"no model of {quantity!r}: it is one of {', '.join(RANKS)}")
+        raise ValueError(f"no model of {quantity!r}: known are {', '.join(RANKS)}")
     if dataset.pbc.any():
         raise ValueError(
             f"structure {dataset.pbc.any(axis=1).argmax()} is periodic; its {quantity} depends on the "
@@ -50,7 +51,7 @@ def one_molecule(dataset: Dataset, quantity: str) -> tuple[np.ndarray, np.ndarra
             for k in (0, different[0])
         )
         raise ValueError(
-            f"structure {different[0]} has atoms {other}, structure 0 {first}: a model is of one "
+            f"structure {different[0]} has atoms {other}, structure 0 {first}: a model is for one "
             "molecule with its atoms in one order; divide the data or reorder the atoms"
         )
     return dataset.Z[:n].copy(), dataset.R.reshape(len(dataset), n, 3)
@@ -58,13 +59,19 @@ def one_molecule(dataset: Dataset, quantity: str) -> tuple[np.ndarray, np.ndarra
 
 def labels_of(
     dataset: Dataset,
-    positions: np.ndarray,
-    numbers: np.ndarray,
+    positions: NDArray,
+    numbers: NDArray,
     quantity: str,
     charge: int,
     labels_about: str | None,
-) -> np.ndarray:
-    """(S, 3) about the centre of mass, or (S, 6)."""
+) -> NDArray:
+    """Return dipoles about the centre of mass (S, 3), e·Å, or polarizabilities (S, 6), e²Å²/eV.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, or for an ion without the origin of its dipoles.
+    """
     values = getattr(dataset, quantity)
     missing = (
         len(dataset)
@@ -82,8 +89,8 @@ def labels_of(
         return values
     if labels_about not in ORIGINS:
         raise ValueError(
-            f"the dipole of an ion (charge {charge:+d}) depends on the origin: say what those of the data "
-            f"are about, labels_about={' or '.join(map(repr, ORIGINS))}"
+            f"the dipole of an ion (charge {charge:+d}) depends on the origin: give the origin of "
+            f"those in the data, labels_about={' or '.join(map(repr, ORIGINS))}"
         )
     if labels_about == "centre of mass":
         return values
@@ -92,28 +99,35 @@ def labels_of(
 
 
 def check_charge(dataset: Dataset, charge: int) -> None:
-    """Raise ValueError for a structure that says another charge of itself."""
+    """Raise ValueError for a structure with another charge."""
     if dataset.charge is None:
         return
     other = np.flatnonzero(~np.isnan(dataset.charge) & (dataset.charge != charge))
     if len(other):
         its = dataset.charge[other[0]]
         raise ValueError(
-            f"structure {other[0]} says that its charge is {its:+g}, not {charge:+d}: say charge={its:g}, or "
+            f"structure {other[0]} has charge {its:+g}, not {charge:+d}: give charge={its:g}, or "
             "correct the file"
         )
 
 
 def misread_ratios(quantity: str) -> dict[tuple[str, str], float]:
-    """How many times too large labels are that are in the first unit and were read as in the second."""
+    """Return by which factor labels in the first unit are too large when they are read in the second."""
     known = UNITS_OF_LABELS[quantity]
     return {(true, read): known[read] / known[true] for true, read in permutations(known, 2)}
 
 
-def misread(values: np.ndarray, known: np.ndarray, quantity: str) -> tuple[str, str, float] | None:
-    """The unit that `values` are in, that which they were read in, and the ratio; None where all is well.
+def misread(values: NDArray, known: NDArray, quantity: str) -> tuple[str, str, float] | None:
+    """Return the true unit of `values`, the unit that they were read in, and the ratio; None if they agree.
 
-    known : what they should be, of the same shape, up to differences of method.
+    Parameters
+    ----------
+    values
+        Labels or predictions.
+    known
+        Correct values of the same shape, up to differences of method.
+    quantity
+        "dipole" or "polarizability".
     """
     product, own, its = np.vdot(values, known), np.vdot(known, known), np.vdot(values, values)
     if product > ALIKE * np.sqrt(own * its) > 0:
@@ -123,26 +137,38 @@ def misread(values: np.ndarray, known: np.ndarray, quantity: str) -> tuple[str, 
     return None
 
 
-def check_size(dipoles: np.ndarray, positions: np.ndarray, charge: int) -> None:
-    """Refuse dipoles (S, 3) e·Å about the centre of mass beyond a whole charge across the molecule.
+def check_size(dipoles: NDArray, positions: NDArray, charge: int) -> None:
+    """Raise ValueError for dipoles that are larger than a whole charge times the length of the molecule.
 
-    Beyond half a charge a neutral molecule is an ion pair, or its labels are in another unit: a warning.
-    positions : (S, N, 3) Å.
+    Parameters
+    ----------
+    dipoles
+        About the centre of mass, (S, 3) e·Å.
+    positions
+        (S, N, 3) Å.
+    charge
+        Total charge, e.
+
+    Warns
+    -----
+    UserWarning
+        Above half a charge: a neutral molecule is an ion pair then, or its labels are in another unit.
     """
     distances = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
     length = np.median(distances.max(axis=(1, 2)))
     size = np.median(np.linalg.norm(dipoles, axis=1))
     seen = f"dipoles of {size:.3g} e·Å (median) in a molecule {length:.3g} Å long are"
-    cure = "if they are in Debye, say units='eV, Ang, Debye', if in atomic units, units='eV, Ang, e*Bohr'"
+    cure = "if they are in Debye, give units='eV, Ang, Debye', if in atomic units, units='eV, Ang, e*Bohr'"
     if charge:
         cure += ", if about the coordinate origin, labels_about='coordinate origin'"
     if size > (TOO_LARGE + abs(charge)) * length:
         raise ValueError(
-            f"{seen} more than a whole charge moved across it: {cure}; trust_labels=True takes "
-            "them as they are"
+            f"{seen} larger than a whole charge moved from end to end: {cure}; trust_labels=True "
+            "accepts them as they are"
         )
     if charge == 0 and size > SUSPECT * length:
         warnings.warn(
-            f"{seen} more than half a charge moved across it, as of ion pairs and zwitterions: {cure}",
+            f"{seen} larger than half a charge moved from end to end, as in ion pairs and zwitterions: "
+            f"{cure}",
             stacklevel=4,
         )

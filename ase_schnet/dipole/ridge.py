@@ -1,4 +1,4 @@
-"""Least squares with a penalty, in folds: what `fit` solves, and how width and penalty are chosen."""
+"""Least squares with a penalty, in folds, and the choice of width and penalty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from ase_schnet.dipole.basis import Basis
 
-WIDTHS = (1.0, 1.7, 3.0, 5.0, 8.0)  # times the width of the basis that comes in
+WIDTHS = (1.0, 1.7, 3.0, 5.0, 8.0)  # times the width of the given basis
 PENALTIES = (
     1e-3,
     1e-5,
@@ -19,12 +19,12 @@ PENALTIES = (
     1e-9,
     1e-10,
 )  # see `Gram.solve`; for labels of unit mean square
-SEARCH_CENTRES = 300  # what the width is chosen with
+SEARCH_CENTRES = 300  # for the choice of the width
 BLOCK = 64  # structures at a time
 
 
 class Gram(NamedTuple):
-    """Sums over n rows of a design matrix F: FᵀF, Fᵀy and yᵀy, all that least squares needs."""
+    """Hold sums over the n rows of a design matrix F: FᵀF, Fᵀy and yᵀy. Least squares needs no more."""
 
     ff: np.ndarray
     fy: np.ndarray
@@ -33,27 +33,30 @@ class Gram(NamedTuple):
 
     @classmethod
     def total(cls, parts: list[Gram]) -> Gram:
-        """The rows of all parts."""
+        """Return the sums over the rows of all parts."""
         return cls(*(sum(terms) for terms in zip(*parts, strict=True)))
 
     def without(self, part: Gram) -> Gram:
-        """The rows that are not in `part`."""
+        """Return the sums over the rows that are not in `part`."""
         return Gram(*(whole - less for whole, less in zip(self, part, strict=True)))
 
     def solve(self, penalty: float) -> np.ndarray:
-        """Argmin |F w − y|² + penalty · (mean square of a row) · |w|²."""
+        """Return the w that minimises |F w − y|² + penalty · (mean square of a row) · |w|²."""
         matrix = self.ff.copy()
-        # a single atom has no functions at all: any penalty will do
+        # a single atom has no functions at all, and then any penalty is right
         matrix[np.diag_indices(len(matrix))] += penalty * (np.trace(matrix) / self.n or 1.0)
         return cho_solve(cho_factor(matrix, overwrite_a=True), self.fy)
 
     def squared_error(self, w: np.ndarray) -> float:
-        """|F w − y|²."""
+        """Return |F w − y|²."""
         return self.yy - 2 * w @ self.fy + w @ self.ff @ w
 
 
 class Whitening:
-    """From φ to functions that are orthonormal in the norm of the kernel, and back; L Lᵀ = κ(z_c, z_c')."""
+    """Transform φ into functions that are orthonormal in the norm of the kernel, and back.
+
+    The transformation is the inverse of L with L Lᵀ = κ(z_c, z_c').
+    """
 
     def __init__(self, basis: Basis):
         self.n_axes = basis.n_per_centre
@@ -62,7 +65,7 @@ class Whitening:
         self.lower = np.linalg.cholesky(kernel)
 
     def rows(self, phi: np.ndarray, linear: np.ndarray) -> np.ndarray:
-        """Design matrix (S K, m A + B) of φ (S, K, m, A) and the linear functions (S, K, B)."""
+        """Return the design matrix (S K, m A + B) of φ (S, K, m, A) and the linear functions (S, K, B)."""
         n_rows, m = phi.shape[0] * phi.shape[1], phi.shape[2]
         by_centre = phi.reshape(n_rows, m, -1).swapaxes(0, 1).reshape(m, -1)
         white = solve_triangular(self.lower, by_centre, lower=True, check_finite=False)
@@ -70,7 +73,7 @@ class Whitening:
         return np.concatenate((white, linear.reshape(n_rows, -1)), axis=1)
 
     def back(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (m, A, M) and (B, M) of weights (m A + B, M)."""
+        """Return the coefficients (m, A, M) and (B, M) of weights (m A + B, M)."""
         m, a = len(self.lower), self.n_axes
         by_centre = w[: m * a].reshape(m, -1)
         coefficients = solve_triangular(self.lower, by_centre, lower=True, trans="T")
@@ -78,14 +81,14 @@ class Whitening:
 
 
 def gram(basis: Basis, whiten: Whitening, positions: np.ndarray, labels: np.ndarray) -> Gram:
-    """Sums over all components of `labels` (S, K) at positions (S, N, 3)."""
+    """Return the sums over all components of `labels` (S, K) at positions (S, N, 3)."""
     parts = []
     for start in range(0, len(positions), BLOCK):
         block = slice(start, start + BLOCK)
         rows = whiten.rows(*basis.functions(positions[block]))
         y = labels[block].ravel()
         weight = np.ones(labels.shape[1])
-        weight[3:] = 2**0.5  # off-diagonal components stand for two
+        weight[3:] = 2**0.5  # an off-diagonal component counts twice
         weight = np.tile(weight, len(labels[block]))
         rows, y = rows * weight[:, None], y * weight
         parts.append(Gram(rows.T @ rows, rows.T @ y, float(y @ y), len(y)))
@@ -95,13 +98,15 @@ def gram(basis: Basis, whiten: Whitening, positions: np.ndarray, labels: np.ndar
 def best_penalty(
     folds: list[Gram], at_most: float = PENALTIES[0]
 ) -> tuple[float, float, np.ndarray]:
-    """The penalty with the least squared error on the folds left out, that error, weights (columns, M)."""
+    """Return the penalty with the least squared error on held-out folds, the error, weights (columns, M)."""
     total = Gram.total(folds)
     found = []
     for penalty in (p for p in PENALTIES if p <= at_most):
         try:
             weights = [total.without(fold).solve(penalty) for fold in folds]
-        except np.linalg.LinAlgError:  # below the round-off of FᵀF; larger ones come first
+        except (
+            np.linalg.LinAlgError
+        ):  # too small for the round-off of FᵀF; larger penalties come first
             break
         error = sum(fold.squared_error(w) for fold, w in zip(folds, weights, strict=True))
         found.append((penalty, error, np.stack(weights, axis=1)))
@@ -111,9 +116,10 @@ def best_penalty(
 def best_width(
     basis: Basis, positions: np.ndarray, labels: np.ndarray, n_folds: int
 ) -> tuple[float, float]:
-    """Width with the least squared error on the folds left out, tried with some of the centres.
+    """Return the width with the least squared error on the folds left out, and its penalty.
 
-    Comes with its penalty, above which more centres need not be tried: they describe more of the labels.
+    The search uses some of the centres. With all centres larger penalties need not be tried: more centres
+    describe more of the labels.
     """
     folds = np.array_split(np.arange(len(positions)), n_folds)
     small = replace(basis, centres=basis.centres[:SEARCH_CENTRES])

@@ -1,5 +1,7 @@
 """A dipole or polarizability model: rotate to the principal axes, predict there, rotate back.
 
+The method is that of Martinka et al., doi:10.1063/5.0230176 (docs/sources.md, rotate, predict, rotate).
+
 All members of the ensemble share the basis, so that a prediction costs one set of Gaussians. Nothing here
 needs more than numpy; `fit.fit_rpr` makes such models. They are stored as arrays (for safetensors) and a
 dictionary of JSON types: `arrays`, `card`, `from_parts`.
@@ -27,20 +29,31 @@ _STORED = ("masses", "orders", "reference", "distances", "centres")
 
 
 class Value(NamedTuple):
-    """The ensemble's answer: shape (3,) e·Å for a dipole, (3, 3) e²Å²/eV for a polarizability."""
+    """Hold the prediction of an ensemble: (3,) e·Å for a dipole, (3, 3) e²Å²/eV for a polarizability."""
 
     mean: np.ndarray
     std: np.ndarray  # of the members, ddof = 1
     members: np.ndarray  # (M, ...)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RotatePredictRotate:
-    """M members that predict one quantity of one molecule with its atoms in one order.
+    """Predict one quantity of one molecule, with its atoms in one order, by M members.
 
-    quantity : "dipole" or "polarizability". numbers : (N,) atomic numbers in the order of training.
-    coefficients : (m, A, M), see `Basis`. linear : (B, M). charge : in e; the dipole is about the centre
-    of mass always, and says nothing else of an ion. training : JSON types, for the record.
+    Attributes
+    ----------
+    quantity
+        "dipole" or "polarizability".
+    numbers
+        Atomic numbers in the order of training, (N,).
+    basis
+        The functions.
+    coefficients, linear
+        Of the members, (m, A, M) and (B, M); see `Basis`.
+    charge
+        Total charge, e. The dipole is always about the centre of mass, also for an ion.
+    training
+        Record of the training, JSON types.
     """
 
     quantity: str
@@ -52,30 +65,30 @@ class RotatePredictRotate:
     training: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        # as they are read back: products of other layouts differ in the last bits
+        # the layout that files have: products of other layouts differ in the last bits
         for name in ("coefficients", "linear"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
 
     @property
     def n_members(self) -> int:
-        """M."""
+        """Number M of members."""
         return self.linear.shape[1]
 
     @property
     def symbols(self) -> str:
-        """The atoms in their order, "COHHHH"."""
+        """The symbols of the atoms in their order, such as "COHHHH"."""
         return "".join(chemical_symbols[z] for z in self.numbers)
 
     @cached_property
     def _bonded(self) -> np.ndarray:
-        """Bonds of the typical structure, (N, N)."""
+        """Table of the bonds of the typical structure, (N, N)."""
         distances = np.zeros((len(self.numbers), len(self.numbers)))
         distances[np.triu_indices(len(self.numbers), 1)] = self.basis.distances
         return bonds(self.numbers, distances + distances.T)
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pairs (2, P), and between which squared distances in Å² their bonds are those of training."""
+        """Pair indices (2, P), and limits (P,) of the squared distance, Å², for bonds as in training."""
         i, j = np.triu_indices(len(self.numbers), 1)
         length = covalent_radii[self.numbers[i]] + covalent_radii[self.numbers[j]]
         bonded = self._bonded[i, j]
@@ -86,11 +99,19 @@ class RotatePredictRotate:
     def order_of(
         self, numbers: np.ndarray, positions: np.ndarray, guess: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """In which order atoms are those of the model, (N,), found by their bonds; None if they are not.
+        """Return the order in which atoms are those of the model, (N,), found by their bonds; None: no order.
 
-        guess : the order to try before searching; that of training by default.
-        Where several orders have the same bonds they are the model's exchanges and give the same value;
-        where the model knows no exchanges they would not, and there is no order but that of training.
+        If several orders have the same bonds, they are exchanges of the model and give the same value. If the
+        model knows no exchanges, their values would differ, and only the order of training is accepted.
+
+        Parameters
+        ----------
+        numbers
+            Atomic numbers, (N,).
+        positions
+            (N, 3) Å.
+        guess
+            The order to try before searching; None: that of training.
         """
         if len(numbers) != len(self.numbers):
             return None
@@ -113,22 +134,22 @@ class RotatePredictRotate:
     def require(self, numbers: np.ndarray, pbc: bool = False) -> None:
         """Raise ValueError for other atoms, another order of them, or a periodic structure."""
         if pbc:
-            raise ValueError(f"the {self.quantity} model is of a molecule: set pbc to False")
+            raise ValueError(f"the {self.quantity} model is for a molecule: set pbc to False")
         if not np.array_equal(numbers, self.numbers):
             given = "".join(chemical_symbols[z] for z in numbers)
             same = sorted(numbers) == sorted(self.numbers)
-            cure = "reorder the atoms" if same else "it knows this molecule alone"
+            cure = "reorder the atoms" if same else "it can predict this molecule only"
             raise ValueError(
                 f"the {self.quantity} model was trained on atoms {self.symbols}, not {given}: {cure}"
             )
 
     def predict(self, positions: np.ndarray) -> Value:
-        """Mean, std and members at positions (N, 3) in Å, wherever the molecule lies and however turned."""
+        """Return mean, std and members at positions (N, 3) in Å; place and orientation are free."""
         members = self.predict_many(positions[None])[:, 0]
         return Value(*committee_mean_std(members), members)
 
     def predict_many(self, positions: np.ndarray) -> np.ndarray:
-        """The members' values for positions (S, N, 3) in Å: (M, S, 3) or (M, S, 3, 3)."""
+        """Return the values of the members for positions (S, N, 3) in Å: (M, S, 3) or (M, S, 3, 3)."""
         blocks = [
             self.basis.expand(positions[k : k + BLOCK], self.coefficients, self.linear)
             for k in range(0, len(positions), BLOCK)
@@ -137,7 +158,7 @@ class RotatePredictRotate:
         return values if self.basis.rank == 1 else full_tensor(values)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a safetensors file holds, all contiguous."""
+        """Return the arrays for a safetensors file, all contiguous."""
         stored = {name: np.ascontiguousarray(getattr(self.basis, name)) for name in _STORED}
         return {
             **stored,
@@ -147,7 +168,7 @@ class RotatePredictRotate:
         }
 
     def card(self) -> dict:
-        """What a JSON file holds: everything that is not an array."""
+        """Return everything that is not an array, for a JSON file."""
         return {
             "format_version": FORMAT_VERSION,
             "quantity": self.quantity,
@@ -163,12 +184,13 @@ class RotatePredictRotate:
 
     @classmethod
     def from_parts(cls, arrays: dict[str, np.ndarray], card: dict) -> RotatePredictRotate:
-        """The model of its `arrays` and `card`.
+        """Return the model of its `arrays` and `card`.
 
         Raises
         ------
-        ValueError : a newer format, a quantity that is unknown, or arrays that are missing, not finite or do
-            not fit each other.
+        ValueError
+            For a newer format, an unknown quantity, or arrays that are missing, not finite or of shapes that
+            contradict each other.
         """
         if card.get("format_version") != FORMAT_VERSION or card.get("quantity") not in RANKS:
             raise ValueError(
@@ -197,7 +219,7 @@ class RotatePredictRotate:
         return model
 
     def _check(self) -> None:
-        """Every shape follows from those of `numbers`, `centres` and `linear`."""
+        """Check all shapes, which follow from those of `numbers`, `centres` and `linear`."""
         n, m, b = len(self.numbers), len(self.basis.centres), self.basis
         n_linear = len(self.linear)
         shapes = {
@@ -217,7 +239,7 @@ class RotatePredictRotate:
 
 
 def full_tensor(components: np.ndarray) -> np.ndarray:
-    """Symmetric (..., 3, 3) of its six components (..., 6) in Voigt order."""
+    """Return symmetric tensors (..., 3, 3) of their six components (..., 6) in Voigt order."""
     tensor = np.empty((*components.shape[:-1], 3, 3))
     tensor[..., VOIGT[0], VOIGT[1]] = components
     tensor[..., VOIGT[1], VOIGT[0]] = components

@@ -1,6 +1,6 @@
 """The dipole or polarizability part of a model directory: one file, `dipole.safetensors`.
 
-The arrays are tensors, everything else is JSON in the file's metadata, and a sha256 covers both, so that
+The arrays are tensors, everything else is JSON in the metadata of the file, and a sha256 covers both, so that
 damage of a single bit is noticed. Nothing in it can run code.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -22,23 +23,41 @@ from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
 from ase_schnet.files import write_whole
 from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model
 
+T = TypeVar("T")
 FORMAT = "ase_schnet rotate-predict-rotate"
-# Two parts are compared at so many structures near the reference, moved by so much, Å.
+# Structures near the reference at which two parts are compared, and their random displacement, Å.
 COMPARED, MOVED = 50, 0.03
 
 
 def part_file(directory: str | Path, quantity: str) -> Path:
-    """Where a model directory keeps this quantity."""
+    """Return the file of a quantity in a model directory."""
     return Path(directory) / f"{quantity}.safetensors"
 
 
 def save_part(directory: str | Path, part: RotatePredictRotate, *, replace: bool = False) -> Path:
-    """Write the part into a directory, made if missing, whole or not at all. Returns the file.
+    """Write the part into a directory, whole or not at all.
+
+    Parameters
+    ----------
+    directory
+        The model directory; it is made if missing.
+    part
+        The model of the quantity.
+    replace
+        Write without the checks below.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
-    ValueError : unless `replace`, what `require_place` raises, and if the directory has a part of this
-        quantity that differs from the new one by the ratio of two units.
+    ValueError
+        As `require_place`, and if the directory has a part of this quantity that differs from the new one by
+        the ratio of two units.
+    CannotWrite
+        If the file cannot be written.
     """
     if not replace:
         require_place(directory, part.quantity, part.numbers, part.charge)
@@ -52,11 +71,12 @@ def save_part(directory: str | Path, part: RotatePredictRotate, *, replace: bool
 
 
 def load_part(directory: str | Path, quantity: str) -> RotatePredictRotate | None:
-    """The part of a model directory; None where it has none.
+    """Return the part of a model directory; None where it has none.
 
     Raises
     ------
-    ModelFileError : damaged, of a newer format, or not ours.
+    ModelFileError
+        If the file is damaged, of a newer format, or of another program.
     """
     path = part_file(directory, quantity)
     if not path.exists():
@@ -78,7 +98,7 @@ def load_part(directory: str | Path, quantity: str) -> RotatePredictRotate | Non
 
 
 def load_heads(directory: str | Path) -> dict[str, RotatePredictRotate]:
-    """All parts that a model directory has, by quantity."""
+    """Return all parts of a model directory, by quantity."""
     found = {quantity: load_part(directory, quantity) for quantity in RANKS}
     return {quantity: part for quantity, part in found.items() if part is not None}
 
@@ -86,10 +106,18 @@ def load_heads(directory: str | Path) -> dict[str, RotatePredictRotate]:
 def require_place(
     directory: str | Path, quantity: str, numbers: np.ndarray, charge: int = 0
 ) -> None:
-    """Raise ValueError if a directory's potential or parts are of another molecule.
+    """Raise ValueError if the potential or the parts of a directory are of another molecule.
 
-    numbers : (N,) atomic numbers of the one that is to come. A potential trained on several molecules
-    must know its elements.
+    Parameters
+    ----------
+    directory
+        The model directory.
+    quantity
+        Of the part that is to be written.
+    numbers
+        Its atomic numbers, (N,). A potential trained on several molecules must know its elements.
+    charge
+        Its charge, e.
     """
     cure = "choose another directory, or say replace=True"
     formula, this = _formula(numbers), f"this {quantity} is of {_formula(numbers)}"
@@ -115,8 +143,8 @@ def require_place(
             )
 
 
-def _readable(read: Callable, directory: str | Path):
-    """What `read` finds there; nothing that was written is lost, not even what cannot be read."""
+def _readable(read: Callable[[str | Path], T], directory: str | Path) -> T:
+    """Return what `read` finds; raise ValueError with the cure for files that cannot be read."""
     try:
         return read(directory)
     except ValueError as error:
@@ -124,13 +152,13 @@ def _readable(read: Callable, directory: str | Path):
 
 
 def _formula(numbers: np.ndarray) -> Formula:
-    """In the order of Hill."""
+    """Return the formula in the order of Hill."""
     return Formula.from_list([chemical_symbols[z] for z in numbers]).convert("hill")
 
 
 def _only_composition(potential: TrainedModel) -> Formula | None:
-    """That of all structures a potential was trained on, up to a factor; None where there are more."""
-    # one composition settles one combination of the species' energies, and leaves the others open
+    """Return the one composition that a potential was trained on, up to a factor; None if there are more."""
+    # one composition determines one combination of the energies of the species, and leaves the others open
     left_open = potential.card.get("training", {}).get("species_shifts_undetermined")
     numbers = potential.card.get("self_check", {}).get("numbers")
     if numbers is None or left_open != len(potential.elements) - 1:
@@ -139,7 +167,7 @@ def _only_composition(potential: TrainedModel) -> Formula | None:
 
 
 def _require_same_unit(directory: str | Path, part: RotatePredictRotate) -> None:
-    """Compare with the present part of the same molecule, near a structure that the new one knows."""
+    """Raise ValueError if the present part differs from the new one by the ratio of two units."""
     old = load_part(directory, part.quantity)
     if old is None:
         return

@@ -1,4 +1,4 @@
-"""Which orders of a molecule's atoms have the same bonds: exchanges of identical atoms, other orders."""
+"""Orders of the atoms of a molecule that have the same bonds: exchanges of identical atoms, other orders."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from ase.data import covalent_radii
 
 BOND_STRETCH = 1.3  # bonded below this times the sum of the covalent radii
-BROKEN = 1.6  # and not bonded beyond this; in between a pair may pass for either
+BROKEN = 1.6  # not bonded above this; in between a pair may be either
 
 
 def bonds(numbers: np.ndarray, distances: np.ndarray, stretch: float = BOND_STRETCH) -> np.ndarray:
-    """Bonded pairs, (N, N) bool, of typical distances (N, N) in Å."""
+    """Return the bonded pairs, (N, N) bool, for typical distances (N, N) in Å."""
     radii = covalent_radii[numbers]
     bonded = distances < stretch * (radii[:, None] + radii)
     np.fill_diagonal(bonded, False)
@@ -27,10 +27,20 @@ def orders_like(
     like_numbers: np.ndarray,
     like_bonded: np.ndarray,
 ) -> Iterator[list[int]]:
-    """Every order in which atoms `numbers` are those of `like_numbers` with the bonds (N, N) `like_bonded`.
+    """Yield every order in which atoms are those of another molecule with its bonds.
 
-    near : (N, N) pairs that must be bonded there. reach : pairs that may be. Depth-first: the next atom may
-    be any unused one of its element with the same bonds so far.
+    The search is depth-first: the next atom may be any unused one of its element with the same bonds so far.
+
+    Parameters
+    ----------
+    numbers
+        Atomic numbers, (N,).
+    near
+        Pairs that must be bonded in the other molecule, (N, N).
+    reach
+        Pairs that may be bonded there, (N, N).
+    like_numbers, like_bonded
+        Atomic numbers (N,) and bonds (N, N) of the other molecule.
     """
     order: list[int] = []
 
@@ -55,10 +65,10 @@ def orders_like(
 
 
 def equivalent_orders(numbers: np.ndarray, bonded: np.ndarray, limit: int) -> np.ndarray:
-    """Automorphisms of the graph of bonds, (G, N): each row is an order of the atoms; the identity is first.
+    """Return the automorphisms of the graph of bonds, (G, N); each row is an order, the identity is first.
 
-    Exchanging identical nuclei changes no property, so a model may average over any group of such
-    exchanges. This one is of those that a molecule can reach without breaking bonds, or by reflection:
+    An exchange of identical nuclei changes no property, so a model may average over any group of such
+    exchanges. This group has those that a molecule can reach without breaking bonds, or by reflection:
     6 for methanol, 24 for methane, 12 for benzene. A group of more than `limit` is not used: the
     identity alone is returned.
     """
@@ -70,5 +80,5 @@ def equivalent_orders(numbers: np.ndarray, bonded: np.ndarray, limit: int) -> np
 
 
 def orbits(orders: np.ndarray) -> np.ndarray:
-    """Number of the set of equivalent atoms that each atom belongs to, (N,), from 0."""
+    """Return the number of the set of equivalent atoms for each atom, (N,), from 0."""
     return np.unique(orders.min(axis=0), return_inverse=True)[1]

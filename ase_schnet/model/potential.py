@@ -16,7 +16,7 @@ from ase_schnet.modelfile import MAX_ELEMENTS
 class Potential(nn.Module):
     """E = Σ_i (scale · ε_i + shift[Z_i]): one shift per species, one scale for all.
 
-    Energy and forces share the scale, since F = −∇E (SCIENCE: units and transformations). The shift
+    Energy and forces share the scale, since F = −∇E (docs/sources.md, units and transformations). The shift
     stays in float64: a total energy of −4200 eV has a grain of 0.5 meV in float32.
 
     Parameters

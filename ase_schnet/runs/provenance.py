@@ -44,6 +44,14 @@ def describe_calculator(calculator) -> dict:
     }
 
 
+def process_of_run(directory: Path) -> dict | None:
+    """Return the process that works in a run directory, or did when it ended abruptly."""
+    try:
+        return json.loads((directory / RUN_FILE).read_text()).get("process")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def repulsion_of_run(path: str | Path, default: str | None) -> str | None:
     """Return the repulsion of the run in the directory ``path``; ``default`` where there is no run."""
     try:

@@ -22,6 +22,7 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -33,8 +34,9 @@ from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
 from ase_schnet.files import flush_to_disk, replaced
+from ase_schnet.locks import Lock, this_process
 from ase_schnet.runs.identity import require_same_driver, require_same_settings
-from ase_schnet.runs.lock import DirectoryLock, this_process
+from ase_schnet.runs.provenance import process_of_run
 from ase_schnet.runs.record import LOG_FILE, RUN_FILE, csv_line
 from ase_schnet.runs.restart import RESTART_FILE, TRAJECTORY_FILE, State, cut_back, has_samples
 
@@ -74,7 +76,7 @@ class RunDirectory:
     resume
         Continue the run in ``path``; start it, if there is none yet.
     take_over
-        As in :class:`~ase_schnet.runs.lock.DirectoryLock`.
+        As in :class:`~ase_schnet.locks.Lock`.
 
     Attributes
     ----------
@@ -110,7 +112,9 @@ class RunDirectory:
         self._saved_at = 0.0  # s, of a monotonic clock
         self._is_new = not self.path.is_dir()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self.path, take_over=take_over)
+        self._lock = Lock(
+            self.path, partial(process_of_run, self.path), str(self.path), take_over=take_over
+        )
         try:
             self._look(resume)
         except BaseException:

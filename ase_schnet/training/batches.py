@@ -1,12 +1,14 @@
-"""Tensors of any choice of structures, from pairs found once for the whole data set."""
+"""Batches of tensors, from pairs that are found once for the whole data set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from ase.stress import voigt_6_to_full_3x3_stress
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset, concatenated_ranges
@@ -15,10 +17,20 @@ from ase_schnet.model.batch import AtomsBatch
 
 
 class Labels(NamedTuple):
-    """Reference values of a batch, or None: E (S,) eV float64, F (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
+    """Hold the reference values of a batch; None where there are no labels.
 
-    Stress is NaN where a structure has no label. weight (S,) of the structures in the loss; None: 1.
-    force_mask (N, 3) bool: which components of F are labels; None: all.
+    Attributes
+    ----------
+    E
+        Energies (S,) in eV, float64.
+    F
+        Forces (N, 3) in eV/Å.
+    stress
+        (S, 3, 3) in eV/Å³; NaN where a structure has no label.
+    weight
+        Of the structures in the loss, (S,); None: 1.
+    force_mask
+        Components of F that are labels, (N, 3) bool; None: all.
     """
 
     E: Tensor | None
@@ -29,7 +41,17 @@ class Labels(NamedTuple):
 
 
 class BatchSource:
-    """Hands out batches of a Dataset as tensors of one dtype on one device."""
+    """Make batches of a data set as tensors of one dtype on one device.
+
+    Parameters
+    ----------
+    dataset
+        The structures with their labels.
+    cutoff
+        Largest distance of a pair, Å.
+    dtype, device
+        Of the tensors; energies are float64 always.
+    """
 
     def __init__(self, dataset: Dataset, cutoff: float, dtype: torch.dtype, device: str = "cpu"):
         self.dataset, self.dtype, self.device = dataset, dtype, device
@@ -41,8 +63,8 @@ class BatchSource:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def batch(self, structures: np.ndarray) -> tuple[AtomsBatch, Labels]:
-        """The structures `structures` as one batch, with their labels."""
+    def batch(self, structures: NDArray) -> tuple[AtomsBatch, Labels]:
+        """Return the structures with the indices `structures` as one batch, with their labels."""
         data = self.dataset
         n_atoms, n_pairs = data.n_atoms[structures], self._n_pairs[structures]
         atoms = concatenated_ranges(data.ptr[structures], n_atoms)
@@ -70,11 +92,13 @@ class BatchSource:
             force_mask=None if data.force_mask is None else self._tensor(data.force_mask[atoms]),
         )
 
-    def epoch(self, batch_size: int, order: np.ndarray | None = None):
-        """Batches that cover every structure once, in the given order."""
+    def epoch(
+        self, batch_size: int, order: NDArray | None = None
+    ) -> Iterator[tuple[AtomsBatch, Labels]]:
+        """Yield batches that contain every structure once, in the given order."""
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), batch_size):
             yield self.batch(order[start : start + batch_size])
 
-    def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
+    def _tensor(self, array: NDArray, dtype: torch.dtype | None = None) -> Tensor:
         return torch.as_tensor(array, dtype=dtype).to(self.device)

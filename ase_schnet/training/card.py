@@ -18,13 +18,14 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.training.metrics import losses_per_structure
-from ase_schnet.training.trainer import Fit, FitResult
+from ase_schnet.training.result import FitResult
+from ase_schnet.training.trainer import Fit
 
 COMPARED = 20  # kept-out structures on which the two engines are compared
 
 
 def fold_entry(fit: Fit, result: FitResult) -> dict:
-    """What the card says of a fold: its loss over its structures (Table 3 of the report), and how it went."""
+    """Return what the card says of a fold: the loss over its structures, and how the fit went."""
     losses = losses_per_structure(result.potential, fit.validation, fit.loss)
     return {
         "seed": fit.settings.seed,
@@ -42,7 +43,7 @@ def fold_entry(fit: Fit, result: FitResult) -> dict:
 
 
 def judge(model: TrainedModel, kept_out: Dataset) -> dict:
-    """Errors, spread (Table 4 of the report) and calibration on structures that no member saw."""
+    """Return errors, spread and calibration on structures that no member saw."""
     compiled, network = Ensemble(model), TorchEnsemble(model)
     comparison = compare(compiled, kept_out)
     some = kept_out.subset(np.arange(min(len(kept_out), COMPARED)))
@@ -56,9 +57,14 @@ def judge(model: TrainedModel, kept_out: Dataset) -> dict:
 
 
 def tables_accuracy(compiled: Comparison, network: Comparison) -> dict:
-    """Largest differences between the compiled engine, whose filters are splines, and the network itself.
+    """Return the largest differences, eV and eV/Å, between the compiled engine and the network.
 
-    compiled may hold more structures than network, after those.
+    Parameters
+    ----------
+    compiled
+        Of the compiled engine, which has splines as filters. It may hold more structures, after the others.
+    network
+        Of the network itself.
     """
     n_structures, n_atoms = network.energies.shape[1], network.forces.shape[1]
     return {
@@ -73,7 +79,7 @@ def tables_accuracy(compiled: Comparison, network: Comparison) -> dict:
 
 
 def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
-    """About `points` rows of a fit's history as columns: enough to draw, small enough for the card."""
+    """Return about `points` rows of the history of a fit as columns, to draw."""
     rows = history[:: max(1, len(history) // points)]
     names = (
         "epoch",
@@ -87,7 +93,7 @@ def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
 
 
 def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
-    """One structure with the members' energies and mean forces, for the reader to repeat."""
+    """Return one structure with the energies of the members and the mean forces, to be computed again."""
     pairs = half_list(
         structure.R, engine.model.config["cutoff"], structure.cells[0], structure.pbc[0]
     )
@@ -102,13 +108,13 @@ def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
     }
 
 
-def conditions(dataset: Dataset) -> dict:
-    """Data and versions that a training stood on."""
+def conditions(dataset: Dataset, fingerprint: str) -> dict:
+    """Return the data and the versions that a training used."""
     statistics = label_statistics(dataset)
     return {
         "source": dataset.source,
         "units_in_source": dataset.units,
-        "data_fingerprint": dataset.fingerprint(),
+        "data_fingerprint": fingerprint,
         "n_structures": len(dataset),
         "species_shifts_undetermined": statistics.undetermined,
         "versions": {

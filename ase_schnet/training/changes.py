@@ -1,4 +1,4 @@
-"""In what a training that is to be resumed differs from the one that was begun, by the names of arguments."""
+"""Differences between a training that is to be resumed and the one that was begun, by names of arguments."""
 
 from __future__ import annotations
 
@@ -38,10 +38,18 @@ def require_same(
     data: Dataset,
     begun_with: Callable[[], Dataset] | None = None,
 ) -> None:
-    """Raise ValueError naming all that differs, how the training was begun, and the cure.
+    """Raise ValueError if two trainings differ; it names all differences and the cure.
 
-    then, now : "recipe" (with "config"), "data" (the fingerprint) and "provenance".
-    data : of now. begun_with : reads those of then; None where the training is finished and they are gone.
+    Parameters
+    ----------
+    directory
+        Where the training was begun, for the message.
+    then, now
+        "recipe" (with "config"), "data" (the fingerprint) and "provenance" of both.
+    data
+        The present structures.
+    begun_with
+        Reads those that the training was begun with; None where it is finished and they are gone.
     """
     recipe = dict(now["recipe"])
     for name in ELECTRONS:
@@ -63,16 +71,19 @@ def require_same(
         what += f" (begun by: {command})"
     if begun_with is None:
         raise ValueError(
-            f"{what}. It is finished, and not taken further, since the learning rate has come to its end: "
-            "train into another directory"
+            f"{what}. It is finished, and cannot be trained longer because its learning rate has "
+            "reached zero: train into another directory"
         )
     raise ValueError(f"{what}: resume with what it was begun with, or train into another directory")
 
 
 def changed_settings(then: dict, now: dict) -> list[str]:
-    """One entry such as "epochs=500, not epochs=1000" for each setting in which two recipes differ.
+    """Return an entry such as "epochs=500, not epochs=1000" for each setting in which two recipes differ.
 
-    then, now : as `Recipe.to_dict` gives them, with "config"; as far as they say.
+    Parameters
+    ----------
+    then, now
+        As `Recipe.to_dict` returns them, with "config"; entries may be missing.
     """
     before, after = _flat(then), _flat(now)
     changed = [
@@ -85,7 +96,7 @@ def changed_settings(then: dict, now: dict) -> list[str]:
 
 
 def _changed_split(then: dict | None, now: dict | None) -> list[str]:
-    """What the command line wrote of the division into folds."""
+    """Return the difference in the kind of folds, if the command line wrote it down."""
     if not then or not now or then["contiguous"] == now["contiguous"]:
         return []
     kinds = ("random folds", "contiguous folds")
@@ -93,9 +104,14 @@ def _changed_split(then: dict | None, now: dict | None) -> list[str]:
 
 
 def _changed_data(then: Dataset | None, now: Dataset, before: dict, after: dict) -> list[str]:
-    """The files that differ and how the structures do, which are known to differ; then : None if it is gone.
+    """Return which files differ, and how the structures do, which are known to differ.
 
-    before, after : the provenances, with "files", where a command line wrote them.
+    Parameters
+    ----------
+    then, now
+        The structures; then is None if they are gone.
+    before, after
+        The provenances, with "files" if the command line wrote them.
     """
     files, files_now = ({f["name"]: f for f in p.get("files", ())} for p in (before, after))
     found = []
@@ -127,7 +143,7 @@ def _changed_arrays(then: Dataset, now: Dataset) -> list[str]:
 
 
 def _first(old: np.ndarray, new: np.ndarray, dataset: Dataset) -> str:
-    """Which structure is the first to differ."""
+    """Return the first structure that differs, in words."""
     if old.shape != new.shape:
         return ""
     differs = (old != new).reshape(len(new), -1).any(axis=1)
@@ -137,7 +153,7 @@ def _first(old: np.ndarray, new: np.ndarray, dataset: Dataset) -> str:
 
 
 def _flat(recipe: dict) -> dict:
-    """Settings by the names under which they are asked for."""
+    """Return the settings by the names of their arguments."""
     flat = {**recipe.get("config", {}), **recipe.get("settings", {})}
     flat |= {LOSS[name]: value for name, value in recipe.get("loss", {}).items()}
     flat |= {name: recipe[name] for name in ELECTRONS if name in recipe}
@@ -150,7 +166,7 @@ def _flat(recipe: dict) -> dict:
     return flat
 
 
-def _said(name: str, value) -> str:
+def _said(name: str, value: object) -> str:
     if name == "kept_out":
         return f"{value} structures kept out"
     return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value!r}"

@@ -1,4 +1,4 @@
-"""A fit's state on disk: tensors and a JSON header in one safetensors file, replaced atomically."""
+"""The state of a fit on disk: tensors and a JSON header in one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ HEADER = "ase_schnet_checkpoint"
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict) -> None:
-    """Write it whole: a kill or a full disk leaves the old checkpoint or the new one. Raises CannotWrite."""
+    """Write a checkpoint; a kill or a full disk leaves the old one or the new one. Raises CannotWrite."""
     tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
-    # not safetensors' save_file, whose errors are no OSErrors
+    # not save_file of safetensors: its errors are not OSErrors
     write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Tensors (on the CPU) and header. Raises ValueError for a file that is not a whole checkpoint."""
+    """Return tensors (on the CPU) and header. Raises ValueError for a file that is not a whole checkpoint."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, json.loads(file.metadata()[HEADER])
 
 
 def load_header(path: Path) -> dict:
-    """The header alone. Raises ValueError as `load_checkpoint` does."""
+    """Return the header alone. Raises ValueError as `load_checkpoint` does."""
     with _opened(path) as file:
         return json.loads(file.metadata()[HEADER])
 
@@ -49,18 +49,18 @@ def _opened(path: Path) -> Iterator:
 
 
 def nested(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with `prefix.` put before their names."""
+    """Return the tensors with `prefix.` put before their names."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def unnested(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose name begins with `prefix.`, without it."""
+    """Return the tensors with names that begin with `prefix.`, without it."""
     start = prefix + "."
     return {k[len(start) :]: t for k, t in tensors.items() if k.startswith(start)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Adam's moments and step counts, one name per parameter and moment."""
+    """Return the moments and step counts of an optimiser, by parameter and name."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, moments in optimizer.state_dict()["state"].items()
@@ -69,11 +69,11 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took out."""
+    """Put back what `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        # the optimiser would keep this very tensor and write into it, and it may be restored again
+        # a copy: the optimiser writes into the tensor that it gets, and this one may be restored again
         state.setdefault(int(index), {})[name] = tensor.clone()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

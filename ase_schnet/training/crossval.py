@@ -1,9 +1,9 @@
-"""k-fold cross-validation whose members are the ensemble, and the tables that judge it.
+"""Cross-validation in k folds: its members are the ensemble, its tables judge it.
 
     plan ─► k fits, in parallel processes ─► stacked weights ─► the kept-out part ─► model directory
 
 Each member is validated on its own fold and trained on the other k − 1; the kept-out part judges the
-ensemble (implementation report, sections 3.3 and 4.2).
+ensemble (docs/sources.md, cross-validation and its tables).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
-from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.data.splits import twins_of
+from ase_schnet.deprecation import renamed
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
+from ase_schnet.training.fold import checked_recipe
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
 from ase_schnet.training.workdir import WorkDirectory, resumable
@@ -37,66 +37,80 @@ def cross_validate(
     provenance: dict | None = None,
     allow_outliers: bool = False,
     allow_contradictions: bool = False,
+    take_over: bool = False,
 ) -> TrainedModel:
     """Train the ensemble and write its model directory.
-
-    jobs : processes that train members side by side, one thread each; all cores by default.
-    resume : continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
-        return the model. It is not trained longer: the learning rate has come to its end.
-    provenance : further JSON for the card's "training" entry (data files, split).
-    allow_outliers : train in spite of labels that `label_outliers` names.
-    allow_contradictions : train in spite of what `label_contradictions` says of the labels.
 
     A member that diverges, or ends far worse than the others, is trained once more with another seed: see
     `train_fold`. The logs of the fits stay in `directory`/training.
 
+    Parameters
+    ----------
+    dataset
+        All labelled structures.
+    directory
+        The model directory.
+    recipe
+        Network, loss, settings and folds.
+    jobs
+        Processes that train members side by side, one thread each; None: all cores.
+    resume
+        Continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
+        return the model. It is not trained longer: the learning rate has come to its end.
+    provenance
+        More JSON for the "training" entry of the card (data files, split).
+    allow_outliers
+        Train in spite of labels that `label_outliers` names.
+    allow_contradictions
+        Train in spite of contradictions that `label_contradictions` names.
+    take_over
+        Train although a process of another host is written down as training in `directory`.
+
+    Returns
+    -------
+    TrainedModel
+        The ensemble as it was written.
+
     Raises
     ------
-    ValueError : labels missing for a term with weight, outlying or contradicting each other; a model or
-        checkpoints in `directory` already and not `resume`; those of other arguments, all of them named.
-    TrainingDiverged : a member diverged with both seeds.
-    BrokenProcessPool : a process was killed; or the caller's script has no `if __name__ == "__main__":`,
-        which it needs where several processes train.
-    OSError : something could not be written, such as on a full disk; what was stays, and can be resumed.
+    ValueError
+        If labels are missing for a term with weight, outlying or contradicting each other; if `directory`
+        holds a model or checkpoints and not `resume`, or those of other arguments; all differences are named.
+    InUseError
+        If another process trains in `directory`.
+    TrainingDiverged
+        If a member diverged with both seeds.
+    BrokenProcessPool
+        If a process was killed; or the script of the caller has no `if __name__ == "__main__":`, which it
+        needs where several processes train.
+    OSError
+        If something could not be written, such as on a full disk; earlier files stay, and can be resumed.
     """
     refuse_to_start_again()
     work = WorkDirectory(directory)
-    recipe = recipe.settled(dataset)
     if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
-    if work.begun and not work.complete and not resume:
-        raise ValueError(
-            f"{directory} holds an unfinished training; continue it with resume=True or remove it"
-        )
-    if not allow_outliers:
-        refuse_outliers(dataset)
-    if not allow_contradictions:
-        refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
+    recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions)
     _warn_of_divided_twins(dataset, recipe)
     with resumable("resume=True"):
-        fresh = not work.begun
-        work.begin(dataset, recipe, provenance)
         if work.complete:
-            return _assemble(work)
-        while due := [fold for fold in range(1, recipe.n_folds + 1) if work.due(fold) is not None]:
-            _train(dataset, work, recipe, due, jobs, fresh)
-        return _assemble(work)
-
-
-def _train(
-    dataset: Dataset,
-    work: WorkDirectory,
-    recipe: Recipe,
-    due: list[int],
-    jobs: int | None,
-    fresh: bool,
-) -> None:
-    try:
-        train_members(dataset, work, recipe, due, jobs)
-    except StartedAgain:
-        if fresh:  # nothing was trained: the mended script begins anew
-            work.clean()
-        raise
+            work.begin(dataset, recipe, provenance)  # the same, or an error
+            return _assemble(work, dataset)
+        with work.lock(take_over):
+            fresh = not work.begun
+            if not fresh and not resume:
+                raise ValueError(
+                    f"{directory} holds an unfinished training; continue it with resume=True or remove it"
+                )
+            work.begin(dataset, recipe, provenance)
+            while due := [k for k in range(1, recipe.n_folds + 1) if work.due(k) is not None]:
+                try:
+                    train_members(dataset, work, recipe, due, jobs, take_over)
+                except StartedAgain:
+                    if fresh:  # nothing was trained: the mended script begins anew
+                        work.clean()
+                    raise
+            return _assemble(work, dataset)
 
 
 def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
@@ -109,30 +123,49 @@ def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
         )
 
 
-def assemble(directory: str | Path) -> TrainedModel:
+def assemble_ensemble(directory: str | Path) -> TrainedModel:
     """Join the members that `train_fold` has trained, judge the ensemble, and write its model directory.
 
-    Needs nothing but `directory`. Where the model is there already, it is returned.
+    It needs nothing but `directory`. Where the model is there already, it is returned.
+
+    Parameters
+    ----------
+    directory
+        The model directory.
+
+    Returns
+    -------
+    TrainedModel
+        The ensemble as it was written.
 
     Raises
     ------
-    ValueError : folds that are not finished, or that ended far worse than the others and must be trained
-        once more, named. TrainingDiverged : a fold that diverged with both seeds. OSError : no room.
+    ValueError
+        For folds that are not finished, or that ended far worse than the others and must be trained
+        once more; they are named.
+    TrainingDiverged
+        For a fold that diverged with both seeds.
+    OSError
+        If something could not be written.
     """
+    work = WorkDirectory(directory)
     with resumable("the same call"):
-        return _assemble(WorkDirectory(directory))
+        return _assemble(work)
 
 
-def _assemble(work: WorkDirectory) -> TrainedModel:
+assemble = renamed(assemble_ensemble, "assemble", "assemble_ensemble")
+
+
+def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedModel:
     if work.complete:
-        work.clean()  # a kill may have come between
+        work.clean()  # the process that wrote the model may have been killed before it did
         return load_model(work.model_dir)
     plan, folds = work.plan(), range(1, work.n_folds + 1)
     if left := work.left_to_do():
         raise ValueError(
             f"{work.model_dir}: {left}. Run ase-schnet train with the same options and --fold K for each"
         )
-    dataset = work.dataset()
+    dataset = work.data.read() if dataset is None else dataset
     members = [work.best(fold) for fold in folds]
     model = _stack(members, dataset, plan["recipe"]["config"])
     recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
@@ -141,7 +174,7 @@ def _assemble(work: WorkDirectory) -> TrainedModel:
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
-        "training": {**plan["provenance"], **conditions(dataset), **recipe},
+        "training": {**plan["provenance"], **conditions(dataset, plan["data"]), **recipe},
         "verdict": verdict.to_dict(),
         "folds": entries,
         **judged,
@@ -152,7 +185,7 @@ def _assemble(work: WorkDirectory) -> TrainedModel:
 
 
 def _fold_card(work: WorkDirectory, fold: int) -> dict:
-    """What the card says of a fold, and in brief of its attempts, where it needed more than one."""
+    """Return what the card says of a fold, and in brief of its attempts, if it needed more than one."""
     entry, ended = work.best(fold)[1]["entry"], work.attempts(fold)
     if len(ended) == 1:
         return entry
@@ -165,7 +198,7 @@ def _fold_card(work: WorkDirectory, fold: int) -> dict:
 
 
 def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:
-    """The members' weights as (M, ...) arrays."""
+    """Return the weights of the members as (M, ...) arrays."""
     states = [unnested("schnet", tensors) for tensors, _ in members]
     return TrainedModel(
         config=config,

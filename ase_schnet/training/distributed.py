@@ -1,17 +1,19 @@
 """One fit shared by several processes: `torchrun --nproc-per-node 2 -m ase_schnet train ... --fold 1`.
 
-Every step, each process takes its part of the batch; the gradients are added up and every process makes
-the same step. The batch size is that of the whole step, so the fit is, to rounding, the one that a single
-process would make, and a checkpoint can be continued by any number of them. The first process validates,
-decides and writes; the others hear of it.
+Every step, each process takes its part of the batch; the gradients are added up and every process makes the
+same step. The batch size is that of the whole step, so the fit is, to rounding, the one that a single
+process would make, and a checkpoint can be continued by any number of them. The first process, rank zero,
+validates, decides and writes, and the others get its answers and its errors. Rank zero does nothing alone
+outside :func:`on_rank_zero`: if it failed there, the others would wait for it.
 
-torch's DistributedDataParallel averages the processes' losses, which is wrong for parts of unequal size, and
-wants to own the forward pass, which here is differentiated twice.
+The DistributedDataParallel of torch averages the losses of the processes, which is wrong for parts of unequal
+size, and it must own the forward pass, which here is differentiated twice.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +22,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ase_schnet.locks import Lock
 from ase_schnet.model.batch import AtomsBatch
-from ase_schnet.training.batches import BatchSource
-from ase_schnet.training.loss import Loss
+from ase_schnet.training.batches import BatchSource, Labels
+from ase_schnet.training.loss import Loss, Model
 from ase_schnet.training.metrics import Metrics
 from ase_schnet.training.streaming import StreamingSource
 from ase_schnet.training.trainer import Fit
@@ -33,21 +37,24 @@ T = TypeVar("T")
 
 
 def launched_by_torchrun() -> bool:
-    """This process is one of those that torchrun started."""
+    """Say whether this process is one of those that torchrun started."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[None]:
-    """Join the processes that torchrun started; nothing where it did not.
+    """Join the processes that torchrun started; do nothing where it did not.
 
-    Raises ValueError for a GPU: one has never been shared or joined here.
+    Raises
+    ------
+    ValueError
+        For a GPU: one has never been shared or joined here.
     """
     if not launched_by_torchrun():
         yield
         return
     if device != "cpu":
-        raise ValueError(f"under torchrun a fit is shared by CPUs, not by {device}")
+        raise ValueError(f"under torchrun a fit can be shared by CPUs only, not by {device}")
     dist.init_process_group("gloo")
     try:
         yield
@@ -56,33 +63,78 @@ def process_group(device: str = "cpu") -> Iterator[None]:
 
 
 def shared() -> bool:
-    """Several processes train one fit."""
+    """Say whether several processes train one fit."""
     return dist.is_initialized()
 
 
-def leads() -> bool:
-    """This process writes and prints: the only one, or the first."""
+def is_rank_zero() -> bool:
+    """Say whether this process writes and prints: it is the only one, or the first."""
     return not shared() or dist.get_rank() == 0
 
 
-def told(make: Callable[[], T]) -> T:
-    """What `make` returns, or raises, in the leading process, told to all of them."""
+def on_rank_zero(function: Callable[[], T]) -> T:
+    """Call a function on rank zero; return its value, or raise its exception, on every rank."""
     if not shared():
-        return make()
+        return function()
     answer: list = [None, None]
-    if leads():
-        try:
-            answer[0] = make()
-        except Exception as error:  # the others wait for an answer, whatever it is
-            answer[1] = error
+    if is_rank_zero():
+        answer = _outcome(function)
     dist.broadcast_object_list(answer, src=0)
-    if answer[1] is not None:
-        raise answer[1]
-    return answer[0]
+    return _value_of(answer)
+
+
+def on_every_rank(function: Callable[[], T]) -> T:
+    """Call a function on every rank and return its value there; if one raises, all raise its exception."""
+    if not shared():
+        return function()
+    value, error = _outcome(function, answer_travels=False)
+    errors: list = [None] * dist.get_world_size()
+    dist.all_gather_object(errors, error)
+    first = next((error for error in errors if error is not None), None)
+    return _value_of([value, first])
+
+
+@contextmanager
+def locked_by_rank_zero(acquire: Callable[[], Lock]) -> Iterator[None]:
+    """Let rank zero hold a lock during the block. Raises on every rank where it does not get it."""
+    held: list[Lock] = []
+    on_rank_zero(lambda: held.append(acquire()))
+    try:
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _outcome(function: Callable[[], T], *, answer_travels: bool = True) -> list:
+    """Return value and exception of a call, one of them None, in a form that can be sent."""
+    try:
+        value = function()
+        if answer_travels:
+            pickle.dumps(value)
+    except Exception as error:
+        return [None, _portable(error)]
+    return [value, None]
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the exception, or its text in a RuntimeError where it cannot be sent."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _value_of(answer: list) -> T:
+    value, error = answer
+    if error is not None:
+        raise error
+    return value
 
 
 class SharedFit(Fit):
-    """A fit whose batches are divided among the processes of a group."""
+    """Run a fit with batches that are divided among the processes of a group."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -90,21 +142,20 @@ class SharedFit(Fit):
         self.loss = _LossOfPart(self.loss, self._part)
 
     def resume(self, path: Path) -> None:
-        """As one process does, which then tells the others: they need not see the file."""
+        """Read a checkpoint on rank zero and send it to the others, which need not see the file."""
 
         def load() -> tuple[dict, dict]:
             super(SharedFit, self).resume(path)
             return self.state()
 
-        self.restore(*told(load))
+        self.restore(*on_rank_zero(load))
 
-    def save(self, path: Path) -> None:
-        """Write the state once."""
-        if leads():
-            super().save(path)
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
+        """Call a function on rank zero; return its value, or raise its exception, on every rank."""
+        return on_rank_zero(function)
 
     def _join_gradients(self) -> None:
-        """The whole batch's gradient from those of its parts: Σ (structures here / in all) · g."""
+        """Make the gradient of the whole batch from those of its parts: Σ (structures here / in all) · g."""
         self.parameters.gradient *= self._part.structures
         dist.all_reduce(self.parameters.gradient)
 
@@ -114,14 +165,18 @@ class SharedFit(Fit):
         return float(sums)
 
     def _validate(self) -> Metrics:
-        return told(super()._validate)
+        return on_rank_zero(super()._validate)
 
 
 class _PartOfBatches:
-    """This process's part of every batch: every n-th structure of it.
+    """Hand out the part of every batch that belongs to this process: every n-th structure of it.
 
-    structures, size: of the part now being handed out, its structures over those of the whole batch, and the
-    mean number of atoms in a structure of the part over that in the whole.
+    Attributes
+    ----------
+    structures
+        Structures of the present part over those of the whole batch.
+    size
+        Mean number of atoms in a structure of the part over that in the whole batch.
     """
 
     def __init__(self, whole: BatchSource | StreamingSource):
@@ -131,8 +186,10 @@ class _PartOfBatches:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def epoch(self, batch_size: int, order: np.ndarray | None = None):
-        """As BatchSource, in parts. A process without a part gets a structure that counts nothing."""
+    def epoch(
+        self, batch_size: int, order: NDArray | None = None
+    ) -> Iterator[tuple[AtomsBatch, Labels]]:
+        """Yield parts of the batches of a BatchSource, or a structure of weight 0 where there is none."""
         n_atoms = self.dataset.n_atoms
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), batch_size):
@@ -146,22 +203,22 @@ class _PartOfBatches:
 
 
 class _LossOfPart(Loss):
-    """A loss whose average over the parts, weighted by their structures, is that of the whole batch.
+    """Compute the loss of a part; the average over parts, weighted by their structures, is that of the batch.
 
     Energy and stress terms are means over structures, as is SchNet's force term. The standardised force term
-    is a mean over atoms, of which a part with large molecules has more than its share.
+    is a mean over atoms, and a part with large molecules has more atoms than its share.
     """
 
     def __init__(self, whole: Loss, part: _PartOfBatches):
-        self.__dict__ |= whole.__dict__
+        super().__init__(whole.weights, whole.statistics, whole.device)
         self._part = part
 
-    def __call__(self, potential, batch: AtomsBatch, labels) -> Tensor:
-        """Scalar loss of the part, zero where the part is empty."""
-        loss = super().__call__(potential, batch, labels)
+    def __call__(self, model: Model, batch: AtomsBatch, labels: Labels) -> Tensor:
+        """Return the scalar loss of the part, zero where the part is empty."""
+        loss = super().__call__(model, batch, labels)
         return loss if self._part.structures else 0.0 * loss
 
     def forces_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
-        """Mean of the squared errors, weighted as it weighs in the whole batch."""
+        """Return the mean of the squared errors, with the weight that it has in the whole batch."""
         term = super().forces_term(error, batch)
         return term * self._part.size if self.weights.kind == "standardised" else term

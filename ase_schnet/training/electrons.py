@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.structures.electrons import LOWEST, MIXED, lowest_multiplicity, signed
@@ -13,14 +14,27 @@ Number = int | str | None
 def settled_electrons(
     dataset: Dataset, charge: Number, multiplicity: Number
 ) -> tuple[int | str, int | str]:
-    """Charge and multiplicity for the model's card.
+    """Return charge and multiplicity for the card of the model.
 
-    charge, multiplicity : what the user says; "mixed" where the data hold several and the model is not to
-        ask; a multiplicity also "lowest", 1 or 2 by the number of electrons. None: what the structures say,
-        and where none says anything neutral, in the lowest multiplicity.
+    Parameters
+    ----------
+    dataset
+        All structures.
+    charge, multiplicity
+        What the user says: a number; "mixed" where the data hold several and the model shall not ask; for the
+        multiplicity also "lowest", 1 or 2 by the number of electrons. None: what the structures say, and
+        where none says anything, neutral in the lowest multiplicity.
 
-    Raises ValueError for structures that say different things, or something else than the user does, and for
-    a multiplicity that no structure with as many electrons can have.
+    Returns
+    -------
+    tuple
+        Charge and multiplicity, numbers or the words above.
+
+    Raises
+    ------
+    ValueError
+        If structures contradict each other or the user, or for a multiplicity that is impossible with the
+        number of electrons of every structure.
     """
     if charge is None or charge != MIXED:
         charge = _one("charge", charge, dataset.charge, 0)
@@ -29,7 +43,7 @@ def settled_electrons(
     if charge == MIXED:
         if multiplicity == LOWEST:
             raise ValueError(
-                "the lowest multiplicity of mixed charges is not known: say 'mixed' too"
+                "the lowest multiplicity of mixed charges is not known: say multiplicity='mixed' too"
             )
         return charge, _one("multiplicity", multiplicity, dataset.multiplicity, MIXED)
     lowest = _lowest(dataset, charge)  # (S,), NaN where there is none
@@ -51,15 +65,16 @@ def settled_electrons(
     return charge, multiplicity
 
 
-def _lowest(dataset: Dataset, charge: int) -> np.ndarray:
-    """Lowest multiplicity of every structure, (S,); NaN of crystals and free atoms."""
+def _lowest(dataset: Dataset, charge: int) -> NDArray:
+    """Return the lowest multiplicity of every structure, (S,); NaN for crystals and free atoms."""
     electrons = np.add.reduceat(dataset.Z, dataset.ptr[:-1])
     lowest = np.array([float(lowest_multiplicity(n, charge)) for n in electrons])
     lowest[dataset.pbc.any(axis=1) | (dataset.n_atoms < 2)] = np.nan
     return lowest
 
 
-def _one(name: str, asked: int | None, said: np.ndarray | None, usual: int | str) -> int | str:
+def _one(name: str, asked: int | None, said: NDArray | None, usual: int | str) -> int | str:
+    """Return the value that all structures have, and that was asked for, if it was."""
     if said is None or np.isnan(said).all():
         return usual if asked is None else int(asked)
     known = np.flatnonzero(~np.isnan(said))
@@ -69,13 +84,13 @@ def _one(name: str, asked: int | None, said: np.ndarray | None, usual: int | str
         other = int(known[np.argmax(values != values[0])])
         raise ValueError(
             f"{name} {said[first]:g} of structure {first} and {said[other]:g} of structure {other}: a "
-            "network of elements and distances sees no difference. Train one model for each, or, where the "
-            f"molecules are others too, one for all with {name}='mixed' (--{name} mixed)"
+            "network of elements and distances cannot tell them apart. Train one model for each; or, if the "
+            f"molecules differ too, one for all with {name}='mixed' (--{name} mixed)"
         )
     if asked is not None and int(asked) != values[0]:
         raise ValueError(
-            f"--{name} {asked} was asked for, but structure {first} says {values[0]:g} of itself"
+            f"--{name} {asked} was asked for, but structure {first} has {name} {values[0]:g}"
         )
     if values[0] != round(values[0]):
-        raise ValueError(f"{name} {values[0]:g} of structure {first} is no whole number")
+        raise ValueError(f"{name} {values[0]:g} of structure {first} is not a whole number")
     return int(values[0])

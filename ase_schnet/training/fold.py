@@ -1,13 +1,13 @@
 """One member of an ensemble as a job by itself: it begins, goes on, or returns at once if it is done.
 
 Run it for every fold, in any order, on any machines that see the model directory, as often as you like;
-then `assemble` (training/crossval.py) joins the members.
+then `assemble_ensemble` (training/crossval.py) joins the members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from ase_schnet.data.contradictions import refuse_contradictions
@@ -15,11 +15,20 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
-from ase_schnet.training.distributed import SharedFit, leads, shared, told
+from ase_schnet.training.distributed import (
+    SharedFit,
+    is_rank_zero,
+    locked_by_rank_zero,
+    on_every_rank,
+    on_rank_zero,
+    shared,
+)
 from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.run import run_fit
-from ase_schnet.training.trainer import Fit, FitResult, TrainingDiverged
+from ase_schnet.training.stored import StoredDataset
+from ase_schnet.training.trainer import Fit
 from ase_schnet.training.workdir import WorkDirectory, resumable
 
 
@@ -34,101 +43,149 @@ def train_fold(
     allow_contradictions: bool = False,
     position: int = 0,
     keep_going: Callable[[], bool] = lambda: True,
+    take_over: bool = False,
 ) -> bool:
-    """Train one member of the ensemble in `directory`. True when it is done.
+    """Train one member of the ensemble in `directory`.
 
-    A fit that diverges (see `run_fit`) is begun again once with another seed. So is one that ended far worse
-    than all the others did (`WorkDirectory.times_worse`), which can be known only when all have ended: call
-    this a second time for every fold, or let `assemble` say whether there is a need.
+    A fit that diverges (see `run_fit`) is begun again once with another seed. So is a fit that ended far
+    worse than the others (`WorkDirectory.times_worse`). That is known only when all have ended: call this a
+    second time for every fold, or let `assemble_ensemble` say whether it is needed. Under torchrun all
+    processes must call this, and share the fit.
 
-    fold : 1 to the number of folds, as files and tables count them.
-    provenance : further JSON for the card's "training" entry (data files, split).
-    allow_outliers : train in spite of labels that `label_outliers` names.
-    allow_contradictions : train in spite of what `label_contradictions` says of the labels.
-    position : of the progress bar.
-    keep_going : when it turns false, stop with a checkpoint and return False.
+    Parameters
+    ----------
+    dataset
+        All labelled structures.
+    directory
+        The model directory.
+    recipe
+        Network, loss, settings and folds.
+    fold
+        1 to the number of folds, as files and tables count them.
+    provenance
+        More JSON for the "training" entry of the card (data files, split).
+    allow_outliers
+        Train in spite of labels that `label_outliers` names.
+    allow_contradictions
+        Train in spite of contradictions that `label_contradictions` names.
+    position
+        Line of the progress bar.
+    keep_going
+        Called before every epoch; when it returns false, stop with a checkpoint.
+    take_over
+        Train although a process of another host is written down as training this fold.
 
-    Under torchrun all processes must call this, and share the fit.
+    Returns
+    -------
+    bool
+        True when the member is done, False when `keep_going` stopped it.
 
     Raises
     ------
-    ValueError : no such fold; labels missing, outlying or contradictory; another training in `directory`;
-        the fold is being trained by another process.
-    TrainingDiverged : with both seeds.
-    OSError : something could not be written, such as on a full disk; what was stays.
+    ValueError
+        If there is no such fold, if labels are missing, outlying or contradictory, or if there is another
+        training in `directory`.
+    InUseError
+        If another process trains this fold.
+    TrainingDiverged
+        If the fit diverged with both seeds.
+    OSError
+        If something could not be written, such as on a full disk; earlier files stay.
     """
     if not 1 <= fold <= recipe.n_folds:
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
-    work, recipe = WorkDirectory(directory), recipe.settled(dataset)
-    if work.complete:
-        told(lambda: work.begin(dataset, recipe, provenance))  # the same, or an error
-        return True
-    if not allow_outliers:
-        refuse_outliers(dataset)
-    if not allow_contradictions:
-        refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
+    work = WorkDirectory(directory)
+    complete = on_rank_zero(lambda: work.complete)
+    allowed = complete or allow_outliers, complete or allow_contradictions
+    recipe = on_every_rank(lambda: checked_recipe(dataset, recipe, *allowed))
     with resumable("the same call"):
+        on_rank_zero(lambda: work.begin(dataset, recipe, provenance))
+        if complete:
+            return True
         return train_member(
             dataset,
             work,
             recipe,
             fold,
-            provenance=provenance,
             position=position,
             keep_going=keep_going,
+            take_over=take_over,
         )
 
 
+def checked_recipe(
+    dataset: Dataset, recipe: Recipe, allow_outliers: bool, allow_contradictions: bool
+) -> Recipe:
+    """Check the labels of `dataset`; return the recipe with the defaults for them.
+
+    Raises
+    ------
+    ValueError
+        For labels that are missing, outlying or contradictory.
+    """
+    recipe = recipe.with_defaults_for(dataset)
+    if not allow_outliers:
+        refuse_outliers(dataset)
+    if not allow_contradictions:
+        refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
+    return recipe
+
+
 def train_member(
-    dataset: Dataset,
+    data: Dataset | StoredDataset,
     work: WorkDirectory,
     recipe: Recipe,
     fold: int,
     *,
-    provenance: dict | None = None,
     position: int = 0,
     keep_going: Callable[[], bool] = lambda: True,
+    take_over: bool = False,
 ) -> bool:
-    """`train_fold` with a settled recipe and labels that were looked at. Raises CannotWrite."""
-    told(lambda: work.begin(dataset, recipe, provenance))
+    """Do what `train_fold` does, for a training that was begun in `work` with a checked recipe."""
     kind = SharedFit if shared() else Fit
-    with work.lock(fold) if leads() else nullcontext():
-        while (attempt := told(lambda: work.due(fold))) is not None:
-            fit = recipe.fit(dataset, fold - 1, attempt, kind)
+    with locked_by_rank_zero(lambda: work.lock_fold(fold, take_over)):
+        while (attempt := on_rank_zero(lambda: work.due(fold))) is not None:
+            fit = on_every_rank(partial(recipe.fit, data, fold - 1, attempt, kind))
             if not _attempt(work, fit, fold, attempt, position, keep_going):
                 return False
-        told(lambda: work.require_good(fold))
+        on_rank_zero(lambda: work.require_good(fold))
     return True
 
 
-def _attempt(work, fit: Fit, fold: int, attempt: int, position: int, keep_going) -> bool:
-    """Run one fit and write down how it ended. False if it was stopped before."""
-    label = f"fold {fold}" if leads() else None
-    if attempt and label:
-        why, seed = work.why_again(fold), fit.settings.seed
-        say(f"{label} {why}: again with seed {seed}")
+def _attempt(
+    work: WorkDirectory,
+    fit: Fit,
+    fold: int,
+    attempt: int,
+    position: int,
+    keep_going: Callable[[], bool],
+) -> bool:
+    """Run one fit and write down how it ended; return False if it was stopped before."""
+    if attempt:
+        seed = fit.settings.seed
+        on_rank_zero(lambda: say(f"fold {fold} {work.why_again(fold)}: again with seed {seed}"))
     try:
         result = run_fit(
             fit,
             work.checkpoint(fold, attempt),
-            log=work.log(fold, attempt) if leads() else None,
-            label=label,
+            log=work.log(fold, attempt),
+            label=f"fold {fold}" if is_rank_zero() else None,
             position=position,
             keep_going=keep_going,
         )
     except TrainingDiverged:
         entry = {"seed": fit.settings.seed, "epoch": fit.epoch, "recoveries": fit.recoveries}
         header = {"diverged": True, "entry": entry}
-        told(lambda: work.finish(fold, attempt, {}, header))
+        on_rank_zero(lambda: work.finish(fold, attempt, {}, header))
         return True
     if result is None:
         return False
-    told(lambda: work.finish(fold, attempt, *_ended(fit, result)))
+    on_rank_zero(lambda: work.finish(fold, attempt, *_ended(fit, result)))
     return True
 
 
 def _ended(fit: Fit, result: FitResult) -> tuple[dict, dict]:
-    """What the ensemble needs of a finished fit: weights and shift; scale and its entry in the card."""
+    """Return what the ensemble needs of a finished fit: weights and shift; scale and entry in the card."""
     potential = result.potential
     tensors = nested("schnet", potential.schnet.state_dict()) | {"shift": potential.shift}
     return tensors, {"diverged": False, "scale": potential.scale, "entry": fold_entry(fit, result)}

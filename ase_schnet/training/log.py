@@ -1,7 +1,7 @@
 """The log of a fit: a csv file with one line per epoch, to be read while it grows.
 
-`elapsed_s` is the time spent in the fit up to the end of the epoch, pauses between a kill and its
-resumption left out. The other columns are those of the fit's history, with their units in their names.
+`elapsed_s` is the time spent in the fit up to the end of the epoch, without the pauses between a kill and
+a resumption. The other columns are those of the fit's history, with their units in their names.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ ELAPSED = "elapsed_s"
 
 
 class TrainingLog:
-    """Writes `path`, beginning with the epochs of `history`, which a resumed fit has behind it.
+    """Write the log of a fit.
 
     A kill may leave lines of epochs after the checkpoint, or half a line. So the file is first written anew
     from the history, and of the old one only the times are kept.
+
+    Parameters
+    ----------
+    path
+        The csv file.
+    history
+        Records of the epochs that are done.
     """
 
     def __init__(self, path: Path, history: list[dict]):
@@ -38,9 +45,9 @@ class TrainingLog:
 
 
 def read_log(path: Path) -> dict[str, list]:
-    """Columns of a log, as in the "history" of a model card; None where a cell is empty.
+    """Return the columns of a log, as in the "history" of a model card; None where a cell is empty.
 
-    Half a line at the end, of an epoch that is being written, is left out.
+    A last line that is not complete is left out: it is being written.
     """
     text = path.read_text()
     rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
@@ -49,7 +56,7 @@ def read_log(path: Path) -> dict[str, list]:
 
 
 def read_logs(directory: str | Path) -> list[dict]:
-    """The fits that have a log in MODEL_DIR/training, ready for `plot_learning_curves`."""
+    """Return the fits that have a log in MODEL_DIR/training, for `plot_learning_curves`."""
     found = []
     for path in Path(directory).glob("fold_*.csv"):
         name, fold = path.stem.replace("_", " "), int(path.stem.split("_")[1])
@@ -59,7 +66,7 @@ def read_logs(directory: str | Path) -> list[dict]:
 
 
 def _lines(record: dict, elapsed: float | None) -> str:
-    """The epoch's line, the first one under the names of the columns."""
+    """Return the line of an epoch; of the first one, with the names of the columns before it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if record["epoch"] == 1:
@@ -69,7 +76,7 @@ def _lines(record: dict, elapsed: float | None) -> str:
 
 
 def _times(path: Path) -> dict[int, float]:
-    """Epoch -> elapsed_s, as far as an old log says."""
+    """Return elapsed_s by epoch, as far as an old log says it."""
     if not path.exists():
         return {}
     try:

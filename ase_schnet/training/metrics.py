@@ -1,4 +1,4 @@
-"""The errors that a fit reports, with their units."""
+"""Errors that a fit reports, with their units."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
 
-from ase_schnet.training.batches import BatchSource
+from ase_schnet.model.batch import AtomsBatch
+from ase_schnet.model.potential import Properties
+from ase_schnet.training.batches import BatchSource, Labels
 from ase_schnet.training.loss import Loss, Model
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Errors with their units; None where there were no labels or the term has no weight.
+    """Hold errors with their units; None where there were no labels or the term has no weight.
 
     energy_*_meV are per structure, energy_*_meV_per_atom divided by its number of atoms,
     forces_*_meV_per_Ang per Cartesian component, stress_*_meV_per_Ang3 per Voigt component.
@@ -31,20 +34,23 @@ class Metrics:
     n_structures: int
 
     def to_dict(self) -> dict:
-        """Plain types, ready for JSON."""
+        """Return plain types, ready for JSON."""
         return asdict(self)
 
 
 @dataclass
 class _Errors:
-    """Errors of one batch after the other, each a flat array in eV, eV/Å or eV/Å³."""
+    """Collect the errors of one batch after the other, flat arrays in eV, eV/Å or eV/Å³."""
 
-    energy: list[np.ndarray] = field(default_factory=list)
-    energy_per_atom: list[np.ndarray] = field(default_factory=list)
-    forces: list[np.ndarray] = field(default_factory=list)
-    stress: list[np.ndarray] = field(default_factory=list)
+    energy: list[NDArray] = field(default_factory=list)
+    energy_per_atom: list[NDArray] = field(default_factory=list)
+    forces: list[NDArray] = field(default_factory=list)
+    stress: list[NDArray] = field(default_factory=list)
 
-    def add(self, properties, batch, labels, with_energy: bool) -> None:
+    def add(
+        self, properties: Properties, batch: AtomsBatch, labels: Labels, with_energy: bool
+    ) -> None:
+        """Append the errors of a batch."""
         if with_energy:
             error = (properties.energies - labels.E).cpu().numpy()
             self.energy.append(error)
@@ -59,8 +65,8 @@ class _Errors:
             self.stress.append(components[~np.isnan(components)])
 
 
-def evaluate(model: Model, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
-    """Errors of `model` over every structure of `source`."""
+def validation_metrics(model: Model, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
+    """Return the errors of `model` over every structure of `source`."""
     errors, total = _Errors(), 0.0
     for batch, labels in source.epoch(batch_size):
         properties = loss.properties(model, batch, labels)
@@ -76,12 +82,12 @@ def evaluate(model: Model, source: BatchSource, loss: Loss, batch_size: int) -> 
     )
 
 
-def losses_per_structure(model: Model, source: BatchSource, loss: Loss) -> np.ndarray:
-    """The loss of each structure by itself, (S,)."""
+def losses_per_structure(model: Model, source: BatchSource, loss: Loss) -> NDArray:
+    """Return the loss of each structure by itself, (S,)."""
     return np.array([float(loss(model, *parts).detach()) for parts in source.epoch(1)])
 
 
-def _mae_rmse_milli(errors: list[np.ndarray]) -> tuple[float | None, float | None]:
+def _mae_rmse_milli(errors: list[NDArray]) -> tuple[float | None, float | None]:
     error = 1000.0 * np.concatenate(errors) if errors else np.array([])
     if not len(error):
         return None, None

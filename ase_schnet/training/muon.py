@@ -1,14 +1,14 @@
 """Muon: steepest descent in the spectral norm, for the matrices of a network.
 
-K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Each matrix moves by
-its momentum with all singular values set to about one (`orthogonal.py`). After as many epochs it leaves a
-third of the force error that Adam leaves (benchmarks/accuracy.md, row Adam). `torch.optim.Muon` does the same
-matrix by matrix in bfloat16, which most processors can only emulate.
+K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Each matrix moves by its
+momentum with all singular values set to about one (`orthogonal.py`). Its errors are far below those of Adam
+(benchmarks/accuracy.md). `torch.optim.Muon` does the same matrix by matrix in bfloat16, which most
+processors can only emulate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from ase_schnet.training.orthogonal import Orthogonalizer, Place
 
 
 class Muon(torch.optim.Optimizer):
-    """Moves the matrices that lie in one vector.
+    """Move the matrices that lie in one vector.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Muon(torch.optim.Optimizer):
             self._lengths[start : start + rows * cols] = max(1.0, rows / cols) ** 0.5
 
     @torch.no_grad()
-    def step(self, closure=None):
-        """Make one update. Returns the loss of `closure` where there is one."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Make one update; return the loss of `closure` if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

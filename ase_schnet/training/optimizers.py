@@ -1,4 +1,4 @@
-"""Which optimiser moves which weights."""
+"""The optimisers, and which weights each of them moves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from ase_schnet.training.muon import Muon
 from ase_schnet.training.parameters import ParameterVector
 from ase_schnet.training.settings import FitSettings
 
-MUON_RATE = 10.0  # Muon's learning rate over Adam's: its step is measured in spectral norm
+MUON_RATE = (
+    10.0  # learning rate of Muon over that of Adam: its step has another norm, the spectral one
+)
 
 
 def as_vector(potential: Potential, settings: FitSettings) -> ParameterVector:
-    """All weights in one vector, those for Muon last: the matrices between hidden layers."""
+    """Return all weights in one vector; those for Muon, the matrices of hidden layers, are its last part."""
 
     def for_muon(name: str, parameter: Tensor) -> bool:
         matrix = parameter.ndim == 2 and "embedding" not in name and "readout_out" not in name
@@ -26,7 +28,7 @@ def as_vector(potential: Potential, settings: FitSettings) -> ParameterVector:
 def optimizers_for(
     parameters: ParameterVector, settings: FitSettings
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the vector's last part, if it has one; Adam for embedding, biases and the last layer."""
+    """Return Muon for the last part of the vector, if it has one, and Adam for all other weights."""
     adam = torch.optim.AdamW if settings.weight_decay > 0 else torch.optim.Adam
     rate, decay = settings.learning_rate, settings.weight_decay
     groups = [{"params": [parameters.part(last=False)], "rate_factor": 1.0}]

@@ -3,7 +3,7 @@
 X ← αX + X(βA + γA²) with A = XᵀX, from X divided by its Frobenius norm; the coefficients are those of Muon's
 reference implementation (K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024),
 which leave singular values between 0.7 and 1.2. In float32 everywhere, so that the bits of a training do not
-depend on whether a processor has bfloat16. What fewer steps cost is in benchmarks/accuracy.md.
+depend on whether a processor has bfloat16. Fewer steps cost accuracy (benchmarks/accuracy.md).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ase_schnet.inference import loops
@@ -24,7 +25,7 @@ COEFFICIENTS = ((3.4445, -4.7750, 2.0315),) * 5  # α, β, γ of each step
 
 
 class Place(NamedTuple):
-    """Where a matrix lies in a vector, row by row."""
+    """Say where a matrix lies in a vector, row by row."""
 
     start: int
     rows: int
@@ -32,12 +33,12 @@ class Place(NamedTuple):
 
 
 class Orthogonalizer:
-    """Replaces the matrices of a vector by their nearest orthogonal ones.
+    """Replace the matrices of a vector by their nearest orthogonal ones.
 
     Parameters
     ----------
     places
-        Where the matrices lie. What is between them stays zero.
+        Where the matrices lie. The gaps between them stay zero.
     """
 
     def __init__(self, places: Sequence[Place]):
@@ -47,10 +48,10 @@ class Orthogonalizer:
         _, rows, cols = self._places.T
         columns = -(-np.minimum(rows, cols) // PADDED_TO) * PADDED_TO
         self._most = int((np.maximum(np.maximum(rows, cols), columns) * columns).max())
-        self._work: np.ndarray | None = None
+        self._work: NDArray | None = None
 
     def __call__(self, vector: Tensor) -> Tensor:
-        """The vector (n,) of matrices that belongs to the vector (n,) of matrices given."""
+        """Return the vector (n,) of the orthogonal matrices for a vector (n,) of matrices."""
         out = torch.zeros_like(vector)
         if vector.device.type == "cpu":
             self._compiled(vector.detach().numpy(), out.numpy())
@@ -58,7 +59,7 @@ class Orthogonalizer:
             self._by_torch(vector, out)
         return out
 
-    def _compiled(self, vector: np.ndarray, out: np.ndarray) -> None:
+    def _compiled(self, vector: NDArray, out: NDArray) -> None:
         rest = self._places, self._coefficients
         if self._work is None or self._work.dtype != vector.dtype:
             self._work = np.zeros((N_WORK, self._most), vector.dtype)  # kept from call to call
@@ -67,7 +68,7 @@ class Orthogonalizer:
         orthogonal_loops.orthogonalise(vector, *rest, self._work, out)
 
     def _by_torch(self, vector: Tensor, out: Tensor) -> None:
-        """Matrices of one shape at a time, as one batch."""
+        """Iterate the matrices of one shape at a time, as one batch."""
         for rows, cols in {(place.rows, place.cols) for place in self.places}:
             starts = [p.start for p in self.places if (p.rows, p.cols) == (rows, cols)]
             pieces = [slice(start, start + rows * cols) for start in starts]
@@ -77,7 +78,7 @@ class Orthogonalizer:
 
 
 def _iterated(x: Tensor) -> Tensor:
-    """The iteration for matrices (B, m, n): in words of torch what `orthogonal_loops` compiles."""
+    """Return the result of the iteration for matrices (B, m, n), as `orthogonal_loops` does, in torch."""
     wide = x.shape[-2] < x.shape[-1]
     x = x.mT if wide else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-30)

@@ -1,8 +1,8 @@
 """The iteration of `orthogonal.py`, compiled: all matrices of a vector, one after the other.
 
 Two of the three products of a step are symmetric, and of those only the tiles that reach the diagonal are
-computed. Matrices are worked on with at least as many rows as columns, padded with zeros, which no product
-notices.
+computed. Matrices have at least as many rows as columns, if need be transposed, and are padded with zeros,
+which change no product.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ase_schnet.inference.simd import BYTES, add_products, mirror
 
 N_WORK = 5  # working matrices
 PADDED_TO = 16  # columns: a multiple of a tile's rows and of its columns
-# Narrow tiles, since of one on the diagonal almost half is computed in vain; of eight sums, which hide
-# the time of a multiplication.
+# Narrow tiles: almost half of a tile on the diagonal is computed in vain. Eight sums hide the time of a
+# multiplication.
 VECTORS = 1 if BYTES == 64 else 2
 ROWS = 8 // VECTORS
 add_part = add_products(ROWS, VECTORS)
@@ -25,8 +25,18 @@ add_overlaps = add_products(ROWS, VECTORS, transposed=True)
 def orthogonalise(directions, places, coefficients, work, updates):
     """Fill `updates` with U Vᵀ of every matrix U S Vᵀ in `directions`, both (n,).
 
-    places (B, 3) says where a matrix starts and its rows and columns, row by row. coefficients (K, 3) are
-    those of the K steps. work (N_WORK, W) with room for the largest matrix in each of its rows.
+    Parameters
+    ----------
+    directions
+        Vector (n,) of matrices.
+    places
+        (B, 3): start, rows and columns of each matrix, which lies row by row.
+    coefficients
+        (K, 3), of the K steps.
+    work
+        (N_WORK, W), with room for the largest matrix in each row.
+    updates
+        Vector (n,) for the results.
     """
     real = directions.dtype.type
     for b in range(len(places)):
@@ -67,7 +77,7 @@ def orthogonalise(directions, places, coefficients, work, updates):
 
 @inner
 def _symmetric(x, out, overlaps):
-    """Out = xᵀ x, or x x of a symmetric x: tiles on and below the diagonal, then their mirror images."""
+    """Fill `out` with xᵀ x, or x x of a symmetric x: tiles up to the diagonal, then their mirror images."""
     n, lanes = len(out), BYTES // out.itemsize
     out[:] = 0
     for c in range(0, n, VECTORS * lanes):

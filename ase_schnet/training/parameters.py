@@ -1,7 +1,7 @@
-"""All weights of a network as one vector, which a step of an optimiser moves in a few large operations.
+"""All weights of a network as one vector, so that a step of an optimiser is a few large operations.
 
-A network of 35 small tensors spends more time on calling its optimiser, its clipping and its running average
-than these take to compute.
+For a network of many small tensors, the calls of optimiser, clipping and running average take longer than
+their arithmetic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ALIGNMENT = 16  # numbers: every parameter begins at a cache line
 
 
 class ParameterVector:
-    """The parameters of a module, moved into one vector.
+    """Move the parameters of a module into one vector.
 
     The module's parameters become views into `values` (n,), their gradients views into `gradient` (n,), which
     backward() adds to: it is set to zero before. Gaps between parameters are zero in both.
@@ -25,9 +25,10 @@ class ParameterVector:
     Parameters
     ----------
     module
-        A module all of whose parameters have one dtype and lie on one device.
+        A module with parameters of one dtype on one device.
     is_last
-        Name and parameter to whether it belongs to the last part of the vector, which begins at `split`.
+        Says of a name and a parameter whether it belongs to the last part of the vector, which begins at
+        `split`.
     """
 
     def __init__(self, module: nn.Module, is_last: Callable[[str, Tensor], bool]):
@@ -54,12 +55,12 @@ class ParameterVector:
         ]
 
     def clip(self, norm: float) -> None:
-        """Shorten the gradient to `norm` if it is longer."""
+        """Scale the gradient down to the length `norm` if it is longer."""
         length = torch.linalg.vector_norm(self.gradient)
         self.gradient.mul_((norm / (length + 1e-6)).clamp_(max=1.0))
 
     def part(self, *, last: bool) -> Tensor:
-        """The vector's last part or what comes before it, (k,), with its gradient in `.grad`."""
+        """Return the last part of the vector or the first one, (k,), with its gradient in `.grad`."""
         piece = slice(self.split, None) if last else slice(0, self.split)
         part = self.values[piece]
         part.grad = self.gradient[piece]

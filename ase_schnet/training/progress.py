@@ -1,4 +1,4 @@
-"""How far a fit is: a bar on a terminal, about a line per minute elsewhere."""
+"""Progress of a fit: a bar on a terminal, about a line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ EVERY_S = 60.0
 
 
 def say(line: str) -> None:
-    """Print a line on stderr, between the bars. A closed or full stderr costs the line, not the training."""
+    """Print a line on stderr, between the bars; if stderr is closed or full, drop it and go on."""
     with contextlib.suppress(OSError):
         tqdm.write(line, file=sys.stderr)
         sys.stderr.flush()
 
 
 class Progress:
-    """Tells on stderr of a fit that runs within the with block.
+    """Print on stderr the progress of a fit that runs within the with block.
 
-    Where stderr is no terminal, a line at the start, about one a minute whatever an epoch takes, and one at
-    the end, each written at once: several processes may write to one file.
+    Where stderr is not a terminal, there is a line at the start, about one a minute whatever an epoch takes,
+    and one at the end. Each is written at once: several processes may write to one file.
 
-    label : of the fit, such as "fold 3"; None says nothing.
-    position : of the bar.
+    Parameters
+    ----------
+    fit
+        The fit.
+    label
+        Name of the fit, such as "fold 3"; None prints nothing.
+    position
+        Line of the bar.
     """
 
     def __init__(self, fit: Fit, label: str | None, position: int = 0):
@@ -63,13 +69,13 @@ class Progress:
                 self.say(self._state())
 
     def epoch(self, record: dict) -> None:
-        """An epoch has ended: its record in the fit's history."""
+        """Show the errors of an epoch that has ended, from its record."""
         self._errors = _describe(record, self._fit.training.dataset.told_per_atom)
         self._bar.set_postfix_str(self._errors)
         self._bar.update()
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line about this fit."""
         if self._label:
             say(f"{self._label}: {line}")
 
@@ -95,7 +101,7 @@ def _duration(seconds: float) -> str:
 
 
 def _describe(record: dict, per_atom: bool) -> str:
-    """The validation errors of an epoch in a few words."""
+    """Return the validation errors of an epoch in a few words."""
     energy = ("energy_mae_meV_per_atom", "meV/atom") if per_atom else ("energy_mae_meV", "meV")
     columns = {
         "F": ("forces_mae_meV_per_Ang", "meV/Å"),

@@ -5,32 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
+from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
+from ase_schnet.deprecation import renamed
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.training.electrons import settled_electrons
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.stored import StoredDataset
 from ase_schnet.training.trainer import Fit
 
 
 class Augment(Protocol):
-    """More structures for the members' training (see `ase_schnet.augment`)."""
+    """Make more structures for the training of each member (see `ase_schnet.augment`)."""
 
-    def __call__(self, dataset: Dataset, training: np.ndarray) -> Dataset | None:
-        """Structures made from those of `dataset` with the indices `training`, and from no others."""
+    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
+        """Return structures made from those of `dataset` with the indices `training` alone."""
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
-    """Everything besides the data that decides what comes out.
+    """Hold everything besides the data that decides what comes out.
 
-    charge, multiplicity : of the structures, for the card; None: see `settled_electrons`.
+    Attributes
+    ----------
+    config
+        Shape of the network.
+    weights
+        The loss and the weights of its terms.
+    settings
+        How each member is fitted.
+    plan
+        The folds and the kept-out part, as indices of the structures.
+    device
+        "cpu" or the name of a GPU, as torch says it.
+    augment
+        More structures for the training of each member, or None.
+    charge, multiplicity
+        Of the structures, for the card; None: see `settled_electrons`.
     """
 
     config: SchNetConfig
@@ -44,11 +61,11 @@ class Recipe:
 
     @property
     def n_folds(self) -> int:
-        """Members of the ensemble."""
+        """Number of members of the ensemble."""
         return len(self.plan.folds)
 
     def to_dict(self) -> dict:
-        """Plain types, ready for JSON; the network's shape has its own place in the card."""
+        """Return plain types, ready for JSON; the shape of the network has its own place in the card."""
         return {
             "loss": self.weights.to_dict(),
             "settings": self.settings.to_dict(),
@@ -59,37 +76,61 @@ class Recipe:
             **({} if self.augment is None else {"augmentation": self.augment.to_dict()}),
         }
 
-    def settled(self, dataset: Dataset) -> Recipe:
-        """This recipe with weights that suit the labels of `dataset`, which every part must have.
+    def with_defaults_for(self, dataset: Dataset) -> Recipe:
+        """Return this recipe with all that was left open decided by the labels of `dataset`.
 
-        Raises ValueError for labels that a term with weight lacks, what the augmentation raises, and what
-        `settled_electrons` does.
+        Raises
+        ------
+        ValueError
+            If a term with weight has no labels in the data or, of stress, in the training part of a fold;
+            and what the augmentation and `settled_electrons` raise.
         """
         charge, multiplicity = settled_electrons(dataset, self.charge, self.multiplicity)
-        weights = self.weights.settled(dataset)
-        recipe = replace(self, weights=weights, charge=charge, multiplicity=multiplicity)
-        recipe.weights.require(dataset.subset(self.plan.kept_out), "kept-out")
+        weights = self.weights.with_defaults_for(dataset)
+        weights.require(dataset, "data")
         for fold in range(self.n_folds):
-            training = dataset.subset(self.plan.training(fold))
-            recipe.weights.settled(training).require(training, "training")
-            recipe.weights.require(dataset.subset(self.plan.validation(fold)), "validation")
-        if self.augment is not None:  # better now than in a worker, with a directory begun
+            weights.require_stress(dataset, self.plan.training(fold))
+        if self.augment is not None:  # an error of it should come here, before a directory is begun
             self.augment(dataset, self.plan.training(0))
-        return recipe
+        return replace(self, weights=weights, charge=charge, multiplicity=multiplicity)
+
+    settled = renamed(with_defaults_for, "Recipe.settled", "Recipe.with_defaults_for")
 
     def seed(self, fold: int, attempt: int = 0) -> int:
-        """Seed of member `fold`; no two members and attempts of an ensemble share one."""
+        """Return the seed of member `fold`; no two members and attempts of an ensemble share one."""
         return self.settings.seed + fold + attempt * self.n_folds
 
-    def fit(self, dataset: Dataset, fold: int, attempt: int = 0, kind: type[Fit] = Fit) -> Fit:
-        """Member `fold`, counted from 0, ready to run."""
+    def fit(
+        self,
+        data: Dataset | StoredDataset,
+        fold: int,
+        attempt: int = 0,
+        kind: type[Fit] = Fit,
+    ) -> Fit:
+        """Return the fit of one member, ready to run.
+
+        Parameters
+        ----------
+        data
+            All structures; the fit takes its part.
+        fold
+            Counted from 0.
+        attempt
+            Counted from 0; another one has another seed.
+        kind
+            A fit of one process or of several.
+        """
         training = self.plan.training(fold)
+        augmented = None
+        if self.augment is not None:
+            whole = data.read() if isinstance(data, StoredDataset) else data
+            augmented = self.augment(whole, training)
         return kind(
             self.config,
-            dataset.subset(training),
-            dataset.subset(self.plan.validation(fold)),
+            data.subset(training),
+            data.subset(self.plan.validation(fold)),
             self.weights,
             replace(self.settings, seed=self.seed(fold, attempt)),
             self.device,
-            None if self.augment is None else self.augment(dataset, training),
+            augmented,
         )

@@ -1,9 +1,10 @@
-"""A finished model's card in words: the tables of the cross-validation, errors, calibration."""
+"""The card of a finished model in words: the tables of the cross-validation, errors, calibration."""
 
 from __future__ import annotations
 
 from ase.units import GPa, kcal, mol
 
+from ase_schnet.deprecation import renamed
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.verdict import TrainingVerdict
 from ase_schnet.uncertainty import ENOUGH
@@ -18,7 +19,7 @@ OTHER_UNITS = {
 
 
 def fold_table(model: TrainedModel) -> str:
-    """Table 3 of the implementation report: validation loss of each fold over its structures."""
+    """Return the table of the validation loss of each fold over its structures (docs/sources.md)."""
     lines = [
         "Validation loss per structure, by fold",
         f"{'fold':>4} {'min':>10} {'max':>10} {'mean':>10} {'std':>10}  epoch",
@@ -30,7 +31,7 @@ def fold_table(model: TrainedModel) -> str:
 
 
 def fold_notes(model: TrainedModel) -> list[str]:
-    """A line for every fold that did not go straight to its end."""
+    """Return a line for every fold that recovered from divergence or was trained twice."""
     notes = []
     for k, row in enumerate(model.card["folds"], start=1):
         notes += [
@@ -52,7 +53,7 @@ def _recovered(epochs: list[int]) -> str:
 
 
 def _again(row: dict) -> str:
-    """Both attempts of a fold, and why there were two."""
+    """Return both attempts of a fold in words, and why there were two."""
     first, second = row["attempts"]
     ends = [
         f"seed {a['seed']} " + ("diverged" if a["diverged"] else f"{a['loss_median']:.3g}")
@@ -70,7 +71,7 @@ def _again(row: dict) -> str:
 
 
 def spread_table(model: TrainedModel) -> str:
-    """Table 4 of the implementation report: std of the ensemble on the kept-out part."""
+    """Return the table of the std of the ensemble on the kept-out part (docs/sources.md)."""
     lines = [
         f"Ensemble std on the {model.card['kept_out']['n_structures']} kept-out structures",
         f"{'':<10} {'min':>10} {'max':>10} {'mean':>10}",
@@ -84,7 +85,7 @@ def spread_table(model: TrainedModel) -> str:
 
 
 def error_lines(metrics: dict) -> list[str]:
-    """Errors with unit, normalisation and number of values."""
+    """Return a line for each error with unit, normalisation and number of values."""
     n, atoms = metrics["n_structures"], metrics["n_atoms"]
     rows = (
         ("energy", "meV", "meV per structure", f"{n} structures"),
@@ -110,17 +111,17 @@ def _error_line(metrics: dict, name: str, unit: str, label: str, n: str) -> str:
 
 
 def calibration_lines(calibration: dict[str, dict], metrics: dict) -> list[str]:
-    """How far the ensemble std may be believed, and of which quantities of `metrics` nobody can say."""
+    """Return a line for the calibration of each quantity, or for why its std was not judged."""
     lines = [
         f"{name.replace('_', ' '):<16} Spearman ρ(std, |error|) {c['spearman']:.2f}, "
         f"error/std {c['scale']:.2f}, miscalibration area {c['miscalibration_area_raw']:.3f} "
         f"(scaled: {c['miscalibration_area']:.3f}), n = {c['n']}"
         for name, c in calibration.items()
     ]
-    told = {name.split("_mae_")[0] for name in metrics if "_mae_" in name}
-    left_out = [name for name in ("energy", "forces", "stress") if name in told - set(calibration)]
+    known = {name.split("_mae_")[0] for name in metrics if "_mae_" in name}
+    left_out = [name for name in ("energy", "forces", "stress") if name in known - set(calibration)]
     return lines + [
-        f"{name:<16} std not judged: fewer than {ENOUGH} predictions with a std, or all alike"
+        f"{name:<16} std not judged: fewer than {ENOUGH} predictions with a std, or all are equal"
         for name in left_out
     ]
 
@@ -132,14 +133,20 @@ def _judged(model: TrainedModel) -> list[str]:
 
 
 def verdict_of(card: dict) -> TrainingVerdict | None:
-    """The verdict of a training as its card holds it; None for cards of earlier versions."""
+    """Return the verdict of a training from its card; None for cards of earlier versions."""
     if "verdict" not in card:
         return None
     return TrainingVerdict(card["verdict"]["error_over_spread"], tuple(card["verdict"]["reasons"]))
 
 
-def summary(model: TrainedModel) -> str:
-    """Everything a training prints at its end; of a card from elsewhere, the tables it has."""
+def training_summary(model: TrainedModel) -> str:
+    """Return the text that a training prints at its end: tables, errors, calibration, verdict.
+
+    Parameters
+    ----------
+    model
+        A model of this package; of a card from elsewhere, the tables that it has are returned.
+    """
     card = model.card
     parts = []
     if "folds" in card:
@@ -157,3 +164,6 @@ def summary(model: TrainedModel) -> str:
     if verdict := verdict_of(card):
         parts.append(str(verdict))
     return "\n\n".join(parts)
+
+
+summary = renamed(training_summary, "summary", "training_summary")

@@ -1,23 +1,42 @@
-"""How to minimise: optimiser, schedule, and their defaults."""
+"""The settings of a fit: optimiser, schedule, and their defaults."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
 
-WARMUP_STEPS = 100  # Adam's second moments are guesses until then
+WARMUP_STEPS = 100  # until then the second moments of Adam are poor estimates
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to minimise.
+    """Hold the settings of a fit.
 
-    optimizer "muon": Muon for the dense layers' matrices, Adam for the rest; "adam": Adam for all, as in
-    the SchNet paper (AdamW where weight_decay > 0).
-    schedule "cosine": from learning_rate to zero over `epochs` (after a short warm-up);
-    "exponential": ×0.96 every 100 000 steps, as in the SchNet paper.
-    patience: stop after so many epochs without a better validation loss and go back to the best;
-    0 never stops early and keeps the last.
+    Attributes
+    ----------
+    epochs
+        Passes over the training part.
+    batch_size
+        Structures per step.
+    learning_rate
+        Of Adam, at its highest; that of Muon is ten times larger.
+    optimizer
+        "muon": Muon for the matrices of the dense layers, Adam for the rest. "adam": Adam for all, as in the
+        SchNet paper (AdamW if weight_decay > 0).
+    schedule
+        Of the learning rate. "cosine": to zero over all epochs, after a short warm-up. "exponential": ×0.96
+        every 100 000 steps, as in the SchNet paper.
+    weight_decay
+        Per step and learning rate, decoupled from the gradient.
+    ema_decay
+        Of the running average of the weights, per step.
+    clip_norm
+        Largest length of the gradient.
+    patience
+        Epochs without a better validation loss after which the fit stops and goes back to the best; 0 never
+        stops early and keeps the last.
+    seed
+        Of the weights at the start and of the order of the structures.
     """
 
     epochs: int = 500
@@ -37,18 +56,18 @@ class FitSettings:
         if not self.learning_rate > 0:
             raise ValueError(f"learning rate must be positive, got {self.learning_rate}")
         if self.optimizer not in ("muon", "adam"):
-            raise ValueError(f"optimizer is 'muon' or 'adam', got {self.optimizer!r}")
+            raise ValueError(f"optimizer must be 'muon' or 'adam', got {self.optimizer!r}")
         if self.schedule not in ("cosine", "exponential"):
-            raise ValueError(f"schedule is 'cosine' or 'exponential', got {self.schedule!r}")
+            raise ValueError(f"schedule must be 'cosine' or 'exponential', got {self.schedule!r}")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema decay lies in [0, 1), got {self.ema_decay}")
+            raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
 
     def to_dict(self) -> dict:
-        """Plain types, ready for JSON."""
+        """Return plain types, ready for JSON."""
         return asdict(self)
 
     def rate(self, step: int, total_steps: int) -> float:
-        """Learning rate of optimiser step `step`."""
+        """Return the learning rate of optimiser step `step`."""
         if self.schedule == "exponential":
             return self.learning_rate * 0.96 ** (step // 100_000)
         warmup = min(1.0, (step + 1) / WARMUP_STEPS)

@@ -8,9 +8,10 @@ give the same bits as 5, a kill, and 5 more. `training/run.py` runs it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,37 +33,43 @@ from ase_schnet.training.checkpoint import (
     unnested,
 )
 from ase_schnet.training.loss import Loss, LossWeights
-from ase_schnet.training.metrics import Metrics, evaluate
+from ase_schnet.training.metrics import Metrics, validation_metrics
 from ase_schnet.training.optimizers import as_vector, optimizers_for
+from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.streaming import source_of
 
 EVALUATION_BATCH = 64
-EXPLODED = 1000.0  # times the lowest training loss so far: such weights do not come back
-TINY_LOSS = 1e-9  # below it, a factor means nothing
-MAX_RECOVERIES = 4  # then the learning rate is 1/16 of what was asked for
+EXPLODED = 1000.0  # times the lowest loss so far: such a fit does not recover by itself
+TINY_LOSS = 1e-9  # factors of smaller losses mean nothing
+MAX_RECOVERIES = 4  # then the learning rate is 1/16 of the one in the settings
 
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no longer a finite number, or a thousand times what it was."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The averaged weights, of which epoch, and how the fit went."""
-
-    potential: Potential
-    epoch: int
-    validation: Metrics
-    history: list[dict]
-    stopped_early: bool
+T = TypeVar("T")
 
 
 class Fit:
-    """The running state of one fit.
+    """Hold the running state of one fit.
 
-    augmented: structures that train beside those of `training`. They count in the loss, by their weights,
-    and nowhere else: shift and scales are those of the true labels, and nothing is validated on them.
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    training, validation
+        The two parts of the data.
+    weights
+        Of the terms of the loss.
+    settings
+        Optimiser and schedule.
+    device
+        "cpu" or the name of a GPU, as torch says it.
+    augmented
+        Structures that train beside those of `training`. They count in the loss, by their weights, and
+        nowhere else: shift and scales are those of the true labels, and nothing is validated on them.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing for a term with weight.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class Fit:
         device: str = "cpu",
         augmented: Dataset | None = None,
     ):
-        weights = weights.settled(training)
+        weights = weights.with_defaults_for(training)
         weights.require(training, "training")
         weights.require(validation, "validation")
         statistics = label_statistics(training)
@@ -110,27 +117,27 @@ class Fit:
 
     @property
     def atoms_per_batch(self) -> int:
-        """On average."""
+        """Mean number of atoms in a batch."""
         return round(self.settings.batch_size * self.training.dataset.n_atoms.mean())
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches."""
+        """Number of batches in an epoch."""
         return math.ceil(len(self.training) / self.settings.batch_size)
 
     @property
     def total_steps(self) -> int:
-        """Of all epochs, over which the learning rate falls."""
+        """Number of steps in all epochs, over which the learning rate falls."""
         return self.settings.epochs * self.steps_per_epoch
 
     @property
     def finished(self) -> bool:
-        """All epochs done, or patience at an end."""
+        """Whether all epochs are done or the fit has stopped early."""
         return self.epoch >= self.settings.epochs or self.stopped_early
 
     @property
     def stopped_early(self) -> bool:
-        """No better validation loss for `patience` epochs."""
+        """Whether there was no better validation loss for `patience` epochs."""
         patience = self.settings.patience
         return patience > 0 and self.epoch - self.best_epoch >= patience
 
@@ -141,13 +148,21 @@ class Fit:
 
     @property
     def diverged(self) -> bool:
-        """Recovered too often: this seed leads nowhere."""
+        """Whether the fit recovered too often: this seed does not converge."""
         return len(self.recoveries) > MAX_RECOVERIES
 
     def run_epoch(self) -> dict:
-        """Train once over all structures, validate the averaged weights, return the epoch's record.
+        """Train once over all structures and validate the averaged weights.
 
-        Raises TrainingDiverged, and is then in no state to go on: see `recover`.
+        Returns
+        -------
+        dict
+            The record of the epoch, with units in its names.
+
+        Raises
+        ------
+        TrainingDiverged
+            If a loss explodes. The fit cannot go on then before `recover`.
         """
         n, size = len(self.training), self.settings.batch_size
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(n)
@@ -171,11 +186,11 @@ class Fit:
         return record
 
     def result(self) -> FitResult:
-        """The averaged weights with which the fit ends, evaluated on the validation set.
+        """Return the averaged weights of the end of the fit, with their errors on the validation set.
 
-        With patience, those of the lowest validation loss. Without, those of the last epoch, where the
-        schedule has brought them to rest: the minimum of a validation curve is partly noise, and a few
-        odd frames in its mean square can put it far from the end.
+        With patience, these are the weights of the lowest validation loss. Without, they are those of the
+        last epoch, where the learning rate is zero: the minimum of a validation curve is partly noise, and a
+        few odd frames in its mean square can put it far from the end.
         """
         epoch = self.best_epoch if self.settings.patience > 0 else self.epoch
         if epoch != self.epoch:
@@ -184,14 +199,14 @@ class Fit:
         return FitResult(self.average, epoch, metrics, self.history, self.stopped_early)
 
     def recover(self, good: tuple[dict, dict]) -> None:
-        """After an epoch that diverged: back to the state `good`, from here on at half the rate."""
+        """Go back from an epoch that diverged to the state `good`, and on with half the learning rate."""
         failed = self.epoch
         recoveries = [*self.recoveries, failed]
         self.restore(*good)
         self.recoveries = recoveries
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """Tensors (copies) and a header in plain types; the module's docstring says why this is all."""
+        """Return the whole state: tensors (copies), and a header in plain types."""
         tensors = (
             nested("raw", self.potential.state_dict())
             | nested("average", self.average.state_dict())
@@ -211,7 +226,7 @@ class Fit:
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}, header
 
     def restore(self, tensors: dict[str, torch.Tensor], header: dict) -> None:
-        """Put back what `state` took out."""
+        """Put back what `state` returned."""
         self.potential.load_state_dict(unnested("raw", tensors))
         self.average.load_state_dict(unnested("average", tensors))
         self.best_weights = unnested("best", tensors)
@@ -222,11 +237,11 @@ class Fit:
         self.history, self.recoveries = list(header["history"]), list(header["recoveries"])
 
     def save(self, path: Path) -> None:
-        """Write the whole state."""
+        """Write the whole state. Raises CannotWrite."""
         save_checkpoint(path, *self.state())
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint, if there is one. Raises ValueError if it belongs to another fit."""
+        """Continue from a checkpoint if there is one. Raises ValueError if it belongs to another fit."""
         if not path.exists():
             return
         tensors, header = load_checkpoint(path)
@@ -241,22 +256,26 @@ class Fit:
             )
         self.restore(tensors, header)
 
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
+        """Call a function in the process that decides and writes; return its value in all (here: one)."""
+        return function()
+
     def _join_gradients(self) -> None:
-        """One process has the whole batch; training/distributed.py has more to do."""
+        """Do nothing: one process has the whole batch. See training/distributed.py for several."""
 
     def _joined(self, total: float) -> float:
         return total
 
     def _validate(self) -> Metrics:
-        return evaluate(self.averaged, self.validation, self.loss, EVALUATION_BATCH)
+        return validation_metrics(self.averaged, self.validation, self.loss, EVALUATION_BATCH)
 
     def _require_sane(self, part: str, loss: float) -> None:
         lowest = min((row[f"{part}_loss"] for row in self.history), default=math.inf)
-        if not loss < EXPLODED * max(lowest, TINY_LOSS):  # NaN is not smaller, nor is infinity
+        if not loss < EXPLODED * max(lowest, TINY_LOSS):  # true for NaN and infinity too
             raise TrainingDiverged(f"the {part} loss of epoch {self.epoch} is {loss:.3g}")
 
     def _descend(self, loss: torch.Tensor, rate: float) -> None:
-        """One step of the optimisers and of the running average."""
+        """Do one step of the optimisers and of the running average."""
         self.parameters.gradient.zero_()
         loss.backward()
         self._join_gradients()
@@ -275,7 +294,7 @@ class Fit:
 
 
 def _grid(config: SchNetConfig, parts: tuple[Dataset, ...], device: str) -> FilterGrid:
-    """From the shortest to the longest distance that training will meet."""
+    """Return the grid of the filters from the shortest to the longest distance, Å, in the data."""
     ranges = [distance_range(d.R, d.ptr, d.cells, d.pbc, config.cutoff) for d in parts]
     low, high = zip(*ranges, strict=True)
     return FilterGrid(config, min(low), max(high), device=device)

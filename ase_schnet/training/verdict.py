@@ -1,11 +1,10 @@
-"""Whether a training came to anything: errors on the kept-out part beside the spread of the labels.
+"""The verdict on a training: errors on the kept-out part in relation to the spread of the labels.
 
-The limits part what is useless from what is merely mediocre. Ensembles leave 1 to 3 % of rMD17's mean
-|force|, ethanol's after 50 epochs 1.7 %, a member trained by Adam 3.5 %; what a potential linear in
-Gaussians of the pair distances leaves, no model of a molecule, is 15 to 41 % (benchmarks/rmd17.md,
-benchmarks/accuracy.md). To guess the mean energy of a composition leaves its spread, 1 within the noise of
-few structures; at 0.7 half of the variance is explained. In large cells energies per atom are nearly alike,
-so that good models come near to that limit: see NEVER_BAD.
+The limits separate useless models from mediocre ones. Good ensembles are far below them, and a potential
+that is linear in Gaussians of the pair distances is above (benchmarks/rmd17.md, benchmarks/defaults.md). A
+model that predicts the mean energy of a composition has a ratio of 1; at 0.7 half of the variance is
+explained. In large cells energies per atom are nearly equal, so good models come near to that limit: see
+NEVER_BAD.
 """
 
 from __future__ import annotations
@@ -17,27 +16,31 @@ import numpy as np
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.statistics import ROUNDING
 
-#: RMSE on the kept-out part over the spread of the labels: more is a bad training.
+#: Largest RMSE on the kept-out part over the spread of the labels.
 MAX_ERROR_OVER_SPREAD = {"energy": 0.7, "forces": 1 / 3, "stress": 0.7}
-#: meV/atom, meV/Å, meV/Å³: never bad, however small the labels. The forces' is the error of the ensembles
-#: in benchmarks/rmd17.md, the stress's 0.03 GPa; electronic structure codes differ by more.
+#: meV/atom, meV/Å, meV/Å³: errors that are good enough for any labels. Electronic structure codes differ by
+#: more; for forces see benchmarks/rmd17.md.
 NEVER_BAD = {"energy": 1.0, "forces": 10.0, "stress": 0.2}
-#: What 50 epochs of rMD17's 760 frames are: ethanol has 0.35 kcal/mol/Å by then, 1 % of its forces.
+#: Steps: 50 epochs of 760 frames of rMD17 (benchmarks/defaults.md).
 FEW_STEPS = 3800
-#: Validation over training loss of a member that knows its own frames three times better than others.
+#: Validation over training loss: errors three times smaller on the own frames than on others.
 OVERFITTED = 9.0
-#: ... of a kept-out part with three times the error of the folds.
+#: Error on the kept-out part over that on the folds.
 UNLIKE = 3.0
 
 
 @dataclass(frozen=True)
 class TrainingVerdict:
-    """What the errors on the kept-out part are worth.
+    """Hold the judgement of the errors on the kept-out part.
 
-    error_over_spread : RMSE of "energy", "forces" and "stress", as far as they were trained on, over the
-        spread of their labels: of the energies about the mean of their composition, of the forces about
-        zero, of the stress components about their means. None where the labels have no spread.
-    reasons : what is wrong and the likely cause, a line each; empty where nothing is.
+    Attributes
+    ----------
+    error_over_spread
+        RMSE of "energy", "forces" and "stress", if they were trained on, over the spread of their labels: of
+        the energies about the mean of their composition, of the forces about zero, of the stress components
+        about their means. None where the labels have no spread.
+    reasons
+        A line with each fault and its likely cause; empty if there is none.
     """
 
     error_over_spread: dict[str, float | None]
@@ -45,22 +48,22 @@ class TrainingVerdict:
 
     @property
     def passed(self) -> bool:
-        """Nothing is wrong."""
+        """Whether there is no fault."""
         return not self.reasons
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         return {"passed": self.passed, **asdict(self), "reasons": list(self.reasons)}
 
     def __str__(self) -> str:
-        told = ", ".join(
+        ratios = ", ".join(
             f"{name} error {ratio:.2g} of the labels' spread (allowed {MAX_ERROR_OVER_SPREAD[name]:.2g} or "
             f"{NEVER_BAD[name]:g} {_SPELLED[name]})"
             for name, ratio in self.error_over_spread.items()
             if ratio is not None
         )
         outcome = "PASS" if self.passed else "FAIL: " + "; ".join(self.reasons)
-        return "\n".join([*([told] if told else []), outcome])
+        return "\n".join([*([ratios] if ratios else []), outcome])
 
 
 def training_verdict(
@@ -68,10 +71,16 @@ def training_verdict(
 ) -> TrainingVerdict:
     """Judge an ensemble.
 
-    dataset : all structures, those of the folds and the kept-out ones.
-    metrics : of the ensemble on the kept-out part (`Comparison.metrics`).
-    folds : the members' entries in the card (`fold_entry`).
-    recipe : as `Recipe.to_dict` gives it.
+    Parameters
+    ----------
+    dataset
+        All structures, those of the folds and the kept-out ones.
+    metrics
+        Errors of the ensemble on the kept-out part (`Comparison.metrics`).
+    folds
+        Entries of the members in the card (`fold_entry`).
+    recipe
+        As `Recipe.to_dict` returns it.
     """
     spreads, errors = label_spreads(dataset), _errors(metrics)
     ratios, bad = {}, {}
@@ -91,7 +100,7 @@ def training_verdict(
 
 
 def _errors(metrics: dict) -> dict[str, float]:
-    """RMSE of each quantity in the units of `NEVER_BAD`, from the ensemble's metrics or a member's."""
+    """Return the RMSE of each quantity in the units of `NEVER_BAD`, from metrics of ensemble or member."""
     errors = {name: metrics.get(f"{name}_rmse_{unit}") for name, unit in _UNITS.items()}
     if errors["energy"] is None and metrics.get("energy_rmse_meV") is not None:  # all of one size
         size = metrics["n_atoms"] / metrics["n_structures"]
@@ -108,14 +117,14 @@ _SPREAD = {
     "stress": "the spread",
 }
 _ALIKE = {
-    "energy": "energies are all alike",
+    "energy": "energies are all equal",
     "forces": "forces are all zero",
-    "stress": "stresses are all alike",
+    "stress": "stresses are all equal",
 }
 
 
 def label_spreads(dataset: Dataset) -> dict[str, float]:
-    """RMS of what labels there are about the simplest guess, in meV/atom, meV/Å and meV/Å³."""
+    """Return the RMS of the labels about the simplest guess, in meV/atom, meV/Å and meV/Å³."""
     found = {}
     if dataset.E is not None:
         spread = _rms(_energies_about_their_composition(dataset) / dataset.n_atoms)
@@ -131,7 +140,7 @@ def label_spreads(dataset: Dataset) -> dict[str, float]:
 
 
 def _energies_about_their_composition(dataset: Dataset) -> np.ndarray:
-    """(S,) eV: E less the mean of the others with its composition, or less a fit, where none has it."""
+    """Return E minus the mean of the others of its composition, or minus a fit if it is alone, (S,) eV."""
     compositions = dataset.compositions()[:, dataset.elements]
     kinds, kind, count = np.unique(compositions, axis=0, return_inverse=True, return_counts=True)
     kind = kind.ravel()
@@ -150,21 +159,21 @@ def _rms(values: np.ndarray) -> float:
 def _too_large(name: str, error: float, spread: float) -> str:
     wrong = f"{_SUBJECT[name]} wrong by {error:.3g} {_SPELLED[name]} (RMSE)"
     if spread == 0:
-        return f"{wrong}, though {_ALIKE[name]} in the data"
+        return f"{wrong}, although {_ALIKE[name]} in the data"
     return f"{wrong}, {error / spread:.2g} of {_SPREAD[name]} (allowed {MAX_ERROR_OVER_SPREAD[name]:.2g})"
 
 
 def _cause(
     dataset: Dataset, errors: dict, metrics: dict, folds: list[dict], recipe: dict, large: list[str]
 ) -> str:
-    """Of the errors in `large`: the first cause that applies."""
+    """Return the likely cause of the errors in `large`: the first that applies."""
     name = large[-1]
-    # of folds that have labels of it: stress may be known of some structures only
+    # of the folds that have such labels: some structures only may have a stress
     beside = float(np.median([_errors(f["validation"]).get(name, np.inf) for f in folds]))
     if errors[name] > UNLIKE * beside:
         return (
-            f"the {metrics['n_structures']} kept-out structures are unlike the others, where members are "
-            f"wrong by {beside:.3g}: more, and more varied, structures"
+            f"the {metrics['n_structures']} kept-out structures are unlike the others, on which the error of "
+            f"the members is {beside:.3g}: add more, and more varied, structures"
         )
     known = [(f["validation"]["loss"], f["history"]["training_loss"][-1]) for f in folds]
     ratio = float(np.median([validation / max(training, 1e-12) for validation, training in known]))
@@ -172,18 +181,20 @@ def _cause(
     n_training = (len(dataset) - n_judging) * (n_folds - 1) // n_folds
     if ratio > OVERFITTED:
         return (
-            f"too few structures: each member knows its own {n_training} {np.sqrt(ratio):.1f} times better "
-            "than others"
+            f"too few structures: the errors of each member on its own {n_training} are {np.sqrt(ratio):.1f} "
+            "times smaller than on others"
         )
     settings = recipe["settings"]
     steps = -(-n_training // settings["batch_size"]) * int(np.median([f["epochs"] for f in folds]))
     if steps < FEW_STEPS:
         return (
-            f"too few epochs: {steps} steps in all, where {FEW_STEPS} are few; or labels that do not "
+            f"too few epochs: {steps} steps in all, fewer than {FEW_STEPS}; or labels that do not "
             "belong to their structures"
         )
     if large == ["energy"] and recipe["loss"]["forces"] > 0:
-        return "energies of another calculation than the forces, or too small an energy weight"
+        return (
+            "energies of another calculation than the forces, or an energy weight that is too small"
+        )
     return (
         "labels that contradict each other or are not converged, wrong units, or a cutoff or network "
         "too small"

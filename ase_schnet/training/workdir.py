@@ -2,15 +2,16 @@
 
 =================================  ====================================================================
 ``plan.json``                      the recipe, the fingerprint of the data, where they came from
-``data.npz``                       the labelled structures, so that the members can be joined anywhere
-``fold_3.csv``                     log of the fit of fold 3; stays when the model is complete
+``data.npz``                       the labelled structures, which processes and machines read
+``fold_3.csv``                     log of the fit of fold 3; it stays when the model is complete
 ``fold_3.safetensors``             its checkpoint
 ``fold_3_done.safetensors``        its weights, once it is finished
-``fold_3_again…``                  the same of its second attempt, with another seed, where it needed one
+``fold_3_again*``                  the same of its second attempt, with another seed, if there is one
+``fold_3.lock``, ``training.lock`` the process that trains fold 3; the process that trains all folds
 =================================  ====================================================================
 
-Folds are counted from 1. Every file is replaced as a whole, and a fold's files are written by the job of
-that fold alone, so jobs on several machines need to share nothing but this directory.
+Folds are counted from 1. Every file is replaced as a whole, and the files of a fold are written by the job of
+that fold alone. So jobs on several machines share this directory and nothing else.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import CannotWrite, naming, whole_file
+from ase_schnet.files import CannotWrite, naming, write_whole
+from ase_schnet.locks import LockFile
 from ase_schnet.modelfile import CARD, load_model
 from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.trainer import TINY_LOSS, TrainingDiverged
+from ase_schnet.training.result import TrainingDiverged
+from ase_schnet.training.stored import StoredDataset, damaged
+from ase_schnet.training.trainer import TINY_LOSS
 
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
@@ -43,31 +44,41 @@ ATTEMPT_SUFFIX = ("", "_again")
 
 
 class WorkDirectory:
-    """The files in `MODEL_DIR/training`, and what they say is still to be done."""
+    """Manage the files in MODEL_DIR/training, and say what is still to be done.
+
+    Parameters
+    ----------
+    directory
+        The model directory.
+    """
 
     def __init__(self, directory: str | Path):
         self.model_dir = Path(directory)
         self.path = self.model_dir / WORK
+        self.data = StoredDataset(self.path / DATA)
 
     @property
     def complete(self) -> bool:
-        """The model is there, all members joined."""
+        """Whether the model is there, with all members joined."""
         return (self.model_dir / CARD).exists()
 
     @property
     def begun(self) -> bool:
-        """A training was begun and is not complete."""
+        """Whether a training was begun and is not complete."""
         return (self.path / PLAN).exists()
 
     def begin(self, dataset: Dataset, recipe: Recipe, provenance: dict | None = None) -> None:
-        """Write down what is to be trained, or see that it is what was begun, or finished, before.
+        """Write down what is to be trained, or check that the same was begun or finished before.
 
-        Raises ValueError when the directory holds the training of another recipe or of other data, naming
-        all that differs.
+        Raises
+        ------
+        ValueError
+            If the directory holds the training of another recipe or of other data. All differences are named.
+        CannotWrite
+            If a file cannot be written.
         """
-        plan = {"config": recipe.config.to_dict(), **recipe.to_dict()}
         plan = {
-            "recipe": plan,
+            "recipe": {"config": recipe.config.to_dict(), **recipe.to_dict()},
             "data": dataset.fingerprint(),
             "provenance": provenance or {},
         }
@@ -75,70 +86,77 @@ class WorkDirectory:
         if self.complete:
             require_same(self.model_dir, self._finished_plan(), plan, dataset)
         elif self.begun:
-            require_same(self.model_dir, self.plan(), plan, dataset, self.dataset)
+            require_same(self.model_dir, self.plan(), plan, dataset, self.data.read)
         else:
-            with naming(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-            columns = {f.name: getattr(dataset, f.name) for f in fields(dataset)}
-            known = {name: value for name, value in columns.items() if value is not None}
-            self._write(DATA, lambda file: np.savez(file, **known))
-            text = json.dumps(plan).encode()
-            self._write(PLAN, lambda file: file.write(text))  # last: all is there now
+            self._make()
+            self.data.write(dataset)
+            write_whole(self.path / PLAN, json.dumps(plan).encode())  # last: now all is there
 
     def plan(self) -> dict:
-        """Recipe, fingerprint and provenance. Raises ValueError where no training was begun."""
+        """Return recipe, fingerprint and provenance. Raises ValueError where no training was begun."""
+        path = self.path / PLAN
         try:
-            return json.loads((self.path / PLAN).read_text())
+            return json.loads(path.read_text())
         except FileNotFoundError:
             raise ValueError(
                 f"{self.model_dir} holds no training; begin one with ase-schnet train"
             ) from None
         except ValueError as error:
-            raise self._damaged(PLAN, error) from None
+            raise damaged(path, error) from None
 
     @property
     def n_folds(self) -> int:
-        """Members of the ensemble."""
+        """Number of members of the ensemble."""
         return len(self.plan()["recipe"]["folds"])
 
-    def dataset(self) -> Dataset:
-        """All structures with their labels."""
-        try:
-            with (self.path / DATA).open("rb") as raw, np.load(raw) as file:
-                return Dataset(**{k: v if v.ndim else str(v) for k, v in file.items()})
-        except (FileNotFoundError, ValueError, EOFError, TypeError, BadZipFile) as error:
-            raise self._damaged(DATA, error) from None
+    def lock(self, take_over: bool = False) -> LockFile:
+        """Return the lock of the whole training, held.
+
+        Parameters
+        ----------
+        take_over
+            As in :class:`~ase_schnet.locks.Lock`.
+
+        Raises
+        ------
+        InUseError
+            If another process trains the ensemble of this directory.
+        """
+        return self._lock("training.lock", f"{self.model_dir}", take_over)
+
+    def lock_fold(self, fold: int, take_over: bool = False) -> LockFile:
+        """Return the lock of one fold, held, as `lock` does."""
+        return self._lock(f"fold_{fold}.lock", f"fold {fold} of {self.model_dir}", take_over)
 
     def checkpoint(self, fold: int, attempt: int) -> Path:
-        """Where the state of a fit goes."""
+        """Return the file for the state of a fit."""
         return self.path / f"fold_{fold}{ATTEMPT_SUFFIX[attempt]}.safetensors"
 
     def log(self, fold: int, attempt: int) -> Path:
-        """Where the log of a fit goes."""
+        """Return the file for the log of a fit."""
         return self.checkpoint(fold, attempt).with_suffix(".csv")
 
-    def lock(self, fold: int):
-        """To be held while a fold is trained; the system lets go of it when the process dies."""
-        path = self.path / f"fold_{fold}.lock"
-        with naming(path):
-            try:
-                return FileLock(path, timeout=0).acquire()
-            except Timeout:
-                raise ValueError(
-                    f"fold {fold} is being trained by another process, which holds {path}"
-                ) from None
-
     def finish(self, fold: int, attempt: int, tensors: dict[str, Tensor], header: dict) -> None:
-        """Write down how an attempt ended: header["diverged"], and if not, weights and ["entry"]."""
+        """Write down how an attempt ended.
+
+        Parameters
+        ----------
+        fold, attempt
+            The fold from 1, the attempt from 0.
+        tensors
+            The weights; empty for a fit that diverged.
+        header
+            "diverged", and "entry" for the card.
+        """
         save_checkpoint(self._done(fold, attempt), tensors, header)
 
     def attempts(self, fold: int) -> list[dict]:
-        """The headers of the attempts that have ended."""
+        """Return the headers of the attempts that have ended."""
         paths = (self._done(fold, attempt) for attempt in range(len(ATTEMPT_SUFFIX)))
         return [load_header(path) for path in paths if path.exists()]
 
     def due(self, fold: int) -> int | None:
-        """The attempt that fold needs now; None if it is done or has failed for good."""
+        """Return the attempt that a fold needs now; None if it is done or has failed for good."""
         ended = self.attempts(fold)
         if not ended:
             return 0
@@ -147,10 +165,10 @@ class WorkDirectory:
         return None
 
     def times_worse(self, fold: int) -> float | None:
-        """How many times worse fold ended than the others did in the median, if FAR_WORSE; else None.
+        """Return the loss of a fold over the median of the others, if it is above FAR_WORSE; else None.
 
-        A fold's loss is the median over its structures, which a few odd ones do not move. It is judged
-        only when all folds have ended, by their first attempts, whatever the order they came in.
+        The loss of a fold is the median over its structures: a few odd ones do not move it. It is judged
+        when all folds have ended, by their first attempts, in whatever order they came.
         """
         losses = {k: self._first_loss(k) for k in range(1, self.n_folds + 1)}
         if None in losses.values():
@@ -159,7 +177,7 @@ class WorkDirectory:
         return float(ratio) if ratio > FAR_WORSE else None
 
     def require_good(self, fold: int) -> None:
-        """Raise TrainingDiverged if no attempt led anywhere."""
+        """Raise TrainingDiverged if all attempts diverged."""
         ended = self.attempts(fold)
         if all(header["diverged"] for header in ended):
             seeds = " and ".join(str(header["entry"]["seed"]) for header in ended)
@@ -169,14 +187,14 @@ class WorkDirectory:
             )
 
     def best(self, fold: int) -> tuple[dict[str, Tensor], dict]:
-        """Weights and header of the better attempt."""
+        """Return weights and header of the better attempt."""
         self.require_good(fold)
         good = [k for k, header in enumerate(self.attempts(fold)) if not header["diverged"]]
         ends = [load_checkpoint(self._done(fold, attempt)) for attempt in good]
         return min(ends, key=lambda end: end[1]["entry"]["loss_median"])
 
     def left_to_do(self) -> str | None:
-        """The folds that must still be trained, and why, in one line; None if all are done."""
+        """Return one line with the folds that must still be trained, and why; None if none."""
         due = {fold: self.due(fold) for fold in range(1, self.n_folds + 1)}
         begun = [str(fold) for fold, attempt in due.items() if attempt == 0]
         begun = [f"fold{'s' * (len(begun) > 1)} {', '.join(begun)} not finished"] if begun else []
@@ -188,25 +206,25 @@ class WorkDirectory:
         return "; ".join(begun + again) or None
 
     def why_again(self, fold: int) -> str:
-        """Why a fold needs, or had, a second attempt."""
+        """Return why a fold needs, or had, a second attempt."""
         worse = self.times_worse(fold)
         return f"ended {worse:.1f} times worse than the others" if worse else "diverged"
 
     def clean(self) -> None:
-        """Leave the logs alone behind."""
-        ours = ("fold_*", f"{PLAN}*", f"{DATA}*", f".{PLAN}.*", f".{DATA}.*")
+        """Remove all files but the logs."""
+        ours = ("fold_*", "*.lock", f"{PLAN}*", f"{DATA}*", f".{PLAN}.*", f".{DATA}.*")
         for path in (path for pattern in ours for path in self.path.glob(pattern)):
             if path.suffix != ".csv":
                 path.unlink()
 
     def _finished_plan(self) -> dict:
-        """What `plan` was, from the card of the finished model."""
+        """Return what `plan` was, from the card of the finished model."""
         model = load_model(self.model_dir)
         training = model.card.get("training")
         if not training:
             raise ValueError(
-                f"{self.model_dir} holds a model whose card says nothing of its training; choose another "
-                "output directory"
+                f"{self.model_dir} holds a model, and its card says nothing about its "
+                "training. Choose another output directory"
             )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
@@ -216,10 +234,13 @@ class WorkDirectory:
             "provenance": training,
         }
 
-    def _damaged(self, name: str, error: Exception) -> ValueError:
-        return ValueError(
-            f"{self.path / name} is damaged or missing ({error}); remove {self.path} and train anew"
-        )
+    def _lock(self, name: str, what: str, take_over: bool) -> LockFile:
+        self._make()
+        return LockFile(self.path / name, what, take_over=take_over)
+
+    def _make(self) -> None:
+        with naming(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def _first_loss(self, fold: int) -> float | None:
         good = [header for header in self.attempts(fold) if not header["diverged"]]
@@ -228,16 +249,12 @@ class WorkDirectory:
     def _done(self, fold: int, attempt: int) -> Path:
         return self.path / f"fold_{fold}{ATTEMPT_SUFFIX[attempt]}_done.safetensors"
 
-    def _write(self, name: str, write) -> None:
-        with whole_file(self.path / name) as file:
-            write(file)
-
 
 @contextmanager
 def resumable(how: str) -> Iterator[None]:
-    """Add to the line of what could not be written `how` to go on when it can."""
+    """Add to the line of a file that could not be written how to go on: "`how` goes on"."""
     try:
         yield
     except CannotWrite as error:
-        line = f"{error.strerror}; what was written before is kept, and when it can, {how} goes on"
+        line = f"{error.strerror}. Earlier files are kept: correct the cause, then {how} goes on"
         raise OSError(error.errno, line) from None

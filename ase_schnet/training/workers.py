@@ -1,4 +1,7 @@
-"""Members trained side by side, each in a process of its own with one thread."""
+"""Members trained side by side, each in a process of its own with one thread.
+
+A process gets the place of the data and the recipe when it starts, and then the numbers of folds.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.context import SpawnContext
+from functools import partial
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.synchronize import Event, RLock
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -30,13 +36,16 @@ AGAIN = (
 
 
 class StartedAgain(BrokenProcessPool):
-    """The processes ran the caller's script, which has no main guard, in place of their work."""
+    """The processes ran the script of the caller, which has no main guard, instead of their work."""
 
 
 def refuse_to_start_again() -> None:
-    """End a process that is but starting, and has come here through the top of the caller's script.
+    """End a process that is only starting, and has come here through the top of the caller's script.
 
-    Raises StartedAgain, where that process is not ours; of ours, the parent says what is wrong.
+    Raises
+    ------
+    StartedAgain
+        If that process is not one of ours; for one of ours, the parent says what is wrong.
     """
     process = multiprocessing.current_process()
     if not getattr(process, "_inheriting", False):
@@ -47,24 +56,52 @@ def refuse_to_start_again() -> None:
 
 
 def train_members(
-    dataset: Dataset, work: WorkDirectory, recipe: Recipe, folds: list[int], jobs: int | None
+    dataset: Dataset,
+    work: WorkDirectory,
+    recipe: Recipe,
+    folds: list[int],
+    jobs: int | None,
+    take_over: bool = False,
 ) -> None:
-    """Train `folds`, `jobs` of them at a time (all cores by default); on a GPU one after the other.
+    """Train several folds side by side; on a GPU one after the other.
 
-    Raises what `train_member` does; StartedAgain; BrokenProcessPool for a process that was killed.
+    Parameters
+    ----------
+    dataset
+        All labelled structures, the same that lie in `work`.
+    work
+        Where the training was begun.
+    recipe
+        Checked, with all defaults decided.
+    folds
+        Numbers of the folds, from 1.
+    jobs
+        Processes; None: all cores.
+    take_over
+        As in :func:`~ase_schnet.training.fold.train_fold`.
+
+    Raises
+    ------
+    StartedAgain
+        If the caller's script has no main guard.
+    BrokenProcessPool
+        If a process was killed.
+    TrainingDiverged, ValueError, OSError
+        As :func:`~ase_schnet.training.fold.train_fold`.
     """
     jobs = min(len(folds), jobs or cores())
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
-            train_member(dataset, work, recipe, fold)
+            train_member(dataset, work, recipe, fold, take_over=take_over)
         return
     context = _Spawning()
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
+    train = partial(train_member, work.data, work, recipe, take_over=take_over)
     with _signals_later() as came:  # a half started process would wait for its orders for ever
         executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
+            jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock, train)
         )
-        futures = [executor.submit(_train_in_worker, dataset, work, recipe, fold) for fold in folds]
+        futures = [executor.submit(_train_in_worker, fold) for fold in folds]
     try:
         for number in came:
             signal.raise_signal(number)
@@ -76,8 +113,8 @@ def train_members(
         if any(process.exitcode == UNGUARDED for process in context.processes):
             raise StartedAgain(AGAIN) from None
         raise BrokenProcessPool(
-            "a process that trains members was killed (out of memory?) or could not start; what was written "
-            "is kept, and resume=True goes on"
+            "a process that trains members was killed (out of memory?) or could not start; its files "
+            "are kept, and resume=True goes on"
         ) from None
     finally:  # after Ctrl-C or a failure the members end their epoch and save it
         stop.set()
@@ -86,9 +123,9 @@ def train_members(
 
 @contextmanager
 def _signals_later() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM, to be raised when they can be answered."""
+    """Collect Ctrl-C and SIGTERM during the block, to be raised after it."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # which alone is told of them
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield came
         return
     kinds = signal.SIGINT, signal.SIGTERM
@@ -101,36 +138,43 @@ def _signals_later() -> Iterator[list[int]]:
 
 
 class _Spawning(SpawnContext):
-    """Processes with a name by which they know themselves, and a list of them."""
+    """Start processes with a name by which they know themselves, and list them."""
 
     def __init__(self):
         super().__init__()
         self.processes: list = []
 
-    def Process(self, *args, **kwargs):
+    def Process(self, *args, **kwargs) -> SpawnProcess:
+        """Return a new process, not yet started."""
         process = super().Process(*args, name=NAME, **kwargs)
         self.processes.append(process)
         return process
 
 
-_stop = None  # in a worker process: set when the parent wants it to end
+class _Orders(NamedTuple):
+    """Hold what a worker process got at its start."""
+
+    stop: Event  # set when the parent wants it to end
+    train: Callable[..., bool]
 
 
-def _start_worker(stop, lock) -> None:
-    global _stop  # the only way to hand a synchronisation primitive to a pool's tasks
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    torch.set_num_threads(1)  # this process is ours alone
+_orders: _Orders | None = None
+
+
+def _start_worker(stop: Event, lock: RLock, train: Callable[..., bool]) -> None:
+    global _orders  # the only way to hand a synchronisation primitive to the tasks of a pool
+    _orders = _Orders(stop, train)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
+    torch.set_num_threads(1)  # nothing else runs in this process
     tqdm.set_lock(lock)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker must not outlive a parent that was killed; its last checkpoint is whole."""
+    """End this process when its parent was killed; its last checkpoint is whole."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
-def _train_in_worker(dataset: Dataset, work: WorkDirectory, recipe: Recipe, fold: int) -> None:
-    going = {"position": fold - 1, "keep_going": lambda: not _stop.is_set()}
-    train_member(dataset, work, recipe, fold, **going)
+def _train_in_worker(fold: int) -> None:
+    _orders.train(fold, position=fold - 1, keep_going=lambda: not _orders.stop.is_set())

@@ -25,7 +25,7 @@ from measure import KCAL, measure, reference_curve
 from ase_schnet.augment.frames import labelled_atoms
 from ase_schnet.augment.labels import first_order, nearest_spring
 from ase_schnet.augment.moves import RandomMoves
-from ase_schnet.augment.recipe import labelling
+from ase_schnet.augment.settings import labelling
 from ase_schnet.augment.springs import KCAL_PER_MOL, fit_springs, pair_distances
 from ase_schnet.augment.xtb import reference
 from ase_schnet.modelfile import CARD

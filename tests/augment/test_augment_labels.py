@@ -15,8 +15,8 @@ from ase_schnet import Dataset
 from ase_schnet.augment.frames import moved_frames
 from ase_schnet.augment.labels import first_order, nearest_spring, weighted_spring
 from ase_schnet.augment.moves import CLASH, Move, RandomMoves, Stretches, shortest_distances
-from ase_schnet.augment.recipe import Augmentation, labelling
 from ase_schnet.augment.relabel import delta_label
+from ase_schnet.augment.settings import Augmentation, labelling
 from ase_schnet.augment.springs import PairSprings, Springs, fit_springs
 
 OXYGEN, HYDROXYL = 2, 3  # of ASE's ethanol
@@ -230,7 +230,7 @@ def test_stretches_are_where_the_ensemble_doubts(dataset):
         (RandomMoves(5, 3, 0.0), "epsilon must be a positive length"),
         (RandomMoves(5, 3, float("nan")), "epsilon must be a positive length"),
         (Stretches(5, (2.0, 1.0)), "factors must be 0 < low < high"),
-        (Stretches(5, candidates=0), "a candidate to choose from"),
+        (Stretches(5, candidates=0), "candidates must be at least 1"),
     ],
 )
 def test_moves_that_are_none(dataset, moves, message):
@@ -258,9 +258,9 @@ def test_tblite_follows_a_hydrogen_to_dissociation(dataset):
 
 
 def test_rules_that_cannot_be():
-    with pytest.raises(ValueError, match="no rule 'quadratic': there are literal"):
+    with pytest.raises(ValueError, match="no rule 'quadratic': known are literal"):
         Augmentation("quadratic")
     with pytest.raises(ValueError, match="needs the temperature of the data"):
         Augmentation("first-order")
-    with pytest.raises(ValueError, match="stretches want the delta rule"):
+    with pytest.raises(ValueError, match="for stretches use the delta rule"):
         Augmentation("literal", Stretches(), 300.0)

@@ -149,7 +149,7 @@ def test_a_scan_is_not_thermal(shared_data):
 def test_pairs_that_do_not_occur_and_too_many_gaussians():
     with pytest.raises(ValueError, match=r"no pair H-O in the data: there are C-O"):
         fit_springs(dimers(20, 300), 300, {"H-O": 2})
-    with pytest.raises(ValueError, match="3 C-O distances do not make 5 Gaussians"):
+    with pytest.raises(ValueError, match="3 C-O distances are too few for 5 Gaussians"):
         fit_springs(dimers(20, 300, n=3), 300, {"C-O": 5})
 
 

@@ -20,7 +20,7 @@ from ase_schnet import (
 )
 from ase_schnet.augment.frames import separate
 from ase_schnet.augment.moves import RandomMoves, Stretches
-from ase_schnet.augment.recipe import Augmentation, read_augmentation
+from ase_schnet.augment.settings import Augmentation, read_augmentation
 from ase_schnet.cli import main
 from ase_schnet.data.join import join
 from ase_schnet.data.statistics import label_statistics
@@ -225,8 +225,8 @@ def test_an_augmentation_that_fails_begins_no_training(data_file, tmp_path, caps
         ("first-order", "no momenta to tell its temperature"),
         ("first-order, temperature=0", "temperature must be positive"),
         ("first-order, temperature=hot", "temperature='hot' is not a number"),
-        ("first-order, temperature=300, eps=1", "'eps=1' says nothing; known are temperature="),
-        ("delta, stretch, epsilon=0.2", "stretches have no atoms= and epsilon="),
+        ("first-order, temperature=300, eps=1", "'eps=1' is not known; known are temperature="),
+        ("delta, stretch, epsilon=0.2", "atoms= and epsilon= are for random"),
         ("delta, ensemble=ethanol", "ensemble= chooses among stretches"),
         ("delta, stretch, ensemble=nowhere", "no model 'nowhere'"),
         ("first-order, temperature=300, n=41, epsilon=0.2", "cannot augment 41 of 40"),

@@ -24,7 +24,7 @@ from ase_schnet.data.statistics import label_statistics
 from ase_schnet.modelfile import load_model
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import Loss, LossWeights
-from ase_schnet.training.metrics import evaluate
+from ase_schnet.training.metrics import validation_metrics
 
 TINY = ["--units", "eV", "--folds", "2", "--epochs", "1", "--jobs", "1", "--no-plot"]
 TINY += ["--interactions", "1"]
@@ -328,7 +328,7 @@ def test_forces_that_are_no_labels_count_nowhere(kind):
         statistics = label_statistics(some)
         source = BatchSource(some, 4.0, torch.float32)
         loss = Loss(LossWeights(kind=kind), statistics)
-        metrics = evaluate(potentials()[0], source, loss, 8)
+        metrics = validation_metrics(potentials()[0], source, loss, 8)
         results.append((statistics.forces_std.tolist(), metrics))
     assert results[0] == results[1]
     unmasked = replace(data, force_mask=None)

@@ -263,7 +263,7 @@ def test_the_dipole_of_an_ion_is_about_the_centre_of_mass():
 def test_what_cannot_be_fitted_is_refused():
     water = distorted("H2O", 12)
     data = Dataset.from_atoms(water)
-    with pytest.raises(ValueError, match="no model of 'charges': it is one of dipole"):
+    with pytest.raises(ValueError, match="no model of 'charges': known are dipole"):
         fit_rpr(data, "charges")
     with pytest.raises(ValueError, match="structure 12 has atoms CHHHH, structure 0 OHH"):
         fit_rpr(Dataset.from_atoms(water + distorted("CH4", 1)))
@@ -285,7 +285,7 @@ def test_another_molecule_is_refused():
     model.require(np.array([8, 1, 1]))
     with pytest.raises(ValueError, match="trained on atoms OHH, not HOH: reorder the atoms"):
         model.require(np.array([1, 8, 1]))
-    with pytest.raises(ValueError, match="not CHHHH: it knows this molecule alone"):
+    with pytest.raises(ValueError, match="not CHHHH: it can predict this molecule only"):
         model.require(molecule("CH4").numbers)
     with pytest.raises(ValueError, match="set pbc to False"):
         model.require(np.array([8, 1, 1]), pbc=True)

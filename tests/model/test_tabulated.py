@@ -56,7 +56,7 @@ def test_energies_forces_and_stress_are_those_of_autograd(config, crystals):
 def test_gradients_of_the_loss_are_those_of_a_second_differentiation(dtype, crystals):
     for data in (small_dataset(8), crystals):
         potential, tabulated, batch, labels = both(data, dtype=dtype)
-        loss = Loss(LossWeights(energy=0.1).settled(data), label_statistics(data))
+        loss = Loss(LossWeights(energy=0.1).with_defaults_for(data), label_statistics(data))
         gradients = []
         for model in (potential, tabulated):
             potential.zero_grad()

@@ -174,11 +174,11 @@ def test_training_structures_must_agree():
         ValueError, match=r"charge 0 of structure 1 and 1 of structure 3: .*--charge mixed"
     ):
         settled_electrons(states([None, 0, 0, 1]), None, None)
-    with pytest.raises(ValueError, match="--charge 1 was asked for, but structure 0 says 0"):
+    with pytest.raises(ValueError, match="--charge 1 was asked for, but structure 0 has charge 0"):
         settled_electrons(states([0, 0]), 1, None)
     with pytest.raises(ValueError, match=r"charge 0 and multiplicity 2: that needs another"):
         settled_electrons(states([None, None]), None, 2)
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="not a whole number"):
         settled_electrons(states([0.5, 0.5]), None, None)
 
 

@@ -27,9 +27,10 @@ from ase_schnet.modelfile import save_model
 from ase_schnet.plotting import plot_learning_curves, plot_parity
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.crossval import Recipe, cross_validate
-from ase_schnet.training.loss import DEFAULT_STRESS_WEIGHT, Loss, LossWeights
-from ase_schnet.training.metrics import evaluate
-from ase_schnet.training.report import summary
+from ase_schnet.training.loss import Loss
+from ase_schnet.training.loss_weights import DEFAULT_STRESS_WEIGHT, LossWeights
+from ase_schnet.training.metrics import validation_metrics
+from ase_schnet.training.report import training_summary
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
@@ -290,7 +291,7 @@ def test_a_fit_learns_stress_and_its_sign(kind):
     order = np.arange(30)
     settings = replace(QUICK, epochs=40, learning_rate=2e-3)
     fit = Fit(TINY, data.subset(order[:24]), data.subset(order[24:]), STRESS_ONLY[kind], settings)
-    before = evaluate(fit.potential, fit.validation, fit.loss, 64)
+    before = validation_metrics(fit.potential, fit.validation, fit.loss, 64)
     result = run_fit(fit)
     assert result.validation.loss < 0.2 * before.loss
     assert result.validation.energy_mae_meV is result.validation.forces_mae_meV_per_Ang is None
@@ -304,10 +305,10 @@ def test_stress_is_trained_on_where_there_are_labels_unless_told_otherwise():
     for kind, default in DEFAULT_STRESS_WEIGHT.items():
         weights = LossWeights(kind=kind)
         assert weights.stress is None
-        assert weights.settled(crystals).stress == default > 0
-        assert weights.settled(molecules).stress == 0.0
-    assert LossWeights(stress=0.0).settled(crystals).stress == 0.0
-    assert LossWeights(stress=3.0).settled(crystals).stress == 3.0
+        assert weights.with_defaults_for(crystals).stress == default > 0
+        assert weights.with_defaults_for(molecules).stress == 0.0
+    assert LossWeights(stress=0.0).with_defaults_for(crystals).stress == 0.0
+    assert LossWeights(stress=3.0).with_defaults_for(crystals).stress == 3.0
 
 
 def test_a_stress_weight_without_any_labels_is_refused(tmp_path):
@@ -374,7 +375,7 @@ def test_the_card_tells_stress_with_unit_and_number(trained, capsys):
     assert card["training"]["loss"]["stress"] == DEFAULT_STRESS_WEIGHT["standardised"]
     assert card["kept_out"]["stress_mae_meV_per_Ang3"] > 0
     assert "stress" in card["calibration"]
-    text = summary(model)
+    text = training_summary(model)
     n = card["kept_out"]["n_stress"]
     for part in ("meV/Å³ per component", "GPa)", f"n = {6 * n} components", "meV per atom"):
         assert part in text
@@ -383,7 +384,9 @@ def test_the_card_tells_stress_with_unit_and_number(trained, capsys):
 
 
 def test_one_eV_per_cubic_angstrom_is_160_GPa(trained):
-    line = next(row for row in summary(trained[2]).splitlines() if row.startswith("stress  MAE"))
+    line = next(
+        row for row in training_summary(trained[2]).splitlines() if row.startswith("stress  MAE")
+    )
     mae, gpa = float(line.split()[2]), float(line.split("(")[1].split()[0])
     assert gpa == pytest.approx(0.1602177 * mae, abs=2e-3)
 

@@ -27,9 +27,9 @@ from ase_schnet.training.checkpoint import load_checkpoint
 from ase_schnet.training.crossval import Recipe, cross_validate
 from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import Loss, LossWeights
-from ase_schnet.training.metrics import evaluate, losses_per_structure
+from ase_schnet.training.metrics import losses_per_structure, validation_metrics
 from ase_schnet.training.orthogonal import Orthogonalizer, Place
-from ase_schnet.training.report import summary
+from ase_schnet.training.report import training_summary
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit, TrainingDiverged
@@ -102,10 +102,10 @@ def test_standardised_loss_does_not_change_with_the_unit():
 
 def test_evaluate_agrees_with_the_loss_it_reports():
     fit = make_fit()
-    metrics = evaluate(fit.potential, fit.validation, fit.loss, batch_size=2)
+    metrics = validation_metrics(fit.potential, fit.validation, fit.loss, batch_size=2)
     each = losses_per_structure(fit.potential, fit.validation, fit.loss)
     energy_only = LossWeights(1.0, 0.0)
-    e = evaluate(
+    e = validation_metrics(
         fit.potential, fit.validation, Loss(energy_only, label_statistics(small_dataset(24))), 64
     )
     assert metrics.energy_mae_meV == pytest.approx(e.energy_mae_meV, rel=1e-5)
@@ -156,7 +156,7 @@ def test_absent_labels_with_weight_are_an_error_before_training(missing, part):
 def test_a_fit_learns(optimizer, kind):
     settings = replace(QUICK, epochs=30, optimizer=optimizer, learning_rate=2e-3)
     fit = make_fit(settings, LossWeights(kind=kind))
-    before = evaluate(fit.potential, fit.validation, fit.loss, 64)
+    before = validation_metrics(fit.potential, fit.validation, fit.loss, 64)
     result = run_fit(fit)
     assert result.validation.loss < 0.2 * before.loss
     assert result.validation.loss == pytest.approx(result.history[-1]["validation_loss"])
@@ -179,7 +179,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
 
 def test_divergence_is_an_error_with_a_cure():
     fit = make_fit(replace(QUICK, learning_rate=1e12, clip_norm=1e30, optimizer="adam"))
-    with pytest.raises(TrainingDiverged, match="lower the learning rate"):
+    with pytest.raises(TrainingDiverged, match="Use a learning rate below"):
         run_fit(fit)
 
 
@@ -197,8 +197,8 @@ def test_the_paper_schedule_and_ours():
     [
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "learning rate must be positive"),
-        ({"schedule": "linear"}, "schedule is"),
-        ({"optimizer": "sgd"}, "optimizer is"),
+        ({"schedule": "linear"}, "schedule must be"),
+        ({"optimizer": "sgd"}, "optimizer must be"),
         ({"ema_decay": 1.0}, "ema decay"),
     ],
 )
@@ -209,7 +209,7 @@ def test_bad_settings(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss is")],
+    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss must be")],
 )
 def test_bad_weights(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -392,11 +392,11 @@ def test_cross_validation_writes_a_model_that_runs(trained):
     assert card["training"]["data_fingerprint"] == small_dataset(24).fingerprint()
     assert len(card["folds"]) == 3
     assert set(card["calibration"]) == {"forces", "forces_per_atom"}  # 4 energies are too few
-    assert "energy           std not judged: fewer than 10 predictions" in summary(model)
+    assert "energy           std not judged: fewer than 10 predictions" in training_summary(model)
 
 
 def test_the_tables_of_the_report_are_printed(trained):
-    text = summary(trained[1])
+    text = training_summary(trained[1])
     assert "Validation loss per structure, by fold" in text
     assert "Ensemble std on the 4 kept-out structures" in text
     for name in ("energy", "forces_x", "forces_y", "forces_z"):
@@ -442,7 +442,7 @@ def test_an_interrupted_cross_validation_resumes(trained, tmp_path, monkeypatch)
 
 def test_kept_out_without_labels_is_an_error_before_training(tmp_path):
     data = replace(small_dataset(24), F=None)
-    with pytest.raises(ValueError, match="kept-out set has no forces"):
+    with pytest.raises(ValueError, match="data set has no forces"):
         cross_validate(data, tmp_path / "m", recipe())
     assert not (tmp_path / "m").exists()
 
@@ -457,7 +457,7 @@ def test_isolated_atoms_and_a_single_kept_out_structure_do_not_spoil_the_end(tmp
     small = Recipe(TINY, LossWeights(), replace(QUICK, epochs=1), plan)
     model = cross_validate(data, tmp_path / "m", small, jobs=1)
     assert model.card["calibration"] == {}
-    assert "n = 1 structures" in summary(model)
+    assert "n = 1 structures" in training_summary(model)
 
 
 def test_datasets_of_one_size_and_of_many_train_alike():

@@ -163,7 +163,9 @@ def test_a_finished_training_is_returned_and_a_longer_one_is_another(tmp_path, c
 
 def test_a_model_of_unknown_origin_is_no_finished_training(tmp_path):
     save_model(tmp_path, random_model())
-    with pytest.raises(ValueError, match="says nothing of its training; choose another output"):
+    with pytest.raises(
+        ValueError, match=r"says nothing about its training\. Choose another output"
+    ):
         cross_validate(small_dataset(24), tmp_path, recipe(), resume=True)
 
 

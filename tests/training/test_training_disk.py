@@ -15,7 +15,7 @@ from ase_schnet.cli.assemble import report
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.files import CannotWrite, write_whole
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model
-from ase_schnet.training.crossval import assemble, cross_validate
+from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
@@ -63,12 +63,10 @@ def test_on_a_disk_that_grows_each_try_goes_further_and_the_last_ends_with_the_s
 ):
     """It is full at the data, the logs, the checkpoints, the finished members, and the model."""
     (place, resize), failed_at = disk, []
-    full = (
-        r"No space left on device: .* could not be written; what was written before is kept, and "
-    )
-    for kB in (4, 20, 32, 140, 200, 280):
+    full = r"No space left on device: .* could not be written\. Earlier files are kept: .* then "
+    for kB in (4, 20, 32, 140, 200, 292):
         resize(kB)
-        with pytest.raises(OSError, match=full + "when it can, resume=True goes on") as caught:
+        with pytest.raises(OSError, match=full + "resume=True goes on") as caught:
             cross_validate(small_dataset(24), place / "m", recipe(), jobs=1, resume=True)
         failed_at.append(str(caught.value).split(" could not")[0].rpartition("/")[2])
         assert nothing_half_written(place)
@@ -85,19 +83,17 @@ def test_one_fold_and_assembly_say_it_too(disk):
     resize(40)
     for _ in range(2):
         with pytest.raises(
-            OSError, match=r"fold_2\S* could not be written; .*, and when it can, the same call"
+            OSError, match=r"fold_2\S* could not be written\. .*, then the same call"
         ):
             train_fold(small_dataset(24), place / "m", recipe(), 2)
     resize(400)
     for fold in (1, 2):
         train_fold(small_dataset(24), place / "m", recipe(), fold)
     (place / "ballast").write_bytes(bytes(shutil.disk_usage(place).free))
-    with pytest.raises(
-        OSError, match=rf"{WEIGHTS} could not be written; .*, and when it can, the same call"
-    ):
-        assemble(place / "m")
+    with pytest.raises(OSError, match=rf"{WEIGHTS} could not be written\. .*, then the same call"):
+        assemble_ensemble(place / "m")
     (place / "ballast").unlink()
-    assemble(place / "m")
+    assemble_ensemble(place / "m")
 
 
 LIMITED = """
@@ -126,7 +122,7 @@ def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
         k[:17] for k in process.stderr.splitlines()
     }
     assert line.startswith(f"ase-schnet train: [Errno 27] File too large: {tmp_path / 'm' / WORK}")
-    assert line.endswith("and when it can, --resume goes on")
+    assert line.endswith("correct the cause, then --resume goes on")
     assert main([*arguments, "--jobs", "1", "--resume"]) == 1  # two epochs come to nothing
     assert load_model(tmp_path / "m").n_members == 2
 

@@ -16,9 +16,10 @@ from joblib import Parallel, delayed
 
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
+from ase_schnet.locks import InUseError
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.plotting import LiveFigure, plot_learning_curves
-from ase_schnet.training.crossval import assemble, cross_validate
+from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import TrainingLog, read_log, read_logs
 from ase_schnet.training.loss import LossWeights
@@ -38,8 +39,10 @@ def recipe(folds=3, **settings) -> Recipe:
 
 
 def files(directory: Path) -> dict[str, int]:
-    """Every file with the time it was written."""
-    return {p.name: p.stat().st_mtime_ns for p in (directory / WORK).iterdir()}
+    """Every file with the time it was written, but for locks."""
+    return {
+        p.name: p.stat().st_mtime_ns for p in (directory / WORK).iterdir() if p.suffix != ".lock"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +62,12 @@ def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_
     before = files(directory)
     assert train_fold(data, directory, recipe(), folds[3])
     assert files(directory) == before
-    model = assemble(directory)
+    model = assemble_ensemble(directory)
     assert (directory / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     assert model.card["folds"][0]["seed"] == 3
     assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
     (directory / WORK / "fold_1.lock").touch()  # killed before it had cleaned up
-    assert assemble(directory).checksum == model.checksum  # again: nothing to do
+    assert assemble_ensemble(directory).checksum == model.checksum  # again: nothing to do
     assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
     assert train_fold(data, directory, recipe(), 1)
 
@@ -74,7 +77,7 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
     left = iter([True, False])
     assert not train_fold(data, directory, recipe(), 2, keep_going=left.__next__)
     with pytest.raises(ValueError, match="folds 1, 2, 3 not finished"):
-        assemble(directory)
+        assemble_ensemble(directory)
     with pytest.raises(ValueError, match="there are folds 1 to 3, not 4"):
         train_fold(data, directory, recipe(), 4)
     with pytest.raises(ValueError, match="epochs=3, not epochs=4: resume with what"):
@@ -82,8 +85,8 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
     with pytest.raises(ValueError, match="other energies in structure 0"):
         train_fold(replace(data, E=data.E + 1.0), directory, recipe(), 2)
     with (
-        WorkDirectory(directory).lock(2),
-        pytest.raises(ValueError, match="fold 2 is being trained by another process"),
+        WorkDirectory(directory).lock_fold(2),
+        pytest.raises(InUseError, match=f"fold 2 of .* is in use by process {os.getpid()} on "),
     ):
         train_fold(data, directory, recipe(), 2)
     cross_validate(data, directory, recipe(), jobs=1, resume=True)  # jobs and one call may mix
@@ -92,7 +95,7 @@ def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whol
 
 def test_no_training_no_assembly(tmp_path):
     with pytest.raises(ValueError, match="holds no training; begin one with ase-schnet train"):
-        assemble(tmp_path)
+        assemble_ensemble(tmp_path)
 
 
 def test_two_seeds_two_models_and_one_seed_one(whole, tmp_path):
@@ -284,6 +287,81 @@ def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch)
         np.testing.assert_allclose(two[column], one[column], rtol=2e-5)
 
 
+ON_ONE_RANK = """
+import sys
+sys.path[:0] = {places!r}
+from test_training_jobs import *
+from ase_schnet.training import fold as room, run
+from ase_schnet.training.distributed import is_rank_zero, process_group, on_rank_zero
+
+
+class Unsendable(Exception):
+    def __init__(self, one, two):
+        super().__init__(one + two)
+
+
+def fails(error, rank=0):
+    def call(*args, **kwargs):
+        if is_rank_zero() == (rank == 0):
+            raise error
+        return real(*args, **kwargs)
+    return call
+
+
+real = Recipe.fit
+FAULTS = {{
+    "locked": None,
+    "disk": (run.TrainingLog, "add", fails(OSError("no room"))),
+    "finish": (WorkDirectory, "finish", fails(Unsendable("one", "two"))),
+    "begin": (WorkDirectory, "begin", fails(PermissionError("not yours"))),
+    "rank 1": (Recipe, "fit", fails(KeyError("only there"), rank=1)),
+}}
+with process_group():
+    for name, fault in FAULTS.items():
+        path = {path!r} + "/" + name
+        lock = []
+        if name == "locked" and is_rank_zero():
+            lock = [WorkDirectory(path).lock_fold(1)]
+        with pytest.MonkeyPatch.context() as patch:
+            if fault is not None:
+                patch.setattr(*fault)
+            try:
+                train_fold(small_dataset(24), path, recipe(), 1)
+            except Exception as error:
+                said = f"{{name}}: {{type(error).__name__}}: {{error}}"
+        rank = 1 - is_rank_zero()
+        with open({path!r} + f"/rank_{{rank}}.txt", "a") as file:
+            print(said, file=file)
+"""
+
+
+def test_what_one_rank_meets_all_ranks_raise(tmp_path):
+    """Whether it is the first that cannot lock or write, or another that cannot read: none waits for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(ON_ONE_RANK.format(places=PLACES, path=str(tmp_path)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        stderr = process.communicate(timeout=200)[1]
+    finally:
+        if process.poll() is None:  # those that wait outlive torchrun
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, stderr
+    first, second = ((tmp_path / f"rank_{k}.txt").read_text().splitlines() for k in (0, 1))
+    expected = (
+        ("locked: InUseError: fold 1 of ", " is in use by process "),
+        ("disk: OSError: no room", ""),
+        ("finish: ", "onetwo"),
+        ("begin: PermissionError: not yours", ""),
+        ("rank 1: KeyError: 'only there'", ""),
+    )
+    for a, b, (start, part) in zip(first, second, expected, strict=True):
+        assert a.startswith(start)
+        assert b.startswith(start)
+        assert part in a
+        assert part in b
+
+
 def test_torchrun_must_be_told_which_fit(tmp_path, monkeypatch, capsys):
     data = tmp_path / "molecules.xyz"
     write(data, labelled_molecules(24))
@@ -293,7 +371,7 @@ def test_torchrun_must_be_told_which_fit(tmp_path, monkeypatch, capsys):
     assert main([*arguments, "--fold", "1", "--device", "cuda"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "under torchrun the processes share one fit: say which with --fold K" in lines[0]
-    assert "shared by CPUs, not by cuda" in lines[1]
+    assert "shared by CPUs only, not by cuda" in lines[1]
 
 
 def test_jobs_and_assembly_on_the_command_line(tmp_path, capsys):

@@ -10,12 +10,12 @@ from factory import TINY, small_dataset
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.training.checkpoint import load_checkpoint
-from ase_schnet.training.crossval import assemble, cross_validate
+from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.report import summary
+from ase_schnet.training.report import training_summary
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import MAX_RECOVERIES, Fit, TrainingDiverged
@@ -68,14 +68,14 @@ def test_a_validation_that_explodes_counts_too(monkeypatch):
     """With weights that overflow only where they are not trained."""
     from ase_schnet.training import trainer
 
-    real, calls = trainer.evaluate, []
+    real, calls = trainer.validation_metrics, []
 
     def evaluate(*arguments):
         calls.append(1)
         metrics = real(*arguments)
         return replace(metrics, loss=float("nan")) if len(calls) == 3 else metrics
 
-    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    monkeypatch.setattr(trainer, "validation_metrics", evaluate)
     fit = make_fit()
     run_fit(fit)
     assert fit.recoveries == [3]
@@ -103,7 +103,7 @@ def test_too_many_recoveries_end_the_fit_at_once_and_for_good(tmp_path, capsys):
     path = tmp_path / "c.safetensors"
     for _ in range(2):  # as does the attempt to resume it
         fit = make_fit(cured_by=0.0)
-        with pytest.raises(TrainingDiverged, match=r"diverged 5 times, in the end with 0\.0625"):
+        with pytest.raises(TrainingDiverged, match=r"diverged 5 times, the last time with 0\.0625"):
             run_fit(fit, path)
         assert fit.recoveries == [3] * (MAX_RECOVERIES + 1)
     assert capsys.readouterr().err.count("back to epoch") == MAX_RECOVERIES
@@ -149,7 +149,7 @@ def test_a_member_that_diverges_is_begun_again_once_with_another_seed(
     assert [row["seed"] for row in model.card["folds"]] == [3, 7, 5]
     assert [attempt["diverged"] for attempt in fold["attempts"]] == [True, False]
     assert "fold 2 diverged: again with seed 7" in capsys.readouterr().err
-    text = summary(model)
+    text = training_summary(model)
     assert "fold 2, seed 4: epochs 3, 3, 3, 3, 3 diverged" in text
     assert "fold 2 diverged and was trained again with another seed" in text
     assert sorted(p.name for p in (tmp_path / "m" / "training").iterdir()) == [
@@ -163,7 +163,7 @@ def test_a_member_that_diverges_twice_is_an_error_with_a_cure(tmp_path):
         with pytest.raises(TrainingDiverged, match=r"fold 1 .* seeds 3 and 6; .* lower learning"):
             train_fold(small_dataset(24), tmp_path / "m", hot, 1)
     with pytest.raises(ValueError, match="folds 2, 3 not finished"):
-        assemble(tmp_path / "m")
+        assemble_ensemble(tmp_path / "m")
 
 
 def test_a_member_far_worse_than_the_others_is_trained_again_and_both_are_told(
@@ -177,7 +177,9 @@ def test_a_member_far_worse_than_the_others_is_trained_again_and_both_are_told(
     assert fold["times_worse"] > FAR_WORSE
     assert fold["loss_median"] == good["loss_median"] < bad["loss_median"] / FAR_WORSE
     assert "times worse than the others: again with seed 7" in capsys.readouterr().err
-    assert f"seed 4 {bad['loss_median']:.3g}, seed 7 {good['loss_median']:.3g}" in summary(model)
+    assert f"seed 4 {bad['loss_median']:.3g}, seed 7 {good['loss_median']:.3g}" in training_summary(
+        model
+    )
     assert "attempts" not in model.card["folds"][0]
 
 
@@ -188,10 +190,10 @@ def test_jobs_find_the_bad_member_too_and_make_the_same_model(tmp_path, monkeypa
     for fold in (2, 3, 1):  # nothing is known when fold 2 ends
         assert train_fold(data, directory, recipe(), fold)
     with pytest.raises(ValueError, match=r"fold 2 ended .* times worse .* needs a second attempt"):
-        assemble(directory)
+        assemble_ensemble(directory)
     for fold in (1, 2, 3):
         train_fold(data, directory, recipe(), fold)
-    assemble(directory)
+    assemble_ensemble(directory)
     cross_validate(data, tmp_path / "m", recipe(), jobs=1)
     assert (directory / WEIGHTS).read_bytes() == (tmp_path / "m" / WEIGHTS).read_bytes()
 

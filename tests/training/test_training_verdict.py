@@ -15,7 +15,7 @@ from ase_schnet.modelfile import load_model
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.report import summary, verdict_of
+from ase_schnet.training.report import training_summary, verdict_of
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.verdict import label_spreads, training_verdict
 
@@ -65,7 +65,7 @@ def test_a_training_is_called_what_it_is_and_its_card_says_so(
     assert ("use it" in last) == (not code)
     card = load_model(directory).card
     assert verdict_of(card).passed == card["verdict"]["passed"] == (not code)
-    assert summary(load_model(directory)).endswith(line)
+    assert training_summary(load_model(directory)).endswith(line)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_training_is_called_what_it_is_and_its_card_says_so(
         (
             {},
             {"training_loss": 0.001},
-            "too few structures: each member knows its own 38 4.5 times",
+            "too few structures: the errors of each member on its own 38 are 4.5 times",
         ),
         ({}, {"epochs": 100}, "too few epochs: 400 steps in all"),
         (
@@ -128,7 +128,7 @@ def test_labels_that_are_all_alike_teach_nothing():
     (found,) = judged(alike(data, F=0 * data.F)).reasons
     assert (
         found
-        == "energies are all alike and forces are all zero in the data: there is nothing to learn"
+        == "energies are all equal and forces are all zero in the data: there is nothing to learn"
     )
     good = {"energy_rmse_meV_per_atom": 0.1, "forces_rmse_meV_per_Ang": 1.0}
     assert not judged(alike(data, F=0 * data.F), good).passed
@@ -137,7 +137,7 @@ def test_labels_that_are_all_alike_teach_nothing():
     ).passed  # as in a crystal of one atom in its cell
     (found,) = judged(alike(data), {"energy_rmse_meV_per_atom": 50.0}).reasons
     assert found.startswith(
-        "energies are wrong by 50 meV/atom (RMSE), though energies are all alike"
+        "energies are wrong by 50 meV/atom (RMSE), although energies are all equal"
     )
 
 

@@ -1,4 +1,4 @@
-"""Augmentation as one setting of a training: which moves, which labels, which weight."""
+"""Augmentation as one setting of a training: moves, labels and weight."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from numpy.typing import NDArray
 
 from ase_schnet.augment.frames import Labelling, moved_frames
 from ase_schnet.augment.labels import first_order, nearest_spring, weighted_spring
@@ -31,11 +31,21 @@ _WORDS |= {"seed": int, "stretch": str, "ensemble": str}
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Structures made anew for each member from what it trains on: springs, moves and labels.
+    """Make structures anew for each member, from its training part: springs, moves and labels.
 
-    rule: "literal", "weighted" or "first-order" springs (see `labels`), which need the temperature_K of the
-    data; or "delta", labels by GFN2-xTB for neutral molecules (see `relabel`; needs tblite). weight: of each
-    augmented structure in the loss.
+    Attributes
+    ----------
+    rule
+        "literal", "weighted" or "first-order" springs (see `labels`), which need the temperature of the data;
+        or "delta", labels by GFN2-xTB for neutral molecules (see `relabel`; needs tblite).
+    moves
+        Random displacements or stretched bonds.
+    temperature_K
+        Temperature of the run that the data are from, K.
+    weight
+        Of each augmented structure in the loss.
+    seed
+        Of the moves and of the fits of springs.
     """
 
     rule: str
@@ -46,33 +56,42 @@ class Augmentation:
 
     def __post_init__(self):
         if self.rule not in RULES:
-            raise ValueError(f"no rule {self.rule!r}: there are {', '.join(RULES)}")
+            raise ValueError(f"no rule {self.rule!r}: known are {', '.join(RULES)}")
         if self.rule in SPRING_RULES and self.temperature_K is None:
-            raise ValueError(f"{self.rule} needs the temperature of the data: temperature=500, say")
+            raise ValueError(
+                f"{self.rule} needs the temperature of the data, such as temperature=500"
+            )
         if self.rule in SPRING_RULES and isinstance(self.moves, Stretches):
-            raise ValueError("springs do not hold where bonds break: stretches want the delta rule")
+            raise ValueError(
+                "springs are wrong where bonds break: for stretches use the delta rule"
+            )
 
     def springs(self, dataset: Dataset) -> Springs | None:
-        """Springs fitted to `dataset`; None for a rule without."""
+        """Return springs fitted to `dataset`; None for a rule without springs."""
         if self.rule not in SPRING_RULES:
             return None
         return fit_springs(dataset, self.temperature_K, seed=self.seed)
 
     def frames(self, dataset: Dataset, springs: Springs | None = None) -> list[Atoms]:
-        """Augmented structures, labelled and marked, made from those of `dataset`.
+        """Return augmented structures, labelled and marked, made from those of `dataset`.
 
-        springs: what `springs(dataset)` gave, if it was asked already.
+        Parameters
+        ----------
+        dataset
+            Structures with energies and forces.
+        springs
+            What `springs(dataset)` returned; None: they are fitted.
         """
         springs = springs or self.springs(dataset)
         moves = self.moves(dataset, self.seed)
         return moved_frames(dataset, moves, labelling(self.rule, springs), self.rule, self.weight)
 
-    def __call__(self, dataset: Dataset, training: np.ndarray) -> Dataset:
-        """Augmented structures made from those with the indices `training`."""
+    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset:
+        """Return augmented structures made from those with the indices `training`."""
         return Dataset.from_atoms(self.frames(dataset.subset(training)), source=f"{self.rule} rule")
 
     def to_dict(self) -> dict:
-        """Plain types, for the card."""
+        """Return plain types, for the card."""
         return {
             "rule": self.rule,
             **self.moves.to_dict(),
@@ -83,19 +102,28 @@ class Augmentation:
 
 
 def read_augmentation(text: str, calculator: Callable[[str], BaseCalculator]) -> Augmentation:
-    """The setting that a text such as "first-order, temperature=500, epsilon=0.2, weight=0.1" means.
+    """Return the setting for a text such as "first-order, temperature=500, epsilon=0.2, weight=0.1".
 
-    First the rule, then what is to differ from the defaults: temperature (K), n (structures), atoms, epsilon
-    (Å), weight, seed, and the word stretch for stretched bonds in place of random displacements, with
-    ensemble (a model, which `calculator` opens) where that knows least.
-    Raises ValueError for anything else.
+    Parameters
+    ----------
+    text
+        First the rule, then settings that differ from the defaults: temperature (K), n (structures), atoms,
+        epsilon (Å), weight, seed; and the word stretch for stretched bonds instead of random displacements,
+        with ensemble (a model) to choose those that it is least certain of.
+    calculator
+        Opens the model of `ensemble`.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
     """
     rule, *rest = [part.strip() for part in text.split(",")]
     given = {}
     for key, sign, value in (part.partition("=") for part in rest):
         if key.strip() not in _WORDS or bool(sign) == (key.strip() == "stretch"):
             known = ", ".join(f"{k}=" for k in _WORDS if k != "stretch")
-            raise ValueError(f"{key + sign + value!r} says nothing; known are {known} and stretch")
+            raise ValueError(f"{key + sign + value!r} is not known; known are {known} and stretch")
         try:
             given[key.strip()] = _WORDS[key.strip()](value)
         except ValueError:
@@ -103,11 +131,11 @@ def read_augmentation(text: str, calculator: Callable[[str], BaseCalculator]) ->
     stretch = given.pop("stretch", None) is not None
     names = {"n": "n_structures", "ensemble": "ensemble"} if stretch else _MOVES
     if "ensemble" in given and not stretch:
-        raise ValueError("ensemble= chooses among stretches: say stretch too")
+        raise ValueError("ensemble= chooses among stretches: add stretch")
     if "ensemble" in given:
         given["ensemble"] = calculator(given["ensemble"])
     if stretch and given.keys() & {"atoms", "epsilon"}:
-        raise ValueError("stretches have no atoms= and epsilon=, which are of random displacements")
+        raise ValueError("atoms= and epsilon= are for random displacements, not for stretch")
     moves = {names[k]: given.pop(k) for k in names.keys() & given.keys()}
     if "temperature" in given:
         given["temperature_K"] = given.pop("temperature")
@@ -115,7 +143,7 @@ def read_augmentation(text: str, calculator: Callable[[str], BaseCalculator]) ->
 
 
 def labelling(rule: str, springs: Springs | None) -> Labelling:
-    """The labelling of that name. Raises ValueError for "delta" where tblite is not installed."""
+    """Return the labelling of a rule. Raises ValueError for "delta" where tblite is not installed."""
     if rule in SPRING_RULES:
         return partial(SPRING_RULES[rule], springs=springs)
     try:
