@@ -8,15 +8,12 @@ Marks, in ``atoms.info``, which extended xyz keeps:
 ``loss_weight``     its weight in the loss, 1 if absent
 ==================  ==========================================================================
 
-By them a training finds the structures that may only train, and only beside their originals: one that was
-made from a validation structure would give its answer away.
+By them a training finds the augmented structures of a file: see `ase_schnet.data.augmented`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -77,42 +74,3 @@ def with_originals(frames: Sequence[Atoms], augmented: Sequence[Atoms], name: st
         atoms.info["augmented_from"] = f"{name}:{atoms.info['augmented_from']}"
         atoms.info["units"] = originals[0].info.get("units", "eV, Ang")
     return [*originals, *augmented]
-
-
-@dataclass(frozen=True)
-class GivenFrames:
-    """Augmented structures read from files; `originals` (K,) are the numbers of what they were made from."""
-
-    frames: list[Atoms]
-    originals: NDArray
-
-    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
-        """Those made from structures with the indices `training`; None if there are none."""
-        chosen = [self.frames[k] for k in np.flatnonzero(np.isin(self.originals, training))]
-        return (
-            Dataset.from_atoms(chosen, source="augmented frames of the files") if chosen else None
-        )
-
-    def to_dict(self) -> dict:
-        """Plain types, for the card."""
-        rules = sorted({str(atoms.info["augmented"]) for atoms in self.frames})
-        return {"rule": ", ".join(rules), "n_structures": len(self.frames), "moves": "from a file"}
-
-
-def separate(frames: Sequence[Atoms]) -> tuple[list[Atoms], GivenFrames | None]:
-    """The true structures, and the augmented ones whose originals are among them.
-
-    Warns of augmented structures whose original is missing: nobody knows beside what they may train.
-    """
-    true = [atoms for atoms in frames if "augmented" not in atoms.info]
-    number = {atoms.info["frame_id"]: k for k, atoms in enumerate(true) if "frame_id" in atoms.info}
-    augmented = [atoms for atoms in frames if "augmented" in atoms.info]
-    known = [atoms for atoms in augmented if atoms.info.get("augmented_from") in number]
-    if len(known) < len(augmented):
-        warnings.warn(
-            f"{len(augmented) - len(known)} augmented structures are left out: what they were made from "
-            "is not in the data",
-            stacklevel=2,
-        )
-    originals = np.array([number[atoms.info["augmented_from"]] for atoms in known])
-    return true, GivenFrames(known, originals) if known else None

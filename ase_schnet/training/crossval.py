@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet.data.contradictions import refuse_contradictions
-from ase_schnet.data.dataset import Dataset, sampled_distances
+from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
+from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge

@@ -64,7 +64,7 @@ class Progress:
 
     def epoch(self, record: dict) -> None:
         """An epoch has ended: its record in the fit's history."""
-        self._errors = _describe(record, self._fit.training.dataset.told_per_atom)
+        self._errors = _describe(record, self._fit.training.dataset.per_atom_metrics)
         self._bar.set_postfix_str(self._errors)
         self._bar.update()
 

@@ -337,5 +337,5 @@ def test_a_training_with_a_mask_runs_and_its_errors_are_of_labels_alone(tmp_path
     path = tmp_path / "frozen.xyz"
     write(path, frozen_slab())
     assert main(["train", str(path), "-o", str(tmp_path / "m"), *TINY]) == 1
-    assert "180 components of forces are no labels" in capsys.readouterr().out
+    assert "180 force components are not labels" in capsys.readouterr().out
     assert load_model(tmp_path / "m").card["kept_out"]["forces_mae_meV_per_Ang"] > 0

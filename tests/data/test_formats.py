@@ -165,7 +165,7 @@ def test_extxyz_needs_units_and_takes_the_users(tmp_path, ethanol):
     assert forces_of(frames) == pytest.approx(forces_of(ethanol), abs=1e-7)
     # The unit of a dipole does not follow from that of the energy: skipped, and said so.
     assert (found.n_dipole, found.n_dipole_skipped) == (0, 5)
-    assert "5 skipped, unit unknown: units='eV, Ang, Debye'" in str(found)
+    assert "5 skipped, unit unknown: pass units='eV, Ang, Debye'" in str(found)
     frames, _ = read_labelled(path, "eV, Ang, Debye")
     expected = ethanol[0].get_dipole_moment() * 0.2081943
     assert frames[0].get_dipole_moment() == pytest.approx(expected, rel=1e-6)

@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet.data import _hdf5
-from ase_schnet.data._vacuum import out_of_the_box
+from ase_schnet.data._conversion import unbox_molecule
 from ase_schnet.data.formats import read_dataset, read_labelled
 from ase_schnet.data.frame import Frame
 
@@ -235,7 +235,7 @@ def test_a_molecule_wrapped_around_its_box_is_made_whole():
     frame = boxed(ethanol, 60.0)
     wrapped = frame._replace(positions=frame.positions % 60.0)
     assert np.ptp(wrapped.positions, axis=0).max() > 50
-    whole = out_of_the_box(wrapped)
+    whole = unbox_molecule(wrapped)
     assert whole.pbc is None
     assert whole.positions[0].tolist() == wrapped.positions[0].tolist()
     relative = whole.positions - whole.positions[0]
@@ -255,7 +255,7 @@ def test_a_molecule_wrapped_around_its_box_is_made_whole():
 )
 def test_a_box_that_may_mean_something_stays(atoms):
     frame = Frame.of(atoms)
-    assert out_of_the_box(frame) is frame
+    assert unbox_molecule(frame) is frame
 
 
 def test_a_box_whose_stress_is_known_stays(tmp_path):

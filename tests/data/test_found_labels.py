@@ -177,7 +177,7 @@ def test_of_energy_and_free_energy_the_one_that_is_taken_is_said(tmp_path):
     path = put_xyz(tmp_path / "a.xyz", comment)
     frames, found = read_labelled(path, "eV")
     assert frames[2].get_potential_energy() == pytest.approx(WATER)
-    assert "energy is taken, not free_energy, which differs by up to 0.02" in str(found)
+    assert "energy is read, not free_energy, which differs by up to 0.02" in str(found)
     frames, _ = read_labelled(path, "eV", energy_key="free_energy")
     assert frames[2].get_potential_energy() == pytest.approx(WATER - 0.02)
     path = put_xyz(tmp_path / "b.xyz", f"energy={WATER} free_energy={WATER}")
@@ -188,7 +188,7 @@ def test_weights_of_a_foreign_file_are_said(tmp_path):
     path = put_xyz(tmp_path / "a.xyz", f"energy={WATER} loss_weight=0.1")
     dataset, (found,) = read_dataset(path, "eV")
     assert dataset.weight == pytest.approx(0.1)
-    assert "loss_weight of 3 frames in the file weighs them in the loss" in str(found)
+    assert "the file gives weights in the loss to 3 frames (loss_weight)" in str(found)
     path = put_xyz(tmp_path / "b.xyz", f"energy={WATER} loss_weight=0.1 augmented=literal")
     assert "loss_weight" not in str(read_labelled(path, "eV")[1])
 
@@ -348,7 +348,7 @@ def test_directories_of_deepmd_that_cannot_be_read_say_what_is_missing(deepmd):
     with pytest.raises(ValueError, match="'Q' is no element"):
         read_labelled(deepmd)
     (deepmd / "type_map.raw").unlink()
-    with pytest.raises(ValueError, match=r"write type_map\.raw with that of each type"):
+    with pytest.raises(ValueError, match=r"write type_map\.raw with the element of each type"):
         read_labelled(deepmd)
     (deepmd / "type_map.raw").write_text("H\nO\n")
     (deepmd / "set.000" / "box.npy").unlink()
