@@ -1,7 +1,8 @@
 """Find labels by name in files that name energies, forces, stresses and dipoles freely.
 
 Searched in this order: the key that the user names, what ASE recognised as results of a calculator, the
-common names below. One place serves a whole file, because two names in one file are often two levels of theory.
+common names below. One place serves a whole file, because two names in one file are often two levels of
+theory.
 """
 
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ from ase_schnet.data.frame import Frame
 from ase_schnet.units import ENERGY_UNITS, FileUnits
 
 RMS_FORCE_RANGE = (1e-3, 10.0)
-"""eV/Å. MD at 500 K has 1 to 2, strongly distorted structures 3; kcal/mol/Å read as eV/Å, 27."""
+"""eV/Å, of MD and distorted structures; a wrong unit is outside: benchmarks/label_checks.md."""
 
 _TOLERANCE = 0.05
 _ABSURD_RMS_FORCE = 5.0  # eV/Å; refutes a suspicion, so stricter than RMS_FORCE_RANGE

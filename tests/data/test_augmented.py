@@ -1,4 +1,4 @@
-"""Augmented structures in a packed data set: their marks, their originals, and the way of the command line."""
+"""Augmented structures in a packed data set: their marks, their originals, and their places in files."""
 
 import numpy as np
 import pytest

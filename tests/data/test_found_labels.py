@@ -124,8 +124,8 @@ def test_columns_are_named_in_their_order_and_those_not_wanted_left_out(tmp_path
     frames, _ = read_labelled(path, "eV", columns="-, charge, forces")
     assert np.array_equal(frames[0].get_forces(), rows[:, 5:8])
     for columns, message in (
-        ("pos", "columns='pos' are not names of what stands behind x y z"),
-        ("", "columns are empty"),
+        ("pos", "columns='pos' are not names of columns behind x y z"),
+        ("", "columns= is empty"),
         ("charge, forces, forces, x", "line 3 has 9 columns, 12 are needed"),
     ):
         with pytest.raises(ValueError, match=message):
