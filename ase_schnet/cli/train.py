@@ -105,7 +105,7 @@ def _live(args: argparse.Namespace, name: str) -> AbstractContextManager:
     from ase_schnet.plotting import LiveFigure, plot_learning_curves
     from ase_schnet.training.log import read_logs
 
-    def draw():
+    def draw() -> object:
         logs = read_logs(Path(args.output) / "training")
         mine = [log for log in logs if args.fold in (None, log["fold"])]
         return plot_learning_curves(mine) if mine else None

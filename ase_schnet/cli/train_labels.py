@@ -93,9 +93,7 @@ def count_twins(dataset: Dataset) -> np.ndarray:
     twins = twins_of(dataset)
     again = sum(int(first) != s for s, first in enumerate(twins))
     if again:
-        print(
-            f"{again} of {len(twins)} structures occur in the data before: all copies go to one fold"
-        )
+        print(f"{again} of {len(twins)} structures are copies of others: all copies go to one fold")
     return twins
 
 

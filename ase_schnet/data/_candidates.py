@@ -19,7 +19,7 @@ _OTHERS = re.compile(
     re.IGNORECASE,
 )
 _NO_LABELS = re.compile(
-    # errors of predictions; what the structure is, and not what was computed of it; names of units
+    # errors of predictions; properties of the structure that were not computed; names of units
     r"_(std|committee|uncertainty|variance|unit|units)$|^nuclear_charges$"
     r"|^(total_)?charge$|^initial_(charges|magmoms)$|^repulsion",
     re.IGNORECASE,

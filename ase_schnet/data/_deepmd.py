@@ -50,7 +50,7 @@ def read_deepmd(path: Path, energy_key: str | None, forces_key: str | None) -> F
     if not (path / _TYPES).is_file():
         inside = sorted(p.parent.name for p in path.glob(f"*/{_TYPES}"))
         hint = f"name the systems in it: {', '.join(inside[:4])}" if inside else "name a file in it"
-        raise ValueError(f"is a directory without {_TYPES}, so no system of DeePMD: {hint}")
+        raise ValueError(f"is a directory without {_TYPES}, so it is not a DeePMD system: {hint}")
     types = _text(path / _TYPES).ravel().astype(int)
     elements = _elements(path, int(types.max(initial=-1)))
     names = _LABELS | {k: v for k, v in (("energy", energy_key), ("forces", forces_key)) if v}
@@ -84,7 +84,7 @@ def _elements(path: Path, highest: int) -> NDArray:
     unknown = [s for s in symbols if s not in atomic_numbers]
     if unknown or len(symbols) <= highest:
         what = (
-            f"{unknown[0]!r} is no element"
+            f"{unknown[0]!r} is not an element"
             if unknown
             else f"{len(symbols)} elements for {highest + 1} types"
         )
@@ -101,7 +101,7 @@ def _frames(path: Path, part: Path, arrays: dict, types: NDArray, elements: NDAr
     if not (path / "nopbc").exists():
         if "box" not in arrays:
             raise ValueError(
-                f"{part.name} has no box, and there is no file nopbc that says it needs none"
+                f"{part.name} has no box; if the system is not periodic, add an empty file nopbc"
             )
         boxes = _array(arrays["box"], 9, len(positions)).reshape(-1, 3, 3)
     of_frames = np.broadcast_to(types, positions.shape[:2])
@@ -136,7 +136,7 @@ def _array(file: Path, width: int, length: int | None = None) -> NDArray:
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{file.name} cannot be read ({error}): is it complete?") from error
     if array.dtype.kind not in "iuf" or array.size % width:
-        raise ValueError(f"{file.name} holds {array.size} numbers, no multiple of {width}")
+        raise ValueError(f"{file.name} holds {array.size} numbers, not a multiple of {width}")
     array = array.reshape(-1, width).astype(np.float64)
     if length is not None and len(array) != length:
         raise ValueError(

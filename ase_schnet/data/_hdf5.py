@@ -19,7 +19,7 @@ from ase_schnet.data.frame import Frame
 
 try:
     import h5py
-except ImportError:  # an extra: few need it
+except ImportError:  # an optional dependency
     h5py = None
 
 
@@ -131,7 +131,7 @@ def _read_group(
     info = {"charge": float(group.attrs["charge"])} if "charge" in group.attrs else None
     if numbers.ndim == 1:
         return [Frame(numbers, r, info=info) for r in positions], labels
-    real = [z > 0 for z in numbers]  # of conformers of several sizes, the rest is -1
+    real = [z > 0 for z in numbers]  # conformers of several sizes are padded with -1
     if "forces" in labels:
         labels["forces"] = [f[m] for f, m in zip(labels["forces"], real, strict=True)]
     frames = [
@@ -147,7 +147,7 @@ def _numbers(species: NDArray) -> NDArray:
     symbols = [s.decode() if isinstance(s, bytes) else str(s) for s in species.ravel()]
     unknown = sorted(set(symbols) - atomic_numbers.keys())
     if unknown:
-        raise ValueError(f"holds symbols that are no elements: {', '.join(unknown)}")
+        raise ValueError(f"holds symbols that are not elements: {', '.join(unknown)}")
     return np.array([atomic_numbers[s] for s in symbols]).reshape(species.shape)
 
 

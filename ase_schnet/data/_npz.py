@@ -39,7 +39,9 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> File
         except _DAMAGE as error:
             raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
         if not isinstance(archive, NpzFile):
-            raise ValueError("holds a single bare array, not an npz archive with named ones")
+            raise ValueError(
+                "holds a single array without a name, not an npz archive of named arrays"
+            )
         layout = npz_layout(archive.files)
         if layout is not None:
             return _read_layout(archive, layout, energy_key, forces_key)
@@ -82,7 +84,7 @@ def _read_layout(
             if values.shape[:1] != (n_frames,):
                 raise ValueError(f"{key} has shape {values.shape}, expected {n_frames} frames")
             labels[name] = list(-values if key == layout.gradient else values)
-    # Padding is cut off; forces that do not span the padded length stay, for the check to name.
+    # Padding is cut off. Forces of another length are kept as they are: the check names them.
     if "forces" in labels:
         labels["forces"] = [
             f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)

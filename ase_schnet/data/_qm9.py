@@ -93,7 +93,7 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xyz"):
                     yield member.name, archive.extractfile(member).read().decode()
-                archive.members.clear()  # or 134 thousand headers pile up
+                archive.members.clear()  # otherwise 134 thousand headers stay in memory
     except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"is not a readable tar archive of xyz files ({error}); a .pth.tar is a pickle of torch, which "

@@ -66,7 +66,7 @@ def check_plausible(
     if suspected and not trust_units:
         right = suspected if units.length == "Ang" else f"{suspected}, {units.length}"
         cure = f"correct what the file says ({stated})" if stated else f"pass units='{right}'"
-        if rms_force is None:  # nothing but the size of the energies speaks for the other unit
+        if rms_force is None:  # only the size of the energies points to the other unit
             cure = (
                 "without forces this is a guess, because valence energies of pseudopotentials can have "
                 "this size too"

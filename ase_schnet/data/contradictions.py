@@ -113,7 +113,7 @@ def _looks_like(ratio: float, units: str) -> str:
     minus = "gradients in " if ratio < 0 else ""
     if 1.0 / FACTOR < size < FACTOR:
         return "the forces look like gradients: change their sign"
-    found = []  # how far off, in words
+    found = []  # logarithm of the remaining ratio, text
     for name, value in _force_units().items():
         off = abs(math.log(size * stated.forces_to_eV_per_Ang / value))
         found.append((off, f"the forces look like {minus}{name}"))
@@ -134,7 +134,7 @@ def _looks_like(ratio: float, units: str) -> str:
     if ratio > 0 and near[0].endswith("/Bohr"):  # the ratio tells the length, not the energy
         unit = near[0].removeprefix("the forces look like ")
         cure = (
-            f"units='{stated.energy}, {stated.length}, {unit}', or of codes that write Hartree "
+            f"units='{stated.energy}, {stated.length}, {unit}', or for codes that write Hartree "
             "units='Hartree, Ang, Hartree/Bohr'"
         )
     return f"{' or '.join(near)} (the file was read as {stated}): {cure}"
@@ -196,6 +196,6 @@ def _nothing_does_work(dataset: Dataset) -> str | None:
         if len(members) > 1 and spread > 1e-6 * np.abs(dataset.E[members]).max():
             return (
                 f"all forces are zero, while the energies of {len(members)} structures of the same atoms "
-                f"differ by up to {spread:.3g} eV: train without them (--forces-weight 0) or label them"
+                f"differ by up to {spread:.3g} eV: train without them (--forces-weight 0) or add the forces"
             )
     return None

@@ -210,7 +210,7 @@ def join(first: Dataset, second: Dataset) -> Dataset:
     return replace(first, ptr=np.concatenate([first.ptr, first.ptr[-1] + second.ptr[1:]]), **rows)
 
 
-def _result(atoms: Atoms, name: str):
+def _result(atoms: Atoms, name: str) -> object:
     return None if atoms.calc is None else atoms.calc.results.get(name)
 
 

@@ -210,7 +210,7 @@ def _contents(path: Path, how: _Reading) -> FileContents:
         key = key[1:]
     elif key and "grad" in key.lower():
         raise ValueError(
-            f"{key!r} is by its name a gradient, minus the forces: forces_key='-{key}' takes its negative"
+            f"{key!r} is the name of a gradient, which is minus the forces: pass forces_key='-{key}'"
         )
     contents = partial(reader, **options)(path, how.energy_key, key)
     if negative and "forces" in contents.labels:

@@ -122,9 +122,7 @@ def _atomic_energies(per_atom: NDArray, energy: NDArray, rounds: int = 30) -> ND
         gram += 1e-9 * np.trace(gram) * np.eye(len(gram))
         shift = np.linalg.solve(gram, per_atom.T @ (weights * (energy - centre)))
         residual = np.abs(energy - centre - per_atom @ shift)
-        weights = 1.0 / np.maximum(
-            residual, 1e-3
-        )  # eV/atom; smaller residuals count as a perfect fit
+        weights = 1.0 / np.maximum(residual, 1e-3)  # eV/atom; below it a fit counts as perfect
     return centre + shift
 
 

@@ -242,7 +242,7 @@ def test_labels_under_unfamiliar_names_are_named_in_the_error(tmp_path, ethanol)
     ase.io.write(path, ethanol, format="extxyz")
     with pytest.raises(ValueError, match="it holds gradient, pbe_total: name them with energy_key"):
         read_labelled(path, "eV")
-    with pytest.raises(ValueError, match="a gradient, minus the forces"):
+    with pytest.raises(ValueError, match="a gradient, which is minus the forces"):
         read_labelled(path, "eV", forces_key="gradient")
 
 

@@ -106,7 +106,7 @@ def test_charges_that_a_network_cannot_see_are_warned_of(tmp_path):
             {"species": None},
             "group /w holds coordinates, energies, of no known layout .*ANI-1: species",
         ),
-        ({"species": np.array([b"O", b"H", b"Hx"])}, "symbols that are no elements: Hx"),
+        ({"species": np.array([b"O", b"H", b"Hx"])}, "symbols that are not elements: Hx"),
         (
             {"coordinates": np.zeros((2, 4, 3))},
             r"coordinates has shape \(2, 4, 3\), which does not fit 3",

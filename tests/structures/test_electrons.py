@@ -198,7 +198,7 @@ def test_twins_on_the_command_line_are_counted_and_kept_together(tmp_path, capsy
     write(tmp_path / "twins.xyz", [*frames, *frames[:10]])
     assert main(["train", str(tmp_path / "twins.xyz"), "-o", str(tmp_path / "m"), *TINY]) == 1
     out, err = capsys.readouterr()
-    assert "10 of 30 structures occur in the data before: all copies go to one fold" in out
+    assert "10 of 30 structures are copies of others: all copies go to one fold" in out
     assert "warning" not in err
     write(tmp_path / "same.xyz", frames[:1] * 50)
     assert main(["train", str(tmp_path / "same.xyz"), "-o", str(tmp_path / "n"), *TINY]) == 2
