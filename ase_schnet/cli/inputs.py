@@ -12,7 +12,7 @@ from ase_schnet.cli.language import in_options
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ase_schnet.data._file import FileSummary
+    from ase_schnet.data.formats import FileSummary
 
 
 def add_reading_options(parser: argparse._ActionsContainer) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ase_schnet.data._file import FileSummary
     from ase_schnet.data.dataset import Dataset
+    from ase_schnet.data.formats import FileSummary
 
 
 def add_label_options(group: argparse._ArgumentGroup) -> None:

@@ -618,3 +618,20 @@ def test_iso17_is_read_and_its_missing_forces_noticed(shared_data):
         frames, found = read_labelled(shared_data("formats", "schnetpack_test_iso17.db"), "eV")
     assert frames[0].get_potential_energy() == pytest.approx(-11505.647279852)
     assert found.n_forces == 40
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "traj", "npz", "db"])
+def test_an_at_sign_in_a_name_has_no_meaning(tmp_path, ethanol, suffix):
+    """ASE takes what stands behind it for the number of a frame."""
+    path = tmp_path / f"ethanol@300.{suffix}"
+    if suffix == "npz":
+        np.savez(path, **md17_arrays(ethanol, 1.0))
+    elif suffix == "db":
+        with ase.db.connect(path) as database:
+            for atoms in ethanol:
+                database.write(atoms)
+    else:
+        ase.io.write(path, ethanol)
+    frames, found = read_labelled(path, "eV")
+    assert found.n_energy == 5
+    np.testing.assert_allclose(energies_of(frames), energies_of(ethanol))
