@@ -68,17 +68,15 @@ def separate_augmented(dataset: Dataset) -> tuple[Dataset, GivenStructures | Non
         return dataset, None
     true = true_structures(dataset)
     if not len(true):
-        raise ValueError(
-            "all structures are augmented: give the structures they were made from too"
-        )
+        raise ValueError("all structures are augmented: give their originals too")
     ids = dataset.frame_id[true]
     number = {name: k for k, name in enumerate(ids.tolist()) if name}
     augmented = np.flatnonzero(dataset.augmented != "")
     known = [s for s in augmented if dataset.augmented_from[s] in number]
     if len(known) < len(augmented):
         warnings.warn(
-            f"{len(augmented) - len(known)} augmented structures are left out: the structures they were made "
-            "from are not in the data",
+            f"{len(augmented) - len(known)} augmented structures are left out: their originals are not in "
+            "the data",
             stacklevel=2,
         )
     if not known:

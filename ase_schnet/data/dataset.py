@@ -133,7 +133,7 @@ class Dataset:
     def told_per_atom(self) -> bool:
         """Return `per_atom_metrics`; this name is deprecated."""
         warnings.warn(
-            "Dataset.told_per_atom is now Dataset.per_atom_metrics; the old name will be removed in 0.3",
+            "Dataset.told_per_atom is now named per_atom_metrics; the old name will be removed in 0.3",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -67,7 +67,7 @@ def test_separated_structures_are_what_packing_them_alone_gives(path):
 
 def test_augmented_structures_alone_are_refused(path):
     dataset, _ = read_dataset(path)
-    with pytest.raises(ValueError, match="all structures are augmented: give the structures"):
+    with pytest.raises(ValueError, match="all structures are augmented: give their originals"):
         separate_augmented(dataset.subset([1, 3]))
 
 

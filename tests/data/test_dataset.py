@@ -281,5 +281,5 @@ def test_random_split():
 
 def test_the_old_name_of_per_atom_metrics_warns():
     dataset = small_dataset(3)
-    with pytest.warns(DeprecationWarning, match=r"now Dataset\.per_atom_metrics.*removed in 0\.3"):
+    with pytest.warns(DeprecationWarning, match=r"now named per_atom_metrics.*removed in 0\.3"):
         assert dataset.told_per_atom == dataset.per_atom_metrics

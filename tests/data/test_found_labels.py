@@ -154,7 +154,9 @@ def test_labels_that_are_not_used_are_named_with_the_option_that_uses_them(tmp_p
         "; not used: dft_gradient (forces_key='-dft_gradient', its negative), dipole_dft, magmom, "
         "mulliken_charges, pbe_energy (energy_key='pbe_energy')"
     )
-    with pytest.raises(ValueError, match="gradient, which is minus the forces: pass forces_key='-dft_gradient'"):
+    with pytest.raises(
+        ValueError, match="gradient, which is minus the forces: pass forces_key='-dft_gradient'"
+    ):
         read_labelled(path, "eV", forces_key="dft_gradient")
     frames, found = read_labelled(path, "eV", forces_key="-dft_gradient")
     row = np.array(path.read_text().splitlines()[2].split()[4:], dtype=float)
