@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import FileSummary
 
@@ -48,6 +48,8 @@ class Places:
     """
 
     def __init__(self, everything: Dataset, paths: Sequence[str], summaries: Sequence[FileSummary]):
+        import numpy as np
+
         from ase_schnet.data.augmented import true_structures
 
         self._everything = everything
@@ -86,7 +88,7 @@ def check_labels(dataset: Dataset | None, summary: FileSummary, args: argparse.N
             print(line)
 
 
-def count_twins(dataset: Dataset) -> np.ndarray:
+def count_twins(dataset: Dataset) -> NDArray:
     """Return `twins_of` the data set, and print how many structures occur more than once."""
     from ase_schnet.data.splits import twins_of
 

@@ -1,6 +1,8 @@
 """What is in a file and not used is said; words are no numbers; units are those of the format that it is."""
 
 import shutil
+import subprocess
+import sys
 
 import ase.io
 import h5py
@@ -474,3 +476,14 @@ def test_names_of_files_are_not_taken_for_arguments():
         "energy_key= and forces_key='-a b' or trust_units=True, units='eV, Ang'", parser
     )
     assert said == "--energy-key and --forces-key='-a b' or --trust-units, --units 'eV, Ang'"
+
+
+def test_the_options_of_all_commands_need_no_numpy():
+    """Help must come at once: the modules of commands import what is heavy inside functions."""
+    code = (
+        "import sys; from ase_schnet.cli import build_parser; build_parser();"
+        "print([m for m in ('numpy', 'ase', 'scipy', 'torch') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
