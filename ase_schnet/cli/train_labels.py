@@ -21,13 +21,14 @@ def add_label_options(group: argparse._ArgumentGroup) -> None:
         help="name of an extxyz column that is false for atoms whose force is not a label (default: "
         "force_mask; zero forces on atoms that a column move_mask fixes do not count either)",
     )
-    for name in ("charge", "multiplicity"):
+    lowest = "; lowest: 1 or 2, by the number of electrons of each structure"
+    for name, more in (("charge", ""), ("multiplicity", lowest)):
         group.add_argument(
             f"--{name}",
             type=_whole_or_word,
             metavar="N",
             help=f"{name} of the structures, if the data do not state it (default: neutral singlet). It is "
-            "written into the model's card. mixed: accept several",
+            f"written into the model's card. mixed: accept several{more}",
         )
     group.add_argument(
         "--allow-contradictions",
@@ -100,7 +101,12 @@ def count_twins(dataset: Dataset) -> NDArray:
 
 
 def _whole_or_word(text: str) -> int | str:
-    return text if text in ("mixed", "lowest") else int(text)
+    try:
+        return text if text in ("mixed", "lowest") else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number, mixed or lowest"
+        ) from None
 
 
 def require_labels(dataset: Dataset, args: argparse.Namespace, notes: list[str]) -> None:

@@ -221,3 +221,9 @@ def test_the_state_is_written_into_the_card_and_asked_for_later(tmp_path, capsys
     atoms.calc = SchNetCalculator(output)
     with pytest.raises(InputError, match=r"charge 0, not \+1"):
         atoms.get_potential_energy()
+
+
+def test_a_charge_that_is_no_number_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "data.npz", "-o", "m", "--charge", "plus"])
+    assert "'plus' is not a whole number, mixed or lowest" in capsys.readouterr().err
