@@ -1,4 +1,4 @@
-"""Find bonds by covalent radii, what hangs on one end of a bond, and the names of pairs of elements."""
+"""Find bonds by covalent radii, the fragment on one end of a bond, and the names of pairs of elements."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-#: Atoms closer than this times the sum of their covalent radii count as bonded.
+# All are factors of the sum of two covalent radii. Bonds at rest have 0.77 (N₂) to 1.24 (F₂).
+
+#: Bonded in a structure near rest. Large enough for F₂, too small for a hydrogen bond.
 BOND_FACTOR = 1.2
+#: Still bonded in a frame of a hot run: a bond that vibrates is longer than one at rest.
+STRETCHED_BOND = 1.3
+#: Not bonded beyond this in any frame. Between the two a pair may pass for either.
+BROKEN_BOND = 1.6
+#: Shortest and longest distance of a bond that raise no doubt about units: Bohr taken for Å multiplies it by
+#: 1.89, Å taken for Bohr by 0.53.
+SHORTEST_BOND, LONGEST_BOND = 0.6, 1.4
 
 
 def pair_name(z_i: int, z_j: int) -> str:
@@ -20,9 +29,9 @@ def pair_name(z_i: int, z_j: int) -> str:
 
 
 def fragment_of(atoms: Atoms, i: int, j: int) -> list[int]:
-    """Atoms on ``j``'s side of the bond i-j, found from covalent radii.
+    """Return the atoms on the side of ``j`` of the bond i-j, found from covalent radii.
 
-    Only ``j`` itself where that bond lies in a ring or does not exist.
+    This is ``j`` alone where the bond lies in a ring or does not exist.
     """
     first, second, _ = bonded_pairs(atoms)
     is_cut = ((first == i) & (second == j)) | ((first == j) & (second == i))
@@ -36,9 +45,9 @@ def fragment_of(atoms: Atoms, i: int, j: int) -> list[int]:
 
 
 def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
-    """Vectors (K, 3) from the atom ``centre`` to ``members``, Å, as one whole piece.
+    """Return the vectors (K, 3) in Å from the atom ``centre`` to ``members``, as one whole piece.
 
-    In a periodic structure the nearest image of the nearest member is taken, and from there every
+    In a periodic structure the nearest image of the nearest member is taken. From there every
     bond is followed, however far the piece reaches over the boundaries.
 
     Raises
@@ -67,13 +76,13 @@ def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
     if not np.allclose(vectors[second] - vectors[first], bonds, rtol=0, atol=1e-6):
         raise ValueError(
             "the moving atoms are bonded to their own periodic images and cannot be turned: "
-            "say which atoms move"
+            "name the atoms that move"
         )
     return vectors
 
 
 def bonded_pairs(atoms: Atoms) -> tuple[NDArray, NDArray, NDArray]:
-    """First and second atom of every bond, each bond twice, and the vector between them (B, 3)."""
+    """Return first and second atom (B,) of every bond, each bond twice, and the vectors (B, 3) in Å."""
     return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
 
 

@@ -10,7 +10,7 @@ LINEAR_INERTIA_RATIO = 1e-6
 
 
 def degrees_of_freedom(atoms: Atoms) -> int:
-    """Number of degrees of freedom that carry thermal energy once overall motion is removed.
+    """Count the degrees of freedom that carry thermal energy once overall motion is removed.
 
     ====================================  ===============================
     molecule                              3N - 6  (linear: 3N - 5)
@@ -34,22 +34,22 @@ def degrees_of_freedom(atoms: Atoms) -> int:
 
 
 def anchored(atoms: Atoms) -> bool:
-    """Tell whether constraints hold atoms to the space about them, so that momentum is not conserved.
+    """Tell whether constraints hold atoms in space, so that momentum is not conserved.
 
-    Fixed bond lengths act between atoms: the whole moves and turns as if they were not there.
+    Fixed bond lengths act between atoms only: the molecule as a whole still moves and turns freely.
     """
     return not all(isinstance(c, FixBondLengths) for c in atoms.constraints)
 
 
 def temperature(kinetic_energy_eV: float, n_degrees_of_freedom: int) -> float:
-    """Kinetic temperature 2 E_kin / (n kB) in K; 0 where nothing can move."""
+    """Return the kinetic temperature 2 E_kin / (n kB) in K; 0 where nothing can move."""
     if n_degrees_of_freedom == 0:
         return 0.0
     return 2 * kinetic_energy_eV / (n_degrees_of_freedom * units.kB)
 
 
 def check_atoms(atoms: Atoms) -> None:
-    """Refuse atoms that cannot move; ValueError."""
+    """Raise ValueError for atoms that cannot move."""
     if len(atoms) == 0:
         raise ValueError("there are no atoms to move")
     if atoms.calc is None:

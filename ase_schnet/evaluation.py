@@ -230,7 +230,7 @@ def compare(engine: Engine, dataset: Dataset) -> Comparison:
         dataset.F,
         stress=_stress(np.stack(virials, axis=1), dataset) if len(periodic) else None,
         reference_stress=dataset.stress,
-        n_atoms=dataset.n_atoms if dataset.told_per_atom else None,
+        n_atoms=dataset.n_atoms if dataset.per_atom_metrics else None,
         labelled_atoms=None if dataset.force_mask is None else dataset.force_mask.all(axis=1),
     )
 

@@ -1,4 +1,4 @@
-"""Replace a file: all of it or nothing, whatever kills the process. Write tables bit for bit."""
+"""Replace a file as a whole or not at all, even if the process is killed. Write tables bit for bit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 
 class CannotWrite(OSError):
-    """A file could not be written: no room, no permission, no such place."""
+    """Report that a file could not be written: no space, no permission or no such folder."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let what hinders writing to `path` be one line that names it. Raises CannotWrite."""
+    """Turn an OSError while `path` is written into CannotWrite, one line that names the file."""
     try:
         yield
     except CannotWrite:
@@ -30,13 +30,13 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replaced(path: str | Path) -> Iterator[Path]:
-    """A place beside `path` to write to, which takes the place of `path` if the block ends well.
+    """Yield a temporary path beside `path`, which replaces `path` if the block ends without an error.
 
-    It has the name of this process, so that two that write the same file do not write into each other's.
+    The temporary name holds the process id: two processes never write into the same temporary file.
     """
     path = Path(path)
     there = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    there.unlink(missing_ok=True)  # of a killed process of this number; a link would be followed
+    there.unlink(missing_ok=True)  # left by a killed process with this id; a link would be followed
     try:
         yield there
         flush_to_disk(there)
@@ -47,7 +47,7 @@ def replaced(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for writing such that it is replaced as a whole. Raises CannotWrite."""
+    """Open `path` for writing; it is replaced as a whole at the end. Raises CannotWrite."""
     with naming(path), replaced(path) as there, there.open("wb") as file:
         yield file
 
@@ -59,9 +59,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
-    """Write columns (P,) that are not None, whole or not at all.
+    """Write columns (P,) as a table, as a whole or not at all; those that are None are left out.
 
-    Every float reads back to the same bits; True and False are 1 and 0.
+    Every float is read back to the same bits. True and False are written as 1 and 0.
     """
     known = {name: column for name, column in columns.items() if column is not None}
     numbers = (c.astype(int) if c.dtype == bool else c for c in known.values())
@@ -73,7 +73,7 @@ def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Make sure that what was written to `path` outlives a power cut."""
+    """Force what was written to `path` onto the disk, so that it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,10 +1,11 @@
-"""Units of the files that come in.
+"""Name and convert the units of files.
 
-Inside the package everything is eV, Å, eV/Å, eV/Å³ and e·Å. Files are not, and most do not say
-what they are. This module knows the names of their units and the factors (`ase.units`, CODATA
-2014); `ase_schnet.data._conversion` is the only place that multiplies labels by them.
+Inside the package everything is eV, Å, eV/Å, eV/Å³ and e·Å. Files have other units, and most do not name
+them. This module knows the names of units and their factors (`ase.units`, CODATA 2014). Only
+`ase_schnet.data._conversion` multiplies labels by them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ase import units
@@ -26,7 +27,7 @@ DIPOLE_UNITS = {"e*Ang": 1.0, "Debye": units.Debye, "e*Bohr": units.Bohr}
 """e·Å per unit."""
 
 STRESS_UNITS = {"GPa": units.GPa, "kB": 0.1 * units.GPa, "bar": 1e-4 * units.GPa, "eV/Ang^3": 1.0}
-"""eV/Å³ per unit. With a minus before it, of pressures: positive of what is compressed, as VASP prints."""
+"""eV/Å³ per unit. A minus before the name means pressure: positive where compressed, as VASP prints it."""
 
 _ALIASES = {
     "Hartree": ("ha", "eh"),
@@ -41,28 +42,49 @@ _ALIASES = {
 }
 
 
+def _canonical(name: str, kind: str, known: dict[str, float]) -> str:
+    """Return the canonical spelling of a unit; ValueError lists the known units."""
+    plain = name.replace(" ", "").lower()
+    for unit in known:
+        if plain == unit.lower() or plain in _ALIASES.get(unit, ()):
+            return unit
+    raise ValueError(f"unknown {kind} unit {name!r}: the known ones are {', '.join(known)}")
+
+
+def _force_unit(name: str) -> tuple[str, str]:
+    """Return energy and length of a unit of forces; ValueError if it is not one."""
+    energy, _, length = name.rpartition("/")
+    return _canonical(energy, "energy", ENERGY_UNITS), _canonical(length, "length", LENGTH_UNITS)
+
+
+def _stress_unit(name: str) -> str:
+    """Return the canonical spelling of a unit of stress, with its minus if there is one."""
+    sign = "-" if name.startswith("-") else ""
+    return sign + _canonical(name.removeprefix("-"), "stress", STRESS_UNITS)
+
+
 @dataclass(frozen=True)
 class FileUnits:
-    """Units in which one file stores its structures and labels.
+    """Hold the units in which one file stores its structures and labels.
 
-    Spellings are taken without regard to case and kept in their canonical form, so that
+    Case does not matter. Names are kept in their canonical spelling, so that
     ``FileUnits("KCAL/MOL") == FileUnits("kcal/mol")``. Forces are energy / length and stresses
-    energy / length³, if no unit of theirs is named.
+    energy / length³, unless units for them are given.
 
-    Parameters
+    Attributes
     ----------
-    energy : str
+    energy
         eV, meV, kcal/mol, kJ/mol, Hartree (Ha) or Rydberg (Ry).
-    length : str
+    length
         Ang (Å, angstrom) or Bohr (a0).
-    dipole : str, optional
+    dipole
         e*Ang, Debye (D) or e*Bohr (a.u.). It does not follow from the other two, so None means
         unknown: such dipoles are not read.
-    stress : str, optional
+    stress
         GPa, kB (kbar), bar or eV/Ang^3; with a minus before it (-kB) where compression is positive.
         None: energy / length³, tension positive.
-    forces : str, optional
-        Such as Hartree/Bohr beside positions in Å. None: energy / length.
+    forces
+        For example Hartree/Bohr beside positions in Å. None: energy / length.
 
     Raises
     ------
@@ -83,9 +105,7 @@ class FileUnits:
         if self.dipole is not None:
             object.__setattr__(self, "dipole", _canonical(self.dipole, "dipole", DIPOLE_UNITS))
         if self.stress is not None:
-            sign, name = ("-", self.stress[1:]) if self.stress[:1] == "-" else ("", self.stress)
-            name = _canonical(name, "stress", STRESS_UNITS)
-            object.__setattr__(self, "stress", sign + name)
+            object.__setattr__(self, "stress", _stress_unit(self.stress))
         if self.forces is not None:
             object.__setattr__(self, "forces", "/".join(_force_unit(self.forces)))
 
@@ -95,17 +115,17 @@ class FileUnits:
 
     @property
     def energy_to_eV(self) -> float:
-        """EV per energy unit of the file."""
+        """Return the eV per energy unit of the file."""
         return ENERGY_UNITS[self.energy]
 
     @property
     def length_to_Ang(self) -> float:
-        """Å per length unit of the file."""
+        """Return the Å per length unit of the file."""
         return LENGTH_UNITS[self.length]
 
     @property
     def forces_to_eV_per_Ang(self) -> float:
-        """eV/Å per force unit of the file."""
+        """Return the eV/Å per force unit of the file."""
         if self.forces is None:
             return self.energy_to_eV / self.length_to_Ang
         energy, length = _force_unit(self.forces)
@@ -113,27 +133,28 @@ class FileUnits:
 
     @property
     def stress_to_eV_per_Ang3(self) -> float:
-        """eV/Å³ per stress unit of the file; negative where compression is positive."""
+        """Return the eV/Å³ per stress unit of the file; negative where compression is positive."""
         if self.stress is not None:
             factor = STRESS_UNITS[self.stress.removeprefix("-")]
             return -factor if self.stress.startswith("-") else factor
         return self.energy_to_eV / self.length_to_Ang**3
 
 
+PACKAGE_UNITS = FileUnits("eV", "Ang", "e*Ang")
+"""Units inside this package, which are ASE's."""
+
+
 def parse_units(text: str) -> FileUnits:
-    """Read units as a user types them: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye, kB"``,
-    ``"Hartree, Ang, Hartree/Bohr"``.
+    """Read units as a user types them.
+
+    Examples: ``"kcal/mol"``, ``"Hartree, Bohr"``, ``"eV, Ang, Debye, kB"``, ``"Hartree, Ang, Hartree/Bohr"``.
 
     Parameters
     ----------
-    text : str
-        Energy, length and dipole unit, separated by commas, and anywhere behind the energy a unit of
-        stress and one of forces. Length defaults to Å, dipole to unknown, the others to energy / length³
+    text
+        Energy, length and dipole unit, separated by commas. A unit of stress and one of forces may stand
+        anywhere behind the energy. Length defaults to Å, dipole to unknown, the others to energy / length³
         and energy / length.
-
-    Returns
-    -------
-    FileUnits
 
     Raises
     ------
@@ -142,8 +163,8 @@ def parse_units(text: str) -> FileUnits:
     """
     parts = [part.strip() for part in text.split(",")]
     named = {}
-    for kind, is_one in (("stress", _is_stress), ("forces", _is_force)):
-        found = [part for part in parts[1:] if is_one(part)]
+    for kind, read in (("stress", _stress_unit), ("forces", _force_unit)):
+        found = [part for part in parts[1:] if _is_unit(read, part)]
         if len(found) == 1:
             parts.remove(found[0])
             named[kind] = found[0].replace(" ", "")
@@ -155,33 +176,17 @@ def parse_units(text: str) -> FileUnits:
     return FileUnits(*parts, **named)
 
 
-def _is_stress(name: str) -> bool:
+def _is_unit(read: Callable[[str], object], name: str) -> bool:
+    """Tell whether `read`, which raises ValueError for unknown units, knows `name`."""
     try:
-        _canonical(name.removeprefix("-"), "stress", STRESS_UNITS)
+        read(name)
     except ValueError:
         return False
     return True
-
-
-def _is_force(name: str) -> bool:
-    try:
-        _force_unit(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _force_unit(name: str) -> tuple[str, str]:
-    """Energy and length of a unit of forces; ValueError if it is none."""
-    energy, _, length = name.rpartition("/")
-    return (
-        _canonical(energy, "energy", ENERGY_UNITS),
-        _canonical(length, "length", LENGTH_UNITS),
-    )
 
 
 def dipole_to_eAng(name: str) -> float:
-    """Give the e·Å per unit of a dipole: e*Ang, Debye (D) or e*Bohr (a.u.), in any case.
+    """Return the e·Å per unit of a dipole: e*Ang, Debye (D) or e*Bohr (a.u.), in any case.
 
     Raises
     ------
@@ -189,12 +194,3 @@ def dipole_to_eAng(name: str) -> float:
         If the unit is not known; the message lists those that are.
     """
     return DIPOLE_UNITS[_canonical(name, "dipole", DIPOLE_UNITS)]
-
-
-def _canonical(name: str, kind: str, known: dict[str, float]) -> str:
-    """Find the canonical spelling of a unit; ValueError lists the known ones."""
-    plain = name.replace(" ", "").lower()
-    for unit in known:
-        if plain == unit.lower() or plain in _ALIASES.get(unit, ()):
-            return unit
-    raise ValueError(f"unknown {kind} unit {name!r}: the known ones are {', '.join(known)}")

@@ -103,8 +103,8 @@ def pairs_streamed(path: Path) -> str:
 
 def one_epoch(path: Path, source: type) -> str:
     """Read, fit for an epoch with batches from `source`, find the sampled distances."""
-    from ase_schnet.data.dataset import sampled_distances
     from ase_schnet.data.formats import read_dataset
+    from ase_schnet.data.pairs import sampled_distances
     from ase_schnet.data.splits import random_split
     from ase_schnet.model.schnet import SchNetConfig
     from ase_schnet.training import trainer

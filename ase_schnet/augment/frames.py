@@ -8,15 +8,12 @@ Marks, in ``atoms.info``, which extended xyz keeps:
 ``loss_weight``     its weight in the loss, 1 if absent
 ==================  ==========================================================================
 
-By these marks a training finds the structures that may only train, and only beside their originals: a
-structure that was made from a validation structure would make validation too easy.
+By them a training finds the augmented structures of a file: see `ase_schnet.data.augmented`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -93,63 +90,3 @@ def with_originals(frames: Sequence[Atoms], augmented: Sequence[Atoms], name: st
         atoms.info["augmented_from"] = f"{name}:{atoms.info['augmented_from']}"
         atoms.info["units"] = originals[0].info.get("units", "eV, Ang")
     return [*originals, *augmented]
-
-
-@dataclass(frozen=True, eq=False)
-class GivenFrames:
-    """Hold augmented structures read from files.
-
-    Attributes
-    ----------
-    frames
-        The K structures.
-    originals
-        Numbers of the structures that they were made from, (K,).
-    """
-
-    frames: list[Atoms]
-    originals: NDArray
-
-    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
-        """Return those made from structures with the indices `training`; None if there are none."""
-        chosen = [self.frames[k] for k in np.flatnonzero(np.isin(self.originals, training))]
-        return (
-            Dataset.from_atoms(chosen, source="augmented frames of the files") if chosen else None
-        )
-
-    def to_dict(self) -> dict:
-        """Return plain types, for the card."""
-        rules = sorted({str(atoms.info["augmented"]) for atoms in self.frames})
-        return {"rule": ", ".join(rules), "n_structures": len(self.frames), "moves": "from a file"}
-
-
-def separate(frames: Sequence[Atoms]) -> tuple[list[Atoms], GivenFrames | None]:
-    """Separate true structures from augmented ones.
-
-    Parameters
-    ----------
-    frames
-        Structures as they were read from files.
-
-    Returns
-    -------
-    tuple
-        The true structures; the augmented ones with originals among them, or None.
-
-    Warns
-    -----
-    UserWarning
-        For augmented structures without their original: nobody knows in which folds they may train.
-    """
-    true = [atoms for atoms in frames if "augmented" not in atoms.info]
-    number = {atoms.info["frame_id"]: k for k, atoms in enumerate(true) if "frame_id" in atoms.info}
-    augmented = [atoms for atoms in frames if "augmented" in atoms.info]
-    known = [atoms for atoms in augmented if atoms.info.get("augmented_from") in number]
-    if len(known) < len(augmented):
-        warnings.warn(
-            f"{len(augmented) - len(known)} augmented structures are left out: their originals "
-            "are not in the data",
-            stacklevel=2,
-        )
-    originals = np.array([number[atoms.info["augmented_from"]] for atoms in known])
-    return true, GivenFrames(known, originals) if known else None

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     from ase.io import write
 
-    from ase_schnet.augment.frames import separate, with_originals
+    from ase_schnet.augment.frames import with_originals
     from ase_schnet.augment.settings import read_augmentation
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
@@ -81,13 +81,10 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(files=[args.output], plots=[args.figure])
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
-    true, given = separate(frames)
-    if given is not None or len(true) < len(frames):
-        raise ValueError(
-            f"{args.data} holds augmented structures already: give the file that it was made from"
-        )
+    if any("augmented" in atoms.info for atoms in frames):
+        raise ValueError(f"{args.data} is augmented already; start from what it was made from")
     how = read_augmentation(_with_temperature(args.how, args.data), SchNetCalculator)
-    dataset = Dataset.from_atoms(true, source=found.path.name)
+    dataset = Dataset.from_atoms(frames, source=found.path.name)
     springs = how.springs(dataset)
     if springs is not None:
         print(springs.table())
@@ -97,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     parents = [atoms.info["augmented_from"] for atoms in augmented]
     change = np.array([a.get_potential_energy() for a in augmented]) - dataset.E[parents]
     with replaced(args.output) as there:
-        write(there, with_originals(true, augmented, found.path.stem), format="extxyz")
+        write(there, with_originals(frames, augmented, found.path.stem), format="extxyz")
     print(
         f"{len(augmented)} structures added by the {how.rule} rule, weight {how.weight:g}; energy change "
         f"{change.min():.3f} to {change.max():.3f} eV, mean {change.mean():.3f} eV\nwritten: {args.output}"

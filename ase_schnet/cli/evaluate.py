@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from ase_schnet.cli.inputs import (
     add_no_pbc,
     add_reading_options,
-    out_of_the_box,
     print_found,
     reading_options,
     refuse_swapped,
+    unbox,
 )
 from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
     if args.no_pbc:
-        frames = [out_of_the_box(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
+        frames = [unbox(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
     true = [atoms for atoms in frames if "augmented" not in atoms.info]
     if len(true) < len(frames):
         print(

@@ -1,57 +1,64 @@
-"""What commands start from: labelled data, or a model and a structure in the order that was asked for."""
+"""Read the inputs of commands: labelled data, or a model and a structure."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ase_schnet.cli.language import in_options
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def add_reading_options(parser) -> None:
-    """Options of all commands that read labelled data. parser : or a group of its options."""
+    from ase_schnet.data.formats import FileSummary
+
+
+def add_reading_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options of all commands that read labelled data, to a parser or a group of its options."""
     parser.add_argument(
         "--columns",
         metavar="NAMES",
-        help="what stands behind x y z in an xyz file without a header: forces, gradient (its negative is "
-        "taken) or 'charge, forces'; comment lines that are numbers are then energies",
+        help="names of the columns behind x y z in an xyz file without a header: forces, gradient (its "
+        "negative is taken) or 'charge, forces'. Comment lines that are numbers are then energies",
     )
     parser.add_argument(
         "--trust-units",
         action="store_true",
-        help="read energies that look like those of another unit as what they are said to be",
+        help="accept the stated units even if the size of the energies looks like another unit",
     )
 
 
 def reading_options(args: argparse.Namespace) -> dict:
-    """Arguments of `read_labelled` by name, those that the command has."""
+    """Return the arguments of `read_labelled` that the command has, by name."""
     names = ("energy_key", "forces_key", "mask_key", "columns", "trust_units")
     return {name: getattr(args, name) for name in names if name in args}
 
 
-def print_found(found, args: argparse.Namespace) -> None:
-    """Print what was found in a file, with options of the command line in place of arguments."""
-    print(in_options(str(found), args.parser))
+def print_found(summary: FileSummary, args: argparse.Namespace) -> None:
+    """Print what was found in a file, with options of the command line in place of Python arguments."""
+    print(in_options(str(summary), args.parser))
 
 
-def add_no_pbc(add) -> None:
-    """The option that leaves a box out. add : `add_argument` of a parser."""
-    text = "leave out the box around a molecule, which is made whole where a face cuts it"
+def add_no_pbc(add: Callable) -> None:
+    """Add the option that removes a box; `add` is `add_argument` of a parser."""
+    text = "remove the periodic box around a molecule; a molecule that a face cuts is made whole"
     add("--no-pbc", action="store_true", help=text)
 
 
-def read_start(path: str, tell: bool = True, no_pbc: bool = False):
+def read_start(path: str, tell: bool = True, no_pbc: bool = False) -> Atoms:
     """Read the structure that a command starts from, and print which frame of a longer file it is."""
     from ase_schnet.structures.single import read_structure
 
     atoms, remark = read_structure(path)
     if remark and tell:
         print(remark)
-    return out_of_the_box(atoms, path) if no_pbc else atoms
+    return unbox(atoms, path) if no_pbc else atoms
 
 
-def out_of_the_box(atoms, name: str):
-    """The structure without its box; ValueError that begins with `name` if it is no molecule."""
+def unbox(atoms: Atoms, name: str) -> Atoms:
+    """Return the structure without its box; ValueError that begins with `name` if it is not a molecule."""
     from ase_schnet.structures.box import without_box
 
     try:
@@ -61,15 +68,15 @@ def out_of_the_box(atoms, name: str):
 
 
 def refuse_swapped(model: str, file: str, name: str = "STRUCTURE") -> None:
-    """Raise ValueError where a file stands in the place of MODEL, with the right order if that is plain."""
+    """Raise ValueError if a file is given as MODEL; the message gives the right order if it is known."""
     if not Path(model).is_file():
         return
     if _is_model(file):
         raise ValueError(
-            f"MODEL and {name} stand in each other's place: MODEL comes first, so '{file} {model}'"
+            f"MODEL and {name} are in the wrong order: MODEL comes first, so '{file} {model}'"
         )
     raise ValueError(
-        f"{model} is a file, and no model: MODEL is the name of a shipped model or a model directory"
+        f"{model} is a file, not a model: MODEL is the name of a shipped model or a model directory"
     )
 
 

@@ -1,70 +1,126 @@
-"""What `train` asks and says of the labels before it begins: contradictions, masks, electrons, twins."""
+"""Check the labels before `train` begins: contradictions, masks, electrons, structures that occur twice."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ase_schnet.data.dataset import Dataset
+    from ase_schnet.data.formats import FileSummary
 
 
-def add_label_options(group) -> None:
-    """Options of what the labels are, and of what is to be overlooked. group : of a parser."""
+def add_label_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say what the labels are, and which faults to accept."""
     group.add_argument(
         "--mask-key",
         metavar="NAME",
-        help="extxyz column that is false for atoms whose force is no label (default: force_mask; also known "
-        "are zero forces of atoms that a column move_mask holds)",
+        help="name of an extxyz column that is false for atoms whose force is not a label (default: "
+        "force_mask; zero forces on atoms that a column move_mask fixes do not count either)",
     )
-    for name in ("charge", "multiplicity"):
+    lowest = "; lowest: 1 or 2, by the number of electrons of each structure"
+    for name, more in (("charge", ""), ("multiplicity", lowest)):
         group.add_argument(
             f"--{name}",
             type=_whole_or_word,
             metavar="N",
-            help=f"{name} of the structures, for the card, where the data do not say it (default: neutral "
-            "singlet); mixed: several, and none is refused",
+            help=f"{name} of the structures, if the data do not state it (default: neutral singlet). It is "
+            f"written into the model's card. mixed: accept several{more}",
         )
     group.add_argument(
         "--allow-contradictions",
         action="store_true",
-        help="train in spite of energies, forces and stresses that contradict each other",
+        help="train even if energies, forces and stresses contradict each other",
     )
 
 
-def check_labels(frames: list, found, args: argparse.Namespace) -> None:
-    """Hold the labels of one file against each other: of two files, one may be right."""
-    from ase_schnet.augment.frames import separate
-    from ase_schnet.data.contradictions import refuse_contradictions
-    from ase_schnet.data.dataset import Dataset
+class Places:
+    """Find the file and the frame that a structure came from.
 
-    true, _ = separate(frames)
-    if not true:
+    Parameters
+    ----------
+    everything
+        Data set of all files, with augmented structures.
+    paths, summaries
+        Files in the order of reading.
+    """
+
+    def __init__(self, everything: Dataset, paths: Sequence[str], summaries: Sequence[FileSummary]):
+        import numpy as np
+
+        from ase_schnet.data.augmented import true_structures
+
+        self._everything = everything
+        self._paths = paths
+        self._first = np.cumsum([0, *(summary.n_frames for summary in summaries)])
+        self._true = true_structures(everything)
+        self._file = np.searchsorted(self._first, self._true, side="right") - 1
+
+    def name(self, structure: int) -> str:
+        """Return the file and the frame of a structure, by its number among those not augmented."""
+        file = self._file[structure]
+        return f"{self._paths[file]}, frame {self._true[structure] - self._first[file]}"
+
+    def true_structures_of(self, file: int) -> Dataset | None:
+        """Return the structures of a file that are not augmented; None if there are none."""
+        chosen = self._true[self._file == file]
+        if len(chosen) == len(self._everything):
+            return self._everything
+        return self._everything.subset(chosen) if len(chosen) else None
+
+
+def check_labels(dataset: Dataset | None, summary: FileSummary, args: argparse.Namespace) -> None:
+    """Check the labels of one file against each other. Each file alone, because another may be right."""
+    from dataclasses import replace
+
+    from ase_schnet.data.contradictions import refuse_contradictions
+
+    if dataset is None:
         return
-    dataset = Dataset.from_atoms(true, units=str(found.units))
-    if dataset.force_mask is not None:
-        print(f"{(~dataset.force_mask).sum()} components of forces are no labels and do not count")
+    dataset = replace(dataset, units=str(summary.units))
+    if dataset.force_mask is not None and not dataset.force_mask.all():
+        print(f"{(~dataset.force_mask).sum()} force components are not labels and do not count")
     if not args.allow_contradictions:
-        line = refuse_contradictions(dataset, args.forces_weight > 0, str(found.path))
+        line = refuse_contradictions(dataset, args.forces_weight > 0, str(summary.path))
         if line:
             print(line)
 
 
-def twins_in(dataset):
-    """`twins_of` the data set, and a line that counts them, if there are any."""
+def count_twins(dataset: Dataset) -> NDArray:
+    """Return `twins_of` the data set, and print how many structures occur more than once."""
     from ase_schnet.data.splits import twins_of
 
     twins = twins_of(dataset)
     again = sum(int(first) != s for s, first in enumerate(twins))
     if again:
-        print(
-            f"{again} of {len(twins)} structures stand in the data before: kept in one fold with these"
-        )
+        print(f"{again} of {len(twins)} structures are copies of others: all copies go to one fold")
     return twins
 
 
 def _whole_or_word(text: str) -> int | str:
-    return text if text in ("mixed", "lowest") else int(text)
+    try:
+        return text if text in ("mixed", "lowest") else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number, mixed or lowest"
+        ) from None
 
 
-def require_labels(dataset, args: argparse.Namespace, notes: list[str]) -> None:
-    """Where labels are missing that the training needs, name those that the files have under other names."""
+def require_labels(dataset: Dataset, args: argparse.Namespace, notes: list[str]) -> None:
+    """Raise ValueError for missing labels that the training needs, with labels that have other names.
+
+    Parameters
+    ----------
+    dataset
+        What was read.
+    args
+        With the weights of the loss.
+    notes
+        What the files hold and was not used. Without notes nothing is raised here.
+    """
     needed = {"energy": (dataset.E, args.energy_weight), "forces": (dataset.F, args.forces_weight)}
     for name, (values, weight) in needed.items():
         if values is None and weight != 0 and notes:

@@ -1,1 +1,1 @@
-"""Labelled structures from files, in package units: reading, packing, splitting, sampling."""
+"""Read labelled structures from files into package units; pack, check and divide them."""

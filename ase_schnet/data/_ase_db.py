@@ -1,4 +1,4 @@
-"""ASE databases: plain ones, ISO17's, and both layouts of schnetpack.
+"""Read ASE databases: plain ones, ISO17's, and both layouts of schnetpack.
 
 All keep labels in columns or in each row's data. schnetpack 2 says their units in the metadata; schnetpack
 0.2 wrote every array as base64 text beside its dtype and shape, and no units at all.
@@ -15,29 +15,23 @@ import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
 
-from ase_schnet.data._ase_files import ASE_UNITS
+from ase_schnet.data._file import FileContents
 from ase_schnet.data._labels import COMMON_NAMES, LabelSearch
-from ase_schnet.data._raw import RawFile
 from ase_schnet.data.frame import Frame
-from ase_schnet.units import FileUnits
+from ase_schnet.units import PACKAGE_UNITS, FileUnits
 
 _DTYPE, _SHAPE = "_dtype_", "_shape_"
 
 
-def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
-    """Read an ASE database, row by row; results that ASE itself stored are eV, Å and e·Å.
+def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:
+    """Read an ASE database row by row. Results that ASE itself stored are in eV, Å and e·Å.
 
     Parameters
     ----------
-    path : Path
+    path
         Existing file.
-    energy_key, forces_key : str, optional
+    energy_key, forces_key
         Names under which the rows keep their labels, such as QM9's ``energy_U0``.
-
-    Returns
-    -------
-    RawFile
-        In the units of the file.
 
     Raises
     ------
@@ -52,7 +46,7 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFi
         metadata = dict(database.metadata)
         for row in database.select():
             results = {name: row[name] for name in all_properties if name in row}
-            # Of the first row all is decoded: what is there and not used is said.
+            # The first row is decoded as a whole, to tell the user what is there and not used.
             wanted = search.wanted if frames else row.data.keys()
             search.add(results, {**row.key_value_pairs, **_decoded(row.data, wanted)})
             frames.append(_frame(row))
@@ -62,11 +56,13 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> RawFi
     labels, recognised = search.labels()
     units = metadata.get("_property_unit_dict")
     stated = _schnetpack_units(units, metadata, energy_key, forces_key) if units else None
-    return RawFile(frames, labels, stated, ASE_UNITS if recognised else None, notes=search.notes())
+    return FileContents(
+        frames, labels, stated, PACKAGE_UNITS if recognised else None, notes=search.notes()
+    )
 
 
 def _frame(row: AtomsRow) -> Frame:
-    """The structure alone: `AtomsRow.toatoms` takes five times as long."""
+    """Return the structure alone; `AtomsRow.toatoms` takes five times as long."""
     cell = np.array(row.cell, dtype=float)
     pbc = np.array(row.pbc, dtype=bool)
     return Frame(
@@ -78,7 +74,7 @@ def _frame(row: AtomsRow) -> Frame:
 
 
 def _decoded(data: Mapping[str, Any], wanted: Set[str]) -> dict[str, Any]:
-    """A row's data with the wanted ones of schnetpack 0.2's base64 texts as the arrays they mean."""
+    """Return the data of a row; wanted base64 texts of schnetpack 0.2 become arrays."""
     plain = {}
     for key, value in data.items():
         if key.startswith((_DTYPE, _SHAPE)):
@@ -94,7 +90,7 @@ def _decoded(data: Mapping[str, Any], wanted: Set[str]) -> dict[str, Any]:
 def _schnetpack_units(
     units: dict[str, str], metadata: dict, energy_key: str | None, forces_key: str | None
 ) -> str | None:
-    """Text such as "Ha, Ang, D" from the metadata of a schnetpack 2 database."""
+    """Return text such as "Ha, Ang, D" from the metadata of a schnetpack 2 database."""
     length = metadata.get("_distance_unit", "Ang")
     energy = _first(units, (energy_key,) if energy_key else COMMON_NAMES["energy"])
     forces = _first(units, (forces_key,) if forces_key else COMMON_NAMES["forces"])

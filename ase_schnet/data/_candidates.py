@@ -1,9 +1,9 @@
-"""What in a file looks like a label, whether or not it is read, and the option that would read it."""
+"""Find what looks like a label in a file, and the option that would read it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ _OTHERS = re.compile(
     re.IGNORECASE,
 )
 _NO_LABELS = re.compile(
-    # errors of predictions; what the structure is, and not what was computed of it; names of units
+    # errors of predictions; properties of the structure that were not computed; names of units
     r"_(std|committee|uncertainty|variance|unit|units)$|^nuclear_charges$"
     r"|^(total_)?charge$|^initial_(charges|magmoms)$|^repulsion",
     re.IGNORECASE,
@@ -32,16 +32,16 @@ def option_for(name: str, value: Any = None) -> str | None:
 
     Parameters
     ----------
-    name : str
+    name
         Its key in the file.
-    value : optional
+    value
         What stands there; None if only the name is known.
 
     Returns
     -------
     str or None
-        ``"energy_key='name'"`` or another option, an empty text for labels that no option reads, None for
-        what looks like no label: words, truth values, other names.
+        ``"energy_key='name'"`` or another option. An empty text for labels that no option reads. None for
+        what does not look like a label: words, truth values, other names.
     """
     if value is not None and not _is_numeric(value):
         return None
@@ -62,8 +62,21 @@ def option_for(name: str, value: Any = None) -> str | None:
     return "" if _OTHERS.search(name) else None
 
 
+def not_used(names: Iterable[str], used: Set[str | None]) -> list[str]:
+    """Return a note that lists the names of labels that are not read; no note if there are none."""
+    options = {name: option_for(name) for name in names if name not in used}
+    unused = {name: option for name, option in options.items() if option is not None}
+    return [f"not used: {listed(unused)}"] if unused else []
+
+
+def like_labels(names: Iterable[str]) -> str:
+    """List the names that an option would read as a label; an empty text if there are none."""
+    options = {name: option_for(name) for name in names}
+    return listed({name: option for name, option in options.items() if option})
+
+
 def listed(options: Mapping[str, str]) -> str:
-    """Join names with the option that reads each; of many, the first and how many there are."""
+    """Join names with the option that reads each. Of many, show the first and count the rest."""
     told = [f"{name} ({option})" if option else name for name, option in sorted(options.items())]
     if len(told) > _SHOWN:
         told[_SHOWN:] = [f"and {len(told) - _SHOWN} more"]
@@ -71,7 +84,7 @@ def listed(options: Mapping[str, str]) -> str:
 
 
 def few(names: list[str]) -> str:
-    """Join names; of many, count them and show three."""
+    """Join names. Of many, count them and show three."""
     if len(names) <= 20:
         return ", ".join(names)
     return f"{len(names)} names, such as {', '.join(name[:40] for name in names[:3])}"

@@ -1,93 +1,39 @@
-"""The HDF5 layouts of molecular data sets: groups of conformers, or one group per structure.
+"""Read HDF5 files of molecular data sets: groups of conformers, or one group per structure.
 
 Each group holds numbers, positions and labels under the names of its layout; groups nest to any depth.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
-from ase_schnet.data._candidates import listed, option_for
-from ase_schnet.data._raw import RawFile
+from ase_schnet.data._candidates import not_used
+from ase_schnet.data._file import FileContents, extend_labels
+from ase_schnet.data._layouts import HDF5_LAYOUTS, Layout
 from ase_schnet.data.frame import Frame
-from ase_schnet.units import FileUnits
 
 try:
     import h5py
-except ImportError:  # an extra: few need it
+except ImportError:  # an optional dependency
     h5py = None
 
 
-class _Layout(NamedTuple):
-    """Which name holds what in one family of files; labels may be datasets or attributes of the group."""
-
-    name: str
-    numbers: str
-    positions: str
-    energy: str
-    forces: str | None = None
-    gradient: str | None = None  # minus the forces
-    dipole: str | None = None
-    dipole_unit: str | None = None
-    units: FileUnits | None = None  # None: the layout does not define them
-    left_out: tuple[str, ...] = ()  # known not to be labels of these structures
-
-
-LAYOUTS = (
-    # Smith et al., doi:10.1038/sdata.2017.193. Its energiesHE and coordinatesHE, structures of high
-    # energy kept apart by the authors, are not read. ANI-2x (doi:10.5281/zenodo.10108942) and what torchani
-    # writes have forces, and species of every conformer.
-    _Layout(
-        *("ANI-1", "species", "coordinates", "energies", "forces"),
-        units=FileUnits("Hartree"),
-        left_out=("energiesHE", "coordinatesHE"),
-    ),
-    _Layout(
-        *("torchani", "numbers", "coordinates", "energies", "forces"), units=FileUnits("Hartree")
-    ),
-    # doi:10.1038/s41597-020-0473-z
-    _Layout(
-        *("ANI-1x", "atomic_numbers", "coordinates", "wb97x_dz.energy", "wb97x_dz.forces"),
-        units=FileUnits("Hartree"),
-    ),
-    # Eastman et al., doi:10.1038/s41597-022-01882-6
-    _Layout(
-        *("SPICE", "atomic_numbers", "conformations", "dft_total_energy"),
-        gradient="dft_total_gradient",
-        dipole="scf_dipole",
-        dipole_unit="e*Bohr",
-        units=FileUnits("Hartree", "Bohr"),
-    ),
-    _Layout("mlip", "elements", "positions", "energy", "forces", dipole="dipole"),
-    # Hoja et al., doi:10.1038/s41597-021-00812-2
-    _Layout(
-        *("QM7-X", "atNUM", "atXYZ", "ePBE0+MBD", "totFOR"),
-        dipole="vDIP",
-        dipole_unit="e*Ang",
-        units=FileUnits("eV"),
-    ),
-)
-
-
-def read_hdf5(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
-    """Read a file whose groups are of one of the `LAYOUTS`.
+def read_hdf5(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:
+    """Read a file whose groups are of one of the `HDF5_LAYOUTS`.
 
     The total charge of a structure, where its group states one, goes to its ``info["charge"]``.
 
     Parameters
     ----------
-    path : Path
+    path
         Existing file.
-    energy_key, forces_key : str, optional
+    energy_key, forces_key
         Names to read instead of the layout's own.
-
-    Returns
-    -------
-    RawFile
-        In the units of the file.
 
     Raises
     ------
@@ -104,39 +50,39 @@ def read_hdf5(path: Path, energy_key: str | None, forces_key: str | None) -> Raw
         raise ValueError(f"is not a readable HDF5 file ({error}): is it complete?") from error
 
 
-def _read(file, energy_key: str | None, forces_key: str | None) -> RawFile:
+def _read(file: h5py.File, energy_key: str | None, forces_key: str | None) -> FileContents:
     frames: list[Frame] = []
     labels: dict[str, list] = {}
     layout = None
     for group in _leaves(file):
         of_group = _layout_of(group)
         if layout is None:
-            layout, notes = of_group, _not_used(group, of_group, energy_key, forces_key)
+            layout = of_group
+            used = {*layout.used(), energy_key, forces_key}
+            notes = not_used((*group, *group.attrs), used)
         if of_group != layout:
             raise ValueError(
                 f"holds groups of the layouts {layout.name} and {of_group.name}: split it"
             )
         new, found = _read_group(group, layout, energy_key, forces_key)
-        for name in {*labels, *found}:
-            before = labels.setdefault(name, [None] * len(frames))
-            before.extend(found.get(name, [None] * len(new)))
+        extend_labels(labels, len(frames), found, len(new))
         frames += new
     if layout is None:
-        return RawFile(frames, labels)
+        return FileContents(frames, labels)
     usual = (layout.units, layout.dipole_unit)
-    return RawFile(frames, labels, None, *usual, notes=notes)
+    return FileContents(frames, labels, None, *usual, notes=notes)
 
 
-def _layout_of(group) -> _Layout:
-    for layout in LAYOUTS:
-        if layout.numbers in group and layout.positions in group:
+def _layout_of(group: h5py.Group) -> Layout:
+    for layout in HDF5_LAYOUTS:
+        if layout.holds(group):
             return layout
-    known = "; ".join(f"{x.name}: {x.numbers} {x.positions} {x.energy}" for x in LAYOUTS)
+    known = "; ".join(f"{x.name}: {x.numbers} {x.positions} {x.energy}" for x in HDF5_LAYOUTS)
     raise ValueError(f"group {group.name} holds {', '.join(group)}, of no known layout ({known})")
 
 
-def _leaves(group) -> Iterator:
-    """Every group that holds data, in the order of their names."""
+def _leaves(group: h5py.Group) -> Iterator[h5py.Group]:
+    """Yield every group that holds data, in the order of their names."""
     if any(isinstance(item, h5py.Dataset) for item in group.values()):
         yield group
         return
@@ -144,8 +90,10 @@ def _leaves(group) -> Iterator:
         yield from _leaves(item)
 
 
-def _read_group(group, layout: _Layout, energy_key: str | None, forces_key: str | None):
-    """Frames of one group, and of each label one value per frame."""
+def _read_group(
+    group: h5py.Group, layout: Layout, energy_key: str | None, forces_key: str | None
+) -> tuple[list[Frame], dict[str, list]]:
+    """Return the frames of one group, and of each label one value per frame."""
     positions = group[layout.positions][...]
     single = positions.ndim == 2
     positions = positions[None] if single else positions  # (M, N, 3)
@@ -183,7 +131,7 @@ def _read_group(group, layout: _Layout, energy_key: str | None, forces_key: str 
     info = {"charge": float(group.attrs["charge"])} if "charge" in group.attrs else None
     if numbers.ndim == 1:
         return [Frame(numbers, r, info=info) for r in positions], labels
-    real = [z > 0 for z in numbers]  # of conformers of several sizes, the rest is -1
+    real = [z > 0 for z in numbers]  # conformers of several sizes are padded with -1
     if "forces" in labels:
         labels["forces"] = [f[m] for f, m in zip(labels["forces"], real, strict=True)]
     frames = [
@@ -192,24 +140,16 @@ def _read_group(group, layout: _Layout, energy_key: str | None, forces_key: str 
     return frames, labels
 
 
-def _not_used(group, layout: _Layout, *asked: str | None) -> list[str]:
-    """Name what looks like a label in a group and is not read."""
-    used = {*layout[1:], *asked, *layout.left_out}
-    options = {key: option_for(key) for key in (*group, *group.attrs) if key not in used}
-    unused = {key: option for key, option in options.items() if option is not None}
-    return [f"not used: {listed(unused)}"] if unused else []
-
-
-def _numbers(species: np.ndarray) -> np.ndarray:
-    """Atomic numbers, in the shape of the species, of numbers, or of symbols as text or bytes."""
+def _numbers(species: NDArray) -> NDArray:
+    """Return atomic numbers, in the shape of the species: numbers, or symbols as text or bytes."""
     if np.issubdtype(species.dtype, np.number):
         return species.astype(np.int64)
     symbols = [s.decode() if isinstance(s, bytes) else str(s) for s in species.ravel()]
     unknown = sorted(set(symbols) - atomic_numbers.keys())
     if unknown:
-        raise ValueError(f"holds symbols that are no elements: {', '.join(unknown)}")
+        raise ValueError(f"holds symbols that are not elements: {', '.join(unknown)}")
     return np.array([atomic_numbers[s] for s in symbols]).reshape(species.shape)
 
 
-def _names(group) -> str:
+def _names(group: h5py.Group) -> str:
     return ", ".join(sorted([*group, *group.attrs]))

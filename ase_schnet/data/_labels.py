@@ -1,7 +1,8 @@
-"""Labels by name: where files that name things freely keep energies, forces, stresses and dipoles.
+"""Find labels by name in files that name energies, forces, stresses and dipoles freely.
 
-Searched in this order: the key the user names, what ASE recognised as results of a calculator, the common
-names below. One place serves a whole file, because two names in one file are often two levels of theory.
+Searched in this order: the key that the user names, what ASE recognised as results of a calculator, the
+common names below. One place serves a whole file, because two names in one file are often two levels of
+theory.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ase_schnet.data._candidates import few, listed, option_for
-from ase_schnet.data._raw import PROPERTIES
+from ase_schnet.data.packing import PROPERTIES
 from ase_schnet.structures.comments import BARE_NUMBER, CODE_ENERGY
 
 # "gradient" and its kin are absent on purpose: they are minus the forces.
@@ -28,18 +29,30 @@ COMMON_NAMES = {
 }
 
 FREE_ENERGY = "free_energy"
-"""Of electrons at a temperature; ASE's name for what some codes give beside the energy."""
+"""ASE's name for the free energy of electrons at a temperature, which some codes give beside the energy."""
 _SOURCES = ("results", "extras")
 NUMBERS = (int, float, np.number, np.ndarray)
 
 
 class LabelSearch:
-    """Takes in frame after frame, keeps what could be a label, and tells at the end what was one.
+    """Collect from frame after frame what could be a label, and find the labels at the end.
 
-    Everything else is let go at once: a row of QM9 holds fifteen properties, of which one is wanted. Truth
-    values are never labels: a bare word in a comment line is one. `used` tells under which key each label
-    was found. With `comment_numbers`, comment lines that are bare numbers are energies, if there are no
-    others.
+    Everything else is dropped at once: a row of QM9 holds fifteen properties, of which one is wanted. Truth
+    values are never labels, because ASE reads a bare word in a comment line as true.
+
+    Parameters
+    ----------
+    energy_key, forces_key
+        Names that the user gives.
+    comment_numbers
+        Read comment lines that are bare numbers as energies, if there are no others.
+
+    Attributes
+    ----------
+    wanted
+        All names under which labels are looked for.
+    used
+        Property -> name under which it was found, after `labels`.
     """
 
     def __init__(
@@ -53,13 +66,13 @@ class LabelSearch:
         self.wanted = frozenset(chain(asked, *COMMON_NAMES.values(), [BARE_NUMBER, FREE_ENERGY]))
         self._columns: dict[tuple[str, str], list] = {}
         self._seen: set[str] = set()
-        self._words: set[str] = set()  # of what was seen, mere truth values
-        self._options: dict[str, str] = {}  # of all that looks like a label
+        self._words: set[str] = set()  # names that were seen and are truth values
+        self._options: dict[str, str] = {}  # for every name that looks like a label
         self.used: dict[str, str] = {}
         self._n_frames = 0
 
     def add(self, results: Mapping[str, Any], extras: Mapping[str, Any]) -> None:
-        """One frame: what ASE recognised, and whatever else the file says of it."""
+        """Add one frame: what ASE recognised as results, and everything else that the file says about it."""
         for source, found in (("results", results), ("extras", extras)):
             if not self._seen.issuperset(found):
                 self._look_at({key: found[key] for key in found.keys() - self._seen})
@@ -73,18 +86,21 @@ class LabelSearch:
         self._n_frames += 1
 
     def _look_at(self, new: Mapping[str, Any]) -> None:
-        """Remember names that no frame had before, and the options that would read them."""
+        """Record names that no earlier frame had, and the options that would read them."""
         self._seen.update(new)
         self._words.update(k for k, v in new.items() if isinstance(v, (bool, np.bool_)))
         options = {key: option_for(key, value) for key, value in new.items()}
         self._options |= {key: option for key, option in options.items() if option is not None}
 
     def labels(self) -> tuple[dict[str, list], bool]:
-        """Per property one value for each frame, None where it lacks it; and whether ASE knew them all.
+        """Return for each property one value per frame, and whether ASE recognised all of them.
 
-        Of virials only where there is no stress.
+        A value is None where a frame lacks it. Virials are returned only where there is no stress.
 
-        Raises ValueError, listing the names there are, when nothing or not what the user named is found.
+        Raises
+        ------
+        ValueError
+            If no label is found, or not the one that the user named. The message lists the names there are.
         """
         labels, recognised = {}, True
         for name in (*PROPERTIES, "virial"):
@@ -103,7 +119,7 @@ class LabelSearch:
         return labels, recognised
 
     def notes(self) -> list[str]:
-        """Say what looks like a label and is not used, and which of two energies is. For after `labels`."""
+        """Say which labels are not used, and which of two energies is used. Call `labels` first."""
         unused = {k: v for k, v in self._options.items() if k not in self.used.values()}
         notes = []
         if self.used.get("energy") == CODE_ENERGY:
@@ -114,8 +130,8 @@ class LabelSearch:
             difference = self._free_energy_differs()
             if difference:
                 notes.append(
-                    f"energy is taken, not free_energy, which differs by up to {difference:.3g} "
-                    f"({unused[FREE_ENERGY]} takes it; where electrons are smeared, forces belong to it)"
+                    f"energy is read, not free_energy, which differs by up to {difference:.3g} "
+                    f"({unused[FREE_ENERGY]} reads it; with smeared electrons the forces belong to it)"
                 )
             del unused[FREE_ENERGY]
         if unused:
@@ -123,7 +139,7 @@ class LabelSearch:
         return notes
 
     def _free_energy_differs(self) -> float:
-        """Largest difference of the two energies, in the unit of the file; 0 for equal ones."""
+        """Return the largest difference of the two energies, in the unit of the file; 0 for equal ones."""
         found = (
             zip(self._padded(s, "energy"), self._padded(s, FREE_ENERGY), strict=True)
             for s in _SOURCES
@@ -134,7 +150,7 @@ class LabelSearch:
         return largest if largest > 1e-8 * max((abs(a) for a, _ in pairs), default=0.0) else 0.0
 
     def _find(self, name: str) -> tuple[list, bool] | None:
-        """Values of one property, all from the same place, and whether that was results."""
+        """Return the values of one property from one place, and whether that place was ASE's results."""
         user_key = self._keys.get(name)
         for key in (user_key,) if user_key else self._names_of[name]:
             for source in _SOURCES:
@@ -147,7 +163,7 @@ class LabelSearch:
         return None
 
     def _padded(self, source: str, key: str) -> list:
-        """Values under a key so far, with None for the frames before this one that lacked it."""
+        """Return the values under a key so far, with None for earlier frames that lacked it."""
         column = self._columns.setdefault((source, key), [])
         column.extend([None] * (self._n_frames - len(column)))
         return column

@@ -1,4 +1,4 @@
-"""The npz layouts of molecular data sets. Nothing is ever unpickled."""
+"""Read npz files of molecular data sets. Nothing is ever unpickled."""
 
 import zipfile
 import zlib
@@ -6,30 +6,26 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 
-from ase_schnet.data._candidates import few, listed, option_for
-from ase_schnet.data._npz_layouts import LAYOUTS, Layout, keys_of, plain_layout
-from ase_schnet.data._raw import RawFile
+from ase_schnet.data._candidates import few, like_labels, not_used
+from ase_schnet.data._file import FileContents
+from ase_schnet.data._layouts import NPZ_LAYOUTS, Layout, npz_layout
 from ase_schnet.data.frame import Frame
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
-def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
-    """Read an npz file in one of the `LAYOUTS`.
+def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:
+    """Read an npz file in one of the known layouts.
 
     Parameters
     ----------
-    path : Path
+    path
         Existing file.
-    energy_key, forces_key : str, optional
+    energy_key, forces_key
         Arrays to read instead of the layout's own, such as rMD17's ``old_energies``.
-
-    Returns
-    -------
-    RawFile
-        In the units of the file.
 
     Raises
     ------
@@ -43,11 +39,13 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
         except _DAMAGE as error:
             raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
         if not isinstance(archive, NpzFile):
-            raise ValueError("holds a single bare array, not an npz archive with named ones")
-        for layout in (*LAYOUTS, plain_layout(archive.files)):
-            if layout is not None and layout.holds(archive.files):
-                return _read_layout(archive, layout, energy_key, forces_key)
-    known = "; ".join(f"{layout.name}: {keys_of(layout)}" for layout in LAYOUTS)
+            raise ValueError(
+                "holds a single array without a name, not an npz archive of named arrays"
+            )
+        layout = npz_layout(archive.files)
+        if layout is not None:
+            return _read_layout(archive, layout, energy_key, forces_key)
+    known = "; ".join(f"{layout.name}: {layout.keys()}" for layout in NPZ_LAYOUTS)
     raise ValueError(
         f"has keys {few(archive.files)}, of no known layout ({known}; plain names: atomic_numbers positions "
         "energy forces cell)"
@@ -56,7 +54,7 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
 
 def _read_layout(
     archive: NpzFile, layout: Layout, energy_key: str | None, forces_key: str | None
-) -> RawFile:
+) -> FileContents:
     keys = {
         "energy": energy_key or layout.energy,
         "forces": forces_key or layout.gradient or layout.forces,
@@ -86,31 +84,24 @@ def _read_layout(
             if values.shape[:1] != (n_frames,):
                 raise ValueError(f"{key} has shape {values.shape}, expected {n_frames} frames")
             labels[name] = list(-values if key == layout.gradient else values)
-    # Padding is cut off; forces that do not span the padded length stay, for the check to name.
+    # Padding is cut off. Forces of another length are kept as they are: the check names them.
     if "forces" in labels:
         labels["forces"] = [
             f[:n] if len(f) == n_atoms else f for f, n in zip(labels["forces"], counts, strict=True)
         ]
     infos = _infos(archive, layout, n_frames)
     cells = _cells(archive, layout, n_frames)
-    structures = [
+    frames = [
         Frame(z[:n], r[:n], *cell, info=info)
         for z, r, n, cell, info in zip(numbers, positions, counts, cells, infos, strict=True)
     ]
-    notes = _not_used(archive, {*keys.values(), *layout[1:]})
+    notes = not_used(archive.files, {*keys.values(), *layout.used()})
     usual = (layout.units, layout.dipole_unit)
-    return RawFile(structures, labels, _stated(archive), *usual, notes=notes)
-
-
-def _not_used(archive: NpzFile, used: set) -> list[str]:
-    """Name the keys that look like labels by their names, and are not read."""
-    options = {key: option_for(key) for key in archive.files if key not in used}
-    unused = {key: option for key, option in options.items() if option is not None}
-    return [f"not used: {listed(unused)}"] if unused else []
+    return FileContents(frames, labels, _stated_units(archive), *usual, notes=notes)
 
 
 def _cells(archive: NpzFile, layout: Layout, n_frames: int) -> list[tuple]:
-    """Cell and periodic axes of each frame; None where the archive has no cell, or one of zeros."""
+    """Return cell and periodic axes of each frame; None where the archive has no cell, or only zeros."""
     if layout.cell not in archive.files:
         return [(None, None)] * n_frames
     cells = _array(archive, layout.cell)
@@ -135,9 +126,8 @@ def _cells(archive: NpzFile, layout: Layout, n_frames: int) -> list[tuple]:
 def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str]) -> None:
     """Refuse absent keys, gradients, and labels of two levels of theory."""
     present = few(archive.files)
-    options = {key: option_for(key) for key in archive.files}
-    options = {key: option for key, option in options.items() if option}
-    like = f" (for these: {listed(options)})" if options else ""
+    like = like_labels(archive.files)
+    like = f" (for these: {like})" if like else ""
     for key in asked:
         if key not in archive.files:
             raise ValueError(f"has no key {key!r}; it holds {present}")
@@ -153,7 +143,7 @@ def _check_keys(archive: NpzFile, keys: dict[str, str | None], asked: list[str])
         )
 
 
-def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: Layout) -> None:
+def _check_padding(numbers: NDArray, counts: NDArray, layout: Layout) -> None:
     if counts.shape != numbers.shape[:1]:
         raise ValueError(f"{layout.counts} has shape {counts.shape}, expected {numbers.shape[:1]}")
     padding = np.arange(numbers.shape[1]) >= counts[:, None]  # (S, N)
@@ -166,14 +156,14 @@ def _check_padding(numbers: np.ndarray, counts: np.ndarray, layout: Layout) -> N
 
 
 def _infos(archive: NpzFile, layout: Layout, n_frames: int) -> list[dict | None]:
-    """The total charge of each frame; nothing where all are neutral."""
+    """Return the total charge of each frame as its info; None where all are neutral."""
     if layout.charge not in archive.files or not _array(archive, layout.charge).any():
         return [None] * n_frames
     charges = _array(archive, layout.charge).reshape(n_frames)
     return [{"charge": float(charge)} for charge in charges]
 
 
-def _array(archive: NpzFile, key: str) -> np.ndarray:
+def _array(archive: NpzFile, key: str) -> NDArray:
     """Load one numeric array."""
     array = _load(archive, key)
     if not np.issubdtype(array.dtype, np.number):
@@ -181,8 +171,8 @@ def _array(archive: NpzFile, key: str) -> np.ndarray:
     return array
 
 
-def _load(archive: NpzFile, key: str) -> np.ndarray:
-    """Load one array; this is where damage inside the archive shows."""
+def _load(archive: NpzFile, key: str) -> NDArray:
+    """Load one array, and report damage inside the archive."""
     try:
         return archive[key]
     except _DAMAGE as error:
@@ -194,13 +184,9 @@ def _load(archive: NpzFile, key: str) -> np.ndarray:
         raise ValueError(f"{key} cannot be read ({error}): is the file complete?") from error
 
 
-def _stated(archive: NpzFile) -> str | None:
-    """Units the way sGDML writes them: ``e_unit`` and ``r_unit``, text or bytes."""
-    stated = []
-    for key in ("e_unit", "r_unit"):
-        if key in archive.files:
-            text = _load(archive, key).item()
-            stated.append(text.decode() if isinstance(text, bytes) else str(text))
-        elif key == "e_unit":
-            return None
-    return ", ".join(stated)
+def _stated_units(archive: NpzFile) -> str | None:
+    """Read units as sGDML writes them: ``e_unit`` and ``r_unit``, text or bytes."""
+    if "e_unit" not in archive.files:
+        return None
+    texts = [_load(archive, key).item() for key in ("e_unit", "r_unit") if key in archive.files]
+    return ", ".join(t.decode() if isinstance(t, bytes) else str(t) for t in texts)

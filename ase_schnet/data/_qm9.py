@@ -1,4 +1,4 @@
-"""QM9 as it was published: an archive of 133,885 small xyz files in a layout of its own.
+"""Read QM9 as it was published: an archive of 133,885 small xyz files in a layout of its own.
 
 ``dsgdb9nsd.xyz.tar.bz2`` of Ramakrishnan et al., Sci. Data 1, 140022 (2014), doi:10.1038/sdata.2014.22,
 Table 2. Each file:
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from ase_schnet.data._raw import RawFile
+from ase_schnet.data._file import FileContents
 from ase_schnet.data.frame import Frame
 from ase_schnet.units import FileUnits
 
@@ -42,26 +42,21 @@ def is_qm9_xyz(path: Path) -> bool:
         return len(file.readline(100)) < 100 and file.readline(100).startswith(b"gdb ")
 
 
-def read_qm9(path: Path, energy_key: str | None, forces_key: str | None) -> RawFile:
+def read_qm9(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:
     """Read QM9's archive, or one file out of it. The archive is never unpacked.
 
-    The energy is ``U0``, the internal energy at 0 K, which includes the zero-point energy: it is no point
-    of a potential energy surface. QM9 has minima only and no forces. Each structure's index in QM9 is in
-    its ``info["gdb"]``, by which the 3,054 of uncharacterized.txt can be left out.
+    The energy is ``U0``, the internal energy at 0 K. It includes the zero-point energy, so it is not a point
+    of a potential energy surface. QM9 has minima only and no forces. The index of each structure in QM9 is in
+    ``info["gdb"]``: with it the 3,054 structures of uncharacterized.txt can be left out.
 
     Parameters
     ----------
-    path : Path
+    path
         Existing file.
-    energy_key : str, optional
-        ``"U0"`` (default), ``"U"``, ``"H"`` or ``"G"``: at 0 K, and at 298.15 K.
-    forces_key : str, optional
+    energy_key
+        ``"U0"`` (default) at 0 K; ``"U"``, ``"H"`` or ``"G"`` at 298.15 K.
+    forces_key
         Refused: there are none.
-
-    Returns
-    -------
-    RawFile
-        In Hartree and Å.
 
     Raises
     ------
@@ -85,11 +80,11 @@ def read_qm9(path: Path, energy_key: str | None, forces_key: str | None) -> RawF
         energies.append(energy)
     if not frames:
         raise ValueError("is an archive without xyz files")
-    return RawFile(frames, {"energy": energies}, usual_units=UNITS)
+    return FileContents(frames, {"energy": energies}, usual_units=UNITS)
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and content of every xyz file."""
+    """Yield the name and the content of every xyz file."""
     if not is_tar(path):
         yield path.name, path.read_text()
         return
@@ -98,16 +93,16 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xyz"):
                     yield member.name, archive.extractfile(member).read().decode()
-                archive.members.clear()  # or 134 thousand headers pile up
+                archive.members.clear()  # otherwise 134 thousand headers stay in memory
     except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"is not a readable tar archive of xyz files ({error}); a .pth.tar is a pickle of torch, which "
-            "can run code and is never loaded: write it as extxyz"
+            "can run code and is never loaded: write the data as extxyz"
         ) from error
 
 
 def _parse(text: str, column: int) -> tuple[Frame, float]:
-    """Structure and energy, number `column` of the second line, of one file."""
+    """Return the structure of one file, and its energy: word number `column` of the second line."""
     lines = text.replace("*^", "e").split("\n")
     n_atoms, header = int(lines[0]), lines[1].split()
     if header[0] != "gdb" or len(lines) < n_atoms + 2:

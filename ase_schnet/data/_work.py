@@ -1,48 +1,48 @@
-"""The work that forces do from one structure to another of the same atoms, to be held against energies.
+"""Compute the work of the forces from one structure to another of the same atoms, to compare with energies.
 
-W = −∫ F·dx by the trapezoidal rule. Along straight lines it is poor: between two frames of a trajectory a
-methyl group turns, and a straight line through the turn compresses its bonds. So the path is straight in
-powers q = r⁻ᵖ of the distances instead: p = 1 suits molecules (as in sGDML, arXiv:1611.04678), more suits
-steep repulsion. Forces in those coordinates are not unique; the shortest ones are taken: F = Bᵀ Q with
+W = −∫ F·dx by the trapezoidal rule. Straight lines give poor results: if a methyl group turns between two
+frames of a trajectory, a straight line compresses its bonds. The path is therefore straight in powers q = r⁻ᵖ
+of the distances: p = 1 suits molecules (as in sGDML, arXiv:1611.04678), larger p suits steep repulsion.
+Forces in those coordinates are not unique; the shortest ones are taken: F = Bᵀ Q with
 B = ∂q/∂x, Q = B (BᵀB)⁻¹ F.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from ase_schnet.neighbors import half_list
+from ase_schnet.neighbors import Pairs, half_list
 
 REACH = 6.0
-"""Å. Pairs farther apart than this define no coordinate where there are enough nearer ones."""
+"""Å. In large or periodic structures, pairs farther apart than this define no coordinate."""
 SMALL = 40  # atoms of a molecule all of whose pairs are coordinates
 RIDGE = 1e-10  # of the largest diagonal element: for translation and rotation, along which no force acts
-NET_FORCE = 0.05  # of the sum of the forces' lengths; more is no molecule by itself
+NET_FORCE = 0.05  # of the sum of the lengths of the forces; more means that something outside pulls
 
 
 def work_between(
-    first: tuple[np.ndarray, np.ndarray],
-    second: tuple[np.ndarray, np.ndarray],
-    cell: np.ndarray,
-    pbc: np.ndarray,
+    first: tuple[NDArray, NDArray],
+    second: tuple[NDArray, NDArray],
+    cell: NDArray,
+    pbc: NDArray,
     power: int = 1,
 ) -> float:
-    """Give the energy of the second structure less that of the first, as the forces have it, in eV.
+    """Return the energy of the second structure minus that of the first in eV, from the forces.
+
+    For forces with a resultant (frozen atoms, a field) the path is a straight line, for any power.
 
     Parameters
     ----------
-    first, second : tuple of array
+    first, second
         Positions (N, 3) in Å and forces (N, 3) in eV/Å of the same atoms in the same order.
-    cell : array
-        (3, 3) Å, the same for both. pbc : (3,) bool.
-    power : int
+    cell
+        (3, 3) Å, the same for both.
+    pbc
+        (3,) bool.
+    power
         p of the coordinates.
-
-    Returns
-    -------
-    float
-        Of forces with a resultant (frozen atoms, a field) along straight lines, whatever the power.
     """
     start, forces = first
     end = start + least_image(second[0] - start, cell, pbc)
@@ -55,28 +55,28 @@ def work_between(
     return -0.5 * float((pull[0] + pull[1]) @ (ends[1][0] - ends[0][0]))
 
 
-def least_image(moved: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """The displacements (..., 3) in Å by the nearest images, without those of faces that are not periodic."""
+def least_image(moved: NDArray, cell: NDArray, pbc: NDArray) -> NDArray:
+    """Return displacements (..., 3) in Å to the nearest images along the periodic axes."""
     if not pbc.any():
         return moved
     whole = np.rint(moved @ np.linalg.pinv(cell)) * pbc
     return moved - whole @ cell
 
 
-def _has_resultant(forces: np.ndarray) -> bool:
+def _has_resultant(forces: NDArray) -> bool:
     lengths = np.linalg.norm(forces, axis=1).sum()
     return bool(np.linalg.norm(forces.sum(axis=0)) > NET_FORCE * lengths)
 
 
-def _coordinates(positions: np.ndarray, pairs, power: int) -> tuple[np.ndarray, np.ndarray]:
-    """Q = r⁻ᵖ (P,) and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
+def _coordinates(positions: NDArray, pairs: Pairs, power: int) -> tuple[NDArray, NDArray]:
+    """Return q = r⁻ᵖ (P,) and ∂q/∂x (P, 3) for the first atom of each pair; the second has minus that."""
     vectors = positions[pairs.idx_i] - positions[pairs.idx_j] - pairs.shifts
     distances = np.linalg.norm(vectors, axis=1)
     return distances ** float(-power), -power * vectors * distances[:, None] ** (-power - 2.0)
 
 
-def _shortest(forces: np.ndarray, pairs, gradient: np.ndarray) -> np.ndarray:
-    """Q (P,) of the forces, the shortest that does the same."""
+def _shortest(forces: NDArray, pairs: Pairs, gradient: NDArray) -> NDArray:
+    """Return the shortest Q (P,) with F = Bᵀ Q for the forces F."""
     n = len(forces)
     i, j = pairs.idx_i, pairs.idx_j
     outer = gradient[:, :, None] * gradient[:, None, :]  # (P, 3, 3)

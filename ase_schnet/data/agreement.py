@@ -1,8 +1,8 @@
-"""Do energies and forces belong to each other?
+"""Compare energy differences with the work of the forces.
 
-Between two structures of the same atoms the energies differ by the work of the forces (`_work.py`). Over the
-nearest such pairs ΔE is held against W: the ratio is 1 where forces are −dE/dx in the same units, −1 of
-gradients, 51 of forces in Hartree/Bohr beside energies in eV.
+The energies of two structures of the same atoms differ by the work W of the forces (`_work.py`). For the
+nearest such pairs the ratio ΔE/W is 1 if the forces are −dE/dx in the same units, −1 for gradients, and 51
+for forces in Hartree/Bohr with energies in eV.
 """
 
 from __future__ import annotations
@@ -11,28 +11,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ase_schnet.data._work import least_image, work_between
 from ase_schnet.data.dataset import Dataset
 
-FRAMES, GROUPS, PAIRS = 1000, 20, 120  # looked at, at most, of however many there are
+FRAMES, GROUPS, PAIRS = 1000, 20, 120  # at most so many are compared, of all that there are
 WORK_PER_PAIR = 27 * 40**3  # (3N)³ that PAIRS pairs may cost each; larger structures get fewer
 LARGEST = 500  # atoms: a linear system of 3N unknowns is solved for every structure of a pair
 DESCRIPTORS = 500  # distances by which neighbours are found
 ENOUGH = 8  # pairs
 POWERS = (1, 3, 6)  # of the coordinates of `work_between`
-CORRELATED = (
-    0.8  # of ΔE and W. In labelled sets it is 0.82 to 1.00, and less where no two frames are near
-)
+CORRELATED = 0.8  # of ΔE and W; less where no two frames are near: benchmarks/label_checks.md
 RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the differences of energies and the work of the forces go together.
+    """Hold how energy differences and the work of the forces agree.
 
-    ratio : ΔE/W, the median by weight. low, high : its interval over resampled pairs (1 % to 99 %).
-    correlation : of ΔE and W, -1 to 1. n_pairs : of structures compared.
+    Attributes
+    ----------
+    ratio
+        ΔE/W, the weighted median.
+    low, high
+        Interval of the ratio over resampled pairs (1 % to 99 %).
+    correlation
+        Of ΔE and W, -1 to 1.
+    n_pairs
+        Number of pairs of structures that were compared.
     """
 
     ratio: float
@@ -43,10 +50,10 @@ class Agreement:
 
 
 def agreement(dataset: Dataset) -> Agreement | None:
-    """Compare energies with forces; None where the data cannot tell: too few near pairs, or no work done.
+    """Compare energies with forces; return None if the data do not allow it: too few near pairs, or no work.
 
-    Molecules need the same order of atoms, periodic structures the same cell too. Of the paths in `POWERS`
-    that is taken along which energies and work go together best, whatever the units and the sign.
+    Molecules need the same order of atoms, periodic structures the same cell too. Of the paths in `POWERS`,
+    the one with the best correlation of energies and work is used, whatever the units and the sign.
     """
     if dataset.E is None or dataset.F is None:
         return None
@@ -68,7 +75,7 @@ def _along(dataset: Dataset, pairs: list[tuple[int, int]], power: int) -> Agreem
     energy, work = np.array(rows).T
     if not work.any():
         return None
-    # one pair must not outweigh the rest: the largest differences are of the steepest, longest paths
+    # one pair must not outweigh the rest: the steepest, longest paths have the largest differences
     share = np.minimum(1.0, np.median(np.abs(energy)) / np.abs(energy))
     energy, work = share * energy, share * work
     correlation = float(energy @ work / np.sqrt((energy @ energy) * (work @ work)))
@@ -79,8 +86,8 @@ def _along(dataset: Dataset, pairs: list[tuple[int, int]], power: int) -> Agreem
     return Agreement(_ratio(energy, work), float(low), float(high), correlation, len(rows))
 
 
-def _ratio(energy: np.ndarray, work: np.ndarray) -> float:
-    """ΔE/W of least absolute residuals |ΔE − s W|: pairs whose path was too long are outvoted."""
+def _ratio(energy: NDArray, work: NDArray) -> float:
+    """Return the ratio s of least absolute residuals |ΔE − s W|, so that few bad paths do not matter."""
     done = work != 0.0
     if not done.any():
         return np.nan
@@ -91,7 +98,7 @@ def _ratio(energy: np.ndarray, work: np.ndarray) -> float:
 
 
 def _compared(dataset: Dataset, i: int, j: int, power: int) -> tuple[float, float] | None:
-    """ΔE and W of two structures in eV, None where those are rounding."""
+    """Return ΔE and W of two structures in eV; None where ΔE is rounding."""
     difference = dataset.E[j] - dataset.E[i]
     if abs(difference) <= 1e-7 * abs(dataset.E[i]):  # what float32 leaves of a total energy
         return None
@@ -101,7 +108,7 @@ def _compared(dataset: Dataset, i: int, j: int, power: int) -> tuple[float, floa
 
 
 def _near_pairs(dataset: Dataset) -> Iterator[tuple[int, int]]:
-    """The nearest pairs of structures with the same atoms, some of each of the most frequent molecules."""
+    """Yield the nearest pairs of structures with the same atoms, for the most frequent molecules."""
     groups = [g for g in groups_of_frames(dataset).values() if len(g) > 1]
     groups = sorted(groups, key=len, reverse=True)[:GROUPS]
     for members in groups:
@@ -112,8 +119,8 @@ def _near_pairs(dataset: Dataset) -> Iterator[tuple[int, int]]:
             yield from _nearest(dataset, _sampled(members, FRAMES // len(groups)), wanted)
 
 
-def groups_of_frames(dataset: Dataset) -> dict[tuple, np.ndarray]:
-    """Structures of the same atoms in the same order (and cell, where periodic), as arrays of indices."""
+def groups_of_frames(dataset: Dataset) -> dict[tuple, NDArray]:
+    """Group structures of the same atoms in the same order (and the same cell, where periodic)."""
     found: dict[tuple, list[int]] = {}
     for s in range(len(dataset)):
         numbers = dataset.Z[dataset.ptr[s] : dataset.ptr[s + 1]].tobytes()
@@ -123,16 +130,16 @@ def groups_of_frames(dataset: Dataset) -> dict[tuple, np.ndarray]:
     return {key: np.array(members) for key, members in found.items()}
 
 
-def _sampled(members: np.ndarray, n: int) -> np.ndarray:
-    """At most n of them, two and two in a row: of a trajectory neighbours in time are near."""
+def _sampled(members: NDArray, n: int) -> NDArray:
+    """Choose at most n of them, in pairs of neighbours: in a trajectory these are near."""
     if len(members) <= n:
         return members
     starts = np.linspace(0, len(members) - 2, n // 2).astype(int)
     return members[np.unique([starts, starts + 1])]
 
 
-def _nearest(dataset: Dataset, members: np.ndarray, wanted: int) -> list[tuple[int, int]]:
-    """The `wanted` nearest pairs, of each structure and its nearest neighbour."""
+def _nearest(dataset: Dataset, members: NDArray, wanted: int) -> list[tuple[int, int]]:
+    """Return the `wanted` nearest of all pairs of a structure and its nearest neighbour."""
     points = _descriptors(dataset, members)
     lengths = (points**2).sum(axis=1)
     apart = lengths[:, None] + lengths - 2.0 * points @ points.T
@@ -143,8 +150,8 @@ def _nearest(dataset: Dataset, members: np.ndarray, wanted: int) -> list[tuple[i
     return [(int(a), int(b)) for a, b in members[pairs[:, order[:wanted]]].T]
 
 
-def _descriptors(dataset: Dataset, members: np.ndarray) -> np.ndarray:
-    """Inverse distances of atoms, (K, P) in 1/Å: near for structures that are."""
+def _descriptors(dataset: Dataset, members: NDArray) -> NDArray:
+    """Return inverse distances of atoms, (K, P) in 1/Å: similar for structures that are."""
     n = int(dataset.n_atoms[members[0]])
     positions = dataset.R[dataset.ptr[members][:, None] + np.arange(n)]  # (K, N, 3)
     i, j = np.triu_indices(n, k=1)

@@ -1,6 +1,6 @@
-"""Labels that contradict each other, named with what they look like, before anything is trained on them.
+"""Find labels that contradict each other, and say what they look like, before a model is trained on them.
 
-A model trained on such labels reports errors as good as any, since labels with the same fault judge it.
+A model trained on such labels reports small errors, because the labels that test it have the same fault.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from ase_schnet.data._stress_checks import stress_contradictions
 from ase_schnet.data.agreement import Agreement, agreement, groups_of_frames
@@ -16,39 +17,52 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.units import ENERGY_UNITS, LENGTH_UNITS, parse_units
 
 FACTOR = math.sqrt(1.0 / LENGTH_UNITS["Bohr"])
-"""1.37. No two units of force are nearer to each other than 1.89, Å to Bohr: beyond the root of that a ratio
-is nearer to an error than to 1."""
-NAMED_WITHIN = 1.2  # times a ratio of two units; estimates are within 1.1
-RESULTANT = (
-    0.05  # of the sum of the sizes of the forces in one direction: what rounding never leaves
-)
+"""1.37. The two units of force nearest to each other differ by 1.89 (Å and Bohr). A ratio beyond the square
+root of that is nearer to a wrong unit than to 1."""
+NAMED_WITHIN = 1.2  # times a ratio of two units: wider than the error of the estimate
+RESULTANT = 0.05  # of the sum of absolute forces in one direction: more than rounding leaves
 SHOWN = 5
 
 _NM = 10.0  # Å; OpenMM and GROMACS write kJ/mol/nm
 
 
 def label_contradictions(dataset: Dataset, forces: bool = True) -> list[str]:
-    """Name the labels of `dataset` that cannot be true together, a sentence for each.
+    """Return a sentence for each kind of labels of `dataset` that cannot be true together.
 
-    Checked are energies against forces where there are near pairs of structures (see `agreement`), forces
-    that are exactly zero in every frame, and the size and sign of stresses.
+    Three things are checked: energies against forces where there are near pairs of structures (see
+    `agreement`), forces that are exactly zero in every frame, and the size and sign of stresses.
 
-    forces : False leaves out what only forces have to do with, for a training without them.
+    Parameters
+    ----------
+    dataset
+        Labels to check.
+    forces
+        False leaves out the checks of forces, for a training without them.
     """
     return _checked(dataset, forces)[0]
 
 
 def refuse_contradictions(dataset: Dataset, forces: bool = True, name: str = "") -> str | None:
-    """Raise ValueError that says which labels of `dataset` contradict each other, and the cure.
+    """Raise ValueError if labels of `dataset` contradict each other; the message names them and the cure.
 
-    forces : as of `label_contradictions`. name : of the file, for the message.
+    Parameters
+    ----------
+    dataset
+        Labels to check.
+    forces
+        False leaves out the checks of forces.
+    name
+        Name of the file, for the message.
 
-    Returns a line that says how well energies and forces go together; None where one of them is missing.
+    Returns
+    -------
+    str or None
+        A line that says how well energies and forces agree; None where one of them is missing.
     """
     found, together = _checked(dataset, forces)
     if found:
         raise ValueError(
-            f"{name}{': ' * bool(name)}{'; '.join(found)}. To train in spite of it, "
+            f"{name}{': ' * bool(name)}{'; '.join(found)}. To train nevertheless, "
             "allow_contradictions=True (--allow-contradictions)"
         )
     if not forces or dataset.E is None or dataset.F is None:
@@ -80,7 +94,7 @@ def _checked(dataset: Dataset, forces: bool) -> tuple[list[str], Agreement | Non
 
 
 def _disagreement(together: Agreement, units: str) -> str | None:
-    """What is wrong if the whole interval of the ratio lies outside 1/FACTOR to FACTOR."""
+    """Say what is wrong if the whole interval of the ratio lies outside 1/FACTOR to FACTOR; else None."""
     low, high = sorted((together.low, together.high))
     if high >= 1.0 / FACTOR and low <= FACTOR:
         return None
@@ -93,13 +107,13 @@ def _disagreement(together: Agreement, units: str) -> str | None:
 
 
 def _looks_like(ratio: float, units: str) -> str:
-    """Units or sign that explain the ratio, and what to do."""
+    """Name the units or the sign that explain the ratio, and the cure."""
     stated = parse_units(units)
     size = abs(ratio)
     minus = "gradients in " if ratio < 0 else ""
     if 1.0 / FACTOR < size < FACTOR:
-        return "the forces look like gradients: turn their sign"
-    found = []  # how far off, in words
+        return "the forces look like gradients: change their sign"
+    found = []  # logarithm of the remaining ratio, text
     for name, value in _force_units().items():
         off = abs(math.log(size * stated.forces_to_eV_per_Ang / value))
         found.append((off, f"the forces look like {minus}{name}"))
@@ -113,20 +127,21 @@ def _looks_like(ratio: float, units: str) -> str:
     near = [words for off, words in sorted(found) if off < math.log(NAMED_WITHIN)][:2]
     if not near:
         return (
-            f"no unit explains that (the file was read as {stated}): are they of one calculation?"
+            f"no unit explains this ratio (the file was read as {stated}): are energies and forces from the "
+            "same calculation?"
         )
     cure = "convert them in the file"
     if ratio > 0 and near[0].endswith("/Bohr"):  # the ratio tells the length, not the energy
         unit = near[0].removeprefix("the forces look like ")
         cure = (
-            f"units='{stated.energy}, {stated.length}, {unit}', or of codes that write Hartree "
+            f"units='{stated.energy}, {stated.length}, {unit}', or for codes that write Hartree "
             "units='Hartree, Ang, Hartree/Bohr'"
         )
     return f"{' or '.join(near)} (the file was read as {stated}): {cure}"
 
 
 def _force_units() -> dict[str, float]:
-    """eV/Å per unit of force, by name."""
+    """Return the eV/Å per unit of force, by name."""
     lengths = {**LENGTH_UNITS, "nm": _NM}
     return {
         f"{energy}/{length}": of_energy / of_length
@@ -137,9 +152,9 @@ def _force_units() -> dict[str, float]:
 
 
 def _zeroed_atoms(dataset: Dataset) -> str | None:
-    """Name atoms with components of the force that are zero in every frame and that the others miss.
+    """Name atoms with force components that are zero in every frame, if the other forces do not cancel.
 
-    By symmetry a force may be zero too, but then those of the other atoms cancel.
+    A force may be zero by symmetry too, but then the forces on the other atoms cancel.
     """
     for members in groups_of_frames(dataset).values():
         n = int(dataset.n_atoms[members[0]])
@@ -161,19 +176,19 @@ def _zeroed_atoms(dataset: Dataset) -> str | None:
     return None
 
 
-def _named(odd: np.ndarray, numbers: np.ndarray, n_frames: int) -> str:
+def _named(odd: NDArray, numbers: NDArray, n_frames: int) -> str:
     shown = ", ".join(f"{k} ({chemical_symbols[numbers[k]]})" for k in odd[:SHOWN])
     more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
     return (
         f"the forces on atoms {shown}{more} are exactly zero in all {n_frames} structures of these "
         f"{len(numbers)} atoms, and those on the others do not cancel: forces on frozen atoms were removed. "
-        "Say which atoms do not count by a column move_mask or force_mask in the file, a FixAtoms "
-        "constraint, or --mask-key NAME; or label them"
+        "Mark these atoms by a column move_mask or force_mask in the file, a FixAtoms constraint, or "
+        "--mask-key NAME; or add the forces on them"
     )
 
 
 def _nothing_does_work(dataset: Dataset) -> str | None:
-    """All forces are zero: say so where the energies of the same atoms differ."""
+    """Say that all forces are zero, if the energies of the same atoms differ; else None."""
     if dataset.E is None:
         return None
     for members in groups_of_frames(dataset).values():
@@ -181,6 +196,6 @@ def _nothing_does_work(dataset: Dataset) -> str | None:
         if len(members) > 1 and spread > 1e-6 * np.abs(dataset.E[members]).max():
             return (
                 f"all forces are zero, while the energies of {len(members)} structures of the same atoms "
-                f"differ by up to {spread:.3g} eV: train without them (--forces-weight 0) or label them"
+                f"differ by up to {spread:.3g} eV: train without them (--forces-weight 0) or add the forces"
             )
     return None

@@ -1,67 +1,111 @@
-"""Many labelled structures as packed arrays."""
+"""Hold many labelled structures as packed arrays."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
-from ase_schnet.bonds import pair_name
-from ase_schnet.data._raw import PROPERTIES
 from ase_schnet.data.frame import Frame
-from ase_schnet.data.packing import none_if_empty, packed, volumes_of
-from ase_schnet.data.pairs import pair_blocks
+from ase_schnet.data.packing import (
+    AUGMENTATION_MARKS,
+    PROPERTIES,
+    none_if_empty,
+    packed,
+    volumes_of,
+)
 from ase_schnet.modelfile import MAX_ELEMENTS
 
+_PER_ATOM = ("Z", "R", "F", "force_mask")
+_PER_STRUCTURE = ("E", "cells", "pbc", "weight", *AUGMENTATION_MARKS)
+_PARTIAL = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # NaN where unknown
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """S structures with N atoms in all, CSR by structure: atoms ptr[s]:ptr[s+1] belong to s.
+    """Hold S structures with N atoms in all; atoms ``ptr[s]:ptr[s+1]`` belong to structure s.
 
-    Z (N,) int64 · R (N, 3) Å · ptr (S+1,) · E (S,) eV or None · F (N, 3) eV/Å or None ·
-    cells (S, 3, 3) Å · pbc (S, 3) bool · stress (S, 6) eV/Å³ or None, in ASE's Voigt order
-    (xx, yy, zz, yz, xz, xy) and sign (tension positive) · dipole (S, 3) e·Å or None ·
-    polarizability (S, 3, 3) e²Å²/eV or None: of these three a row of NaN where a structure has none.
-    weight (S,): of each structure in the loss, None where all are 1. force_mask (N, 3) bool: which components
-    of F are labels and count in the loss, None where all do. charge, multiplicity (S,): what structures say
-    of themselves, NaN where one says nothing, None where none does (see `structures.electrons`). `source` and
-    `units` (as in the file) are for the record.
+    Attributes
+    ----------
+    Z
+        (N,) int64, atomic numbers.
+    R
+        (N, 3) Å, positions.
+    ptr
+        (S+1,), first atom of each structure, and N.
+    E
+        (S,) eV, or None.
+    F
+        (N, 3) eV/Å, or None.
+    cells
+        (S, 3, 3) Å, rows are lattice vectors.
+    pbc
+        (S, 3) bool.
+    source, units
+        Name and units of the file, for the record.
+    stress
+        (S, 6) eV/Å³ in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign (tension positive), or None.
+        Here, in `dipole` and in `polarizability` the row of a structure without the label is NaN.
+    dipole
+        (S, 3) e·Å, or None.
+    polarizability
+        (S, 3, 3) e²Å²/eV, or None.
+    weight
+        (S,), weight of each structure in the loss. None where all are 1.
+    force_mask
+        (N, 3) bool, True for components of F that are labels and count in the loss. None where all do.
+    charge, multiplicity
+        (S,), as the structures state them; NaN where one does not. None where none does. See
+        `ase_schnet.structures.electrons`.
+    augmented, augmented_from, frame_id
+        (S,) text, "" where there is none: the rule that labelled an augmented structure, the `frame_id` of
+        the structure that it was made from, and the structure's own. None where no structure is augmented.
     """
 
-    Z: np.ndarray
-    R: np.ndarray
-    ptr: np.ndarray
-    E: np.ndarray | None = field(default=None, kw_only=True)
-    F: np.ndarray | None = field(default=None, kw_only=True)
-    cells: np.ndarray
-    pbc: np.ndarray
+    Z: NDArray
+    R: NDArray
+    ptr: NDArray
+    E: NDArray | None = field(default=None, kw_only=True)
+    F: NDArray | None = field(default=None, kw_only=True)
+    cells: NDArray
+    pbc: NDArray
     source: str = ""
     units: str = "eV, Ang"
-    stress: np.ndarray | None = None
-    dipole: np.ndarray | None = None
-    polarizability: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    force_mask: np.ndarray | None = None
-    charge: np.ndarray | None = None
-    multiplicity: np.ndarray | None = None
+    stress: NDArray | None = None
+    dipole: NDArray | None = None
+    polarizability: NDArray | None = None
+    weight: NDArray | None = None
+    force_mask: NDArray | None = None
+    charge: NDArray | None = None
+    multiplicity: NDArray | None = None
+    augmented: NDArray | None = None
+    augmented_from: NDArray | None = None
+    frame_id: NDArray | None = None
 
     @classmethod
-    def from_atoms(cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"):
-        """Pack labelled Atoms (labels in their calculator: eV, eV/Å, eV/Å³, e·Å).
+    def from_atoms(
+        cls, frames: Sequence[Atoms], *, source: str = "", units: str = "eV, Ang"
+    ) -> Dataset:
+        """Pack labelled Atoms. Their calculators hold the labels in eV, eV/Å, eV/Å³ and e·Å.
 
         Stress, dipole and polarizability may be there in some frames only (crystals beside molecules). The
         stress of a structure without a volume says nothing and is left out. ASE's results know no
-        polarizability: it is looked for in ``info["polarizability"]``, (3, 3) in e²Å²/eV, ASE's unit; and
-        weights in ``info["loss_weight"]``. Force components that do not count are those that an array
-        ``move_mask`` or ``force_mask`` has False for, and those of atoms under FixAtoms or FixCartesian that
-        are exactly zero: a fixed atom whose force is known is a label as any other.
+        polarizability: it is looked for in ``info["polarizability"]``, (3, 3) in e²Å²/eV, ASE's unit.
+        Weights are looked for in ``info["loss_weight"]``. Force components that do not count are those for
+        which an array ``move_mask`` or ``force_mask`` has False, and those of atoms under FixAtoms or
+        FixCartesian that are exactly zero. A fixed atom whose force is known is a label like any other.
 
-        Raises ValueError for no frames, empty frames, elements beyond the network's, labels that are not
-        finite, and energies or forces that are present in some frames but not in all, since a loss
-        cannot tell a missing label from a wrong one.
+        Raises
+        ------
+        ValueError
+            For no frames, empty frames, elements that the network does not know, labels that are not finite,
+            and energies or forces that only some frames have: a loss cannot tell a missing label from a
+            wrong one.
         """
         labels = {name: [_result(a, name) for a in frames] for name in PROPERTIES}
         arrays = packed([Frame.of(a) for a in frames], labels)
@@ -71,62 +115,61 @@ class Dataset:
         return len(self.ptr) - 1
 
     @property
-    def n_atoms(self) -> np.ndarray:
-        """Atoms per structure, (S,)."""
+    def n_atoms(self) -> NDArray:
+        """Return the number of atoms of each structure, (S,)."""
         return np.diff(self.ptr)
 
     @property
     def elements(self) -> list[int]:
-        """Sorted atomic numbers that occur."""
+        """Return the atomic numbers that occur, sorted."""
         return np.unique(self.Z).tolist()
 
     @property
-    def told_per_atom(self) -> bool:
-        """Energy errors mean something per atom only: some are periodic, or they differ in size."""
+    def per_atom_metrics(self) -> bool:
+        """Tell whether energy errors are comparable per atom only: cells are periodic, or sizes differ."""
         return bool(self.pbc.any() or np.ptp(self.n_atoms))
 
     @property
-    def volumes(self) -> np.ndarray:
-        """Å³ of each structure, (S,); see `volumes_of`."""
+    def told_per_atom(self) -> bool:
+        """Return `per_atom_metrics`; this name is deprecated."""
+        warnings.warn(
+            "Dataset.told_per_atom is now named per_atom_metrics; the old name will be removed in 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.per_atom_metrics
+
+    @property
+    def volumes(self) -> NDArray:
+        """Return the volumes in Å³, (S,); see `volumes_of`."""
         return volumes_of(self.cells, self.pbc)
 
-    def subset(self, indices: np.ndarray) -> Dataset:
-        """The structures `indices`, in that order."""
+    def subset(self, indices: NDArray) -> Dataset:
+        """Return the structures with the numbers `indices`, in that order."""
         indices = np.asarray(indices)
         atoms = concatenated_ranges(self.ptr[indices], self.n_atoms[indices])
-        return replace(
-            self,
-            Z=self.Z[atoms],
-            R=self.R[atoms],
-            ptr=np.concatenate([[0], self.n_atoms[indices].cumsum()]),
-            E=None if self.E is None else self.E[indices],
-            F=None if self.F is None else self.F[atoms],
-            cells=self.cells[indices],
-            pbc=self.pbc[indices],
-            stress=_rows_of(self.stress, indices),
-            dipole=_rows_of(self.dipole, indices),
-            polarizability=_rows_of(self.polarizability, indices),
-            weight=None if self.weight is None else self.weight[indices],
-            charge=_rows_of(self.charge, indices),
-            multiplicity=_rows_of(self.multiplicity, indices),
-            force_mask=None if self.force_mask is None else self.force_mask[atoms],
-        )
+        rows = {name: atoms for name in _PER_ATOM}
+        rows |= {name: indices for name in (*_PER_STRUCTURE, *_PARTIAL)}
+        values = {name: getattr(self, name) for name in rows}
+        chosen = {name: v[rows[name]] for name, v in values.items() if v is not None}
+        chosen |= {name: none_if_empty(chosen[name]) for name in _PARTIAL if name in chosen}
+        return replace(self, ptr=np.concatenate([[0], self.n_atoms[indices].cumsum()]), **chosen)
 
     def atoms(self, structure: int) -> Atoms:
-        """Structure number `structure` as bare Atoms (no labels)."""
+        """Return structure number `structure` as Atoms without labels."""
         part = slice(self.ptr[structure], self.ptr[structure + 1])
         return Atoms(
             self.Z[part], self.R[part], cell=self.cells[structure], pbc=self.pbc[structure]
         )
 
-    def compositions(self) -> np.ndarray:
-        """How many atoms of each atomic number each structure has, (S, 100)."""
+    def compositions(self) -> NDArray:
+        """Count the atoms of each atomic number in each structure, (S, 100)."""
         counts = np.zeros((len(self), MAX_ELEMENTS))
         np.add.at(counts, (np.repeat(np.arange(len(self)), self.n_atoms), self.Z), 1.0)
         return counts
 
     def fingerprint(self) -> str:
-        """sha256 over structures and labels: the same data give the same digest, whatever the file."""
+        """Return the sha256 of structures and labels: equal data have equal digests, whatever the file."""
         digest = hashlib.sha256()
         for array in (self.Z, self.R, self.ptr, self.E, self.F, self.cells, self.pbc):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
@@ -137,48 +180,41 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _result(atoms: Atoms, name: str):
+def join(first: Dataset, second: Dataset) -> Dataset:
+    """Append the structures of `second` to those of `first`, whose source and units are kept.
+
+    Of the labels that only some structures need have, missing rows are NaN.
+
+    Raises
+    ------
+    ValueError
+        If one has energies or forces and the other has not: a loss cannot tell a missing label from a
+        wrong one.
+    """
+    for name, label in (("E", "energies"), ("F", "forces")):
+        if (getattr(first, name) is None) != (getattr(second, name) is None):
+            raise ValueError(f"one of two data sets to be joined has {label}, the other has none")
+    missing = {"weight": 1.0, "force_mask": True} | dict.fromkeys(AUGMENTATION_MARKS, "")
+    rows = {}
+    for name in (*_PER_ATOM, *_PER_STRUCTURE, *_PARTIAL):
+        values = [getattr(first, name), getattr(second, name)]
+        known = next((v for v in values if v is not None), None)
+        if known is None:
+            continue
+        sizes = (len(d.Z if name in _PER_ATOM else d) for d in (first, second))
+        filled = [
+            np.full((n, *known.shape[1:]), missing.get(name, np.nan)) if v is None else v
+            for v, n in zip(values, sizes, strict=True)
+        ]
+        rows[name] = np.concatenate(filled)
+    return replace(first, ptr=np.concatenate([first.ptr, first.ptr[-1] + second.ptr[1:]]), **rows)
+
+
+def _result(atoms: Atoms, name: str) -> object:
     return None if atoms.calc is None else atoms.calc.results.get(name)
 
 
-def _rows_of(rows: np.ndarray | None, indices: np.ndarray) -> np.ndarray | None:
-    return None if rows is None else none_if_empty(rows[indices])
-
-
-def concatenated_ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """[start, start+1, ..., start+length-1] of each pair, joined: the rows of a CSR selection."""
+def concatenated_ranges(starts: NDArray, lengths: NDArray) -> NDArray:
+    """Return start, start+1, ..., start+length-1 of each pair, joined: the rows of a CSR selection."""
     ends = lengths.cumsum()
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
-
-
-def sampled_distances(
-    dataset: Dataset, cutoff: float, gap: float = 0.2
-) -> dict[str, list[list[float]]]:
-    """Pair name -> intervals [low, high] in Å of the distances below `cutoff` that occur.
-
-    Distances more than `gap` Å apart belong to two intervals: a bond and the next neighbours, say.
-    """
-    # For each pair of elements the nearest and farthest distance in bins of width `gap`, within which all
-    # is one interval anyhow: nothing is lost, and 134 thousand molecules need little more memory than one.
-    n_bins = int(cutoff / gap) + 1
-    low = np.full((MAX_ELEMENTS, MAX_ELEMENTS, n_bins), np.inf)
-    high = np.full_like(low, -np.inf)
-    data = (dataset.R, dataset.ptr, dataset.cells, dataset.pbc)
-    for part, pairs in pair_blocks(*data, cutoff):
-        first = np.repeat(dataset.ptr[part], pairs.n_pairs)
-        i, j = first + pairs.idx_i, first + pairs.idx_j
-        distances = np.linalg.norm(dataset.R[j] - dataset.R[i] + pairs.shifts, axis=1)
-        z_i, z_j = dataset.Z[i], dataset.Z[j]
-        bins = (np.minimum(z_i, z_j), np.maximum(z_i, z_j), (distances / gap).astype(np.int64))
-        np.minimum.at(low, bins, distances)
-        np.maximum.at(high, bins, distances)
-    result = {}
-    for z_i, z_j in np.argwhere(np.isfinite(low).any(axis=2)):
-        filled = np.isfinite(low[z_i, z_j])
-        near, far = low[z_i, z_j, filled], high[z_i, z_j, filled]
-        begins = np.append(True, near[1:] - far[:-1] > gap)
-        ends = np.append(begins[1:], True)
-        result[pair_name(z_i, z_j)] = [
-            [float(a), float(b)] for a, b in zip(near[begins], far[ends], strict=True)
-        ]
-    return result

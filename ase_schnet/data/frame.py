@@ -1,49 +1,72 @@
-"""One structure as plain arrays: what 134 thousand molecules are held as until they are packed."""
+"""Hold one structure as plain arrays, until many of them are packed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
+from ase.constraints import FixAtoms, FixCartesian
+from numpy.typing import NDArray
 
-from ase_schnet.data._fixed import FORCE_MASK, fixed, mask
 from ase_schnet.structures.electrons import CHARGES, MULTIPLICITIES, Electrons, stated
+
+MOVE_MASK, FORCE_MASK = "move_mask", "force_mask"
+"""Arrays of an `Atoms`, and columns of extxyz: True where an atom (or component) moves; True where its force
+is a label. ASE turns the first into a constraint when it reads a file."""
 
 
 class Frame(NamedTuple):
-    """One structure: what an `Atoms` knows, in a sixth of its memory.
+    """Hold one structure: what an `Atoms` knows, in a sixth of its memory.
 
-    numbers (N,) · positions (N, 3) · cell (3, 3), rows are lattice vectors, None without one ·
-    pbc (3,) bool, None where nothing is periodic · info: what else the file says of the structure ·
-    fixed (N, 3) bool: components that a constraint holds, None without one · force_mask (N, 3) bool:
-    components of the forces that the file says are labels, None where it does not say · electrons: charge
-    and multiplicity where arrays of an `Atoms` tell them; else `info` may.
+    Attributes
+    ----------
+    numbers
+        (N,) atomic numbers.
+    positions
+        (N, 3).
+    cell
+        (3, 3), rows are lattice vectors. None without a cell.
+    pbc
+        (3,) bool. None where nothing is periodic.
+    info
+        Everything else that the file says about the structure.
+    fixed
+        (N, 3) bool, True for components that a constraint holds. None without constraints.
+    force_mask
+        (N, 3) bool, True for force components that the file calls labels. None where it does not say.
+    electrons
+        Charge and multiplicity where the arrays of an `Atoms` state them. They may be in `info` instead.
     """
 
-    numbers: np.ndarray
-    positions: np.ndarray
-    cell: np.ndarray | None = None
-    pbc: np.ndarray | None = None
+    numbers: NDArray
+    positions: NDArray
+    cell: NDArray | None = None
+    pbc: NDArray | None = None
     info: dict | None = None
-    fixed: np.ndarray | None = None
-    force_mask: np.ndarray | None = None
+    fixed: NDArray | None = None
+    force_mask: NDArray | None = None
     electrons: Electrons | None = None
 
     @classmethod
     def of(cls, atoms: Atoms) -> Frame:
-        """Structure, cell, info and what is fixed of an `Atoms`; arrays are shared, not copied."""
+        """Take structure, cell, info and constraints from an `Atoms`. Arrays are shared, not copied."""
         cell = atoms.cell.array if atoms.cell.array.any() else None
         pbc = atoms.pbc if atoms.pbc.any() else None
-        held, labels = fixed(atoms), mask(atoms, FORCE_MASK)
-        info = atoms.info or None
         said = stated(atoms.info, atoms.arrays)
-        electrons = None if said == stated(atoms.info, {}) else said
-        return cls(atoms.numbers, atoms.positions, cell, pbc, info, held, labels, electrons)
+        return cls(
+            atoms.numbers,
+            atoms.positions,
+            cell,
+            pbc,
+            info=atoms.info or None,
+            fixed=fixed_components(atoms),
+            force_mask=mask_of(atoms, FORCE_MASK),
+            electrons=None if said == stated(atoms.info, {}) else said,
+        )
 
     def atoms(self) -> Atoms:
-        """An `Atoms` of its own: structure, cell, info, and an array ``force_mask`` where there is one."""
+        """Return a new `Atoms`: structure, cell, info, and the array ``force_mask`` if there is one."""
         atoms = Atoms(
             numbers=self.numbers,
             positions=self.positions,
@@ -60,17 +83,36 @@ class Frame(NamedTuple):
         return atoms
 
 
-class AtomsOf(Sequence):
-    """Frames as a sequence of `Atoms` that are made when they are asked for, and not kept."""
+def fixed_components(atoms: Atoms) -> NDArray | None:
+    """Return the components (N, 3) that a constraint or ``move_mask`` holds; None if nothing is held.
 
-    def __init__(self, frames: Sequence[Frame]):
-        self._frames = frames
+    The constraints are FixAtoms and FixCartesian. A code often writes zeros as the forces on such atoms.
+    """
+    moves = mask_of(atoms, MOVE_MASK)
+    held = np.zeros((len(atoms), 3), dtype=bool) if moves is None else ~moves
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            held[constraint.index] = True
+        elif isinstance(constraint, FixCartesian):
+            held[constraint.index] |= np.asarray(constraint.mask, dtype=bool)
+    return held if held.any() else None
 
-    def __len__(self) -> int:
-        return len(self._frames)
 
-    def __getitem__(self, index: int) -> Atoms:
-        return self._frames[index].atoms()
+def mask_of(atoms: Atoms, name: str) -> NDArray | None:
+    """Return the array `name` of an `Atoms`, (N,) or (N, 3), as (N, 3) bool; None without one.
 
-    def __iter__(self) -> Iterator[Atoms]:
-        return (frame.atoms() for frame in self._frames)
+    Raises
+    ------
+    ValueError
+        If the array has another shape, or values other than true and false (1 and 0).
+    """
+    if not atoms.has(name):
+        return None
+    values = atoms.get_array(name)
+    if values.shape not in ((len(atoms),), (len(atoms), 3)) or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"the array {name!r} must hold true or false for each atom or component, "
+            f"not {values.dtype} of shape {values.shape}"
+        )
+    values = values.astype(bool)
+    return np.repeat(values[:, None], 3, axis=1) if values.ndim == 1 else values.copy()

@@ -1,8 +1,8 @@
-"""Labels that cannot be what they claim: one frame in another unit, one force of 10⁶ eV/Å.
+"""Find labels that cannot be right: one frame in another unit, one force of 10⁶ eV/Å.
 
-Energies per atom are compared among frames of one composition, and of rare compositions among all, less a sum
-of atomic energies. What stands apart from most frames by a gap that no chemistry fills is named. A gap, not a
-distance: along a dissociation or a compression energies go far, but step by step.
+Energies per atom are compared among frames of one composition. Rare compositions are compared with all
+frames, after a sum of atomic energies is subtracted. A label is an outlier if a gap separates it from most
+frames. A gap, not a distance: along a dissociation or a compression energies go far, but in small steps.
 """
 
 from __future__ import annotations
@@ -11,27 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 
-GAP = (
-    3.0  # eV per atom, among frames of one composition. Whole sets: silicon spans 1.2, ethanol 0.2
-)
-GAP_ACROSS = 10.0  # among all compositions: free atoms lie up to 9 above their solids
-ENOUGH = 8  # frames to be compared with
-RATIO = 15.0  # times the typical largest force or stress of a structure; in real data at most 10
-FORCE_FLOOR = 50.0  # eV/Å. rMD17 has at most 10
+# What labelled sets have is in benchmarks/label_checks.md.
+GAP = 3.0  # eV per atom, among frames of one composition: more than whole sets span
+GAP_ACROSS = 10.0  # eV per atom, among all compositions: free atoms lie up to 9 above their solids
+ENOUGH = 8  # frames that a comparison needs
+RATIO = 15.0  # times the typical largest force or stress of a structure
+FORCE_FLOOR = 50.0  # eV/Å
 STRESS_FLOOR = 1.0  # eV/Å³, 160 GPa
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A label far from those of the other structures.
+    """Hold a label that is far from those of the other structures.
 
-    structure : its number in the data set, from 0.
-    quantity, unit : "energy" in "eV/atom", "forces" in "eV/Å", "stress" in "eV/Å³".
-    value, typical : of the energy per atom, or of the largest absolute component.
+    Attributes
+    ----------
+    structure
+        Number in the data set, from 0.
+    quantity, unit
+        "energy" in "eV/atom", "forces" in "eV/Å" or "stress" in "eV/Å³".
+    value, typical
+        Energy per atom, or largest absolute component: of this structure, and the median of the others.
     """
 
     structure: int
@@ -48,7 +53,7 @@ class Outlier:
 
 
 def label_outliers(dataset: Dataset) -> list[Outlier]:
-    """The labels of `dataset` that are far from typical, by structure."""
+    """Return the labels of `dataset` that are far from typical, sorted by structure."""
     if len(dataset) < ENOUGH:
         return []
     found = [] if dataset.E is None else _energy_outliers(dataset)
@@ -60,15 +65,21 @@ def label_outliers(dataset: Dataset) -> list[Outlier]:
     return sorted(found, key=lambda outlier: outlier.structure)
 
 
-def refuse_outliers(dataset: Dataset, name: Callable[[int], str] = "frame {}".format) -> None:
+def refuse_outliers(dataset: Dataset, name: Callable[[int], str] | None = None) -> None:
     """Raise ValueError that names the outliers of `dataset`, if there are any, and the cure.
 
-    name : of a structure by its number, such as the file it came from.
+    Parameters
+    ----------
+    dataset
+        Labels to check.
+    name
+        Gives the name of a structure by its number, such as the file it came from; "frame 3" without it.
     """
     found = label_outliers(dataset)
     if not found:
         return
-    shown = "; ".join(f"{name(o.structure)}: {o}" for o in found[:SHOWN])
+    names = [name(o.structure) if name else f"frame {o.structure}" for o in found[:SHOWN]]
+    shown = "; ".join(f"{where}: {o}" for where, o in zip(names, found[:SHOWN], strict=True))
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     raise ValueError(
         f"labels out of range (another unit? a calculation that failed?): {shown}{more}. "
@@ -94,8 +105,8 @@ def _energy_outliers(dataset: Dataset) -> list[Outlier]:
     ]
 
 
-def _apart(values: np.ndarray, gap: float) -> tuple[np.ndarray, float]:
-    """Which values (n,) a gap divides from the largest cluster, and the median of that."""
+def _apart(values: NDArray, gap: float) -> tuple[NDArray, float]:
+    """Return which values (n,) a gap separates from the largest cluster, and the median of the cluster."""
     order = np.argsort(values)
     cluster = np.empty(len(values), dtype=int)
     cluster[order] = np.concatenate([[0], np.cumsum(np.diff(values[order]) > gap)])
@@ -103,19 +114,19 @@ def _apart(values: np.ndarray, gap: float) -> tuple[np.ndarray, float]:
     return ~most, float(np.median(values[most]))
 
 
-def _atomic_energies(per_atom: np.ndarray, energy: np.ndarray, rounds: int = 30) -> np.ndarray:
-    """Energies per species (eV) that fit most structures: least absolute residuals, by reweighting."""
+def _atomic_energies(per_atom: NDArray, energy: NDArray, rounds: int = 30) -> NDArray:
+    """Fit energies per species (eV) by least absolute residuals, so that outliers do not matter."""
     centre, weights = np.median(energy), np.ones(len(energy))
     for _ in range(rounds):
         gram = (per_atom * weights[:, None]).T @ per_atom
         gram += 1e-9 * np.trace(gram) * np.eye(len(gram))
         shift = np.linalg.solve(gram, per_atom.T @ (weights * (energy - centre)))
         residual = np.abs(energy - centre - per_atom @ shift)
-        weights = 1.0 / np.maximum(residual, 1e-3)  # eV/atom; nearer than that is a fit
+        weights = 1.0 / np.maximum(residual, 1e-3)  # eV/atom; below it a fit counts as perfect
     return centre + shift
 
 
-def _beyond(quantity: str, unit: str, largest: np.ndarray, floor: float) -> list[Outlier]:
+def _beyond(quantity: str, unit: str, largest: NDArray, floor: float) -> list[Outlier]:
     typical = float(np.nanmedian(largest))
     far = largest > max(floor, RATIO * typical)  # NaN: no label, and not larger
     return [

@@ -1,4 +1,4 @@
-"""Frames and their labels joined into the arrays of a data set."""
+"""Pack frames and their labels into the arrays of a data set."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
 
 from ase_schnet.data.frame import Frame
 from ase_schnet.modelfile import MAX_ELEMENTS
 from ase_schnet.structures.electrons import has_multiplicity, stated
 
+PROPERTIES = ("energy", "forces", "stress", "dipole")
+"""Labels that ASE's results may hold."""
+AUGMENTATION_MARKS = ("augmented", "augmented_from", "frame_id")
+"""Keys of ``info`` that mark augmented structures: see `ase_schnet.augment.frames`."""
 
-def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.ndarray | None]:
-    """The array fields of `Dataset`, by name.
 
-    frames : in Å. labels : lists of one label per frame, None where it has none: "energy" eV,
-    "forces" (N, 3) eV/Å, "stress" (6,) or (3, 3) eV/Å³, "dipole" (3,) e·Å. Polarizabilities and weights
-    are in the frames' info.
+def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArray | None]:
+    """Return the array fields of `Dataset` by name.
 
-    Raises ValueError for what `Dataset.from_atoms` refuses.
+    Parameters
+    ----------
+    frames
+        In Å. Polarizabilities, weights and marks of augmentation are in their info.
+    labels
+        Lists of one label per frame, None where it has none: "energy" eV, "forces" (N, 3) eV/Å, "stress"
+        (6,) or (3, 3) eV/Å³, "dipole" (3,) e·Å.
+
+    Raises
+    ------
+    ValueError
+        For what `Dataset.from_atoms` refuses.
     """
     if not frames:
         raise ValueError("no structures: the list of frames is empty")
@@ -48,15 +61,16 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, np.nda
         "polarizability": _rows("polarizability", (3, 3), [i.get("polarizability") for i in infos]),
         "weight": _weights(infos),
         **_electrons(frames),
-        "force_mask": None if all_forces is None else counted(frames, all_forces),
+        "force_mask": None if all_forces is None else label_mask(frames, all_forces),
+        **_augmentation_marks(infos),
     }
 
 
-def counted(frames: Sequence[Frame], forces: np.ndarray) -> np.ndarray | None:
-    """Which components of the forces (N, 3) of all frames are labels; None if all are.
+def label_mask(frames: Sequence[Frame], forces: NDArray) -> NDArray | None:
+    """Return which components of the forces (N, 3) of all frames are labels; None if all are.
 
-    What a constraint holds is no label where its force is exactly zero. Where it is not, the code kept the
-    true force, which is a label as any other.
+    A component that a constraint holds is no label where its force is exactly zero. Where the force is not
+    zero, the code kept the true force, which is a label like any other.
     """
     if all(frame.fixed is None and frame.force_mask is None for frame in frames):
         return None
@@ -83,7 +97,7 @@ def _refuse_heavy(frames: Sequence[Frame]) -> None:
 
 
 def _complete(name: str, labels: dict[str, list]) -> list | None:
-    """Label `name` of every frame, or None when no frame has it."""
+    """Return label `name` of every frame, or None when no frame has it."""
     values = labels.get(name, [])
     missing = [k for k, value in enumerate(values) if value is None]
     if len(missing) == len(values):
@@ -99,18 +113,18 @@ def _complete(name: str, labels: dict[str, list]) -> list | None:
     return values
 
 
-def _stress(labels: dict[str, list], has_volume: np.ndarray) -> np.ndarray | None:
-    """Stress of every frame, (S, 6) in eV/Å³ with rows of NaN, or None when no frame has it."""
+def _stress(labels: dict[str, list], has_volume: NDArray) -> NDArray | None:
+    """Return the stress of every frame, (S, 6) in eV/Å³ with rows of NaN, or None when no frame has it."""
     values = [v if has_volume[k] else None for k, v in enumerate(labels.get("stress", []))]
     voigt = [full_3x3_to_voigt_6_stress(v) if np.shape(v) == (3, 3) else v for v in values]
     return _rows("stress", (6,), voigt)
 
 
 def stress_of_virials(virials: list, frames: Sequence[Frame]) -> list:
-    """−virial/V of each frame in ASE's Voigt order, None without a virial or a volume.
+    """Return the stress −virial/V of each frame in ASE's Voigt order; None without a virial or a volume.
 
-    Units are those of virials (energy) and cells: energy/length³. The sign is that of QUIP, MACE and
-    DeePMD: the virial is −dE/dε, positive of what is compressed.
+    The unit is that of virials (energy) and cells: energy/length³. The sign is that of QUIP, MACE and
+    DeePMD: the virial is −dE/dε, positive for a compressed structure.
     """
     stresses = []
     for virial, frame in zip(virials, frames, strict=True):
@@ -120,8 +134,8 @@ def stress_of_virials(virials: list, frames: Sequence[Frame]) -> list:
     return stresses
 
 
-def _weights(infos: list[dict]) -> np.ndarray | None:
-    """Weight of every frame in the loss, or None when all are 1."""
+def _weights(infos: list[dict]) -> NDArray | None:
+    """Return the weight of every frame in the loss, or None when all are 1."""
     weights = np.array([float(info.get("loss_weight", 1.0)) for info in infos])
     bad = ~(np.isfinite(weights) & (weights > 0))
     if bad.any():
@@ -130,8 +144,15 @@ def _weights(infos: list[dict]) -> np.ndarray | None:
     return None if (weights == 1).all() else weights
 
 
-def _electrons(frames: Sequence[Frame]) -> dict[str, np.ndarray | None]:
-    """Charge and multiplicity of every frame, (S,) with NaN where it says none; None where none says any."""
+def _augmentation_marks(infos: list[dict]) -> dict[str, NDArray | None]:
+    """Return the marks of augmentation as text, (S,), "" where there is none; None if all are true."""
+    if not any("augmented" in info for info in infos):
+        return dict.fromkeys(AUGMENTATION_MARKS)
+    return {key: np.array([str(i.get(key, "")) for i in infos]) for key in AUGMENTATION_MARKS}
+
+
+def _electrons(frames: Sequence[Frame]) -> dict[str, NDArray | None]:
+    """Return charge and multiplicity of every frame, (S,), NaN where unknown; None if all are unknown."""
     said = [f.electrons or stated(f.info or {}, {}) for f in frames]
     charge = np.array([np.nan if e.charge is None else e.charge for e in said])
     multiplicity = np.array(
@@ -145,8 +166,8 @@ def _electrons(frames: Sequence[Frame]) -> dict[str, np.ndarray | None]:
     return {"charge": none_if_empty(charge), "multiplicity": none_if_empty(multiplicity)}
 
 
-def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:
-    """Labels that some frames may lack, (S, *shape) with rows of NaN, or None when no frame has one."""
+def _rows(name: str, shape: tuple[int, ...], values: list) -> NDArray | None:
+    """Return labels that some frames may lack, (S, *shape) with rows of NaN; None if no frame has one."""
     if all(value is None for value in values):
         return None
     rows = np.full((len(values), *shape), np.nan)
@@ -161,15 +182,16 @@ def _rows(name: str, shape: tuple[int, ...], values: list) -> np.ndarray | None:
     return rows
 
 
-def none_if_empty(rows: np.ndarray) -> np.ndarray | None:
-    """The rows, or None when all of them are NaN."""
+def none_if_empty(rows: NDArray) -> NDArray | None:
+    """Return the rows, or None when all of them are NaN."""
     return None if np.isnan(rows).all() else rows
 
 
-def volumes_of(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """|det cell| in Å³, (S,), of cells (S, 3, 3); infinite where nothing is periodic or a vector is zero.
+def volumes_of(cells: NDArray, pbc: NDArray) -> NDArray:
+    """Return the volumes |det cell| in Å³, (S,), of cells (S, 3, 3).
 
-    So the stress of a molecule, its virial over this volume, is zero and never NaN.
+    A volume is infinite where nothing is periodic or a lattice vector is zero: the stress of a molecule,
+    virial over volume, is then zero and never NaN.
     """
     volumes = np.abs(np.linalg.det(cells))
     return np.where(pbc.any(axis=1) & (volumes > 0), volumes, np.inf)

@@ -1,4 +1,4 @@
-"""Which structures train, which judge: folds for the ensemble and the part kept out of all of them."""
+"""Divide structures into folds for the ensemble, and a part kept out of all of them."""
 
 from __future__ import annotations
 
@@ -6,42 +6,51 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 from ase_schnet.data.dataset import Dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoldPlan:
-    """k folds and one kept-out part; together they hold every structure once.
+    """Hold k folds and one kept-out part; together they contain every structure once.
 
-    Member f of the ensemble is validated on fold f and trained on the others. The kept-out part is seen
-    by no member and judges the ensemble.
+    Member f of the ensemble is validated on fold f and trained on the others. No member sees the kept-out
+    part, which tests the ensemble.
+
+    Attributes
+    ----------
+    folds
+        Numbers of the structures in each fold.
+    kept_out
+        Numbers of the structures that are kept out.
     """
 
-    folds: tuple[np.ndarray, ...]
-    kept_out: np.ndarray
+    folds: tuple[NDArray, ...]
+    kept_out: NDArray
 
-    def validation(self, fold: int) -> np.ndarray:
-        """Structure indices that validate member `fold`."""
+    def validation(self, fold: int) -> NDArray:
+        """Return the numbers of the structures that validate member `fold`."""
         return self.folds[fold]
 
-    def training(self, fold: int) -> np.ndarray:
-        """Structure indices that train member `fold`."""
+    def training(self, fold: int) -> NDArray:
+        """Return the numbers of the structures that train member `fold`."""
         return np.concatenate([f for k, f in enumerate(self.folds) if k != fold])
 
-    def divided(self, twins: np.ndarray) -> int:
-        """How many structures have a twin in another part of the plan. twins : as `twins_of` gives them."""
+    def divided(self, twins: NDArray) -> int:
+        """Count the structures that have a twin in another part; `twins` as `twins_of` returns them."""
         part = np.full(len(twins), -1)
         for k, members in enumerate((*self.folds, self.kept_out)):
             part[members] = k
         return int((part != part[twins]).sum())
 
 
-def twins_of(dataset: Dataset) -> np.ndarray:
-    """For each structure the first that is the same to the last bit, (S,) int; itself, if it is the first.
+def twins_of(dataset: Dataset) -> NDArray:
+    """Return for each structure the first one that is equal to the last bit, (S,) int.
 
-    The same atoms in the same order at the same places, in the same cell; labels are not looked at.
+    For the first one this is its own number. Equal means the same atoms in the same order at the same
+    positions in the same cell. Labels are not compared.
     """
     first: dict[bytes, int] = {}
     twins = np.empty(len(dataset), dtype=int)
@@ -61,19 +70,31 @@ def plan_folds(
     n_kept_out: int,
     seed: int = 0,
     contiguous: bool = False,
-    twins: np.ndarray | None = None,
+    twins: NDArray | None = None,
 ) -> FoldPlan:
     """Divide structures 0..n-1 into `n_folds` folds after keeping `n_kept_out` of them out.
 
-    Random by default. For frames of one trajectory, neighbours in time look alike and a random split
-    flatters the model: `contiguous=True` cuts blocks of consecutive frames, the last one kept out.
-
-    twins : what `twins_of` gives for the data set: structures that stand in it several times go to one part
-        together, or a member would be judged by what it was trained on. Parts then differ in size.
+    Parameters
+    ----------
+    n_structures
+        Size of the data set.
+    n_folds
+        Number of folds, at least 2.
+    n_kept_out
+        Number of structures that no member sees, at least 1.
+    seed
+        Of the random division.
+    contiguous
+        Make blocks of consecutive frames, the last one kept out, in place of a random division. In one
+        trajectory neighbours in time are alike, and errors after a random division are too small.
+    twins
+        What `twins_of` returns for the data set. Structures that occur several times go to one part
+        together: otherwise a member would be tested on what it was trained on. Parts then differ in size.
 
     Raises
     ------
-    ValueError : fewer than two folds, nothing kept out, or fewer (different) structures than folds.
+    ValueError
+        For fewer than two folds, nothing kept out, or fewer (different) structures than folds.
     """
     if twins is not None and len(np.unique(twins)) < n_structures:
         return _plan_with_twins(np.asarray(twins), n_folds, n_kept_out, seed, contiguous)
@@ -81,7 +102,7 @@ def plan_folds(
         raise ValueError(f"an ensemble needs at least 2 folds, got {n_folds}")
     if n_kept_out < 1:
         raise ValueError(
-            f"at least one structure must be kept out to judge the ensemble by, not {n_kept_out} of "
+            f"at least one structure must be kept out to test the ensemble, not {n_kept_out} of "
             f"{n_structures}: give more structures, or a larger kept_out"
         )
     n_rest = n_structures - n_kept_out
@@ -98,9 +119,9 @@ def plan_folds(
 
 
 def _plan_with_twins(
-    twins: np.ndarray, n_folds: int, n_kept_out: int, seed: int, contiguous: bool
+    twins: NDArray, n_folds: int, n_kept_out: int, seed: int, contiguous: bool
 ) -> FoldPlan:
-    """A plan of the different structures, each with all of its twins."""
+    """Return a plan of the different structures, each together with all of its twins."""
     n, (different, number) = len(twins), np.unique(twins, return_inverse=True)
     kept_out = max(1, round(n_kept_out * len(different) / n))
     if len(different) - kept_out < n_folds:
@@ -115,10 +136,8 @@ def _plan_with_twins(
     return FoldPlan(folds, np.flatnonzero(np.isin(number, plan.kept_out)))
 
 
-def random_split(
-    n_structures: int, n_validation: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (training, validation) of one random split."""
+def random_split(n_structures: int, n_validation: int, seed: int = 0) -> tuple[NDArray, NDArray]:
+    """Return the numbers of the structures (training, validation) of one random split."""
     if not 0 < n_validation < n_structures:
         raise ValueError(f"cannot take {n_validation} of {n_structures} structures for validation")
     order = np.random.default_rng(seed).permutation(n_structures)

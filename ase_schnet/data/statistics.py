@@ -1,4 +1,4 @@
-"""What training labels say about shift and scale (docs/sources.md, standardised loss)."""
+"""Estimate shift and scale of energies, forces and virials (docs/sources.md, standardised loss)."""
 
 from __future__ import annotations
 
@@ -6,37 +6,45 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.modelfile import MAX_ELEMENTS
 
-RIDGE = 1e-9  # times the trace: decides only what the compositions leave open
+RIDGE = 1e-9  # times the trace: decides only what the compositions leave undetermined
 REWEIGHTINGS = 10
-ROUNDING = 1e-9  # of the energies: what the fit and float64 leave
+ROUNDING = 1e-9  # of the energies: residuals below it are rounding of the fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelStatistics:
-    """Shifts and scales per species, and how well they are determined.
+    """Hold shifts and scales per species, and how well they are determined.
 
-    energy_shift (100,) eV: μ_z, mean atomic energy per species.
-    energy_std (100,) eV: σ_z, spread of the atomic energies per species.
-    forces_std (100,) eV/Å: η_z, rms force component per species.
-    virial_std (100,) eV: ω_z, rms component of an atom's share of the virial V·σ, per species; zero
-    where the data have no stress.
-    undetermined : how many of the species' shifts the compositions leave free; only their sum over
-    each structure is fixed then (one single composition fixes one sum and nothing else).
+    Attributes
+    ----------
+    energy_shift
+        (100,) eV: μ_z, mean atomic energy per species.
+    energy_std
+        (100,) eV: σ_z, spread of the atomic energies per species.
+    forces_std
+        (100,) eV/Å: η_z, root mean square force component per species.
+    virial_std
+        (100,) eV: ω_z, root mean square component of an atom's share of the virial V·σ, per species. Zero
+        where the data have no stress.
+    undetermined
+        Number of shifts that the compositions leave free. Only their sum over each structure is then fixed:
+        a single composition fixes one sum and nothing else.
     """
 
-    energy_shift: np.ndarray
-    energy_std: np.ndarray
-    forces_std: np.ndarray
-    virial_std: np.ndarray
+    energy_shift: NDArray
+    energy_std: NDArray
+    forces_std: NDArray
+    virial_std: NDArray
     undetermined: int
 
-    def scale(self, present: np.ndarray) -> float:
-        """One scale in eV for energy and forces (× 1/Å): the rms force, else the atomic spread."""
+    def scale(self, present: NDArray) -> float:
+        """Return one scale in eV for energy and forces (× 1/Å): the rms force, else the atomic spread."""
         values = self.forces_std[present]
         values = values if np.any(values > 0) else self.energy_std[present]
         scale = float(np.sqrt(np.mean(values**2)))
@@ -44,14 +52,14 @@ class LabelStatistics:
 
 
 def label_statistics(dataset: Dataset) -> LabelStatistics:
-    """Estimate μ_z, σ_z, η_z and ω_z. Use the training set alone: anything else leaks the test labels.
+    """Estimate μ_z, σ_z, η_z and ω_z. Pass the training set alone: otherwise test labels leak into the model.
 
-    Where compositions leave directions free, the solution nearest to "the same for every species" is
-    taken (ridge towards the mean per atom).
+    Where the compositions leave shifts free, the solution nearest to "the same for every species" is
+    taken (ridge regression towards the mean per atom).
 
-    Why virials and not stresses: the virial V·σ is a sum over atoms as the energy is, so its variance is
-    Σ_z n_z ω_z² whatever the size and composition. A stress is that sum divided by a volume, which in a
-    slab is mostly vacuum: its error would count less the more vacuum one leaves.
+    Virials are used, not stresses: the virial V·σ is a sum over atoms like the energy, so its variance is
+    Σ_z n_z ω_z² for any size and composition. A stress is that sum divided by a volume, which in a slab is
+    mostly vacuum: its error would count less if there is more vacuum.
     """
     species = np.array(dataset.elements)
     counts = dataset.compositions()[:, species]  # (S, E)
@@ -62,7 +70,7 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         shift[species] = _ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
         residual = dataset.E - counts @ shift[species]  # (S,)
         if np.abs(residual).max() <= ROUNDING * np.abs(dataset.E).max():
-            residual[:] = 0.0  # energies all alike: their last digits are no spread to divide by
+            residual[:] = 0.0  # equal energies: their rounding is not a spread to divide by
         spread[species] = _spread_per_atom(per_atom, residual**2 / dataset.n_atoms)
     if dataset.F is not None:
         counts_in = (
@@ -81,13 +89,13 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
     return LabelStatistics(shift, spread, eta, omega, undetermined=len(species) - rank)
 
 
-def _spread_per_atom(per_atom: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Std per species from squares (S,) of sums over atoms, divided by the number of atoms.
+def _spread_per_atom(per_atom: NDArray, squares: NDArray) -> NDArray:
+    """Return the standard deviation per species from squares (S,) of sums over atoms, per atom.
 
-    Variances add over atoms, <r²>/N = Σ_z (n_z/N) σ_z², and a square scatters in proportion to what is
-    expected of it: a Gamma regression, by least squares reweighted until it stands. The scatter of oxygen
-    does not drown hydrogen then, and the standardised labels have variance 1, also where the law holds
-    but roughly. No variance is less than a hundredth of their mean.
+    Variances add over atoms: <r²>/N = Σ_z (n_z/N) σ_z². The scatter of a square is proportional to its
+    expected value, so this is a Gamma regression, solved by reweighted least squares. The large scatter of
+    oxygen then does not hide that of hydrogen, and the standardised labels have variance 1 even where
+    the law holds only roughly. No variance is less than a hundredth of their mean.
     """
     mean = squares.mean()
     if mean == 0.0:
@@ -103,12 +111,12 @@ def _spread_per_atom(per_atom: np.ndarray, squares: np.ndarray) -> np.ndarray:
     return np.sqrt(variance)
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: NDArray) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _ridge_to_mean(per_atom: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Per-species values whose composition average fits `values` (S,), drawn to their mean."""
+def _ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:
+    """Fit values per species to composition averages (S,), by ridge regression towards their mean."""
     mean = values.mean()
     gram = per_atom.T @ per_atom
     ridge = RIDGE * np.trace(gram) * np.eye(len(gram))

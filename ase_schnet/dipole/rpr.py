@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
+from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND
 from ase_schnet.dipole.basis import VOIGT, Basis
-from ase_schnet.dipole.symmetry import BOND_STRETCH, BROKEN, bonds, orders_like
+from ase_schnet.dipole.symmetry import bonds, orders_like
 from ase_schnet.uncertainty import committee_mean_std
 
 RANKS = {"dipole": 1, "polarizability": 2}
@@ -92,8 +93,8 @@ class RotatePredictRotate:
         i, j = np.triu_indices(len(self.numbers), 1)
         length = covalent_radii[self.numbers[i]] + covalent_radii[self.numbers[j]]
         bonded = self._bonded[i, j]
-        low = np.where(bonded, 0.0, (BOND_STRETCH * length) ** 2)
-        high = np.where(bonded, (BROKEN * length) ** 2, np.inf)
+        low = np.where(bonded, 0.0, (STRETCHED_BOND * length) ** 2)
+        high = np.where(bonded, (BROKEN_BOND * length) ** 2, np.inf)
         return np.stack([i, j]), low, high
 
     def order_of(
@@ -119,7 +120,7 @@ class RotatePredictRotate:
         if self._has_its_bonds(numbers[guess], positions[guess]):
             return guess
         distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
-        near, reach = bonds(numbers, distances), bonds(numbers, distances, BROKEN)
+        near, reach = bonds(numbers, distances), bonds(numbers, distances, BROKEN_BOND)
         orders = orders_like(numbers, near, reach, self.numbers, self._bonded)
         found = list(islice(orders, 2))
         ambiguous = len(found) > 1 and len(self.basis.orders) == 1

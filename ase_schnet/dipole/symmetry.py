@@ -8,11 +8,12 @@ from itertools import islice
 import numpy as np
 from ase.data import covalent_radii
 
-BOND_STRETCH = 1.3  # bonded below this times the sum of the covalent radii
-BROKEN = 1.6  # not bonded above this; in between a pair may be either
+from ase_schnet.bonds import STRETCHED_BOND
 
 
-def bonds(numbers: np.ndarray, distances: np.ndarray, stretch: float = BOND_STRETCH) -> np.ndarray:
+def bonds(
+    numbers: np.ndarray, distances: np.ndarray, stretch: float = STRETCHED_BOND
+) -> np.ndarray:
     """Return the bonded pairs, (N, N) bool, for typical distances (N, N) in Å."""
     radii = covalent_radii[numbers]
     bonded = distances < stretch * (radii[:, None] + radii)

@@ -1,5 +1,4 @@
-"""Structures from files: every format that ASE knows, and what its readers refuse or misread of xyz files.
+"""Read structures from files: every format that ASE knows, and xyz files that its readers refuse or misread.
 
-A floor below all else, so that training data and the structures of `md`, `scan`, `spectrum` and `lammps` are
-read by the same code.
+Training data and the structures of `md`, `scan`, `spectrum` and `lammps` are read by the same code.
 """

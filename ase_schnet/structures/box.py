@@ -1,4 +1,4 @@
-"""A molecule taken out of its box, whole."""
+"""Take molecules out of their periodic box, whole."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-#: Atoms closer than this times the sum of their covalent radii count as bonded.
-BOND_FACTOR = 1.3
+from ase_schnet.bonds import STRETCHED_BOND
 
 
 def without_box(atoms: Atoms) -> Atoms:
-    """The same molecules without cell and periodicity, made whole where a face of the box cuts them.
+    """Return the molecules without cell and periodicity, made whole where a face of the box cuts them.
 
-    Bonds are found from covalent radii and followed across the faces. Several molecules come to lie
-    as near to the middle of all atoms as their images can. Whatever is whole already stays in place, and
-    so does the first molecule's first atom. Momenta, labels but a stress, and all else are kept.
+    Bonds are found from covalent radii and followed across the faces. Of several molecules, the images
+    nearest to the middle of all atoms are taken. A molecule that is whole already stays in place, and
+    so does the first atom of the first molecule. Momenta, labels other than a stress, and all else are kept.
 
     Parameters
     ----------
-    atoms : Atoms
-        Is left as it is.
-
-    Returns
-    -------
-    Atoms
+    atoms
+        Not changed.
 
     Raises
     ------
@@ -50,7 +45,7 @@ def without_box(atoms: Atoms) -> Atoms:
 
 
 def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
-    """By how many cells each atom is to be moved, (N, 3) whole numbers."""
+    """Return by how many cells each atom must be moved, (N, 3) whole numbers."""
     box = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=periodic)
     if np.linalg.matrix_rank(box.cell.array[periodic]) < periodic.sum():
         raise ValueError(f"the cell {box.cell.tolist()} does not span the periodic directions")
@@ -68,7 +63,7 @@ def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
         i, j = sorted((int(first[endless[0]]), int(second[endless[0]])))
         raise ValueError(
             f"the bond between atoms {i} and {j} goes on from image to image, as in a crystal: there is no "
-            "molecule that could be taken out of the box; keep it periodic"
+            "molecule to take out of the box; keep it periodic"
         )
     if n_molecules > 1:
         places = box.cell.complete().scaled_positions(box.positions) + images
@@ -77,8 +72,8 @@ def _images(atoms: Atoms, periodic: NDArray) -> NDArray:
 
 
 def _bonds(box: Atoms) -> tuple[NDArray, NDArray, NDArray]:
-    """First and second atom of every bond, each bond twice, and the cell of the second (B, 3)."""
-    radii = BOND_FACTOR * covalent_radii[box.numbers]
+    """Return first and second atom of every bond, each bond twice, and the cell of the second (B, 3)."""
+    radii = STRETCHED_BOND * covalent_radii[box.numbers]
     # vesin looks into every cell as wide as its cutoff: a box of vacuum has too many of the width of a bond
     roomy = np.cbrt(box.cell.complete().volume / (1000 + len(box)))
     finder = vesin.NeighborList(cutoff=max(2 * radii.max(), roomy), full_list=True)
@@ -94,9 +89,16 @@ def _bonds(box: Atoms) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _to_the_middle(places: NDArray, molecule: NDArray) -> NDArray:
-    """By how many cells each molecule is to be moved as a whole, (N, 3); the first stays.
+    """Return by how many cells each molecule must be moved as a whole, (N, 3); the first stays.
 
-    places : (N, 3) in units of the cell. The middle is that of points on a circle, which knows no faces.
+    The middle is that of points on a circle, which has no faces.
+
+    Parameters
+    ----------
+    places
+        (N, 3) in units of the cell.
+    molecule
+        (N,) number of the molecule of each atom.
     """
     middle = np.angle(np.exp(2j * np.pi * places).mean(axis=0)) / (2 * np.pi)
     sizes = np.bincount(molecule)

@@ -1,17 +1,18 @@
-"""Columns of an xyz file: names and types from its header or the user, numbers and words out of lines."""
+"""Read the columns of an xyz file, with names and types from its header or from the user."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 PLAIN = "species:S:1:pos:R:3"
-"""Of a frame without a header."""
+"""Columns of a frame without a header."""
 UNNAMED = "unnamed_columns"
-"""Name of the array, (N, k), of the numbers behind x y z in a file that does not name its columns."""
+"""Name of the array (N, k) of the numbers behind x y z in a file that does not name its columns."""
 UNWANTED = "unwanted_column_"
-"""Begin of the names of columns that are skipped."""
+"""Prefix of the names of columns that are skipped."""
 _ASE_NAMES = {
     **{"pos": "positions", "Z": "numbers", "species": "symbols", "mass": "masses"},
     **{"charge": "charges"},
@@ -21,16 +22,19 @@ _FORTRAN = str.maketrans("Dd", "ee")
 
 
 class XYZError(ValueError):
-    """A frame that cannot be read; the message names the line."""
+    """Report a frame that cannot be read; the message names the line."""
 
 
 def named(columns: str) -> str:
-    """Write names of further columns, such as ``"charge, forces"``, as extended xyz does.
+    """Return names of further columns, such as ``"charge, forces"``, in the form of extended xyz.
 
-    ``forces`` and ``gradient`` (minus the forces) are three columns, every other name is one; ``-`` is a
-    column that is not wanted.
+    ``forces`` and ``gradient`` (minus the forces) are three columns, every other name is one. ``-`` is a
+    column that is skipped.
 
-    Raises ValueError for a name that no column can have.
+    Raises
+    ------
+    ValueError
+        For a name that no column can have.
     """
     parts = []
     for k, name in enumerate(columns.replace(",", " ").split()):
@@ -39,18 +43,18 @@ def named(columns: str) -> str:
             name = f"{UNWANTED}{k}"
         if not name.isidentifier() or name in ("species", "pos", "symbols", "positions"):
             raise ValueError(
-                f"columns={columns!r} are not names of what stands behind x y z, such as 'forces', "
+                f"columns={columns!r} are not names of columns behind x y z, such as 'forces', "
                 "'gradient' or 'charge, forces'"
             )
         parts.append(f"{name}:R:{3 if name in ('forces', 'gradient') else 1}")
     if not parts:
-        raise ValueError("columns are empty: name what stands behind x y z, such as 'forces'")
+        raise ValueError("columns= is empty: name the columns behind x y z, such as 'forces'")
     return ":".join(parts)
 
 
 @lru_cache(maxsize=64)
 def _layout(properties: str) -> tuple[tuple[tuple[str, str, int, int], ...], int]:
-    """Name, type, first and last column of each array, and the number of columns."""
+    """Return name, type, first and last column of each array, and the number of columns."""
     fields = properties.split(":")
     found, start = [], 0
     for name, kind, width in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
@@ -61,8 +65,8 @@ def _layout(properties: str) -> tuple[tuple[tuple[str, str, int, int], ...], int
     return tuple(found), start
 
 
-def arrays_of(rows: list[list[str]], properties: str, line: int) -> dict[str, np.ndarray]:
-    """Every array of a frame whose atoms begin at a line."""
+def arrays_of(rows: list[list[str]], properties: str, line: int) -> dict[str, NDArray]:
+    """Return every array of a frame by name; `line` is the line of the first atom in the file."""
     try:
         layout, width = _layout(properties)
     except (ValueError, AttributeError):
@@ -90,7 +94,7 @@ def arrays_of(rows: list[list[str]], properties: str, line: int) -> dict[str, np
 
 
 def _slowly(column: tuple[str, ...], kind: str, line: int, number: int) -> list:
-    """One column of numbers in odd spellings (Fortran's 1.0D-3), or the line of what is not a number."""
+    """Read one column of numbers in unusual spellings, such as 1.0D-3; XYZError names a bad line."""
     values = []
     for k, text in enumerate(column):
         try:
@@ -107,8 +111,8 @@ def _slowly(column: tuple[str, ...], kind: str, line: int, number: int) -> list:
     return values
 
 
-def unnamed(rows: list[list[str]]) -> dict[str, np.ndarray]:
-    """What stands behind x y z where nothing says what it is: kept if it is numbers."""
+def unnamed(rows: list[list[str]]) -> dict[str, NDArray]:
+    """Return the columns behind x y z that have no name, if they are numbers; else an empty mapping."""
     try:
         return {UNNAMED: np.array([list(map(float, row[4:])) for row in rows])}
     except ValueError:  # words, or rows of different length

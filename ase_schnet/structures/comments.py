@@ -1,4 +1,4 @@
-"""The comment line of an xyz file: pairs of key and value, the energy that a code wrote, or mere words."""
+"""Read the comment line of an xyz file: pairs of key and value, the energy that a code wrote, or words."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from ase.io.extxyz import key_val_str_to_dict
 
 CODE_ENERGY = "comment_energy_Hartree"
-"""Key of ``info`` for an energy that stands in the comment line of a code whose unit is known."""
+"""Key of ``info`` for an energy in the comment line of a code whose unit is known."""
 BARE_NUMBER = "comment_number"
-"""Key of ``info`` for a comment line that is a number and nothing else, of unknown meaning."""
+"""Key of ``info`` for a comment line that is only a number, of unknown meaning."""
 
 _NUMBER = r"([-+]?\d+\.\d*(?:[eE][-+]?\d+)?)"
 _CODES = tuple(
@@ -31,22 +31,13 @@ _SPELLINGS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 
 
 def parse_comment(line: str) -> dict[str, Any]:
-    """Read a comment line into what becomes the ``info`` of a structure.
+    """Return what a comment line, the second line of a frame, says as the ``info`` of the structure.
 
     Pairs ``key=value`` are read as ASE reads them, except that ``Lattice``, ``Properties`` and ``pbc`` may be
-    written in any case, and blanks may stand around ``=``. Words without a value are nothing: ASE takes
-    ``Coordinates from ORCA-job opt E -154.69`` for five flags that are true. The energies of ORCA, GOAT, xtb,
-    CREST, geomeTRIC and CP2K are found by the patterns of their lines.
-
-    Parameters
-    ----------
-    line : str
-        The second line of a frame.
-
-    Returns
-    -------
-    dict
-        `CODE_ENERGY` or `BARE_NUMBER` is among the keys where such an energy or number is found.
+    written in any case, and blanks may stand around ``=``. Words without a value are dropped: ASE reads
+    ``Coordinates from ORCA-job opt E -154.69`` as five flags that are true. The energies of ORCA, GOAT, xtb,
+    CREST, geomeTRIC and CP2K are found by the patterns of their lines; they get the key `CODE_ENERGY`. A
+    line that is only a number gets the key `BARE_NUMBER`.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""Total charge and multiplicity, where structures say them: a network of elements and distances sees neither.
+"""Find the total charge and multiplicity that structures state.
 
-In ``atoms.info`` the keys ``charge`` and ``total_charge``, ``multiplicity`` and ``spin_multiplicity`` are
-known, and ``spin``: a multiplicity where it is 1, 2, 3, ..., S where it is half of an odd number, nothing
-where it is 0. Where ``info`` says nothing, initial charges and magnetic moments say it by their sums, unless
-all of them are zero, which is ASE's default. A value that is not one number says nothing.
+A network of elements and distances sees neither. Known keys of ``atoms.info`` are ``charge``,
+``total_charge``, ``multiplicity``, ``spin_multiplicity`` and ``spin``. A ``spin`` of 1, 2, 3, ... is a
+multiplicity, a half-integer is S, and 0 is ignored. Where ``info`` states nothing, the sums of initial
+charges and magnetic moments count, unless all of them are zero, which is ASE's default. A value that is not a
+single number is ignored.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 CHARGES = ("charge", "total_charge")
 MULTIPLICITIES = ("multiplicity", "spin_multiplicity")
 SPIN, INITIAL_CHARGES, INITIAL_MAGMOMS = "spin", "initial_charges", "initial_magmoms"
 MIXED = "mixed"
-"""In place of a number: the training data have several, and no structure is refused for its own."""
+"""Stands for a number where the training data have several; no structure is refused for its own."""
 
 LOWEST = "lowest"
-"""In place of a multiplicity: 1 or 2, whichever the number of electrons of a structure allows."""
+"""Stands for a multiplicity: 1 for an even number of electrons, 2 for an odd one."""
 
 
 class Electrons(NamedTuple):
-    """What is said of a structure: charge in e, multiplicity 2S + 1; None where nothing is."""
+    """Hold what a structure states: charge in e and multiplicity 2S + 1; None where it states nothing."""
 
     charge: float | None = None
     multiplicity: float | None = None
 
     def text(self) -> str:
-        """In words: "charge +1, multiplicity 2"."""
+        """Return the text "charge +1, multiplicity 2", without what is not stated."""
         said = [] if self.charge is None else [f"charge {signed(self.charge)}"]
         said += [] if self.multiplicity is None else [f"multiplicity {self.multiplicity:g}"]
         return ", ".join(said)
@@ -40,12 +42,12 @@ NOTHING = Electrons()
 
 
 def signed(charge: float) -> str:
-    """A charge as chemists write it: 0, +1, -2."""
+    """Return a charge with its sign, as chemists write it: 0, +1, -2."""
     return f"{charge:+g}" if charge else "0"
 
 
 def stated(info: Mapping, arrays: Mapping) -> Electrons:
-    """What `info` and `arrays` of an `Atoms` say of charge and multiplicity."""
+    """Return the charge and multiplicity that `info` and `arrays` of an `Atoms` state."""
     if not info and len(arrays) == 2:  # numbers and positions: asked before every evaluation
         return NOTHING
     charge = _first(info, CHARGES)
@@ -61,13 +63,16 @@ def stated(info: Mapping, arrays: Mapping) -> Electrons:
     return NOTHING if charge is None and multiplicity is None else Electrons(charge, multiplicity)
 
 
-def lowest_multiplicity(numbers: np.ndarray, charge: float) -> int:
-    """1 for an even number of electrons, 2 for an odd one."""
+def lowest_multiplicity(numbers: NDArray, charge: float) -> int:
+    """Return 1 for an even number of electrons, 2 for an odd one."""
     return 1 + round(float(np.sum(numbers)) - charge) % 2
 
 
-def has_multiplicity(n_atoms: int, pbc: np.ndarray | None) -> bool:
-    """A molecule's is its own; a crystal's grows with the cell, a free atom's is not that of its molecule."""
+def has_multiplicity(n_atoms: int, pbc: NDArray | None) -> bool:
+    """Tell whether a structure has a multiplicity to compare: it is a molecule, not a crystal or a free atom.
+
+    The multiplicity of a crystal grows with the cell. That of a free atom is not the one of its molecule.
+    """
     return n_atoms > 1 and (pbc is None or not np.any(pbc))
 
 
@@ -75,12 +80,21 @@ def contradiction(
     charge: int | str,
     multiplicity: int | str,
     said: Electrons,
-    numbers: np.ndarray,
-    pbc: np.ndarray,
+    numbers: NDArray,
+    pbc: NDArray,
 ) -> str | None:
-    """What a structure says against the charge and multiplicity of a model; None where it agrees.
+    """Say where a structure differs from the charge and multiplicity of a model; None where it agrees.
 
-    charge, multiplicity : of the model's training data, MIXED where there were several.
+    Parameters
+    ----------
+    charge, multiplicity
+        Of the training data of the model; MIXED where there were several.
+    said
+        What the structure states.
+    numbers
+        (N,) atomic numbers.
+    pbc
+        (3,) bool.
     """
     if said.charge is not None and charge != MIXED and abs(said.charge - charge) > 1e-3:
         return f"charge {signed(said.charge)}, not {signed(charge)}"
@@ -102,8 +116,8 @@ def _first(info: Mapping, keys: tuple[str, ...]) -> float | None:
     return None
 
 
-def _number(value) -> float | None:
-    """A finite number, or text of one; None for anything else."""
+def _number(value: object) -> float | None:
+    """Return a finite number, also from text; None for anything else."""
     if isinstance(value, (bool, np.bool_)) or np.size(value) != 1:
         return None
     try:
@@ -119,8 +133,8 @@ def _multiplicity_of_spin(spin: float | None) -> float | None:
     return spin if spin == round(spin) else 2.0 * spin + 1.0
 
 
-def _sum(values: np.ndarray) -> float | None:
-    """Of one number per atom; None where all are zero, or there are vectors."""
+def _sum(values: NDArray) -> float | None:
+    """Add one number per atom; None where all are zero, or there are vectors."""
     if values.ndim != 1 or not values.any() or not np.isfinite(values).all():
         return None
     return float(values.sum())

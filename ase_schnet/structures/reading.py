@@ -1,4 +1,7 @@
-"""Any file of structures, frame after frame, or one line that says what is wrong and how to mend it."""
+"""Read any file of structures, frame by frame.
+
+Errors are one line that says what is wrong and how to correct it.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +35,15 @@ _SUFFIXES = ".xyz, .extxyz, .traj, .cif, .pdb or .vasp"
 def recognised_format(path: str | Path) -> str:
     """Name the format of a file as ASE recognises it: by its name, its content, then its suffix.
 
-    Parameters
-    ----------
-    path : str or Path
-
     Returns
     -------
     str
-        ASE's name of the format, such as ``"extxyz"``; this also for plain xyz.
+        ASE's name of the format, such as ``"extxyz"``, also for plain xyz.
 
     Raises
     ------
     ValueError
-        In one line without the path: for an empty file, and one that is of no known format.
+        In one line without the path: for an empty file, and for an unknown format.
     """
     path = Path(path)
     if path.is_file() and path.stat().st_size == 0:
@@ -70,10 +69,10 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
 
     Parameters
     ----------
-    path : str or Path
-        Existing file; ``@`` in its name is a letter like any other.
-    columns : str, optional
-        Of an xyz file without a header: names of the columns behind x y z, such as ``"forces"``.
+    path
+        Existing file. ``@`` in its name has no special meaning.
+    columns
+        For an xyz file without a header: names of the columns behind x y z, such as ``"forces"``.
 
     Yields
     ------
@@ -83,7 +82,7 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
     ------
     ValueError
         In one line without the path, which names the frame, says what is wrong and, where that is known, how
-        to mend it.
+        to correct it.
     """
     path = Path(path)
     name = recognised_format(path)
@@ -113,7 +112,7 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
-    """Cut an xyz file into frames that are not looked at. Raises ValueError as `read_frames`."""
+    """Divide an xyz file into frames without reading what they hold. Raises ValueError as `read_frames`."""
     done = 0
     try:
         with lines_of(path) as lines:
@@ -127,16 +126,16 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 
 def lines_of(path: Path) -> io.TextIOWrapper:
-    """Open a text, compressed or not, in UTF-8 or what its byte order mark says; other bytes become marks."""
+    """Open a text, compressed or not, in UTF-8 or as its byte order mark says; bad bytes are replaced."""
     start = _start(path)
     encoding = _encoding(start)
     if b"\0" in start and encoding != "utf-16":
-        raise ValueError("is binary, and no xyz file: give it the suffix of its format")
+        raise ValueError("is binary, not an xyz file: give it the suffix of its format")
     return io.TextIOWrapper(open_with_compression(str(path), "rb"), encoding, errors="replace")
 
 
 def no_such_file(path: Path) -> str:
-    """Say that a file is missing, and which there is whose name is like it."""
+    """Return a message that a file is missing, with the name of an existing file that is similar."""
     folder = path.parent
     if not folder.is_dir():
         return f"{path}: no such file; there is no folder {folder}"
@@ -146,7 +145,7 @@ def no_such_file(path: Path) -> str:
 
 
 def _start(path: Path) -> bytes:
-    """The first bytes of what is in a file, after decompression; none where that fails."""
+    """Return the first bytes of a file after decompression; no bytes where that fails."""
     try:
         with open_with_compression(str(path), "rb") as file:
             return file.read(4096)
@@ -155,12 +154,12 @@ def _start(path: Path) -> bytes:
 
 
 def _encoding(start: bytes) -> str:
-    """What a byte order mark says; Windows' redirection writes UTF-16."""
+    """Return the encoding that the byte order mark says; a redirection on Windows writes UTF-16."""
     return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def _looks_like_xyz(start: bytes) -> bool:
-    """A number alone, any line, and a label with three numbers: also behind a byte order mark."""
+    """Tell whether text starts like xyz: a number alone, any line, and a label with three numbers."""
     lines = start.decode(_encoding(start), errors="replace").splitlines()[:3]
     if len(lines) < 3 or not lines[0].strip().isdigit():
         return False
@@ -187,7 +186,7 @@ def _joined(error: XYZError) -> str:
 
 
 def not_read(name: str, done: int, error: Exception) -> str:
-    """One line for whatever a reader of ASE raised."""
+    """Return one line for any error that a reader of ASE raised."""
     reason = " ".join(str(error).split())
     isotope = re.search(r"(?:^|label )'?([DT])\b", reason)
     if isinstance(error, KeyError) and isotope:

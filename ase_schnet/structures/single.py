@@ -1,4 +1,4 @@
-"""The one structure that a command starts from."""
+"""Read the structure that a command starts from."""
 
 from __future__ import annotations
 
@@ -27,33 +27,25 @@ _BUNDLE = "metadata.json"  # of ASE's BundleTrajectory, which is a directory
 
 
 class ReadStructure(NamedTuple):
-    """A structure, and in one line which of how many it is; an empty line where there was one."""
+    """Hold a structure, and a line that says which frame of its file it is (empty if it is the only one)."""
 
     atoms: Atoms
     remark: str
 
 
 def read_structure(path: str | Path) -> ReadStructure:
-    """Read the one structure that a calculation starts from: the last of its file.
+    """Read the structure that a calculation starts from: the last one of its file.
 
     D and T are hydrogen with their masses, and a column ``mass`` or ``masses`` (u) of an xyz file is kept.
-    Another frame is named behind its file as ASE does it, ``file.xyz@0``, unless a file has this very name.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    ReadStructure
+    Another frame is chosen as in ASE, ``file.xyz@0``, unless a file has exactly this name.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file; a name that is nearly the same is named.
+        If there is no such file; the message gives a similar name if there is one.
     ValueError
-        In one line that names the file, what is wrong and how to mend it: a directory, an empty file, one of
-        no known format, damage, no atoms, unknown elements, positions or masses that cannot be.
+        In one line that names the file, what is wrong and how to correct it: a directory, an empty or damaged
+        file, an unknown format, no atoms, unknown elements, impossible positions or masses.
     """
     path, index = _split(Path(path))
     if path.is_dir() and not (path / _BUNDLE).exists():
@@ -75,7 +67,7 @@ def read_structure(path: str | Path) -> ReadStructure:
 
 
 def _split(path: Path) -> tuple[Path, int | None]:
-    """A file and the frame that is asked for, where the name ends in @ and a number."""
+    """Separate the file from the frame, where the name ends in @ and a number."""
     stem, at, number = path.name.rpartition("@")
     if not at or path.exists() or not path.with_name(stem or "@").exists():
         return path, None
@@ -95,7 +87,7 @@ def _hint(path: Path) -> str:
 
 
 def _pick(path: Path, index: int | None) -> tuple[Atoms, int, int]:
-    """A frame, its number, and how many there are. Of a long file only that frame is looked at."""
+    """Return a frame, its number, and how many there are. Of a long file only that frame is read."""
     name = recognised_format(path)
     if name in XYZ_FORMATS:
         return _pick_of_xyz(path, index)
@@ -147,8 +139,8 @@ def _require_sound(atoms: Atoms) -> None:
     unknown = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > 118))
     if len(unknown):
         raise ValueError(
-            f"atom {unknown[0]} is no element (atomic number {atoms.numbers[unknown[0]]}): take dummy and "
-            "ghost atoms out"
+            f"atom {unknown[0]} is not an element (atomic number {atoms.numbers[unknown[0]]}): remove dummy "
+            "and ghost atoms"
         )
     for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
         if not np.isfinite(values).all():
@@ -160,7 +152,7 @@ def _require_sound(atoms: Atoms) -> None:
 
 
 def _correct_deuterium(atoms: Atoms) -> None:
-    """ASE's reader of cif files gives D the mass of the bare nucleus."""
+    """Give D the mass of the atom: ASE's reader of cif files gives it that of the bare nucleus."""
     masses = atoms.get_masses()
     bare = (atoms.numbers == 1) & (masses == DEUTERON_MASS)
     if bare.any():

@@ -1,8 +1,8 @@
-"""Plain and extended xyz files, frame after frame.
+"""Read plain and extended xyz files, frame by frame.
 
-Labels and arrays come out as from `ase.io`, which this replaces for two reasons: symbols that ASE does not
-know (D, T, atomic numbers, numbered atoms), and columns and comment lines that it drops or takes for
-something else without a word. It also reads each line once, where ASE goes over the file twice.
+Labels and arrays are the same as from `ase.io`, which this replaces for two reasons: symbols that ASE does
+not know (D, T, atomic numbers, numbered atoms), and columns and comment lines that it drops or misreads
+without a warning. It also reads each line once; ASE reads the file twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ase_schnet.structures.elements import elements_of
 
 
 class Block(NamedTuple):
-    """The lines of one frame: number (from 1) of the first, the comment line, and a line for each atom."""
+    """Hold the lines of one frame: number (from 1) of the first line, the comment, a line for each atom."""
 
     line: int
     comment: str
@@ -30,10 +30,13 @@ class Block(NamedTuple):
 
 
 def blocks(lines: Iterable[str]) -> Iterator[Block]:
-    """Cut a file into frames, without looking at what they hold.
+    """Divide a file into frames, without reading what they hold.
 
-    Raises XYZError where the number of atoms or atoms are missing, and where a frame follows a blank line:
-    other readers stop there, without a word.
+    Raises
+    ------
+    XYZError
+        If the number of atoms or atoms are missing, or a frame follows a blank line: other readers stop
+        there without a warning.
     """
     lines = iter(lines)
     at = 1
@@ -42,7 +45,7 @@ def blocks(lines: Iterable[str]) -> Iterator[Block]:
             if any(line.strip() for line in lines):
                 raise XYZError(
                     f"comes after a blank line (line {at} of the file), where ASE and others stop reading: "
-                    "remove such lines"
+                    "remove blank lines"
                 )
             return
         try:
@@ -62,22 +65,19 @@ def blocks(lines: Iterable[str]) -> Iterator[Block]:
 
 
 def atoms_of(block: Block, columns: str | None = None) -> Atoms:
-    """Make the structure of a frame, with its labels, arrays, masses and constraints.
+    """Return the structure of a frame, with its labels, arrays, masses and constraints.
 
     Parameters
     ----------
-    block : Block
-    columns : str, optional
-        Names of the columns behind x y z where the frame does not name them, as of `named`.
-
-    Returns
-    -------
-    Atoms
+    block
+        Lines of the frame.
+    columns
+        Names of the columns behind x y z where the frame does not name them, as for `named`.
 
     Raises
     ------
     XYZError
-        Naming the line at fault.
+        If the frame cannot be read. The message names the line.
     """
     try:
         info = parse_comment(block.comment)
@@ -106,7 +106,7 @@ def atoms_of(block: Block, columns: str | None = None) -> Atoms:
     return _atoms(arrays, lattice, pbc, info, block.line)
 
 
-def _atoms(arrays: dict, lattice, pbc, info: dict, line: int) -> Atoms:
+def _atoms(arrays: dict, lattice: object, pbc: object, info: dict, line: int) -> Atoms:
     symbols, numbers = arrays.pop("symbols", None), arrays.pop("numbers", None)
     masses = None
     if numbers is None:
@@ -136,8 +136,8 @@ def _atoms(arrays: dict, lattice, pbc, info: dict, line: int) -> Atoms:
     return atoms
 
 
-def _pbc(pbc, has_lattice: bool, line: int) -> list[bool]:
-    """Periodic axes: as stated in words or numbers, else all where there is a lattice."""
+def _pbc(pbc: object, has_lattice: bool, line: int) -> list[bool]:
+    """Return the periodic axes: as stated in words or numbers, else all if there is a lattice."""
     if pbc is None:
         return [has_lattice] * 3
     if isinstance(pbc, list) and len(pbc) == 3:  # what "T T F" is read as
@@ -151,7 +151,7 @@ def _pbc(pbc, has_lattice: bool, line: int) -> list[bool]:
 
 
 def _constraints(movable: np.ndarray) -> list:
-    if movable.all():  # a constraint that holds nothing would still count as a hold on the whole
+    if movable.all():  # a constraint that holds nothing would still count as one
         return []
     if movable.ndim == 1:
         return [FixAtoms(mask=~movable)]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.data.dataset import Dataset, sampled_distances
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import twins_of
 from ase_schnet.deprecation import renamed
 from ase_schnet.modelfile import TrainedModel, load_model, save_model

@@ -70,7 +70,7 @@ class Progress:
 
     def epoch(self, record: dict) -> None:
         """Show the errors of an epoch that has ended, from its record."""
-        self._errors = _describe(record, self._fit.training.dataset.told_per_atom)
+        self._errors = _describe(record, self._fit.training.dataset.per_atom_metrics)
         self._bar.set_postfix_str(self._errors)
         self._bar.update()
 

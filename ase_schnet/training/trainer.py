@@ -16,8 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.join import join
+from ase_schnet.data.dataset import Dataset, join
 from ase_schnet.data.pairs import distance_range
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.potential import Potential

@@ -11,7 +11,7 @@ import numpy as np
 from ase_schnet import PRESETS, Dataset, FitSettings, LossWeights, SchNetCalculator, read_labelled
 from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.settings import Augmentation
-from ase_schnet.data.dataset import sampled_distances
+from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import random_split
 from ase_schnet.files import write_whole
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model

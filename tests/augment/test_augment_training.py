@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import read, write
+from ase.io import write
 from factory import ELEMENTS, TINY, ethanol, potentials, small_dataset
 
 from ase_schnet import (
@@ -18,11 +18,12 @@ from ase_schnet import (
     load_model,
     plan_folds,
 )
-from ase_schnet.augment.frames import separate
 from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.settings import Augmentation, read_augmentation
 from ase_schnet.cli import main
-from ase_schnet.data.join import join
+from ase_schnet.data.augmented import separate_augmented
+from ase_schnet.data.dataset import join
+from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import Loss
@@ -139,7 +140,7 @@ def test_augmented_frames_never_reach_or_come_from_validation_or_the_kept_out_pa
             main(["augment", data_file, "first-order,temperature=300,n=30,epsilon=0.2", "-o", path])
             == 0
         )
-        true, augment = separate(read(path, ":"))
+        true, augment = separate_augmented(read_dataset(path)[0])
         assert len(true) == len(dataset)
     recipe = Recipe(TINY, LossWeights(), SETTINGS, plan, augment=augment)
     for fold in range(4):
@@ -284,7 +285,7 @@ def test_frames_whose_original_is_missing_are_left_out():
     frames = thermal_frames(2)
     frames[1].info |= {"augmented": "delta", "augmented_from": "elsewhere:3"}
     with pytest.warns(UserWarning, match="1 augmented structures are left out"):
-        true, given = separate(frames)
+        true, given = separate_augmented(Dataset.from_atoms(frames))
     assert len(true) == 1
     assert given is None
 

@@ -123,7 +123,7 @@ def test_wrong_stresses_of_real_crystals_are_named(shared_data, path):
         assert "stresses are too large" in said
         assert f"--units 'eV, Ang, {unit}'" in said or f"or {unit}" in said
     (said,) = label_contradictions(replace(right, stress=-right.stress), forces=False)
-    assert "stresses have the other sign" in said
+    assert "stresses have the wrong sign" in said
 
 
 def test_boxes_of_a_liquid_with_virials_are_right_and_wrong_ones_named(shared_data, tmp_path):
@@ -135,7 +135,7 @@ def test_boxes_of_a_liquid_with_virials_are_right_and_wrong_ones_named(shared_da
     full = frames[7].info["virial"] / -frames[7].get_volume()
     assert right.stress[7, [0, 3, 5]] == pytest.approx([full[0, 0], full[1, 2], full[0, 1]])
     assert label_contradictions(right) == []
-    for factor, words in ((1 / GPa, "like GPa"), (10 / GPa, "like kB"), (-1, "other sign")):
+    for factor, words in ((1 / GPa, "like GPa"), (10 / GPa, "like kB"), (-1, "wrong sign")):
         assert (
             words
             in label_contradictions(replace(right, stress=factor * right.stress), forces=False)[0]
@@ -305,7 +305,7 @@ def test_the_command_line_refuses_names_the_cure_and_can_be_overruled(tmp_path, 
     assert "energies against forces: dE is 1.0" in out
     (line,) = err.splitlines()
     assert f"{wrong}: energies and forces contradict each other" in line
-    assert "turn their sign" in line
+    assert "change their sign" in line
     assert "--allow-contradictions" in line
     assert not model.exists()
     assert (
@@ -339,5 +339,5 @@ def test_a_training_with_a_mask_runs_and_its_errors_are_of_labels_alone(tmp_path
     path = tmp_path / "frozen.xyz"
     write(path, frozen_slab())
     assert main(["train", str(path), "-o", str(tmp_path / "m"), *TINY]) == 1
-    assert "180 components of forces are no labels" in capsys.readouterr().out
+    assert "180 force components are not labels" in capsys.readouterr().out
     assert load_model(tmp_path / "m").card["kept_out"]["forces_mae_meV_per_Ang"] > 0

@@ -10,8 +10,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from factory import labelled_crystals, labelled_molecules, small_dataset
 
 from ase_schnet.data import pairs
-from ase_schnet.data.dataset import Dataset, concatenated_ranges, sampled_distances
+from ase_schnet.data.dataset import Dataset, concatenated_ranges
 from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import plan_folds, random_split, twins_of
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.neighbors import half_list
@@ -276,3 +277,9 @@ def test_random_split():
     assert sorted([*train, *validation]) == list(range(10))
     with pytest.raises(ValueError, match="cannot take 10 of 10"):
         random_split(10, 10)
+
+
+def test_the_old_name_of_per_atom_metrics_warns():
+    dataset = small_dataset(3)
+    with pytest.warns(DeprecationWarning, match=r"now named per_atom_metrics.*removed in 0\.3"):
+        assert dataset.told_per_atom == dataset.per_atom_metrics

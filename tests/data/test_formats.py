@@ -165,7 +165,7 @@ def test_extxyz_needs_units_and_takes_the_users(tmp_path, ethanol):
     assert forces_of(frames) == pytest.approx(forces_of(ethanol), abs=1e-7)
     # The unit of a dipole does not follow from that of the energy: skipped, and said so.
     assert (found.n_dipole, found.n_dipole_skipped) == (0, 5)
-    assert "5 skipped, unit unknown: units='eV, Ang, Debye'" in str(found)
+    assert "5 skipped, unit unknown: pass units='eV, Ang, Debye'" in str(found)
     frames, _ = read_labelled(path, "eV, Ang, Debye")
     expected = ethanol[0].get_dipole_moment() * 0.2081943
     assert frames[0].get_dipole_moment() == pytest.approx(expected, rel=1e-6)
@@ -242,7 +242,7 @@ def test_labels_under_unfamiliar_names_are_named_in_the_error(tmp_path, ethanol)
     ase.io.write(path, ethanol, format="extxyz")
     with pytest.raises(ValueError, match="it holds gradient, pbe_total: name them with energy_key"):
         read_labelled(path, "eV")
-    with pytest.raises(ValueError, match="a gradient, minus the forces"):
+    with pytest.raises(ValueError, match="a gradient, which is minus the forces"):
         read_labelled(path, "eV", forces_key="gradient")
 
 
@@ -619,3 +619,20 @@ def test_iso17_is_read_and_its_missing_forces_noticed(shared_data):
         frames, found = read_labelled(shared_data("formats", "schnetpack_test_iso17.db"), "eV")
     assert frames[0].get_potential_energy() == pytest.approx(-11505.647279852)
     assert found.n_forces == 40
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "traj", "npz", "db"])
+def test_an_at_sign_in_a_name_has_no_meaning(tmp_path, ethanol, suffix):
+    """ASE takes what stands behind it for the number of a frame."""
+    path = tmp_path / f"ethanol@300.{suffix}"
+    if suffix == "npz":
+        np.savez(path, **md17_arrays(ethanol, 1.0))
+    elif suffix == "db":
+        with ase.db.connect(path) as database:
+            for atoms in ethanol:
+                database.write(atoms)
+    else:
+        ase.io.write(path, ethanol)
+    frames, found = read_labelled(path, "eV")
+    assert found.n_energy == 5
+    np.testing.assert_allclose(energies_of(frames), energies_of(ethanol))

@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet.data import _hdf5
-from ase_schnet.data._vacuum import out_of_the_box
+from ase_schnet.data._conversion import unbox_molecule
 from ase_schnet.data.formats import read_dataset, read_labelled
 from ase_schnet.data.frame import Frame
 
@@ -107,7 +107,7 @@ def test_charges_that_a_network_cannot_see_are_warned_of(tmp_path):
             {"species": None},
             "group /w holds coordinates, energies, of no known layout .*ANI-1: species",
         ),
-        ({"species": np.array([b"O", b"H", b"Hx"])}, "symbols that are no elements: Hx"),
+        ({"species": np.array([b"O", b"H", b"Hx"])}, "symbols that are not elements: Hx"),
         (
             {"coordinates": np.zeros((2, 4, 3))},
             r"coordinates has shape \(2, 4, 3\), which does not fit 3",
@@ -236,7 +236,7 @@ def test_a_molecule_wrapped_around_its_box_is_made_whole():
     frame = boxed(ethanol, 60.0)
     wrapped = frame._replace(positions=frame.positions % 60.0)
     assert np.ptp(wrapped.positions, axis=0).max() > 50
-    whole = out_of_the_box(wrapped)
+    whole = unbox_molecule(wrapped)
     assert whole.pbc is None
     assert whole.positions[0].tolist() == wrapped.positions[0].tolist()
     relative = whole.positions - whole.positions[0]
@@ -256,7 +256,7 @@ def test_a_molecule_wrapped_around_its_box_is_made_whole():
 )
 def test_a_box_that_may_mean_something_stays(atoms):
     frame = Frame.of(atoms)
-    assert out_of_the_box(frame) is frame
+    assert unbox_molecule(frame) is frame
 
 
 def test_a_box_whose_stress_is_known_stays(tmp_path):

@@ -1,6 +1,8 @@
 """What is in a file and not used is said; words are no numbers; units are those of the format that it is."""
 
 import shutil
+import subprocess
+import sys
 
 import ase.io
 import h5py
@@ -124,8 +126,8 @@ def test_columns_are_named_in_their_order_and_those_not_wanted_left_out(tmp_path
     frames, _ = read_labelled(path, "eV", columns="-, charge, forces")
     assert np.array_equal(frames[0].get_forces(), rows[:, 5:8])
     for columns, message in (
-        ("pos", "columns='pos' are not names of what stands behind x y z"),
-        ("", "columns are empty"),
+        ("pos", "columns='pos' are not names of columns behind x y z"),
+        ("", "columns= is empty"),
         ("charge, forces, forces, x", "line 3 has 9 columns, 12 are needed"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -154,7 +156,9 @@ def test_labels_that_are_not_used_are_named_with_the_option_that_uses_them(tmp_p
         "; not used: dft_gradient (forces_key='-dft_gradient', its negative), dipole_dft, magmom, "
         "mulliken_charges, pbe_energy (energy_key='pbe_energy')"
     )
-    with pytest.raises(ValueError, match="forces_key='-dft_gradient' takes its negative"):
+    with pytest.raises(
+        ValueError, match="gradient, which is minus the forces: pass forces_key='-dft_gradient'"
+    ):
         read_labelled(path, "eV", forces_key="dft_gradient")
     frames, found = read_labelled(path, "eV", forces_key="-dft_gradient")
     row = np.array(path.read_text().splitlines()[2].split()[4:], dtype=float)
@@ -177,7 +181,7 @@ def test_of_energy_and_free_energy_the_one_that_is_taken_is_said(tmp_path):
     path = put_xyz(tmp_path / "a.xyz", comment)
     frames, found = read_labelled(path, "eV")
     assert frames[2].get_potential_energy() == pytest.approx(WATER)
-    assert "energy is taken, not free_energy, which differs by up to 0.02" in str(found)
+    assert "energy is read, not free_energy, which differs by up to 0.02" in str(found)
     frames, _ = read_labelled(path, "eV", energy_key="free_energy")
     assert frames[2].get_potential_energy() == pytest.approx(WATER - 0.02)
     path = put_xyz(tmp_path / "b.xyz", f"energy={WATER} free_energy={WATER}")
@@ -188,7 +192,7 @@ def test_weights_of_a_foreign_file_are_said(tmp_path):
     path = put_xyz(tmp_path / "a.xyz", f"energy={WATER} loss_weight=0.1")
     dataset, (found,) = read_dataset(path, "eV")
     assert dataset.weight == pytest.approx(0.1)
-    assert "loss_weight of 3 frames in the file weighs them in the loss" in str(found)
+    assert "the file gives weights in the loss to 3 frames (loss_weight)" in str(found)
     path = put_xyz(tmp_path / "b.xyz", f"energy={WATER} loss_weight=0.1 augmented=literal")
     assert "loss_weight" not in str(read_labelled(path, "eV")[1])
 
@@ -345,14 +349,14 @@ def test_directories_of_deepmd_that_cannot_be_read_say_what_is_missing(deepmd):
     with pytest.raises(ValueError, match=r"without type\.raw, .*name the systems in it: system"):
         read_labelled(deepmd.parent)
     (deepmd / "type_map.raw").write_text("Q\nO\n")
-    with pytest.raises(ValueError, match="'Q' is no element"):
+    with pytest.raises(ValueError, match="'Q' is not an element"):
         read_labelled(deepmd)
     (deepmd / "type_map.raw").unlink()
-    with pytest.raises(ValueError, match=r"write type_map\.raw with that of each type"):
+    with pytest.raises(ValueError, match=r"write type_map\.raw with the element of each type"):
         read_labelled(deepmd)
     (deepmd / "type_map.raw").write_text("H\nO\n")
     (deepmd / "set.000" / "box.npy").unlink()
-    with pytest.raises(ValueError, match=r"set\.000 has no box, and there is no file nopbc"):
+    with pytest.raises(ValueError, match=r"set\.000 has no box; .* add an empty file nopbc"):
         read_labelled(deepmd)
     (deepmd / "nopbc").touch()
     assert not read_labelled(deepmd)[0][0].pbc.any()
@@ -423,7 +427,7 @@ def test_a_training_that_lacks_labels_names_those_that_the_file_has(tmp_path, ca
         (
             f"energy={WATER}",
             ["--units", "eV", "--forces-key", "gradient"],
-            "--forces-key=-gradient takes its negative",
+            "pass --forces-key=-gradient",
         ),
         (f"{WATER}", ["--units", "eV"], "--energy-key comment_number"),
         (f"energy={-76.4}", ["--units", "eV"], "--trust-units if eV is right"),
@@ -475,3 +479,14 @@ def test_names_of_files_are_not_taken_for_arguments():
         "energy_key= and forces_key='-a b' or trust_units=True, units='eV, Ang'", parser
     )
     assert said == "--energy-key and --forces-key='-a b' or --trust-units, --units 'eV, Ang'"
+
+
+def test_the_options_of_all_commands_need_no_numpy():
+    """Help must come at once: the modules of commands import what is heavy inside functions."""
+    code = (
+        "import sys; from ase_schnet.cli import build_parser; build_parser();"
+        "print([m for m in ('numpy', 'ase', 'scipy', 'torch') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -198,7 +198,7 @@ def test_twins_on_the_command_line_are_counted_and_kept_together(tmp_path, capsy
     write(tmp_path / "twins.xyz", [*frames, *frames[:10]])
     assert main(["train", str(tmp_path / "twins.xyz"), "-o", str(tmp_path / "m"), *TINY]) == 1
     out, err = capsys.readouterr()
-    assert "10 of 30 structures stand in the data before: kept in one fold" in out
+    assert "10 of 30 structures are copies of others: all copies go to one fold" in out
     assert "warning" not in err
     write(tmp_path / "same.xyz", frames[:1] * 50)
     assert main(["train", str(tmp_path / "same.xyz"), "-o", str(tmp_path / "n"), *TINY]) == 2
@@ -221,3 +221,9 @@ def test_the_state_is_written_into_the_card_and_asked_for_later(tmp_path, capsys
     atoms.calc = SchNetCalculator(output)
     with pytest.raises(InputError, match=r"charge 0, not \+1"):
         atoms.get_potential_energy()
+
+
+def test_a_charge_that_is_no_number_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "data.npz", "-o", "m", "--charge", "plus"])
+    assert "'plus' is not a whole number, mixed or lowest" in capsys.readouterr().err

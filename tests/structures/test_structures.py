@@ -131,7 +131,7 @@ def test_the_last_of_several_frames_is_taken_and_said(tmp_path):
             "1\n\nC 0,1 0 0\n",
             "line 3, column 2: '0,1' is not a number: .* decimal point",
         ),
-        ("dummy.xyz", "1\n\nXx 0 0 0\n", "atom 0 is 'Xx', which is no element"),
+        ("dummy.xyz", "1\n\nXx 0 0 0\n", "atom 0 is 'Xx', which is not an element"),
         ("short.xyz", "5\n\nC 0 0 0\n", "has 1 atoms, expected 5"),
         ("cols.xyz", "1\n\nC 0 0\n", "line 3 has 3 columns, 4 are needed"),
         ("count.xyz", "-1\n\nC 0 0 0\n", "line 1 should be the number of atoms, but is '-1'"),
@@ -144,7 +144,7 @@ def test_the_last_of_several_frames_is_taken_and_said(tmp_path):
         ("empty", "", "is empty"),
         ("foo.bar", "hello\nworld\n", "no format that ASE recognises .* suffix of its format"),
         ("foo", "hello\nworld\n", "no format that ASE recognises .* suffix of its format"),
-        ("noise.xyz", bytes(range(256)), "is binary, and no xyz file"),
+        ("noise.xyz", bytes(range(256)), "is binary, not an xyz file"),
         ("noise", bytes(range(256)), "it is binary, of no format"),
         ("noise.traj", bytes(range(256)), "cannot be read by ASE as traj .*is it complete"),
         ("noise.xyz.gz", bytes(range(256)), "Not a gzipped file"),
@@ -280,9 +280,9 @@ def test_a_structure_in_the_place_of_the_model_is_recognised(command, model_dir,
     water = str(tmp_path / "water.xyz")
     assert main([command, water, model_dir, *rest]) == 2
     error = capsys.readouterr().err
-    assert f"stand in each other's place: MODEL comes first, so '{model_dir} {water}'" in error
+    assert f"are in the wrong order: MODEL comes first, so '{model_dir} {water}'" in error
     assert main([command, water, water, *rest]) == 2
-    assert "is a file, and no model" in capsys.readouterr().err
+    assert "is a file, not a model" in capsys.readouterr().err
 
 
 def test_a_reference_curve_may_have_an_at_sign_in_its_name(tmp_path):
