@@ -185,7 +185,7 @@ def test_the_command_line_from_augment_to_evaluate(data_file, tmp_path, capsys):
     assert (
         main(["augment", more, "first-order, temperature=300", "-o", str(tmp_path / "x.xyz")]) == 2
     )
-    assert "is augmented already" in capsys.readouterr().err
+    assert "holds augmented structures already" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -223,7 +223,7 @@ def test_an_augmentation_that_fails_begins_no_training(data_file, tmp_path, caps
     ("arguments", "message"),
     [
         ("quadratic", "no rule 'quadratic'"),
-        ("first-order", "no momenta to tell its temperature"),
+        ("first-order", "has no momenta, so its temperature is unknown"),
         ("first-order, temperature=0", "temperature must be positive"),
         ("first-order, temperature=hot", "temperature='hot' is not a number"),
         ("first-order, temperature=300, eps=1", "'eps=1' is not known; known are temperature="),
