@@ -1,22 +1,22 @@
 """Members trained side by side, each in a process of its own with one thread.
 
-A process gets the place of the data and the recipe when it starts, and then the numbers of folds.
+A process gets the place of the data, the recipe and the number of a fold, and reads its part of the data.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event, RLock
-from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -96,12 +96,13 @@ def train_members(
         return
     context = _Spawning()
     stop, lock = context.Event(), context.RLock()  # one terminal, several bars
-    train = partial(train_member, work.data, work, recipe, take_over=take_over)
+    # once for all; not with initargs: the next process is started only when those have been read
+    orders = pickle.dumps(partial(train_member, work.data, work, recipe, take_over=take_over))
     with _signals_later() as came:  # a half started process would wait for its orders for ever
         executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock, train)
+            jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
         )
-        futures = [executor.submit(_train_in_worker, fold) for fold in folds]
+        futures = [executor.submit(_train_in_worker, orders, fold) for fold in folds]
     try:
         for number in came:
             signal.raise_signal(number)
@@ -151,19 +152,12 @@ class _Spawning(SpawnContext):
         return process
 
 
-class _Orders(NamedTuple):
-    """Hold what a worker process got at its start."""
-
-    stop: Event  # set when the parent wants it to end
-    train: Callable[..., bool]
+_stop: Event | None = None  # in a worker process: set when the parent wants it to end
 
 
-_orders: _Orders | None = None
-
-
-def _start_worker(stop: Event, lock: RLock, train: Callable[..., bool]) -> None:
-    global _orders  # the only way to hand a synchronisation primitive to the tasks of a pool
-    _orders = _Orders(stop, train)
+def _start_worker(stop: Event, lock: RLock) -> None:
+    global _stop  # the only way to hand a synchronisation primitive to the tasks of a pool
+    _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     torch.set_num_threads(1)  # nothing else runs in this process
     tqdm.set_lock(lock)
@@ -176,5 +170,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _train_in_worker(fold: int) -> None:
-    _orders.train(fold, position=fold - 1, keep_going=lambda: not _orders.stop.is_set())
+def _train_in_worker(orders: bytes, fold: int) -> None:
+    train = pickle.loads(orders)
+    train(fold, position=fold - 1, keep_going=lambda: not _stop.is_set())
