@@ -17,7 +17,7 @@ FLOORS = [
     {"inference", "runs", "scan"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures"},
-    {"files", "bonds", "arguments", "degrees_of_freedom"},
+    {"files", "bonds", "arguments", "degrees_of_freedom", "schnet_config", "model_directories"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}

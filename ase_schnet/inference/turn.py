@@ -22,7 +22,7 @@ _said = False  # in this process: a training compiles in several turns
 
 
 class Turn(event.Listener):
-    """What goes on during a first use. numba tells it which function begins to be compiled or is ready."""
+    """Lead one process through a first use. numba tells it which function begins to compile or is ready."""
 
     def __init__(self, modules):
         functions = (f for module in modules for f in vars(module).values())
@@ -37,10 +37,10 @@ class Turn(event.Listener):
         event.register("numba:compile", self)
 
     def wait(self, folder: Path) -> bool:
-        """Take the lock of `folder`, or wait until whoever has it is done.
+        """Take the lock of `folder`, or wait until the process that has it is done.
 
-        Returns True where there may be something new in the folder, False when it is our turn to compile. A
-        lock that cannot be had, because the file system knows none or its owner hangs, stops nobody: two
+        Return True if there may be something new in the folder, False if it is our turn to compile. A lock
+        that cannot be taken, because the file system knows none or its owner hangs, stops nobody: two
         processes that compile the same do no harm, since each replaces whole files.
         """
         if self._ours:
@@ -68,7 +68,7 @@ class Turn(event.Listener):
             self._lock.release()
 
     def on_start(self, event) -> None:
-        """Say at the first function that this takes a while."""
+        """Say before the first function that compiling takes a while."""
         global _said
         if self._bar is None:
             if not _said:

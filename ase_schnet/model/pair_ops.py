@@ -24,36 +24,36 @@ from ase_schnet.model.pair_loops import TAPS
 
 
 class Pairs(NamedTuple):
-    """idx_i, idx_j (P,) int64."""
+    """Hold the atoms i and j of pairs, (P,) int64 both."""
 
     i: Tensor
     j: Tensor
 
 
 class Taps(NamedTuple):
-    """Which rows of a table a pair reads, from `first` (P,) on, with which weights: values', then slopes'."""
+    """Hold which rows of a table a pair reads, and with which weights: for values, then for slopes."""
 
-    first: Tensor  # (P,) int64
+    first: Tensor  # (P,) int64: rows first .. first + TAPS − 1
     weights: Tensor  # (P, 2 TAPS)
 
 
 def read(table: Tensor, taps: Taps) -> tuple[Tensor, Tensor]:
-    """Values and slopes (P, F) of a table (G, F)."""
+    """Return values and slopes (P, F) of a table (G, F)."""
     return _Read.apply(table, taps)
 
 
 def convolve(x: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
-    """What every atom gets from its neighbours, (N, F), of features (N, F) and filters (P, F)."""
+    """Return what every atom gets from its neighbours, (N, F), of features (N, F) and filters (P, F)."""
     return _Convolve.apply(x, filters, pairs)
 
 
 def contract(x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
-    """(P,) of features x and y (N, F) and filters (P, F)."""
+    """Return Σ_f (x_j ∘ y_i + x_i ∘ y_j) W_p of every pair, (P,), of x and y (N, F) and filters (P, F)."""
     return _Contract.apply(x, y, filters, pairs)
 
 
 def prepare(dtype: torch.dtype) -> None:
-    """Compile the loops for numbers of this kind, or load them: by running all of them over no pairs."""
+    """Compile the loops for numbers of this kind, or load them, by a run of each over no pairs."""
     x, none = torch.zeros(1, 1, dtype=dtype), torch.zeros(0, 1, dtype=dtype)
     pairs = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
     taps = Taps(pairs.i, torch.zeros(0, 2 * TAPS, dtype=dtype))
@@ -111,7 +111,7 @@ def _kernels(tensor: Tensor):
 
 
 class _Compiled:
-    """Tensors in, the loops' arrays filled, tensors out."""
+    """Run the compiled loops: tensors in, tensors out."""
 
     @staticmethod
     def read(table, taps):
@@ -163,7 +163,7 @@ def _arrays(*tensors: Tensor):
 
 
 class _Torch:
-    """The same, for a GPU."""
+    """Do in torch what the compiled loops do, for a GPU."""
 
     @staticmethod
     def read(table, taps):

@@ -13,8 +13,8 @@ from test_inference import by_autograd, evaluate
 from ase_schnet.inference.ensemble import CHUNK, Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model.potential import Potential
-from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import load_model
+from ase_schnet.schnet_config import SchNetConfig
 
 CONFIGS = {
     "tiny": TINY,

@@ -17,7 +17,8 @@ from factory import ethanol, preset, random_model
 from test_engine_exactness import PERIODIC, cluster
 from test_inference import evaluate
 
-from ase_schnet.inference.ensemble import CHUNK, ONE_THREAD_BELOW, Ensemble
+from ase_schnet.inference.ensemble import CHUNK, Ensemble
+from ase_schnet.inference.prediction import ONE_THREAD_BELOW
 from ase_schnet.neighbors import half_list
 
 
