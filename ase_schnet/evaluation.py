@@ -36,7 +36,7 @@ class Quantity:
 
     @property
     def error(self) -> np.ndarray:
-        """mean − reference, (n,)."""
+        """Mean − reference, (n,)."""
         return self.mean - self.reference
 
     @property

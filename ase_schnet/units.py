@@ -96,7 +96,7 @@ class FileUnits:
 
     @property
     def energy_to_eV(self) -> float:
-        """eV per energy unit of the file."""
+        """EV per energy unit of the file."""
         return ENERGY_UNITS[self.energy]
 
     @property

@@ -71,7 +71,7 @@ def _constants(
     springs: Springs,
     nearest: bool,
 ) -> NDArray:
-    """k of the pairs (first, second) at their distances, eV/Å²."""
+    """K of the pairs (first, second) at their distances, eV/Å²."""
     Z = atoms.numbers
     names = np.array([pair_name(Z[a], Z[b]) for a, b in zip(first, second, strict=True)])
     k = np.zeros(len(names))

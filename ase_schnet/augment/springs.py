@@ -36,12 +36,12 @@ class PairSprings:
     k_eV_per_Ang2: NDArray
 
     def nearest(self, distances: NDArray) -> NDArray:
-        """k of the Gaussian whose mean is nearest to each distance, eV/Å²: the paper's choice."""
+        """K of the Gaussian whose mean is nearest to each distance, eV/Å²: the paper's choice."""
         apart = np.abs(np.asarray(distances)[..., None] - self.means_Ang)
         return self.k_eV_per_Ang2[apart.argmin(axis=-1)]
 
     def weighted(self, distances: NDArray) -> NDArray:
-        """k averaged over the Gaussians by their responsibilities for each distance, eV/Å²."""
+        """K averaged over the Gaussians by their responsibilities for each distance, eV/Å²."""
         z = (np.asarray(distances)[..., None] - self.means_Ang) / self.sigmas_Ang
         logs = np.log(self.weights / self.sigmas_Ang) - 0.5 * z**2  # up to a constant
         shares = np.exp(logs - logs.max(axis=-1, keepdims=True))

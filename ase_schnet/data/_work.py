@@ -69,7 +69,7 @@ def _has_resultant(forces: np.ndarray) -> bool:
 
 
 def _coordinates(positions: np.ndarray, pairs, power: int) -> tuple[np.ndarray, np.ndarray]:
-    """q = r⁻ᵖ (P,) and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
+    """Q = r⁻ᵖ (P,) and ∂q/∂x (P, 3) of the first atom of each pair; the second has minus that."""
     vectors = positions[pairs.idx_i] - positions[pairs.idx_j] - pairs.shifts
     distances = np.linalg.norm(vectors, axis=1)
     return distances ** float(-power), -power * vectors * distances[:, None] ** (-power - 2.0)

@@ -41,7 +41,7 @@ class Gram(NamedTuple):
         return Gram(*(whole - less for whole, less in zip(self, part, strict=True)))
 
     def solve(self, penalty: float) -> np.ndarray:
-        """argmin |F w − y|² + penalty · (mean square of a row) · |w|²."""
+        """Argmin |F w − y|² + penalty · (mean square of a row) · |w|²."""
         matrix = self.ff.copy()
         # a single atom has no functions at all: any penalty will do
         matrix[np.diag_indices(len(matrix))] += penalty * (np.trace(matrix) / self.n or 1.0)

@@ -6,7 +6,8 @@ from ase_schnet.runs.record import MDRecord
 class SimulationFailed(RuntimeError):
     """The dynamics could not go on: energies or momenta not finite, an explosion, a calculator
     that gave up. The message names the step and the atoms; the last frame has been saved, and
-    ``record`` is the record up to there."""
+    ``record`` is the record up to there.
+    """
 
     record: MDRecord | None = None
 

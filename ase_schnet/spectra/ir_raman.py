@@ -77,7 +77,6 @@ def vibrational_density_of_states(
     ValueError
         If runs cannot be averaged, are too short for the resolution, or have frames too far apart.
     """
-
     motions = read_motions(motions)
 
     def signal(motion: Motion) -> NDArray:

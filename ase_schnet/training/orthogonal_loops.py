@@ -67,7 +67,7 @@ def orthogonalise(directions, places, coefficients, work, updates):
 
 @inner
 def _symmetric(x, out, overlaps):
-    """out = xᵀ x, or x x of a symmetric x: tiles on and below the diagonal, then their mirror images."""
+    """Out = xᵀ x, or x x of a symmetric x: tiles on and below the diagonal, then their mirror images."""
     n, lanes = len(out), BYTES // out.itemsize
     out[:] = 0
     for c in range(0, n, VECTORS * lanes):

@@ -9,7 +9,7 @@ from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.calculators.mixing import MixedCalculator, SumCalculator
-from test_monitor import look, water
+from monitor_cases import look, water
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.applicability.calculator_parts import parts_of, uncertainty_of

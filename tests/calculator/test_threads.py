@@ -12,9 +12,8 @@ import threading
 import numpy as np
 import pytest
 from ase.build import molecule
+from engine_cases import PERIODIC, diamond
 from factory import ethanol, random_model
-from test_engine_exactness import PERIODIC
-from test_engine_stress import diamond
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model

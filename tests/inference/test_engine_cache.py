@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_cases import evaluate
 from factory import ethanol, random_model
 from filelock import FileLock
 from numba.core import caching
 from numba.core.errors import NumbaWarning
-from test_inference import evaluate
 
 from ase_schnet.inference import compilation, kernels, turn
 from ase_schnet.inference.ensemble import Ensemble

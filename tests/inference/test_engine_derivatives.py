@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from engine_cases import CONFIGS, PERIODIC, cluster, evaluate
 from factory import TINY, ethanol, preset, random_model
-from test_engine_exactness import CONFIGS, PERIODIC, cluster
-from test_inference import evaluate
 
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import AtomsCoincideError

@@ -5,8 +5,8 @@ import resource
 import numpy as np
 import pytest
 from ase import Atoms
+from engine_cases import diamond
 from factory import ethanol, random_model
-from test_engine_stress import diamond
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model

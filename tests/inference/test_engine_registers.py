@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 from ase.build import molecule
+from engine_cases import evaluate
 from factory import random_model
-from test_inference import evaluate
 
 from ase_schnet.inference import simd
 from ase_schnet.inference.ensemble import Ensemble

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from engine_cases import PERIODIC, cluster
 from factory import TINY, ethanol, random_model
-from test_engine_exactness import PERIODIC, cluster
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.inference.ensemble import Ensemble

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase.calculators.calculator import InputError, all_changes
 from ase.constraints import FixAtoms
+from engine_cases import diamond
 from factory import ethanol, random_model
-from test_engine_stress import diamond
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model

@@ -12,8 +12,8 @@ from ase.filters import FrechetCellFilter
 from ase.io import read, write
 from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS
+from engine_cases import PERIODIC, diamond
 from factory import TINY, ethanol, random_model
-from test_engine_exactness import PERIODIC
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model, shipped_models
@@ -28,13 +28,6 @@ def model_dir(tmp_path_factory):
 @pytest.fixture
 def calc(model_dir):
     return SchNetCalculator(model_dir)
-
-
-def diamond():
-    """As silicon crystallises; displaced, so that no component of the stress is zero by symmetry."""
-    atoms = bulk("C", "diamond", a=3.6, cubic=True)
-    atoms.rattle(0.1, seed=2)
-    return atoms
 
 
 CELLS = {"diamond": diamond()} | {n: a for n, a in PERIODIC.items() if n != "three chunks"}

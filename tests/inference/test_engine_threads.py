@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
+from engine_cases import PERIODIC, cluster, evaluate
 from factory import ethanol, preset, random_model
-from test_engine_exactness import PERIODIC, cluster
-from test_inference import evaluate
 
 from ase_schnet.inference.ensemble import CHUNK, Ensemble
 from ase_schnet.inference.prediction import ONE_THREAD_BELOW

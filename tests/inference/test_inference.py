@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk, molecule
+from engine_cases import by_autograd, evaluate
 from factory import (
     TINY,
     ethanol,
@@ -16,30 +17,13 @@ from factory import (
     random_model,
     small_dataset,
 )
-from test_model import batch_of
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
-from ase_schnet.model.potential import properties_of
 from ase_schnet.modelfile import ModelFileError
-from ase_schnet.neighbors import half_list
-
-
-def evaluate(engine, atoms):
-    cutoff = engine.model.config["cutoff"]
-    pairs = half_list(atoms.positions, cutoff, atoms.cell.array, atoms.pbc)
-    return engine.evaluate(atoms.numbers, atoms.positions, pairs)
-
-
-def by_autograd(potential, atoms):
-    """Energy, forces and virial −∂E/∂ε of a torch potential, in float64."""
-    batch = batch_of(atoms, potential.config.cutoff)
-    batch = batch._replace(volumes=torch.ones(1, dtype=torch.float64))  # so that stress is ∂E/∂ε
-    got = properties_of(potential.double(), batch, stress=True)
-    return got.energies.item(), got.forces.numpy(), -got.stress[0].numpy()
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from engine_cases import PERIODIC, assert_same, by_autograd, evaluate
 from factory import TINY, ethanol, potentials, random_model
 from shapes import SHAPES
-from test_engine_exactness import PERIODIC, assert_same
-from test_inference import by_autograd, evaluate
 
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import Engine

@@ -11,9 +11,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.io import read
+from engine_cases import assert_same, evaluate
 from factory import ethanol, random_model
-from test_engine_exactness import assert_same
-from test_inference import evaluate
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_nve

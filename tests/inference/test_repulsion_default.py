@@ -8,8 +8,8 @@ from ase.build import bulk, molecule
 from ase.io import read, write
 from ase.mep import NEB
 from ase.optimize import BFGS
+from engine_cases import evaluate
 from factory import ethanol, random_model
-from test_inference import evaluate
 
 from ase_schnet import SchNetCalculator, check_nve, run_nve
 from ase_schnet.cli import main

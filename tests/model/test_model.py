@@ -5,27 +5,14 @@ import pytest
 import torch
 from ase.build import molecule
 from batches import collate, count_parameters, energy_and_forces
+from engine_cases import batch_of
 from factory import ELEMENTS, TINY, ethanol, potentials, preset
 
-from ase_schnet.model.batch import AtomsBatch, sum_per_structure
+from ase_schnet.model.batch import sum_per_structure
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.radial import CosineCutoff, GaussianRBF, shifted_softplus
 from ase_schnet.model.schnet import CFConv, SchNet
-from ase_schnet.neighbors import half_list
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
-
-
-def batch_of(atoms, cutoff=TINY.cutoff, dtype=torch.float64) -> AtomsBatch:
-    pairs = half_list(atoms.positions, cutoff, atoms.cell.array, atoms.pbc)
-    return AtomsBatch(
-        Z=torch.tensor(atoms.numbers),
-        R=torch.tensor(atoms.positions, dtype=dtype),
-        idx_i=torch.tensor(pairs.idx_i),
-        idx_j=torch.tensor(pairs.idx_j),
-        shifts=torch.tensor(pairs.shifts, dtype=dtype),
-        idx_m=torch.zeros(len(atoms), dtype=torch.int64),
-        n_structures=1,
-    )
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_cases import evaluate
 from factory import TINY, ethanol, random_model
 from safetensors.numpy import load_file, save_file
-from test_inference import evaluate
 
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.ensemble import Ensemble

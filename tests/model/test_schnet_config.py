@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from engine_cases import batch_of
 from factory import TINY, ethanol, potentials, small_dataset
 from shapes import SHAPES, K
-from test_model import batch_of
 from test_tabulated import both
 
 from ase_schnet.data.statistics import label_statistics

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.io import read
 from ase.optimize import BFGS
+from monitor_cases import RANGES, Knowing, flying, look, water
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.data.formats import read_labelled
@@ -23,52 +23,6 @@ from ase_schnet.runs.failures import SimulationFailed, SimulationStopped
 from ase_schnet.runs.monitor import Monitor
 
 HELPERS = Path(__file__).parents[1] / "helpers"
-
-RANGES = {"H-O": [[0.9, 1.1], [1.7, 3.7]], "H-H": [[1.4, 4.4]]}
-
-
-class Knowing(Calculator):
-    """Free atoms whose calculator has limits and claims an uncertainty, 0 or as given."""
-
-    implemented_properties = ("energy", "forces")
-
-    def __init__(self, std=0.0, **limits):
-        super().__init__()
-        self.std, self.limits = std, limits
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        zero = np.zeros((len(atoms), 3))
-        std = self.std(atoms) if callable(self.std) else self.std
-        self.results = {"energy": 0.0, "forces": zero}
-        self.results |= {"energy_std": 0.01, "forces_std": zero + std}
-
-
-def water(d=0.96, angle=104.5, **limits) -> Atoms:
-    atoms = molecule("H2O")
-    atoms.set_distance(0, 1, d, fix=0)
-    atoms.set_distance(0, 2, 0.96, fix=0)
-    atoms.set_angle(1, 0, 2, angle)
-    known = {"distance_ranges_Ang": RANGES, "cutoff_Ang": 5.0}
-    atoms.calc = Knowing(**(known | limits))
-    return atoms
-
-
-def look(atoms: Atoms, step=10, temperature_K=300.0, directory=None, **arguments) -> Monitor:
-    monitor = Monitor(**arguments)
-    monitor.start(atoms, directory, 0)
-    atoms.get_forces()
-    monitor.check(atoms, step, 0.5 * step, temperature_K)
-    return monitor
-
-
-def flying(calculator, speed_Ang_per_fs=0.01) -> Atoms:
-    """Two hydrogen atoms that approach each other from 3 Å, unhindered, by 0.02 Å/fs."""
-    atoms = Atoms("H2", [[0.0, 0, 0], [3.0, 0, 0]])
-    atoms.calc = calculator
-    speed = speed_Ang_per_fs / 0.09822694788464063  # ASE's unit of time is 10.18 fs
-    atoms.set_velocities([[speed, 0, 0], [-speed, 0, 0]])
-    return atoms
 
 
 # --- what it notices ------------------------------------------------------------------------------
@@ -281,7 +235,7 @@ def test_collected_frames_survive_a_kill(tmp_path):
     import os, signal, sys
     sys.path.append({str(HELPERS)!r})
     from ase_schnet.runs.monitor import Monitor
-    from test_monitor import Knowing, RANGES, flying
+    from monitor_cases import Knowing, RANGES, flying
     monitor = Monitor("collect", min_spacing_fs=0.0)
     atoms = flying(Knowing(distance_ranges_Ang=RANGES, cutoff_Ang=5.0))
     monitor.start(atoms, {str(tmp_path)!r}, 0)

@@ -14,7 +14,7 @@ from ase.optimize import BFGS
 from scan_cases import CCOH, DISTANCES, dimer, ethanol, morse_energy, stopping_at
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.scan import relax, scan_angle, scan_dihedral, scan_distance, walk
+from ase_schnet.scan import driver, relax, scan_angle, scan_dihedral, scan_distance
 from ase_schnet.scan.coordinate import Coordinate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,7 +211,7 @@ def test_after_a_failure_a_scan_goes_on_from_the_last_converged_point(monkeypatc
             raise outcome
         return outcome
 
-    monkeypatch.setattr(walk, "relax", sometimes)
+    monkeypatch.setattr(driver, "relax", sometimes)
     atoms, values = ethanol(), [0.9, 1.0, 1.1, 1.2, 1.3]
     with pytest.warns(UserWarning, match=r"(no energy at .* 1.1: no minimum|not converged at)"):
         result = scan_distance(atoms, 2, 3, values, relaxed=True)
