@@ -27,7 +27,7 @@ class Network(NamedTuple):
 
     Matrices are (in, out), so that a row of the product is a sum of rows, and float32 as in the model file,
     which loses nothing and halves what has to be fetched. The −ln 2 of the shifted softplus is folded into
-    the bias that follows it.
+    the bias that follows it. Numba unpacks each of these arrays at every call, so they are few.
     """
 
     embedding: np.ndarray  # (M, 100, B)
@@ -45,14 +45,11 @@ class Network(NamedTuple):
     read_w: np.ndarray  # (M, B, H)
     read_b: np.ndarray  # (M, H)
     read_back: np.ndarray  # (M, H, B)
-    more_w: np.ndarray  # (L, M, H, H)
-    more_b: np.ndarray  # (L, M, H)
-    more_back: np.ndarray  # (L, M, H, H)
+    more_w: np.ndarray  # (L, M, 2, H, H) a matrix, and transposed
+    more_b: np.ndarray  # (L + 1, M, H) their biases; then of the atomic energy, in the first place
     last_w: np.ndarray  # (M, H)
-    last_b: np.ndarray  # (M,)
     scale: np.ndarray  # (M,) float64, eV
-    element_scale: np.ndarray  # (M, 100) factor on `scale`
-    shift: np.ndarray  # (M, 100) float64, eV
+    elements: np.ndarray  # (2, M, 100) float64: factor on `scale`, shift in eV
     activation: int  # of `loops`: SSP, SILU
     readout_activation: int  # SSP, SILU, LINEAR
     cutoff: float  # Å
@@ -139,7 +136,8 @@ def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = N
     into, mid, out = (matrices(f"atomwise_{part}") for part in ("in", "mid", "out"))
     offset = OFFSETS[config.activation]
     factors = model.element_scale
-    ones = np.ones((model.n_members, MAX_ELEMENTS))
+    if factors is None:
+        factors = np.ones_like(model.energy_shift)
     return Network(
         embedding=_padded(w["embedding.weight"], dtype),
         start=_padded(w["embedding.weight"] @ into[0] + biases("atomwise_in")[0][:, None], dtype),
@@ -155,8 +153,7 @@ def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = N
         out_back=_matrix(out.swapaxes(2, 3)),
         **_readout_arrays(config, w, dtype),
         scale=np.ascontiguousarray(model.scale, dtype=np.float64),
-        element_scale=np.ascontiguousarray(ones if factors is None else factors, dtype=dtype),
-        shift=np.ascontiguousarray(model.energy_shift, dtype=np.float64),
+        elements=np.stack([factors, model.energy_shift]).astype(np.float64),
         activation=KINDS[config.activation],
         cutoff=float(config.cutoff),
         spacing=spacing,
@@ -177,25 +174,24 @@ def _readout_arrays(config: SchNetConfig, w: dict[str, np.ndarray], dtype: str) 
     else:
         members, _, basis = w["embedding.weight"].shape
         layers = [(np.stack([np.eye(basis)] * members), np.zeros((members, basis)))]
-    biases = [layers[0][1]]
-    biases += [bias - offset * matrix.sum(axis=1) for matrix, bias in layers[1:]]
     widest = max(matrix.shape[2] for matrix, _ in layers)
-    members = len(biases[0])
-    more_w, more_b = np.zeros((len(layers) - 1, members, widest, widest)), []
-    for k, (matrix, _) in enumerate(layers[1:]):
-        more_w[k, :, : matrix.shape[1], : matrix.shape[2]] = matrix
-        more_b.append(_widened(biases[k + 1], widest))
+    members, deeper, weight = len(w[f"{last}.bias"]), layers[1:], w[f"{last}.weight"][:, 0]
+    more_w = np.zeros((len(deeper), members, 2, widest, widest))
+    more_b = np.zeros((len(deeper) + 1, members, widest))
+    for k, (matrix, bias) in enumerate(deeper):
+        n_in, n_out = matrix.shape[1:]
+        more_w[k, :, 0, :n_in, :n_out] = matrix
+        more_w[k, :, 1, :n_out, :n_in] = matrix.swapaxes(1, 2)
+        more_b[k, :, :n_out] = bias - offset * matrix.sum(axis=1)
+    more_b[-1, :, 0] = w[f"{last}.bias"][:, 0] - offset * weight.sum(axis=1)
     read = _widened(layers[0][0], widest)
-    weight = w[f"{last}.weight"][:, 0]
     return {
         "read_w": _matrix(read),
-        "read_b": _padded(_widened(biases[0], widest), dtype),
+        "read_b": _padded(_widened(layers[0][1], widest), dtype),
         "read_back": _matrix(read.swapaxes(1, 2)),
         "more_w": _matrix(more_w),
-        "more_b": _padded(np.array(more_b).reshape(len(more_b), members, widest), dtype),
-        "more_back": _matrix(more_w.swapaxes(2, 3)),
+        "more_b": _padded(more_b, dtype),
         "last_w": _padded(_widened(weight, widest), dtype),
-        "last_b": np.asarray(w[f"{last}.bias"][:, 0] - offset * weight.sum(axis=1), dtype=dtype),
         "readout_activation": KINDS[config.readout_activation] if hidden else LINEAR,
     }
 

@@ -142,18 +142,19 @@ def _read_out(net, state, scratch, numbers, m, first, last):
     dense(state.x[m, first:last], net.read_w[m], net.read_b[m], h)
     activate(net.readout_activation, h, act, scratch.g[0, :n])
     for k in range(hidden):
-        dense(act, net.more_w[k, m], net.more_b[k, m], h)
+        dense(act, net.more_w[k, m, 0], net.more_b[k, m], h)
         activate(net.readout_activation, h, act, scratch.g[k + 1, :n])
     for i in range(n):
-        energy, z = np.float64(net.last_b[m]), numbers[first + i]
-        factor = net.element_scale[m, z]
+        energy, z = np.float64(net.more_b[hidden, m, 0]), numbers[first + i]
+        factor, shift = net.elements[0, m, z], net.elements[1, m, z]
+        rounded = weight.dtype.type(factor)
         for c in range(len(weight)):
             energy += act[i, c] * weight[c]
-            gate[i, c] *= weight[c] * factor
-        state.energies[m, first + i] = net.scale[m] * (energy * factor) + net.shift[m, z]
+            gate[i, c] *= weight[c] * rounded
+        state.energies[m, first + i] = net.scale[m] * (energy * factor) + shift
     for k in range(hidden - 1, -1, -1):  # ∂E/∂h, from one hidden layer to the one before
         act[:] = 0.0
-        add_dense(gate, net.more_back[k, m], act)
+        add_dense(gate, net.more_w[k, m, 1], act)
         gate = scratch.g[k, :n]
         for i in range(n):
             for c in range(gate.shape[1]):
