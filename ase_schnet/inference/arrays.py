@@ -105,7 +105,7 @@ class Scratch(NamedTuple):
     b: np.ndarray  # (C, B)
     h: np.ndarray  # (C, H)
     i: np.ndarray  # (C, H)
-    g: np.ndarray  # (L + 1, C, H)
+    g: np.ndarray  # ((L + 1) C, H): of each hidden layer
 
 
 def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = None) -> Network:
@@ -270,5 +270,5 @@ def scratch_arrays(network: Network, chunk: int) -> Scratch:
         b=_room((chunk, basis), real),
         h=_room((chunk, hidden), real),
         i=_room((chunk, hidden), real),
-        g=_room((1 + len(network.more_w), chunk, hidden), real),
+        g=_room(((1 + len(network.more_w)) * chunk, hidden), real),
     )

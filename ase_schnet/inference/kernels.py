@@ -20,6 +20,7 @@ import numpy as np
 
 from ase_schnet.inference.compilation import compiled, inlined, inner
 from ase_schnet.inference.loops import (
+    SSP,
     activate,
     add_dense,
     convolve,
@@ -27,6 +28,7 @@ from ase_schnet.inference.loops import (
     dense,
     pair_slopes,
     softened_distance,
+    softplus,
 )
 
 
@@ -119,7 +121,10 @@ def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
     for m in range(len(net.scale)):
         convolve(state.features[layer, m], net.tables[layer, m], rows, edges, y, first, last)
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
-        activate(net.activation, mid, act, state.gates[layer, m, first:last])
+        if net.activation == SSP:
+            softplus(mid, act, state.gates[layer, m, first:last])
+        else:
+            activate(net.activation, mid, act, state.gates[layer, m, first:last])
         x = state.x[m, first:last]
         add_dense(act, net.out_w[layer, m], x)
         for i in range(n):
@@ -136,31 +141,52 @@ def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
 @inlined
 def _read_out(net, state, scratch, numbers, m, first, last):
     """Fill the atomic energies (eV) of member m, and ∂E/∂x."""
-    n, hidden = last - first, len(net.more_w)
-    h, act, gate = scratch.h[:n], scratch.i[:n], scratch.g[hidden, :n]
-    x_bar, weight = state.x_bar[m, first:last], net.last_w[m]
+    n = last - first
+    h, act, gate = scratch.h[:n], scratch.i[:n], scratch.g[:n]
+    x_bar = state.x_bar[m, first:last]
     dense(state.x[m, first:last], net.read_w[m], net.read_b[m], h)
-    activate(net.readout_activation, h, act, scratch.g[0, :n])
-    for k in range(hidden):
-        dense(act, net.more_w[k, m, 0], net.more_b[k, m], h)
-        activate(net.readout_activation, h, act, scratch.g[k + 1, :n])
-    for i in range(n):
-        energy, z = np.float64(net.more_b[hidden, m, 0]), numbers[first + i]
-        factor, shift = net.elements[0, m, z], net.elements[1, m, z]
+    if net.readout_activation == SSP:
+        softplus(h, act, gate)
+    else:
+        activate(net.readout_activation, h, act, gate)
+    if len(net.more_w) == 0:
+        _end_readout(net, state, numbers, act, gate, m, first)
+    else:
+        _read_deeper(net, state, scratch, numbers, m, first, n)
+    x_bar[:] = 0.0
+    add_dense(gate, net.read_back[m], x_bar)
+
+
+@inlined
+def _end_readout(net, state, numbers, act, gate, m, first):
+    """Fill the atomic energies (eV) of the last hidden layer; turn its slopes into ∂E/∂h."""
+    weight, bias = net.last_w[m], net.more_b[len(net.more_w), m, 0]
+    for i in range(len(act)):
+        energy, z = np.float64(bias), numbers[first + i]
+        factor = net.elements[0, m, z]
         rounded = weight.dtype.type(factor)
         for c in range(len(weight)):
             energy += act[i, c] * weight[c]
             gate[i, c] *= weight[c] * rounded
-        state.energies[m, first + i] = net.scale[m] * (energy * factor) + shift
-    for k in range(hidden - 1, -1, -1):  # ∂E/∂h, from one hidden layer to the one before
+        state.energies[m, first + i] = net.scale[m] * (energy * factor) + net.elements[1, m, z]
+
+
+@inner
+def _read_deeper(net, state, scratch, numbers, m, first, n):
+    """Go through the hidden layers behind the first to the energies, and back to ∂E/∂h of the first."""
+    deeper, size = len(net.more_w), len(scratch.h)
+    h, act = scratch.h[:n], scratch.i[:n]
+    for k in range(deeper):
+        dense(act, net.more_w[k, m, 0], net.more_b[k, m], h)
+        gate = scratch.g[(k + 1) * size : (k + 1) * size + n]
+        activate(net.readout_activation, h, act, gate)
+    _end_readout(net, state, numbers, act, scratch.g[deeper * size : deeper * size + n], m, first)
+    for k in range(deeper, 0, -1):
         act[:] = 0.0
-        add_dense(gate, net.more_w[k, m, 1], act)
-        gate = scratch.g[k, :n]
+        add_dense(scratch.g[k * size : k * size + n], net.more_w[k - 1, m, 1], act)
         for i in range(n):
-            for c in range(gate.shape[1]):
-                gate[i, c] *= act[i, c]
-    x_bar[:] = 0.0
-    add_dense(gate, net.read_back[m], x_bar)
+            for c in range(act.shape[1]):
+                scratch.g[(k - 1) * size + i, c] *= act[i, c]
 
 
 @inner

@@ -182,7 +182,8 @@ def add_dense(x, w, out):
 def activate(kind, x, out, gate):
     """Fill the values of an activation (SSP, SILU or LINEAR) and its slopes, the gates, at x (n, F).
 
-    For SSP the softplus: the −ln 2 of the shifted one is in the biases that follow.
+    For SSP this is the softplus: the −ln 2 of the shifted one is in the biases that follow. The kernels call
+    `softplus` themselves where they can, which the compiler merges into them.
     """
     softplus(x, out, gate)
     if kind == SSP:
