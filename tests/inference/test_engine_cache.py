@@ -172,7 +172,9 @@ def test_the_cache_notices_changes_that_numba_does_not_see(monkeypatch, tmp_path
     assert compiled_anew(square_sum, values)
 
 
-def test_the_cache_notices_a_change_of_the_file_that_leaves_its_time_and_size(monkeypatch, tmp_path):
+def test_the_cache_notices_a_change_of_the_file_that_leaves_its_time_and_size(
+    monkeypatch, tmp_path
+):
     """As an unpacked archive or a checkout may leave them; `model/pair_loops.py` is such a file."""
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path)
@@ -195,15 +197,19 @@ def test_every_compiled_function_is_made_of_its_file_and_of_all_options(monkeypa
     functions = [f for f in vars(module).values() if isinstance(f, Dispatcher)]
     cached = [f for f in functions if isinstance(f._cache, compilation._Cache)]
     assert cached
+    file, read = Path(module.__file__), Path.read_bytes
+
+    def changed(path):
+        return read(path) + (b"#" if path == file else b"")
+
     for function in cached:
         before = compilation._Cache(function.py_func)._made_of
         assert before == function._cache._made_of
         with monkeypatch.context() as patch:
             patch.setitem(compilation.OPTIONS, "nogil", False)
             assert compilation._Cache(function.py_func)._made_of != before
-        file, read = Path(module.__file__), Path.read_bytes
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "read_bytes", lambda p: read(p) + (b"#" if p == file else b""))
+            patch.setattr(Path, "read_bytes", changed)
             assert compilation._Cache(function.py_func)._made_of != before
 
 
