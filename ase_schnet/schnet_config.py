@@ -169,7 +169,7 @@ class SchNetConfig:
 
 
 PRESETS = {
-    # the three sizes of docs/sources.md: 13 345, 116 225 and 874 817 parameters
+    # 13 345, 116 225 and 874 817 parameters (docs/sources.md, network and its presets)
     "small": SchNetConfig(32, 32, n_interactions=1, n_rbf=150, cutoff=15.0),
     "default": SchNetConfig(64, 64, n_interactions=3, n_rbf=300, cutoff=30.0),
     "large": SchNetConfig(128, 128, n_interactions=6, n_rbf=600, cutoff=60.0),
