@@ -116,9 +116,7 @@ class TrainedModel:
                 f"it knows {', '.join(self.symbols)}"
             )
 
-    def trained_range(
-        self, symbol_i: str, symbol_j: str, distance: float
-    ) -> tuple[float, float] | None:
+    def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
         """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
         name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
         for low, high in self.distance_ranges.get(name, []):
@@ -141,7 +139,7 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
     with naming(directory):
         directory.mkdir(parents=True, exist_ok=True)
     weights = dump_safetensors({k: np.ascontiguousarray(v) for k, v in model.weights.items()})
-    own = model.trained_on.get(model.level_of_theory, {})
+    own = model.trained_on.get(model.level_of_theory) or _counted(model.card)
     own = {**own, "distance_ranges_Ang": model.distance_ranges}
     card = {
         "format": FORMAT,
@@ -278,12 +276,14 @@ def _read_card(path: Path) -> dict:
 
 def _from_version_1(card: dict) -> dict:
     """Return a card of version 1 as one of version 2: the level of theory was not written then."""
-    trained_on = {"distance_ranges_Ang": card.pop("distance_ranges_Ang")}
+    trained_on = {**_counted(card), "distance_ranges_Ang": card.pop("distance_ranges_Ang")}
+    level = {"level_of_theory": UNSPECIFIED, "trained_on": {UNSPECIFIED: trained_on}}
+    return {**card, **level, "element_scale": None}
+
+
+def _counted(card: dict) -> dict:
     n_structures = card.get("training", {}).get("n_structures")
-    if n_structures is not None:
-        trained_on["n_structures"] = n_structures
-    card |= {"level_of_theory": UNSPECIFIED, "trained_on": {UNSPECIFIED: trained_on}}
-    return card | {"element_scale": None}
+    return {} if n_structures is None else {"n_structures": n_structures}
 
 
 def _check_weights(path: Path, weights: dict, config: SchNetConfig, members: int) -> None:

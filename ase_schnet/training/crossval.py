@@ -18,7 +18,7 @@ from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset, sampled_distances
 from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.data.splits import twins_of
-from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
+from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.recipe import Recipe
@@ -175,5 +175,4 @@ def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> 
         weights={name: np.stack([state[name].numpy() for state in states]) for name in states[0]},
         pbc=bool(dataset.pbc.any()),
         distance_ranges=sampled_distances(dataset, config["cutoff"]),
-        trained_on={UNSPECIFIED: {"n_structures": len(dataset)}},
     )

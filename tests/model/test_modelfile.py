@@ -243,6 +243,12 @@ def test_a_model_of_the_first_format_written_again_is_the_same_function(tmp_path
     np.testing.assert_array_equal(after.forces, before.forces)
 
 
+def test_a_card_of_a_training_says_how_many_structures_its_level_had(tmp_path):
+    model = replace(random_model(), card={"training": {"n_structures": 24}})
+    again = load_model(save_model(tmp_path / "model", model))
+    assert again.trained_on[UNSPECIFIED]["n_structures"] == 24
+
+
 def test_what_a_model_was_trained_on_at_several_levels(tmp_path):
     """Cheap labels first: the distances that are watched are those of the level that it predicts."""
     cheap = {"distance_ranges_Ang": {"H-O": [[0.7, 4.0]]}, "n_structures": 9000}
