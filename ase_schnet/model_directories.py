@@ -54,7 +54,7 @@ def lasting_name(name_or_path: str | Path) -> str:
     """
     directory = find_model(name_or_path)
     if directory == shipped_models().get(name_or_path):
-        return name_or_path
+        return str(name_or_path)
     return str(directory.absolute())
 
 

@@ -78,3 +78,4 @@ class Engine(Protocol):
         AtomsCoincideError
             If two atoms are nearer than 1e-6 Å.
         """
+        ...

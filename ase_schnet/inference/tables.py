@@ -101,7 +101,8 @@ def _layer(model: TrainedModel, layer: int, n: int) -> np.ndarray:
     rows = n + DEGREE + 1  # interval k uses the splines centred on the nodes k - 2 .. k + 3
     nodes = np.arange(-2 - REACH, rows - 2 + REACH) * (model.config["cutoff"] / n)
     values = filters(model, layer, nodes)  # (M, rows + 2 REACH, F)
-    return sum(share * values[:, k : k + rows] for k, share in enumerate(_interpolation()))
+    shares = enumerate(_interpolation())
+    return sum((share * values[:, k : k + rows] for k, share in shares), start=np.zeros(()))
 
 
 def _slope_error(model: TrainedModel, tables: np.ndarray, n: int) -> float:

@@ -33,10 +33,10 @@ class Potential(nn.Module):
         super().__init__()
         self.config = config
         self.schnet = SchNet(config)
-        shift = torch.as_tensor(np.asarray(shift), dtype=torch.float64)
-        if shift.shape != (MAX_ELEMENTS,):
-            raise ValueError(f"shift has shape {tuple(shift.shape)}, expected ({MAX_ELEMENTS},)")
-        self.register_buffer("shift", shift, persistent=False)
+        shifts = torch.as_tensor(np.asarray(shift), dtype=torch.float64)
+        if shifts.shape != (MAX_ELEMENTS,):
+            raise ValueError(f"shift has shape {tuple(shifts.shape)}, expected ({MAX_ELEMENTS},)")
+        self.register_buffer("shift", shifts, persistent=False)
         self.scale = float(scale)
 
     @classmethod

@@ -91,7 +91,7 @@ class SchNet(nn.Module):
                     layer.reset_parameters()
 
     @property
-    def hidden_readout(self) -> list[nn.Linear]:
+    def hidden_readout(self) -> list[nn.Module]:
         """Dense layers between the last features and `readout_out`."""
         return [self.readout_in, *self.readout_mid] if self.config.readout_widths else []
 
