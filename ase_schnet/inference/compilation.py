@@ -14,13 +14,15 @@ import hashlib
 import inspect
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numba
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.dispatcher import Dispatcher
 
 from ase_schnet.inference.simd import BYTES
 
@@ -39,7 +41,7 @@ inlined = numba.njit(**OPTIONS, **NOT_FOR_PYTHON, inline="always")
 _SHARED_SOURCES = ("compilation.py", "loops.py", "simd.py")
 
 
-def compiled(function):
+def compiled(function: Callable) -> Dispatcher:
     """Compile `function` when it is called: njit, kept on disk where there is a place to write to."""
     dispatcher = numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function)
     try:
@@ -50,7 +52,7 @@ def compiled(function):
 
 
 @contextmanager
-def first_use(*modules) -> Iterator[None]:
+def first_use(*modules: ModuleType) -> Iterator[None]:
     """Compile or load what is called inside, in one process at a time, and say on stderr if it takes long.
 
     Parameters

@@ -279,7 +279,7 @@ class _Buffers:
         return self._scratch[thread]
 
 
-def _contiguous(array: np.ndarray, dtype) -> np.ndarray:
+def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
     """Return an array of the one kind that the loops are compiled for; a copy only if it is of another."""
     return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
 

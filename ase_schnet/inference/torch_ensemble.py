@@ -143,7 +143,9 @@ class TorchEnsemble:
             self.repulsion.add_to(prediction, numbers, positions, pairs)
         return prediction
 
-    def _forward(self, z: Tensor, d: Tensor, i: Tensor, j: Tensor):
+    def _forward(
+        self, z: Tensor, d: Tensor, i: Tensor, j: Tensor
+    ) -> tuple[Tensor, list[Tensor], list[_Layer]]:
         """Return unit-free atomic energies (M, N), the readout's hidden layers, and the blocks' layers."""
         value, slope = self._activation
         envelope, envelope_slope = self._envelope(d)  # (P, 1)

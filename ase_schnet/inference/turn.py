@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 from filelock import FileLock, Timeout
 from numba.core import event
@@ -24,7 +25,7 @@ _said = False  # in this process: a training compiles in several turns
 class Turn(event.Listener):
     """Lead one process through a first use. numba tells it which function begins to compile or is ready."""
 
-    def __init__(self, modules):
+    def __init__(self, modules: tuple[ModuleType, ...]):
         functions = (f for module in modules for f in vars(module).values())
         self._functions = {
             f
@@ -67,7 +68,7 @@ class Turn(event.Listener):
         if self._lock is not None:
             self._lock.release()
 
-    def on_start(self, event) -> None:
+    def on_start(self, event: event.Event) -> None:
         """Say before the first function that compiling takes a while."""
         global _said
         if self._bar is None:
@@ -82,7 +83,7 @@ class Turn(event.Listener):
                 leave=False,
             )
 
-    def on_end(self, event) -> None:
+    def on_end(self, event: event.Event) -> None:
         """Count a function of ours that is ready."""
         if event.data["dispatcher"] in self._functions:
             self._bar.update()
