@@ -31,8 +31,6 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.inference.options import EngineOptions as EngineOptions
     from ase_schnet.inference.training_watch import OutsideTrainingWarning as OutsideTrainingWarning
     from ase_schnet.lammps.run import run_lammps as run_lammps
-    from ase_schnet.model.schnet import PRESETS as PRESETS
-    from ase_schnet.model.schnet import SchNetConfig as SchNetConfig
     from ase_schnet.modelfile import load_model as load_model
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.runs.drift import Drift as Drift
@@ -46,6 +44,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.scan import scan_dihedral as scan_dihedral
     from ase_schnet.scan import scan_distance as scan_distance
     from ase_schnet.scan import scan_map as scan_map
+    from ase_schnet.schnet_config import PRESETS as PRESETS
+    from ase_schnet.schnet_config import SchNetConfig as SchNetConfig
     from ase_schnet.spectra import NormalModes as NormalModes
     from ase_schnet.spectra import Spectrum as Spectrum
     from ase_schnet.spectra import TrajectorySignals as TrajectorySignals
@@ -76,8 +76,8 @@ _HOME = {
     "read_labelled": "data.formats",
     "FileUnits": "units",
     "equivalent_loss_weights": "training.loss_weights",
-    "SchNetConfig": "model.schnet",
-    "PRESETS": "model.schnet",
+    "SchNetConfig": "schnet_config",
+    "PRESETS": "schnet_config",
     "FitSettings": "training.settings",
     "LossWeights": "training.loss_weights",
     "Recipe": "training.recipe",

@@ -1,17 +1,22 @@
 """The model directory: `model.json` (what it is) and `weights.safetensors` (all members, stacked).
 
-    model.json            config, elements, shifts and scales, sampled distances, provenance, metrics,
+    model.json            config, elements, shifts and scales, what it was trained on, provenance, metrics,
                           sha256 of the weights and of itself
     weights.safetensors   every tensor of the network with the members first: (M, ...), float32
 
 Nothing here can run code: JSON and safetensors only, never pickle. Both files carry a sha256, so damage of
 a single bit is noticed; a checksum beside the data does not stop a forger, safetensors is what stops code.
+
+Version 2 of the format is written, version 1 (ase_schnet 0.1) is read too. Information may be added as new
+fields of the card, which older readers keep. What changes energies must be a new field of ``config`` or a
+name in ``requires``: older readers refuse both.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,33 +28,54 @@ from safetensors.numpy import save as dump_safetensors
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.files import naming, write_whole
+from ase_schnet.model_directories import CARD, WEIGHTS, ModelFileError, find_model, read_part
+from ase_schnet.model_directories import lasting_name as lasting_name
+from ase_schnet.model_directories import shipped_models as shipped_models
+from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 
 FORMAT = "ase_schnet model"
-FORMAT_VERSION = 1
-CARD, WEIGHTS = "model.json", "weights.safetensors"
-MAX_ELEMENTS = 100  # rows of the embedding: atomic numbers 0..99
-READOUT_WIDTH = 32  # hidden units between the last features and the atomic energy
-_PACKAGE = Path(__file__).resolve().parent
-# inside an installed wheel, and at the top of a checkout
-SHIPPED_MODELS = (_PACKAGE / "pretrained", _PACKAGE.parent / "models")
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+WRITTEN_BY_SAVE = ("format", "format_version", "requires", "weights_sha256", "units")
+UNSPECIFIED = "unspecified"  # level of theory of data that do not say it
 
 
-class ModelFileError(ValueError):
-    """A model directory that is missing, damaged, or not ours."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """An ensemble of M SchNets as plain arrays.
+    """Hold an ensemble of M SchNets as plain arrays.
 
-    config : the network's shape (`SchNetConfig.to_dict()`).
-    elements : sorted atomic numbers it was trained on.
-    energy_shift : (M, 100) eV per atom of each atomic number. scale : (M,) eV.
-    weights : name -> (M, ...) float32.
-    pbc : trained on periodic structures.
-    distance_ranges : pair name ("H-O") -> [[low, high], ...] in Å, the distances seen in training.
-    card : everything else worth knowing: training, metrics, calibration, self_check. JSON types.
-    path : where it was read from.
+    Attributes
+    ----------
+    config
+        Shape of the network, as :meth:`SchNetConfig.to_dict` gives it.
+    elements
+        Sorted atomic numbers that it was trained on.
+    energy_shift
+        (M, 100), eV per atom of each atomic number.
+    scale
+        (M,), eV: factor on the unit-free energies of the network.
+    weights
+        Tensors by name, (M, ...) float32.
+    pbc
+        Whether it was trained on periodic structures.
+    distance_ranges
+        Distances of pairs in the training of its level of theory, in Å: pair name ("H-O") ->
+        [[low, high], ...].
+    card
+        What else is known, in JSON types: ``charge``, ``multiplicity``, ``calibration``, ``provenance``
+        (where a converted model is from), ``training``, ``folds``, ``self_check`` and more.
+    path
+        Directory that it was read from.
+    checksum
+        sha256 of the card.
+    level_of_theory
+        Whose energies it predicts, for example "PBE/def2-SVP".
+    trained_on
+        All that it was trained on: level of theory -> ``distance_ranges_Ang``, ``n_structures`` and what
+        else is known of the structures. A model that was trained at several levels has several entries;
+        ``distance_ranges`` is that of ``level_of_theory``.
+    element_scale
+        (M, 100), factor on ``scale`` for each atomic number; None: 1 for all.
     """
 
     config: dict
@@ -62,18 +88,26 @@ class TrainedModel:
     card: dict = field(default_factory=dict)
     path: str = ""
     checksum: str = ""
+    level_of_theory: str = UNSPECIFIED
+    trained_on: dict[str, dict] = field(default_factory=dict)
+    element_scale: np.ndarray | None = None
 
     @property
     def n_members(self) -> int:
-        """M."""
+        """Number of members M."""
         return len(self.scale)
 
     @property
     def symbols(self) -> list[str]:
-        """Chemical symbols it was trained on."""
+        """Chemical symbols of the elements that it was trained on."""
         return [chemical_symbols[z] for z in self.elements]
 
-    def require_elements(self, numbers) -> None:
+    @property
+    def network(self) -> SchNetConfig:
+        """Shape of the network."""
+        return SchNetConfig.from_dict(self.config)
+
+    def require_elements(self, numbers: Iterable[int]) -> None:
         """Raise ValueError naming the elements among `numbers` that the model was not trained on."""
         odd = sorted({chemical_symbols[z] for z in set(numbers) - set(self.elements)})
         if odd:
@@ -82,8 +116,8 @@ class TrainedModel:
                 f"it knows {', '.join(self.symbols)}"
             )
 
-    def trained_range(self, symbol_i: str, symbol_j: str, distance: float):
-        """The interval (low, high) in Å of sampled i–j distances that holds `distance`, or None."""
+    def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
+        """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
         name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
         for low, high in self.distance_ranges.get(name, []):
             if low <= distance <= high:
@@ -91,49 +125,38 @@ class TrainedModel:
         return None
 
 
-def weight_shapes(config: dict) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of one member; what a model file must hold, and nothing else."""
-    basis, filters = config["n_atom_basis"], config["n_filters"]
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (MAX_ELEMENTS, basis)}
-
-    def dense(name: str, n_in: int, n_out: int) -> None:
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (n_out, n_in), (n_out,)
-
-    for t in range(config["n_interactions"]):
-        dense(f"interactions.{t}.atomwise_in", basis, filters)
-        dense(f"interactions.{t}.cfconv.filter_in", config["n_rbf"], filters)
-        dense(f"interactions.{t}.cfconv.filter_out", filters, filters)
-        dense(f"interactions.{t}.atomwise_mid", filters, basis)
-        dense(f"interactions.{t}.atomwise_out", basis, basis)
-    dense("readout_in", basis, READOUT_WIDTH)
-    dense("readout_out", READOUT_WIDTH, 1)
-    return shapes
-
-
 def save_model(directory: str | Path, model: TrainedModel) -> Path:
-    """Write the two files, each to a temporary name first, the card last. Returns the directory.
+    """Write the two files, each to a temporary name first, the card last. Return the directory.
 
-    Raises CannotWrite, an OSError.
+    Raises
+    ------
+    CannotWrite
+        If there is no room or no permission; an OSError.
+    ValueError
+        If the card holds a number that is not finite.
     """
     directory = Path(directory)
     with naming(directory):
         directory.mkdir(parents=True, exist_ok=True)
     weights = dump_safetensors({k: np.ascontiguousarray(v) for k, v in model.weights.items()})
+    own = model.trained_on.get(model.level_of_theory) or _counted(model.card)
+    own = {**own, "distance_ranges_Ang": model.distance_ranges}
     card = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "requires": [],
         "sha256": "0" * 64,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "units": {"energy": "eV", "length": "Ang", "forces": "eV/Ang"},
-        "config": model.config,
+        "config": model.network.to_dict(),
         "n_members": model.n_members,
         "elements": model.symbols,
-        "energy_shift_eV": {
-            chemical_symbols[z]: model.energy_shift[:, z].tolist() for z in model.elements
-        },
+        "energy_shift_eV": _by_symbol(model.energy_shift, model.elements),
         "scale_eV": model.scale.tolist(),
+        "element_scale": _by_symbol(model.element_scale, model.elements),
         "pbc": bool(model.pbc),
-        "distance_ranges_Ang": model.distance_ranges,
+        "level_of_theory": model.level_of_theory,
+        "trained_on": {**model.trained_on, model.level_of_theory: own},
         **model.card,
     }
     text = "{\n" + ",\n".join(_entry(k, v) for k, v in card.items()) + "\n}\n"
@@ -142,6 +165,12 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
     write_whole(directory / WEIGHTS, weights)
     write_whole(directory / CARD, text.encode())
     return directory
+
+
+def _by_symbol(values: np.ndarray | None, elements: list[int]) -> dict | None:
+    if values is None:
+        return None
+    return {chemical_symbols[z]: values[:, z].tolist() for z in elements}
 
 
 def _entry(name: str, value) -> str:
@@ -153,43 +182,6 @@ def _entry(name: str, value) -> str:
         ) from None
 
 
-def shipped_models() -> dict[str, Path]:
-    """Name -> directory of the models that come with the package."""
-    return {
-        card.parent.name: card.parent
-        for place in reversed(SHIPPED_MODELS)
-        for card in sorted(place.glob(f"*/{CARD}"))
-    }
-
-
-def find_model(name_or_path: str | Path) -> Path:
-    """The directory of a path, or of a shipped model's name where no model of that name lies here.
-
-    A `Path` is never taken for a name. Raises ModelFileError, naming the shipped models, when there is
-    neither.
-    """
-    shipped, path = shipped_models(), Path(name_or_path)
-    if name_or_path in shipped and not (path / CARD).exists():
-        return shipped[name_or_path]
-    if path.is_dir():
-        return path
-    known = ", ".join(shipped) or "none"
-    raise ModelFileError(
-        f"no model {str(name_or_path)!r}: neither a directory nor a shipped model (known: {known})"
-    )
-
-
-def lasting_name(name_or_path: str | Path) -> str:
-    """What `find_model` finds the same model by from any directory: a shipped name, or an absolute path.
-
-    Raises ModelFileError as `find_model`.
-    """
-    directory = find_model(name_or_path)
-    if directory == shipped_models().get(name_or_path):
-        return name_or_path
-    return str(directory.absolute())
-
-
 def load_model(name_or_path: str | Path) -> TrainedModel:
     """Read and verify a model directory.
 
@@ -198,11 +190,14 @@ def load_model(name_or_path: str | Path) -> TrainedModel:
 
     Raises
     ------
-    ModelFileError : unknown name, missing or damaged file, newer format version, foreign content.
+    ModelFileError
+        If the name is unknown, a file is missing, damaged or of another program, or the model needs a newer
+        ase_schnet.
     """
     directory = find_model(name_or_path)
-    card = _read_card(directory / CARD)
-    data = _read(directory / WEIGHTS)
+    path = directory / CARD
+    card = _read_card(path)
+    data = read_part(directory / WEIGHTS)
     if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
         raise ModelFileError(
             f"{directory / WEIGHTS} is damaged or belongs to another model: "
@@ -212,43 +207,50 @@ def load_model(name_or_path: str | Path) -> TrainedModel:
         weights = parse_safetensors(data)
     except SafetensorError as error:
         raise ModelFileError(f"{directory / WEIGHTS} is not a safetensors file: {error}") from None
-    members = card.pop("n_members")
-    _check_weights(directory / WEIGHTS, weights, card["config"], members)
-    shift = np.zeros((members, MAX_ELEMENTS))
-    elements = sorted(atomic_numbers[s] for s in card.pop("elements"))
-    for symbol, values in card.pop("energy_shift_eV").items():
-        shift[:, atomic_numbers[symbol]] = values
+    config, members = _network(path, card.pop("config")), card.pop("n_members")
+    _check_weights(directory / WEIGHTS, weights, config, members)
+    level, trained_on = card.pop("level_of_theory"), card.pop("trained_on")
+    factors = card.pop("element_scale")
     return TrainedModel(
-        config=card.pop("config"),
-        elements=elements,
-        energy_shift=shift,
+        config=config.to_dict(),
+        elements=sorted(atomic_numbers[s] for s in card.pop("elements")),
+        energy_shift=_of_elements(card.pop("energy_shift_eV"), members, np.zeros),
         scale=np.array(card.pop("scale_eV"), dtype=np.float64),
         weights=weights,
         pbc=card.pop("pbc"),
-        distance_ranges=card.pop("distance_ranges_Ang"),
+        distance_ranges=trained_on[level]["distance_ranges_Ang"],
         path=str(directory),
         checksum=card.pop("sha256"),
-        card={k: v for k, v in card.items() if k not in _WRITTEN_BY_SAVE},
+        level_of_theory=level,
+        trained_on=trained_on,
+        element_scale=None if factors is None else _of_elements(factors, members, np.ones),
+        card={k: v for k, v in card.items() if k not in WRITTEN_BY_SAVE},
     )
 
 
-_WRITTEN_BY_SAVE = ("format", "format_version", "weights_sha256", "units")
+def _of_elements(values: dict[str, list[float]], members: int, blank) -> np.ndarray:
+    """Return what a card says by symbols as (M, 100) by atomic numbers, where it is silent `blank`."""
+    array = blank((members, MAX_ELEMENTS))
+    for symbol, each in values.items():
+        array[:, atomic_numbers[symbol]] = each
+    return array
 
 
-def _read(path: Path) -> bytes:
+def _network(path: Path, config: dict) -> SchNetConfig:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f"{path} is missing: not a complete model directory") from None
+        return SchNetConfig.from_dict(config)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{path} has a network that this ase_schnet does not know ({error}): upgrade ase_schnet"
+        ) from None
 
 
 def _read_card(path: Path) -> dict:
-    """The JSON card, its format and its own sha256 checked."""
-    data = _read(path)
+    """Return the JSON card as version 2 has it, its format and its own sha256 checked."""
+    data = read_part(path)
     try:
         card = json.loads(data)
-        digest = card["sha256"]
-        version = card["format_version"]
+        digest, version = card["sha256"], card["format_version"]
         ours = card["format"] == FORMAT
     except (ValueError, KeyError, TypeError):
         raise ModelFileError(f"{path} is damaged or not an ase_schnet model") from None
@@ -257,19 +259,38 @@ def _read_card(path: Path) -> dict:
     blank = data.replace(str(digest).encode(), b"0" * 64, 1)
     if hashlib.sha256(blank).hexdigest() != digest:
         raise ModelFileError(f"{path} was damaged or edited after it was written (sha256 differs)")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise ModelFileError(
-            f"{path} has format version {version}, this ase_schnet reads version {FORMAT_VERSION}: "
+            f"{path} has format version {version}, this ase_schnet reads up to version {FORMAT_VERSION}: "
+            "upgrade ase_schnet"
+        )
+    if version == 1:
+        return _from_version_1(card)
+    if card["requires"]:
+        raise ModelFileError(
+            f"{path} requires {', '.join(map(str, card['requires']))}, which this ase_schnet does not have: "
             "upgrade ase_schnet"
         )
     return card
 
 
-def _check_weights(path: Path, weights: dict, config: dict, members: int) -> None:
-    expected = {name: (members, *shape) for name, shape in weight_shapes(config).items()}
+def _from_version_1(card: dict) -> dict:
+    """Return a card of version 1 as one of version 2: the level of theory was not written then."""
+    trained_on = {**_counted(card), "distance_ranges_Ang": card.pop("distance_ranges_Ang")}
+    level = {"level_of_theory": UNSPECIFIED, "trained_on": {UNSPECIFIED: trained_on}}
+    return {**card, **level, "element_scale": None}
+
+
+def _counted(card: dict) -> dict:
+    n_structures = card.get("training", {}).get("n_structures")
+    return {} if n_structures is None else {"n_structures": n_structures}
+
+
+def _check_weights(path: Path, weights: dict, config: SchNetConfig, members: int) -> None:
+    expected = {name: (members, *shape) for name, shape in config.weight_shapes().items()}
     if set(weights) != set(expected):
         odd = sorted(set(weights) ^ set(expected))
-        raise ModelFileError(f"{path} does not hold the tensors of its configuration: {odd[:3]}")
+        raise ModelFileError(f"{path} does not hold the tensors of its network: {odd[:3]}")
     for name, tensor in weights.items():
         if tensor.shape != expected[name] or tensor.dtype != np.float32:
             raise ModelFileError(

@@ -27,7 +27,9 @@ FLOORS = [
         "degrees_of_freedom",
         "deprecation",
         "forks",
+        "model_directories",
         "moved",
+        "schnet_config",
     },
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

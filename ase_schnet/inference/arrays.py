@@ -1,8 +1,8 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
 Shapes: M members, T layers, N atoms, G ghosts (of other processes, if there are any), E pair entries, F
-filters, B features per atom, H hidden in the readout; the last three rounded up to a multiple of
-`simd.PAD`. "real" is the precision of the network.
+filters, B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of
+it; F, B and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ase_schnet.inference.loops import LINEAR, SILU, SSP
 from ase_schnet.inference.simd import PAD
 from ase_schnet.inference.tables import DEGREE, filter_tables
-from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.schnet_config import LOG2, MAX_ELEMENTS, SchNetConfig
 
-LOG2 = np.log(2.0)
 CACHE_LINE = 64  # bytes
+KINDS = {"ssp": SSP, "silu": SILU}
+OFFSETS = {"ssp": LOG2, "silu": 0.0}  # what the compiled activation has more than the named one
 
 
 class Network(NamedTuple):
-    """All members' weights, in the precision of the network. `*_back` are transposed: for the adjoint.
+    """Hold all members' weights, in the precision of the network. `*_back` are transposed: for the adjoint.
 
     Matrices are (in, out), so that a row of the product is a sum of rows, and float32 as in the model file,
-    which loses nothing and halves what has to be fetched. The −ln 2 of the shifted
-    softplus is folded into the bias that follows it.
+    which loses nothing and halves what has to be fetched. The −ln 2 of the shifted softplus is folded into
+    the bias that follows it. Numba unpacks each of these arrays at every call, so they are few.
     """
 
     embedding: np.ndarray  # (M, 100, B)
@@ -42,30 +45,35 @@ class Network(NamedTuple):
     read_w: np.ndarray  # (M, B, H)
     read_b: np.ndarray  # (M, H)
     read_back: np.ndarray  # (M, H, B)
+    more_w: np.ndarray  # (L, M, 2, H, H) a matrix, and transposed
+    more_b: np.ndarray  # (L + 1, M, H) their biases; then of the atomic energy, in the first place
     last_w: np.ndarray  # (M, H)
-    last_b: np.ndarray  # (M,)
     scale: np.ndarray  # (M,) float64, eV
-    shift: np.ndarray  # (M, 100) float64, eV
+    elements: np.ndarray  # (2, M, 100) float64: factor on `scale`, shift in eV
+    activation: int  # of `loops`: SSP, SILU
+    readout_activation: int  # SSP, SILU, LINEAR
     cutoff: float  # Å
     spacing: float  # Å, of the tables' nodes
     onset: np.ndarray  # (100, 100) float64, Å: a nearer pair is seen almost at it; zeros: never
 
 
 class Rows(NamedTuple):
-    """Who is near whom, up to the skin, as rows of a compressed matrix: entries start[i]:start[i + 1]."""
+    """Hold who is near whom, up to the skin, as rows of a sparse matrix: entries start[i]:start[i + 1]."""
 
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    both: np.ndarray  # (E,) bool: stands for the partner's entry too, which lies in the same chunk
+    reciprocal: (
+        np.ndarray
+    )  # (E,) bool: stands for the partner's entry too, which lies in the same chunk
 
 
 class Edges(NamedTuple):
-    """The entries of `Rows` below the cutoff at the present positions, moved to the front of their row."""
+    """Hold the entries of `Rows` that are below the cutoff now, moved to the front of their row."""
 
     end: np.ndarray  # (N,) int64: the row is start[i]:end[i]
     partner: np.ndarray  # (E,) int32
-    both: np.ndarray  # (E,) bool
+    reciprocal: np.ndarray  # (E,) bool
     node: np.ndarray  # (E,) int32 first of the six coefficients
     basis: np.ndarray  # (E, 6) their weights for the filter
     slope: np.ndarray  # (E, 6) and for its derivative, 1/Å
@@ -75,7 +83,7 @@ class Edges(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the phases hand to each other, and the answer."""
+    """Hold what the phases hand to each other, and the answer."""
 
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
@@ -90,73 +98,122 @@ class State(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """One thread's working rows, C the size of a chunk."""
+    """Hold the working rows of one thread, C the size of a chunk."""
 
     y: np.ndarray  # (C, F)
     a: np.ndarray  # (C, B)
     b: np.ndarray  # (C, B)
     h: np.ndarray  # (C, H)
     i: np.ndarray  # (C, H)
-    g: np.ndarray  # (C, H)
+    g: np.ndarray  # ((L + 1) C, H): of each hidden layer
 
 
 def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = None) -> Network:
-    """The weights as `kernels` want them, widths padded with zeros that no energy notices.
+    """Return the weights as `kernels` wants them, widths padded with zeros that no energy notices.
 
-    onset : as in `repulsion.Repulsion`; None for no repulsion.
+    Parameters
+    ----------
+    model
+        The ensemble.
+    dtype
+        "float64" or "float32".
+    onset
+        As in :class:`repulsion.Repulsion`; None for no repulsion.
     """
     tables, spacing = filter_tables(model)
+    config = model.network
     w = {name: array.astype(np.float64) for name, array in model.weights.items()}
-    layers = range(model.config["n_interactions"])
 
     def matrices(name: str) -> np.ndarray:
-        """(T, M, in, out)"""
+        """Return (T, M, in, out)."""
+        layers = range(config.n_interactions)
         return np.stack([w[f"interactions.{t}.{name}.weight"].swapaxes(1, 2) for t in layers])
 
     def biases(name: str) -> np.ndarray:
-        """(T, M, out)"""
-        return np.stack([w[f"interactions.{t}.{name}.bias"] for t in layers])
-
-    def padded(array: np.ndarray) -> np.ndarray:
-        """The last axis is a width."""
-        room = [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % PAD)]
-        return aligned(np.pad(array, room), dtype)
-
-    def matrix(array: np.ndarray) -> np.ndarray:
-        """The last two axes are widths."""
-        room = [(0, 0)] * (array.ndim - 2) + [(0, -n % PAD) for n in array.shape[-2:]]
-        return aligned(np.pad(array, room), np.float32)
+        """Return (T, M, out)."""
+        return np.stack([w[f"interactions.{t}.{name}.bias"] for t in range(config.n_interactions)])
 
     into, mid, out = (matrices(f"atomwise_{part}") for part in ("in", "mid", "out"))
-    read, last = w["readout_in.weight"].swapaxes(1, 2), w["readout_out.weight"][:, 0]
+    offset = OFFSETS[config.activation]
+    factors = model.element_scale
+    if factors is None:
+        factors = np.ones_like(model.energy_shift)
     return Network(
-        embedding=padded(w["embedding.weight"]),
-        start=padded(w["embedding.weight"] @ into[0] + biases("atomwise_in")[0][:, None]),
-        tables=padded(tables),
-        in_w=matrix(into),
-        in_b=padded(biases("atomwise_in")),
-        in_back=matrix(into.swapaxes(2, 3)),
-        mid_w=matrix(mid),
-        mid_b=padded(biases("atomwise_mid")),
-        mid_back=matrix(mid.swapaxes(2, 3)),
-        out_w=matrix(out),
-        out_b=padded(biases("atomwise_out") - LOG2 * out.sum(axis=2)),
-        out_back=matrix(out.swapaxes(2, 3)),
-        read_w=matrix(read),
-        read_b=padded(w["readout_in.bias"]),
-        read_back=matrix(read.swapaxes(1, 2)),
-        last_w=padded(last),
-        last_b=np.asarray(w["readout_out.bias"][:, 0] - LOG2 * last.sum(axis=1), dtype=dtype),
+        embedding=_padded(w["embedding.weight"], dtype),
+        start=_padded(w["embedding.weight"] @ into[0] + biases("atomwise_in")[0][:, None], dtype),
+        tables=_padded(tables, dtype),
+        in_w=_matrix(into),
+        in_b=_padded(biases("atomwise_in"), dtype),
+        in_back=_matrix(into.swapaxes(2, 3)),
+        mid_w=_matrix(mid),
+        mid_b=_padded(biases("atomwise_mid"), dtype),
+        mid_back=_matrix(mid.swapaxes(2, 3)),
+        out_w=_matrix(out),
+        out_b=_padded(biases("atomwise_out") - offset * out.sum(axis=2), dtype),
+        out_back=_matrix(out.swapaxes(2, 3)),
+        **_readout_arrays(config, w, dtype),
         scale=np.ascontiguousarray(model.scale, dtype=np.float64),
-        shift=np.ascontiguousarray(model.energy_shift, dtype=np.float64),
-        cutoff=float(model.config["cutoff"]),
+        elements=np.stack([factors, model.energy_shift]).astype(np.float64),
+        activation=KINDS[config.activation],
+        cutoff=float(config.cutoff),
         spacing=spacing,
         onset=np.zeros((MAX_ELEMENTS, MAX_ELEMENTS)) if onset is None else onset,
     )
 
 
-def aligned(array: np.ndarray, dtype) -> np.ndarray:
-    """A copy that begins at a cache line: a vector across two of them takes twice the time."""
+def _readout_arrays(config: SchNetConfig, w: dict[str, np.ndarray], dtype: str) -> dict:
+    """Return what `Network` has of the readout.
+
+    All hidden layers but the first are padded to one width. A readout without hidden layers becomes one
+    that hands its features on.
+    """
+    *hidden, last = config.readout_layers
+    offset = OFFSETS[config.readout_activation] if hidden else 0.0
+    if hidden:
+        layers = [(w[f"{k}.weight"].swapaxes(1, 2), w[f"{k}.bias"]) for k in hidden]
+    else:
+        members, _, basis = w["embedding.weight"].shape
+        layers = [(np.stack([np.eye(basis)] * members), np.zeros((members, basis)))]
+    widest = max(matrix.shape[2] for matrix, _ in layers)
+    members, deeper, weight = len(w[f"{last}.bias"]), layers[1:], w[f"{last}.weight"][:, 0]
+    more_w = np.zeros((len(deeper), members, 2, widest, widest))
+    more_b = np.zeros((len(deeper) + 1, members, widest))
+    for k, (matrix, bias) in enumerate(deeper):
+        n_in, n_out = matrix.shape[1:]
+        more_w[k, :, 0, :n_in, :n_out] = matrix
+        more_w[k, :, 1, :n_out, :n_in] = matrix.swapaxes(1, 2)
+        more_b[k, :, :n_out] = bias - offset * matrix.sum(axis=1)
+    more_b[-1, :, 0] = w[f"{last}.bias"][:, 0] - offset * weight.sum(axis=1)
+    read = _widened(layers[0][0], widest)
+    return {
+        "read_w": _matrix(read),
+        "read_b": _padded(_widened(layers[0][1], widest), dtype),
+        "read_back": _matrix(read.swapaxes(1, 2)),
+        "more_w": _matrix(more_w),
+        "more_b": _padded(more_b, dtype),
+        "last_w": _padded(_widened(weight, widest), dtype),
+        "readout_activation": KINDS[config.readout_activation] if hidden else LINEAR,
+    }
+
+
+def _widened(array: np.ndarray, width: int) -> np.ndarray:
+    """Return an array with zeros behind its last axis, up to `width`."""
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])])
+
+
+def _padded(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Return an array whose last axis, a width, is padded."""
+    return aligned(_widened(array, array.shape[-1] + -array.shape[-1] % PAD), dtype)
+
+
+def _matrix(array: np.ndarray) -> np.ndarray:
+    """Return matrices whose last two axes, both widths, are padded; float32."""
+    room = [(0, 0)] * (array.ndim - 2) + [(0, -n % PAD) for n in array.shape[-2:]]
+    return aligned(np.pad(array, room), np.float32)
+
+
+def aligned(array: np.ndarray, dtype: np.typing.DTypeLike) -> np.ndarray:
+    """Return a copy that begins at a cache line: a vector across two of them takes twice the time."""
     size = array.size * np.dtype(dtype).itemsize
     memory = np.empty(size + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
@@ -165,12 +222,12 @@ def aligned(array: np.ndarray, dtype) -> np.ndarray:
     return copy
 
 
-def _room(shape: tuple[int, ...], dtype) -> np.ndarray:
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return aligned(np.broadcast_to(np.zeros(1, dtype), shape), dtype)
 
 
 def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0) -> State:
-    """For a structure of `n_atoms`, and `n_ghosts` that are only looked at."""
+    """Return zeros for a structure of `n_atoms`, and `n_ghosts` atoms of other processes."""
     layers, members, basis, filters = network.in_w.shape
     real = network.tables.dtype
     return State(
@@ -188,12 +245,12 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
 
 
 def edge_arrays(network: Network, n_atoms: int, n_entries: int) -> Edges:
-    """For rows of `n_entries` in all."""
+    """Return zeros for rows of `n_entries` in all."""
     real = network.tables.dtype
     return Edges(
         end=np.zeros(n_atoms, np.int64),
         partner=np.zeros(n_entries, np.int32),
-        both=np.zeros(n_entries, np.bool_),
+        reciprocal=np.zeros(n_entries, np.bool_),
         node=np.zeros(n_entries, np.int32),
         basis=_room((n_entries, DEGREE + 1), real),
         slope=_room((n_entries, DEGREE + 1), real),
@@ -204,7 +261,7 @@ def edge_arrays(network: Network, n_atoms: int, n_entries: int) -> Edges:
 
 
 def scratch_arrays(network: Network, chunk: int) -> Scratch:
-    """For chunks of so many atoms."""
+    """Return zeros for chunks of so many atoms."""
     _, _, basis, filters = network.in_w.shape
     hidden, real = network.read_w.shape[-1], network.tables.dtype
     return Scratch(
@@ -213,5 +270,5 @@ def scratch_arrays(network: Network, chunk: int) -> Scratch:
         b=_room((chunk, basis), real),
         h=_room((chunk, hidden), real),
         i=_room((chunk, hidden), real),
-        g=_room((chunk, hidden), real),
+        g=_room(((1 + len(network.more_w)) * chunk, hidden), real),
     )

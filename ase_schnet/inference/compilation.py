@@ -14,13 +14,15 @@ import hashlib
 import inspect
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numba
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.dispatcher import Dispatcher
 
 from ase_schnet.inference.simd import BYTES
 
@@ -35,14 +37,11 @@ NOT_FOR_PYTHON = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = numba.njit(**OPTIONS, **NOT_FOR_PYTHON)
 inlined = numba.njit(**OPTIONS, **NOT_FOR_PYTHON, inline="always")
 
-_SHARED_SOURCES = (
-    "compilation.py",
-    "loops.py",
-    "simd.py",
-)  # what every compiled function may contain
+# what every compiled function may contain besides the file that defines it
+_SHARED_SOURCES = ("compilation.py", "loops.py", "simd.py")
 
 
-def compiled(function):
+def compiled(function: Callable) -> Dispatcher:
     """Compile `function` when it is called: njit, kept on disk where there is a place to write to."""
     dispatcher = numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function)
     try:
@@ -53,12 +52,12 @@ def compiled(function):
 
 
 @contextmanager
-def first_use(*modules) -> Iterator[None]:
+def first_use(*modules: ModuleType) -> Iterator[None]:
     """Compile or load what is called inside, in one process at a time, and say on stderr if it takes long.
 
     Parameters
     ----------
-    modules
+    *modules
         Where the functions are defined that may have to be compiled; their number is the length of the bar.
     """
     with _one_thread:
@@ -73,14 +72,14 @@ def first_use(*modules) -> Iterator[None]:
 
 
 class _FirstUses:
-    """The first use that goes on, one at a time, and its turn, which most of them do not need."""
+    """Hold the first use that goes on, one at a time, and its turn, which most of them do not need."""
 
     def __init__(self):
         self.modules: tuple | None = None
         self._turn = None
 
     def wait(self, folder: Path | None) -> bool:
-        """Something has to be compiled: True where another process may have done it meanwhile."""
+        """Wait for a turn to compile. Return True if another process may have compiled meanwhile."""
         if self.modules is None:  # called by whoever does not mind the silence
             return False
         if self._turn is None:  # loaded by name: most processes need no lock and no bar
@@ -88,6 +87,7 @@ class _FirstUses:
         return folder is not None and self._turn.wait(folder)
 
     def end(self) -> None:
+        """End the first use, and let the next process have its turn."""
         self.modules = None
         if self._turn is not None:
             self._turn.end()
@@ -98,24 +98,29 @@ _one_thread, _first_uses = threading.RLock(), _FirstUses()
 
 
 class _Nowhere(NullCache):
-    """The cache of a function for whose machine code there is no place on disk."""
+    """Keep nothing: there is no place on disk for the machine code of a function."""
 
     def load_overload(self, sig, target_context):
-        """None, after which numba compiles."""
+        """Return None, after which numba compiles."""
         _first_uses.wait(None)
 
 
 class _Cache(FunctionCache):
-    """numba's cache of one function, which no error stops, and which notices all changes of the sources.
+    """Keep the machine code of one function, as numba does; errors do not stop it.
 
-    numba compares the file that defines the function, and nothing else of what the machine code was made of.
+    numba itself compares the file that defines the function, and no other file or option that the machine
+    code was made of. Here all of them count.
     """
 
     def __init__(self, function):
         super().__init__(function)
         here = Path(__file__).parent
         sources = [Path(inspect.getfile(function)), *(here / name for name in _SHARED_SOURCES)]
-        digest = hashlib.sha256(repr((BYTES, sorted(OPTIONS["fastmath"]))).encode())
+        options = sorted(
+            (name, sorted(value) if isinstance(value, set) else value)
+            for name, value in OPTIONS.items()
+        )
+        digest = hashlib.sha256(repr((BYTES, options)).encode())
         for source in sources:
             digest.update(source.read_bytes())
         self._made_of = digest.hexdigest()
@@ -124,7 +129,7 @@ class _Cache(FunctionCache):
         return *super()._index_key(sig, codegen), self._made_of
 
     def load_overload(self, sig, target_context):
-        """Machine code of an earlier process, or None, after which numba compiles."""
+        """Return machine code of an earlier process, or None, after which numba compiles."""
         found = self._load(sig, target_context)
         while found is None and _first_uses.wait(Path(self.cache_path)):
             found = self._load(sig, target_context)
@@ -140,7 +145,7 @@ class _Cache(FunctionCache):
             return None
 
     def save_overload(self, sig, data):
-        """Keep machine code. Where that fails, say so once: every start will have to compile."""
+        """Keep machine code. Say once if that fails: every start will have to compile."""
         try:
             super().save_overload(sig, data)
         except Exception as error:

@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.inference.prediction import Engine
 from ase_schnet.modelfile import ModelFileError, TrainedModel
 from ase_schnet.neighbors import half_list
 
@@ -19,10 +20,26 @@ def open_engine(
     dtype: str = "float64",
     threads: int | None = None,
     repulsion: str | None = None,
-):
-    """The compiled `Ensemble` for "cpu", and for "auto" without a GPU; else torch's on that device.
+) -> Engine:
+    """Return the compiled engine for "cpu", and for "auto" without a GPU; else that of torch.
 
-    Raises ValueError for an unknown device, precision or repulsion, and for a GPU that torch does not find.
+    Parameters
+    ----------
+    model
+        The ensemble.
+    device
+        "cpu", "cuda", "cuda:1" or "auto" (a GPU if there is one).
+    dtype
+        Precision of the network, "float64" or "float32".
+    threads
+        The most that the compiled engine may use; None: see :class:`Ensemble`.
+    repulsion
+        "zbl" or None, as for :class:`Ensemble`.
+
+    Raises
+    ------
+    ValueError
+        If device, precision or repulsion are unknown, or torch does not find the GPU.
     """
     if device == "cpu":
         return Ensemble(model, dtype, threads, repulsion)
@@ -32,11 +49,16 @@ def open_engine(
     return torch_ensemble.TorchEnsemble(model, device, dtype, repulsion)
 
 
-def self_check(engine) -> None:
-    """Repeat the structure stored with the model. Raises ModelFileError if the answer differs.
+def self_check(engine: Engine) -> None:
+    """Evaluate the structure stored with the model, and compare.
 
-    Stored is what the network itself gave when the model was written, so this also measures, at every
+    Stored is what the network itself gave when the model was written. So this also measures, at every
     loading, what the tables of `inference/tables.py` cost in accuracy.
+
+    Raises
+    ------
+    ModelFileError
+        If the answer differs.
     """
     model = engine.model
     stored = model.card.get("self_check")

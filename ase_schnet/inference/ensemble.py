@@ -7,6 +7,7 @@ several for a large structure. Which thread takes a chunk does not change a bit 
 from __future__ import annotations
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -25,40 +26,53 @@ from ase_schnet.inference.arrays import (
     state_arrays,
 )
 from ase_schnet.inference.compilation import first_use
-from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
+from ase_schnet.inference.prediction import (
+    COINCIDENT,
+    ONE_THREAD_BELOW,
+    AtomsCoincideError,
+    Prediction,
+)
 from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
 CHUNK = 128  # atoms
-ONE_THREAD_BELOW = 200  # atoms; less work than this is done before a second thread has woken up
 
 
 class Ghosts(Protocol):
-    """Atoms that are another process's to evaluate, last among those given: neighbours of ours."""
+    """Give the features of atoms that another process evaluates, neighbours of ours and last in the list.
+
+    Attributes
+    ----------
+    count
+        Number of these atoms.
+    """
 
     count: int
 
     def update(self, array: np.ndarray) -> None:
-        """Fill the last `count` rows of `array`, (M, N, width), with those of their owners.
+        """Fill the last `count` rows of `array`, (M, N, width), with those of the processes that own them.
 
-        Called by all processes in the same order.
+        All processes call it in the same order.
         """
 
 
 class Ensemble:
-    """Evaluates a `TrainedModel`.
+    """Evaluate a :class:`TrainedModel` with compiled loops.
+
+    One Ensemble is for one thread at a time: its working arrays are kept from call to call.
 
     Parameters
     ----------
-    model : the ensemble.
-    dtype : "float64" or "float32", the precision of the network. Distances are taken in float64 and
-        forces and energies added up in float64 whatever it is.
-    threads : the most it may use; None: OMP_NUM_THREADS if that is set, else every core this process may
-        run on.
-    repulsion : below the distances seen in training; None for none (see `repulsion.py`).
-
-    One Ensemble is for one thread at a time: its working arrays are kept from call to call.
+    model
+        The ensemble.
+    dtype
+        "float64" or "float32", the precision of the network. Distances are taken in float64 and forces and
+        energies added up in float64 whatever it is.
+    threads
+        The most it may use; None: OMP_NUM_THREADS if that is set, else every core this process may run on.
+    repulsion
+        "zbl", a repulsion below the distances seen in training, or None (see `repulsion.py`).
     """
 
     device = "cpu"
@@ -96,29 +110,38 @@ class Ensemble:
         pairs: Pairs,
         ghosts: Ghosts | None = None,
     ) -> Prediction:
-        """Energies, forces and virials of every member.
+        """Return energies in eV, forces in eV/Å and virials in eV of every member.
 
-        numbers (N,), positions (N, 3) in Å, `pairs` a half list in canonical order (`half_list`); pairs
-        beyond the cutoff do no harm. The same `pairs` object is looked at once only.
-        With `ghosts` the answer is that of the other atoms, N − ghosts.count of them, complete but for the
-        sum over processes: their energies, their forces, and of a pair with a ghost half of the virial. The
-        first atom of a pair is never a ghost.
+        Parameters
+        ----------
+        numbers
+            (N,) atomic numbers.
+        positions
+            (N, 3), Å.
+        pairs
+            Half list in canonical order, as :func:`half_list` makes it; pairs beyond the cutoff do no harm.
+            The same object is looked at once only.
+        ghosts
+            Atoms of other processes, which come last and are never the first atom of a pair. The answer is
+            then that of the other atoms, N − ghosts.count of them: their energies, their forces, and of a
+            pair with a ghost half of the virial. What is left to do is to add up over processes.
 
         Raises
         ------
-        AtomsCoincideError : two atoms are nearer than 1e-6 Å.
+        AtomsCoincideError
+            If two atoms are nearer than 1e-6 Å.
         """
         if self._unfinished:  # half done, in a process that was interrupted or forked
             self._buffers, self._pairs = _Buffers(self._network), None
         self._unfinished = True
         b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
-        numbers, positions = _ours(numbers, np.int64), _ours(positions, np.float64)
+        numbers, positions = _contiguous(numbers, np.int64), _contiguous(positions, np.float64)
         n_atoms = len(numbers) - n_ghosts
         if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
             self._own_pairs = Pairs(
-                _ours(pairs.idx_i, np.int64),
-                _ours(pairs.idx_j, np.int64),
-                _ours(pairs.shifts, np.float64),
+                _contiguous(pairs.idx_i, np.int64),
+                _contiguous(pairs.idx_j, np.int64),
+                _contiguous(pairs.shifts, np.float64),
             )
             b.fit(n_atoms, self._own_pairs, numbers[n_atoms:])
             self._pairs = pairs
@@ -148,11 +171,11 @@ class Ensemble:
             )
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
-        """Phase by phase, and after each its result from whoever owns the ghosts.
+        """Run phase by phase, and after each fetch its results for the ghosts from their owners.
 
-        A chunk gathers from its partners, in the adjoint too, and so what travels is always towards the
-        ghosts: features upwards, ∂E/∂y downwards. Nothing has to be added up on the way back, neither
-        features' adjoints nor forces: every sum runs in one process, in one order.
+        A chunk gathers from its partners, in the adjoint too. So data travel in one direction, from owners to
+        ghosts: first features, then ∂E/∂y. Nothing travels back to be added up, and every sum runs in one
+        process, in one order.
         """
         state, layers = self._buffers.state, len(self._network.out_w)
         self._run(0, 2, numbers, positions)
@@ -164,7 +187,7 @@ class Ensemble:
             self._run(phase, phase + 1, numbers, positions)
 
     def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
-        """The phases from `first` to before `last`."""
+        """Run the phases from `first` to before `last`."""
         chunks = len(self._buffers.state.closest)
         if self._buffers.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
             self._run_chunks(self._buffers, (first, last), (0, chunks), 0, numbers, positions)
@@ -173,26 +196,40 @@ class Ensemble:
             self._run_threaded(phase, numbers, positions)
 
     def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
-        """Each thread takes the next chunk that is left."""
+        """Run one phase; each thread takes the next chunk that is left."""
         b = self._buffers
 
         def work(thread: int) -> None:
-            for chunk in left:  # shared: next() of a range iterator is one step of the interpreter
-                if b is self._buffers:  # else this evaluation was interrupted, and another goes on
-                    part = (phase, phase + 1), (chunk, chunk + 1), thread
-                    self._run_chunks(b, *part, numbers, positions)
+            while b is self._buffers:  # else this evaluation was interrupted, and another goes on
+                try:
+                    chunk = (
+                        left.popleft()
+                    )  # one thread gets it, also where Python has no global lock
+                except IndexError:
+                    return
+                self._run_chunks(
+                    b, (phase, phase + 1), (chunk, chunk + 1), thread, numbers, positions
+                )
 
         if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
             self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
             self._pool_of = os.getpid()
-        left = iter(range(len(b.state.closest)))
+        left = deque(range(len(b.state.closest)))
         others = [self._pool.submit(work, t) for t in range(1, self.threads)]
         work(0)
         for other in others:
             other.result()
 
-    def _run_chunks(self, b, phases, chunks, thread: int, numbers, positions) -> None:
-        """The phases from phases[0] to before phases[1] of the chunks likewise, in this thread."""
+    def _run_chunks(
+        self,
+        b: _Buffers,
+        phases: tuple[int, int],
+        chunks: tuple[int, int],
+        thread: int,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+    ) -> None:
+        """Run the phases from phases[0] to before phases[1] of the chunks likewise, in this thread."""
         kernels.run(
             phases,
             chunks,
@@ -214,7 +251,7 @@ class Ensemble:
 
 
 class _Buffers:
-    """Working arrays, kept from call to call: fresh memory costs more than the arithmetic on it."""
+    """Hold working arrays from call to call: fresh memory costs more than the arithmetic on it."""
 
     def __init__(self, network: Network):
         self._network = network
@@ -222,7 +259,7 @@ class _Buffers:
         self.n_atoms = self.n_ghosts = self._n_entries = -1
 
     def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
-        """Make room for a structure and its pairs; `ghosts` (G,) the atomic numbers of what comes after."""
+        """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
         self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
         needed = len(self.rows.partner)
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
@@ -236,19 +273,19 @@ class _Buffers:
             self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
 
     def scratch(self, thread: int) -> Scratch:
-        """Working rows of one thread."""
+        """Return the working rows of one thread."""
         while len(self._scratch) <= thread:
             self._scratch.append(scratch_arrays(self._network, CHUNK))
         return self._scratch[thread]
 
 
-def _ours(array: np.ndarray, dtype) -> np.ndarray:
-    """The one kind of array the loops are compiled for; a copy only where it is of another."""
+def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
+    """Return an array of the one kind that the loops are compiled for; a copy only if it is of another."""
     return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
 
 
 def cores() -> int:
-    """Those that this process may use, which under a batch system are not all."""
+    """Return the number of cores that this process may use; under a batch system these are not all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

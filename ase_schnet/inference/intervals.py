@@ -1,7 +1,7 @@
 """Whether any pair stands at a distance where something has to be done; asked at every evaluation.
 
-Nearly always the answer is no, and it must cost next to nothing: below 1 µs for a molecule, where numpy takes
-nine. Repulsion and the watch over what training has seen ask the same question with other intervals.
+Nearly always the answer is no, and it must cost next to nothing: below 1 µs for a molecule. Repulsion and the
+watch over what training has seen ask the same question with other intervals.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from ase_schnet.inference.compilation import compiled
 
 @compiled
 def any_pair_within(idx_i, idx_j, shifts, numbers, positions, squares):
-    """Tell whether a pair's squared distance lies in one of the intervals of its elements.
+    """Return whether a pair's squared distance lies in one of the intervals of its elements.
 
-    squares (100, 100, K, 2) by atomic numbers: the ends in Å², both excluded; of no interval, both are 0.
+    `squares` (100, 100, K, 2) are the ends in Å² by atomic numbers, both excluded; without an interval both
+    are 0.
     """
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]

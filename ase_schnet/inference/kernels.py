@@ -20,19 +20,21 @@ import numpy as np
 
 from ase_schnet.inference.compilation import compiled, inlined, inner
 from ase_schnet.inference.loops import (
+    SSP,
+    activate,
     add_dense,
     convolve,
     convolve_back,
     dense,
-    held_back,
     pair_slopes,
+    softened_distance,
     softplus,
 )
 
 
 @compiled
 def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
-    """`Rows` of a half list in canonical order; each row comes in canonical order too.
+    """Return the arrays of `Rows` of a half list in canonical order; each row is in that order too.
 
     A partner from `n_atoms` on is a ghost: it has no row, its pair is one entry and no other.
     """
@@ -45,7 +47,7 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
         start[i + 1] += start[i]
     partner = np.empty(start[-1], np.int32)
     shift = np.empty((start[-1], 3))
-    both = np.empty(start[-1], np.bool_)
+    reciprocal = np.empty(start[-1], np.bool_)
     filled = start[:-1].copy()
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
@@ -53,28 +55,28 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
         e = filled[i]
         filled[i] += 1
         partner[e] = j
-        both[e] = not twice and j < n_atoms
+        reciprocal[e] = not twice and j < n_atoms
         for k in range(3):
             shift[e, k] = shifts[p, k]
         if twice:
             e = filled[j]
             filled[j] += 1
             partner[e] = i
-            both[e] = False
+            reciprocal[e] = False
             for k in range(3):
                 shift[e, k] = -shifts[p, k]
-    return start, partner, shift, both
+    return start, partner, shift, reciprocal
 
 
 @inner
 def _has_own_entry(i, j, n_atoms, chunk):
-    """Whether the partner j of i meets the pair again, in its own row."""
+    """Return whether the partner j of i meets the pair again, in its own row."""
     return j < n_atoms and (i == j or i // chunk != j // chunk)
 
 
 @compiled
 def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, chunk_size):
-    """The phases from phases[0] to before phases[1], each of the chunks from chunks[0] to before chunks[1].
+    """Run the phases from phases[0] to before phases[1], of the chunks from chunks[0] to before chunks[1].
 
     Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`.
     """
@@ -113,13 +115,16 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
 
 @inlined
 def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
-    """One interaction block; the last one goes on to the energy and turns around."""
+    """Evaluate one interaction block; the last one goes on to the energy and turns around."""
     n, last_layer = last - first, layer == len(net.out_w) - 1
     y, mid, act = scratch.y[:n], scratch.a[:n], scratch.b[:n]
     for m in range(len(net.scale)):
         convolve(state.features[layer, m], net.tables[layer, m], rows, edges, y, first, last)
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
-        softplus(mid, act, state.gates[layer, m, first:last])
+        if net.activation == SSP:
+            softplus(mid, act, state.gates[layer, m, first:last])
+        else:
+            activate(net.activation, mid, act, state.gates[layer, m, first:last])
         x = state.x[m, first:last]
         add_dense(act, net.out_w[layer, m], x)
         for i in range(n):
@@ -135,26 +140,58 @@ def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
 
 @inlined
 def _read_out(net, state, scratch, numbers, m, first, last):
-    """Atomic energies of member m, and ∂E/∂x."""
+    """Fill the atomic energies (eV) of member m, and ∂E/∂x."""
     n = last - first
     h, act, gate = scratch.h[:n], scratch.i[:n], scratch.g[:n]
-    x_bar, weight = state.x_bar[m, first:last], net.last_w[m]
+    x_bar = state.x_bar[m, first:last]
     dense(state.x[m, first:last], net.read_w[m], net.read_b[m], h)
-    softplus(h, act, gate)
-    for i in range(n):
-        energy = np.float64(net.last_b[m])
-        for c in range(len(weight)):
-            energy += act[i, c] * weight[c]
-            gate[i, c] *= weight[c]
-        z = numbers[first + i]
-        state.energies[m, first + i] = net.scale[m] * energy + net.shift[m, z]
+    if net.readout_activation == SSP:
+        softplus(h, act, gate)
+    else:
+        activate(net.readout_activation, h, act, gate)
+    if len(net.more_w) == 0:
+        _end_readout(net, state, numbers, act, gate, m, first)
+    else:
+        _read_deeper(net, state, scratch, numbers, m, first, n)
     x_bar[:] = 0.0
     add_dense(gate, net.read_back[m], x_bar)
 
 
+@inlined
+def _end_readout(net, state, numbers, act, gate, m, first):
+    """Fill the atomic energies (eV) of the last hidden layer; turn its slopes into ∂E/∂h."""
+    weight, bias = net.last_w[m], net.more_b[len(net.more_w), m, 0]
+    for i in range(len(act)):
+        energy, z = np.float64(bias), numbers[first + i]
+        factor = net.elements[0, m, z]
+        rounded = weight.dtype.type(factor)
+        for c in range(len(weight)):
+            energy += act[i, c] * weight[c]
+            gate[i, c] *= weight[c] * rounded
+        state.energies[m, first + i] = net.scale[m] * (energy * factor) + net.elements[1, m, z]
+
+
+@inner
+def _read_deeper(net, state, scratch, numbers, m, first, n):
+    """Go through the hidden layers behind the first to the energies, and back to ∂E/∂h of the first."""
+    deeper, size = len(net.more_w), len(scratch.h)
+    h, act = scratch.h[:n], scratch.i[:n]
+    for k in range(deeper):
+        dense(act, net.more_w[k, m, 0], net.more_b[k, m], h)
+        gate = scratch.g[(k + 1) * size : (k + 1) * size + n]
+        activate(net.readout_activation, h, act, gate)
+    _end_readout(net, state, numbers, act, scratch.g[deeper * size : deeper * size + n], m, first)
+    for k in range(deeper, 0, -1):
+        act[:] = 0.0
+        add_dense(scratch.g[k * size : k * size + n], net.more_w[k - 1, m, 1], act)
+        for i in range(n):
+            for c in range(act.shape[1]):
+                scratch.g[(k - 1) * size + i, c] *= act[i, c]
+
+
 @inner
 def _to_convolution(net, state, scratch, layer, m, first, last):
-    """From ∂E/∂x behind block `layer` to ∂E/∂y of its convolution."""
+    """Fill ∂E/∂y of the convolution of block `layer`, from ∂E/∂x behind the block."""
     s_bar, gate = scratch.a[: last - first], state.gates[layer, m, first:last]
     y_bar = state.y_bar[layer, m, first:last]
     s_bar[:] = 0.0
@@ -168,7 +205,7 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 
 @inlined
 def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
-    """The adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
+    """Evaluate the adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
     f_bar = scratch.y[: last - first]
     for m in range(len(net.scale)):
         pull, table = edges.pull[m], net.tables[layer, m]
@@ -185,7 +222,7 @@ def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
 
 @inlined
 def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last):
-    """Entries below the cutoff, their direction and spline weights; the shortest distance of all."""
+    """Find the entries below the cutoff, their direction and spline weights, and the shortest distance."""
     cutoff, spacing = net.cutoff, net.spacing
     state.closest[chunk] = np.inf
     for i in range(first, last):
@@ -203,12 +240,12 @@ def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
                 continue
             d = math.sqrt(square)
             edges.partner[e] = j
-            edges.both[e] = rows.both[s]
+            edges.reciprocal[e] = rows.reciprocal[s]
             edges.length[e] = d
             edges.unit[e, 0] = dx / d
             edges.unit[e, 1] = dy / d
             edges.unit[e, 2] = dz / d
-            seen, rate = held_back(d, net.onset[numbers[i], numbers[j]])
+            seen, rate = softened_distance(d, net.onset[numbers[i], numbers[j]])
             node = int(seen / spacing)
             edges.node[e] = node
             _spline_weights(
@@ -220,9 +257,9 @@ def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
 
 @inlined
 def _spline_weights(t, per, basis, slope):
-    """The six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
+    """Fill the six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
 
-    Three of them are the mirror images of the other three. per : 1/24 of nodes per Å.
+    Three of them are the mirror images of the other three; `per` is 1/24 of the nodes per Å.
     """
     s = 1.0 - t
     basis[0] = s * s * s * s * s / 120.0
@@ -241,17 +278,17 @@ def _spline_weights(t, per, basis, slope):
 
 @inlined
 def _add_forces(rows, edges, pull, scale, forces, virial, first, last):
-    """∂E/∂d of the pairs as forces on their atoms, and virial −Σ ∂E/∂d · d u⊗u.
+    """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virial.
 
     A pair between two chunks is met in both: half of its virial each time.
     """
     for i in range(first, last):
         for e in range(rows.start[i], edges.end[i]):
             j, slope = edges.partner[e], scale * pull[e]
-            share = slope * edges.length[e] * (1.0 if edges.both[e] else 0.5)
+            share = slope * edges.length[e] * (1.0 if edges.reciprocal[e] else 0.5)
             for a in range(3):
                 forces[i, a] += slope * edges.unit[e, a]
-                if edges.both[e]:
+                if edges.reciprocal[e]:
                     forces[j, a] -= slope * edges.unit[e, a]
                 for b in range(3):
                     virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]

@@ -35,31 +35,32 @@ MOST_NEGATIVE = (
     -80.0
 )  # e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
 
-HELD_BACK_OVER = 0.1  # of an onset: over this length the network stops following the distance
+SOFTENED_OVER = 0.1  # of an onset: over this length the network stops following the distance
+SSP, SILU, LINEAR = range(3)  # activations
 
 
 @inner
 def convolve(f, table, rows, edges, y, first, last):
-    """y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2)."""
+    """Fill y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2)."""
     y[:] = 0.0
     for i in range(first, last):
         for e in range(rows.start[i], edges.end[i]):
-            j, both = edges.partner[e], edges.both[e]
+            j, reciprocal = edges.partner[e], edges.reciprocal[e]
             basis = _splat_six(edges.basis, e)
             for c in range(0, f.shape[1], BYTES // f.itemsize):
                 w = _spline(table, edges.node[e], c, basis)
                 store(y, i - first, c, muladd(load(f, j, c), w, load(y, i - first, c)))
-                if both:
+                if reciprocal:
                     store(y, j - first, c, muladd(load(f, i, c), w, load(y, j - first, c)))
 
 
 @inner
 def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
-    """f̄_j = Σ_i ȳ_i ∘ W(d_ij), and ∂E/∂d of the pairs, (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij)."""
+    """Fill f̄_j = Σ_i ȳ_i ∘ W(d_ij); add (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij) to ∂E/∂d of the pairs."""
     f_bar[:] = 0.0
     for i in range(first, last):
         for e in range(rows.start[i], edges.end[i]):
-            j, both = edges.partner[e], edges.both[e]
+            j, reciprocal = edges.partner[e], edges.reciprocal[e]
             basis, slope = _splat_six(edges.basis, e), _splat_six(edges.slope, e)
             g = splat(f.dtype.type(0.0))
             for c in range(0, f.shape[1], BYTES // f.itemsize):
@@ -67,7 +68,7 @@ def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
                 w_slope = _spline(table, edges.node[e], c, slope)
                 y_i, y_j = load(y_bar, i, c), load(y_bar, j, c)
                 store(f_bar, i - first, c, muladd(y_j, w, load(f_bar, i - first, c)))
-                if both:
+                if reciprocal:
                     store(f_bar, j - first, c, muladd(y_i, w, load(f_bar, j - first, c)))
                 product = muladd(y_i, load(f, j, c), mul(y_j, load(f, i, c)))
                 g = muladd(product, w_slope, g)
@@ -76,7 +77,7 @@ def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
 
 @inner
 def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
-    """The slopes of `convolve_back` alone."""
+    """Add what :func:`convolve_back` adds to ∂E/∂d of the pairs, and nothing else."""
     for i in range(first, last):
         for e in range(rows.start[i], edges.end[i]):
             j, slope = edges.partner[e], _splat_six(edges.slope, e)
@@ -89,15 +90,15 @@ def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
 
 
 @inner
-def held_back(d, onset):
-    """The distance that the network is shown of a pair at d, and its derivative by d; C².
+def softened_distance(d, onset):
+    """Return the distance (Å) at which the network sees a pair at d, and its derivative by d; C².
 
-    d itself beyond the onset. Below, the derivative falls from 1 to 0 over w = 0.1 onset, and so the distance
-    ends at onset − w/2. (`repulsion.held_back` is the same for arrays.)
+    It is d itself beyond the onset. Below, the derivative falls from 1 to 0 over w = 0.1 onset, and so the
+    distance ends at onset − w/2. (:func:`repulsion.softened_distances` is the same for arrays.)
     """
     if d >= onset:
         return d, 1.0
-    w = HELD_BACK_OVER * onset
+    w = SOFTENED_OVER * onset
     u = min((onset - d) / w, 1.0)
     return onset - w * u * (1.0 - u * u * (1.0 - 0.5 * u)), 1.0 - u * u * (3.0 - 2.0 * u)
 
@@ -116,7 +117,7 @@ def _splat_six(weights, e):
 
 @inner
 def _spline(table, k, c, weights):
-    """Σ_a weights_a · table[k + a], of the features from c."""
+    """Return Σ_a weights_a · table[k + a], of the features from c."""
     low = mul(weights[0], load(table, k, c))
     high = mul(weights[3], load(table, k + 3, c))
     low = muladd(weights[1], load(table, k + 1, c), low)
@@ -128,7 +129,7 @@ def _spline(table, k, c, weights):
 
 @inner
 def dense(x, w, bias, out):
-    """Out = x w + bias, rows (n, K) -> (n, F)."""
+    """Fill out = x w + bias, rows (n, K) -> (n, F)."""
     for i in range(len(out)):
         for c in range(out.shape[1]):
             out[i, c] = bias[c]
@@ -163,7 +164,7 @@ strip_widest, strip_2, strip_1 = strips[WIDEST], strips[2], strips[1]
 
 @inner
 def add_dense(x, w, out):
-    """Out += x w, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
+    """Add x w to out, in tiles that fit into the registers. Every sum runs in the order of w's rows."""
     width, lanes = w.shape[1], BYTES // out.itemsize
     c = 0
     while c + WIDEST * lanes <= width:
@@ -178,8 +179,29 @@ def add_dense(x, w, out):
 
 
 @inner
+def activate(kind, x, out, gate):
+    """Fill the values of an activation (SSP, SILU or LINEAR) and its slopes, the gates, at x (n, F).
+
+    For SSP this is the softplus: the −ln 2 of the shifted one is in the biases that follow. The kernels call
+    `softplus` themselves where they can, which the compiler merges into them.
+    """
+    softplus(x, out, gate)
+    if kind == SSP:
+        return
+    for i in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            s, number = gate[i, c], x[i, c]
+            if kind == SILU:
+                out[i, c] = number * s
+                gate[i, c] = s + number * (s - s * s)
+            else:
+                out[i, c] = number
+                gate[i, c] = 1.0
+
+
+@inner
 def softplus(x, out, gate):
-    """Out = ln(1 + eˣ) and its slope, the sigmoid: written out because a call to exp is not vectorised.
+    """Fill ln(1 + eˣ) and its slope, the sigmoid: written out because a call to exp is not vectorised.
 
     With e = exp(−|x|): eʳ·2ᵏ by series, ln(1 + e) = 2 artanh(e/(2 + e)).
     """
@@ -204,7 +226,7 @@ def softplus(x, out, gate):
 
 
 def power_of_two(k):
-    """2ᵏ of a whole number k in floating point, made from the bits of its exponent."""
+    """Return 2ᵏ of a whole number k in floating point, made from the bits of its exponent."""
     raise NotImplementedError("only for compiled code")
 
 

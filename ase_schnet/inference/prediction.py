@@ -1,19 +1,31 @@
-"""What an ensemble answers."""
+"""What an ensemble answers, and what every engine that evaluates one has in common."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import Pairs
+
 COINCIDENT = 1e-6  # Å; nearer than this two atoms have no direction between them
+ONE_THREAD_BELOW = 200  # atoms; less work than this is done before a second thread has woken up
 
 
 class Prediction(NamedTuple):
-    """All M members' answers for one structure of N atoms, float64.
+    """Hold the answers of all M members for one structure of N atoms, float64.
 
-    energies (M,) eV · atomic_energies (M, N) eV · forces (M, N, 3) eV/Å ·
-    virials (M, 3, 3) eV, −∂E/∂ε for a strain ε of all pair vectors; −virial / volume is the stress.
+    Attributes
+    ----------
+    energies
+        (M,), eV.
+    atomic_energies
+        (M, N), eV.
+    forces
+        (M, N, 3), eV/Å.
+    virials
+        (M, 3, 3), eV: −∂E/∂ε for a strain ε of all pair vectors; −virial / volume is the stress.
     """
 
     energies: np.ndarray
@@ -23,8 +35,47 @@ class Prediction(NamedTuple):
 
 
 class AtomsCoincideError(ValueError):
-    """Two atoms, given by their indices, are in one place, so that there is no direction between them."""
+    """Say which two atoms, by their indices, are in one place: there is no direction between them."""
 
     def __str__(self) -> str:
         i, j = self.args
         return f"atoms {i} and {j} are in the same place"
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Evaluate a model: what :class:`Ensemble` and :class:`TorchEnsemble` have in common.
+
+    Attributes
+    ----------
+    model
+        The ensemble that is evaluated.
+    dtype
+        Precision of the network, "float64" or "float32".
+    """
+
+    model: TrainedModel
+    dtype: str
+
+    @property
+    def device(self) -> object:
+        """Device that it computes on; ``str`` of it is its name, for example "cpu" or "cuda:0"."""
+
+    def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
+        """Return energies in eV, forces in eV/Å and virials in eV of every member.
+
+        Parameters
+        ----------
+        numbers
+            (N,) atomic numbers.
+        positions
+            (N, 3), Å.
+        pairs
+            Half list of the pairs, as :func:`half_list` makes it; pairs beyond the cutoff do no harm.
+
+        Raises
+        ------
+        AtomsCoincideError
+            If two atoms are nearer than 1e-6 Å.
+        """
+        ...

@@ -1,26 +1,20 @@
 """A safety net below the distances a model was trained on: there its atoms repel, as atoms do.
 
-A network knows nothing of distances it never saw; the energy of models/ethanol falls by 3000 eV where its
-carbon atoms come from 0.8 to 0.5 Å, so that a collision ends in a hole. Adding a repulsion does not close
-it. So two things happen below the onset r₀ of an element pair, the shortest distance in its training:
+A network knows nothing of distances it never saw; its energy may fall by thousands of eV there, and a
+collision ends in a hole. Adding a repulsion does not close the hole. So two things happen below the onset r₀
+of an element pair, the shortest distance in its training:
 
-- the network is shown not d but a distance that stays behind, `held_back`, and ends 0.05 r₀ below r₀:
-  what it says of the pair becomes a constant;
-- the universal repulsion of screened nuclei is switched on, `switched_zbl`, in full from r₀/2 inwards.
+- the network does not see the distance d but a softened one (:func:`softened_distances`), which ends 0.05 r₀
+  below r₀: what the network says of the pair becomes a constant;
+- the universal repulsion of screened nuclei is switched on (:func:`switched_zbl`), in full from r₀/2 inwards.
 
-Energy, forces and their slopes are continuous (C²), and nothing at all changes where every pair is beyond its
-onset: not a bit of a structure within the trained distances. All members get the same, so their spread is
-that of the network. Calculators, LAMMPS and the command line have it unless it is switched off; on rMD17's
-1000 test frames of ethanol, six of them a little below an onset, it takes the largest force error there from
-0.55 to 0.19 eV/Å.
+Energy, forces and their slopes are continuous (C²). Where every pair is beyond its onset nothing changes, not
+a bit. All members get the same repulsion, so their spread is that of the network. Calculators, LAMMPS and the
+command line have it unless it is switched off.
 
-What it cannot cure is a network that already attracts *at* the onset, where nothing may change: the energy
-goes on falling until the network is held back, over less than 0.1 r₀. A lone C-H pair, of which
-models/ethanol knows nothing, so falls by 0.9 eV, and no further; no bond of a whole molecule does.
-
-Half of r₀ is so chosen that the O-H bond of models/ethanol, r₀ = 0.88 Å, follows PBE where a collision leads:
-in eV above the minimum 1.09 at 0.80 Å (PBE 1.14), 2.53 at 0.75 Å (2.17), 5.4 at 0.70 Å (3.8). The
-network alone gives 1.16, 3.0 and 5.7, and −40 at 0.65 Å.
+It cannot cure a network that already attracts *at* the onset, where nothing may change: the energy goes on
+falling while the distance is softened, over less than 0.1 r₀, and no further. What all this was measured to
+change is in benchmarks/repulsion.md.
 
 J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, Pergamon 1985.
 """
@@ -33,7 +27,7 @@ from ase.units import Bohr, Hartree
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.inference.intervals import any_pair_within
-from ase_schnet.inference.loops import HELD_BACK_OVER
+from ase_schnet.inference.loops import SOFTENED_OVER
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
 from ase_schnet.neighbors import Pairs
@@ -41,7 +35,8 @@ from ase_schnet.neighbors import Pairs
 REPULSIONS = ("zbl",)
 #: What calculators, LAMMPS and the command line use where nobody says otherwise.
 DEFAULT_REPULSION = "zbl"
-#: The repulsion is complete at this part of the onset.
+#: The repulsion is complete at this part of the onset: the O-H bond of models/ethanol then follows PBE
+#: where a collision leads (benchmarks/repulsion.md).
 COMPLETE_AT = 0.5
 #: Onset of two elements that training never saw together, over the sum of their covalent radii: the shortest
 #: bonds of ethanol at 500 K (rMD17) are 0.91 to 0.94 of theirs.
@@ -53,7 +48,7 @@ SCREENING_LENGTH, SCREENING_POWER = 0.8854 * Bohr, 0.23
 
 
 def onsets(model: TrainedModel) -> dict[str, float]:
-    """Distance in Å below which each pair of the model's elements repels, by its name ("H-O")."""
+    """Return the distance in Å below which each pair of the model's elements repels, by name ("H-O")."""
     found = {}
     for k, a in enumerate(model.elements):
         for b in model.elements[k:]:
@@ -67,15 +62,19 @@ def onsets(model: TrainedModel) -> dict[str, float]:
 
 
 class Repulsion:
-    """The safety net of one model.
+    """Add a repulsion below the trained distances of one model.
 
     Parameters
     ----------
-    kind : "zbl".
+    kind
+        "zbl".
+    model
+        The ensemble, for its elements and trained distances.
 
     Attributes
     ----------
-    onset : (100, 100) Å by atomic numbers; zero for elements the model does not know.
+    onset
+        (100, 100), Å, by atomic numbers; zero for elements that the model does not know.
     """
 
     def __init__(self, kind: str, model: TrainedModel):
@@ -91,12 +90,12 @@ class Repulsion:
         self._below[..., 0, 1] = self.onset**2
 
     def onset_of(self, numbers: np.ndarray, pairs: Pairs) -> np.ndarray:
-        """Onset of each pair, (P,) in Å."""
+        """Return the onset of each pair, (P,) in Å."""
         numbers = np.asarray(numbers)
         return self.onset[numbers[pairs.idx_i], numbers[pairs.idx_j]]
 
     def pairs_below(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> np.ndarray:
-        """Find the pairs nearer than their onset; their places in the list, int64."""
+        """Return the indices of the pairs nearer than their onset, int64."""
         if not any_pair_within(*pairs, numbers, positions, self._below):  # nearly always
             return np.empty(0, np.int64)
         distances = np.linalg.norm(pairs.vectors(positions), axis=1)
@@ -105,10 +104,10 @@ class Repulsion:
     def add_to(
         self, prediction: Prediction, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs
     ) -> None:
-        """Add energy, forces and virial of every pair below its onset to all members, in place.
+        """Add energy (eV), forces and virial of every pair below its onset to all members, in place.
 
-        Half of a pair's energy and virial belongs to each of its atoms; what belongs to ghosts, the atoms
-        beyond those of `prediction`, is left to their owners.
+        Half of a pair's energy and virial belongs to each of its atoms. What belongs to ghosts, the atoms
+        beyond those of `prediction`, is left to the processes that own them.
         """
         numbers, positions = np.asarray(numbers), np.asarray(positions)
         close = self.pairs_below(numbers, positions, pairs)
@@ -130,12 +129,12 @@ class Repulsion:
         prediction.virials[:] -= (share[:, None] * on_i).T @ vectors
 
 
-def held_back(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distances (Å) the network is shown of pairs at d, and their derivatives by d, all (P,).
+def softened_distances(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances (Å) at which the network sees pairs at d, and their derivatives by d, (P,) all.
 
-    `loops.held_back` for arrays.
+    This is :func:`loops.softened_distance` for arrays.
     """
-    w = HELD_BACK_OVER * onset
+    w = SOFTENED_OVER * onset
     u = np.clip((onset - d) / w, 0.0, 1.0)
     seen = onset - w * u * (1.0 - u * u * (1.0 - 0.5 * u))
     return np.where(d < onset, seen, d), 1.0 - u * u * (3.0 - 2.0 * u)
@@ -144,7 +143,7 @@ def held_back(d: np.ndarray, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def switched_zbl(
     d: np.ndarray, z_i: np.ndarray, z_j: np.ndarray, onset: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Energy (eV) of pairs below their onset and its slope (eV/Å); all arguments (P,)."""
+    """Return the energy (eV) of pairs below their onset and its slope (eV/Å); all arguments (P,)."""
     energy, slope = zbl(d, z_i, z_j)
     width = (1.0 - COMPLETE_AT) * onset
     u = np.clip((onset - d) / width, 0.0, 1.0)
@@ -154,7 +153,7 @@ def switched_zbl(
 
 
 def zbl(d: np.ndarray, z_i: np.ndarray, z_j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energy (eV) of two bare, screened nuclei at d (Å) and its slope (eV/Å); all arguments (P,)."""
+    """Return the energy (eV) of screened nuclei at distances d (Å) and its slope (eV/Å), (P,) both."""
     length = SCREENING_LENGTH / (z_i**SCREENING_POWER + z_j**SCREENING_POWER)
     terms = SCREENING_C * np.exp(-np.multiply.outer(d / length, SCREENING_B))  # (P, 4)
     bare = Hartree * Bohr * z_i * z_j / d

@@ -31,7 +31,7 @@ INT32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """numba's type of a register full of `dtype`."""
+    """Tell numba of a register full of `dtype`."""
 
     def __init__(self, dtype):
         self.dtype, self.lanes = dtype, BYTES * 8 // dtype.bitwidth
@@ -78,7 +78,7 @@ def _muladd(builder, a, b, c):
 
 @intrinsic
 def load(typing, array, row, column):
-    """array[row, column:column + lanes]"""
+    """Return array[row, column:column + lanes]."""
 
     def emit(context, builder, signature, args):
         return _read(builder, _address(context, builder, signature.args[0], *args))
@@ -88,7 +88,7 @@ def load(typing, array, row, column):
 
 @intrinsic
 def store(typing, array, row, column, vector):
-    """array[row, column:column + lanes] = vector"""
+    """Set array[row, column:column + lanes] to a vector."""
 
     def emit(context, builder, signature, args):
         address = _address(context, builder, signature.args[0], *args[:3])
@@ -100,7 +100,7 @@ def store(typing, array, row, column, vector):
 
 @intrinsic
 def splat(typing, number):
-    """A vector with `number` in every lane."""
+    """Return a vector with `number` in every lane."""
 
     def emit(context, builder, signature, args):
         return _splat(builder, args[0], context.get_value_type(signature.return_type))
@@ -110,7 +110,7 @@ def splat(typing, number):
 
 @intrinsic
 def muladd(typing, a, b, c):
-    """A · b + c"""
+    """Return a · b + c."""
 
     def emit(context, builder, signature, args):
         return _muladd(builder, *args)
@@ -120,7 +120,7 @@ def muladd(typing, a, b, c):
 
 @intrinsic
 def mul(typing, a, b):
-    """A · b"""
+    """Return a · b."""
 
     def emit(context, builder, signature, args):
         return builder.fmul(*args)
@@ -130,7 +130,7 @@ def mul(typing, a, b):
 
 @intrinsic
 def add(typing, a, b):
-    """A + b"""
+    """Return a + b."""
 
     def emit(context, builder, signature, args):
         return builder.fadd(*args)
@@ -140,7 +140,7 @@ def add(typing, a, b):
 
 @intrinsic
 def total(typing, vector):
-    """Sum of the lanes: the upper half onto the lower, until one is left."""
+    """Return the sum of the lanes: the upper half is added to the lower one, until one lane is left."""
 
     def emit(context, builder, signature, args):
         value, lanes = args[0], signature.args[0].lanes
@@ -159,7 +159,7 @@ def total(typing, vector):
 
 @intrinsic
 def mirror(typing, array, row, column):
-    """array[column:column + lanes, row:row + lanes] = array[row:row + lanes, column:column + lanes]ᵀ"""
+    """Set array[column:column + lanes, row:row + lanes] to array[row:row + lanes, column:column + lanes]ᵀ."""
 
     def emit(context, builder, signature, args):
         array, row, column = args

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.schnet_config import LOG2, SchNetConfig
 
 DEGREE = 5
 FIRST_SPACING, LEAST_SPACING = 0.02, 0.005  # Å
@@ -20,7 +21,7 @@ REACH = 40  # nodes; how far a coefficient looks, since its share fades as 0.43�
 
 
 def _interpolation() -> np.ndarray:
-    """Shares of the values at nodes k - REACH .. k + REACH in the coefficient of node k.
+    """Return the shares of the values at nodes k - REACH .. k + REACH in the coefficient of node k.
 
     The middle row of the inverse of the matrix that takes coefficients to values; a B-spline of degree 5 is
     66/120, 26/120 and 1/120 at its centre and its neighbours.
@@ -32,11 +33,11 @@ def _interpolation() -> np.ndarray:
 
 
 def filter_tables(model: TrainedModel) -> tuple[np.ndarray, float]:
-    """Spline coefficients (T, M, n + 6, F) of all filters, envelope included, and their spacing in Å.
+    """Return spline coefficients (T, M, n + 6, F) of all filters, envelope included; their spacing in Å.
 
     Between nodes k and k + 1 (at k · spacing) a filter is Σ_a basis_a · coefficients[k + a], a = 0..5.
-    The last node is the cutoff, where filter and slope are exactly those of the network. The spacing is such
-    that SLOPE_TOLERANCE is met: the error of a slope grows as its fifth power.
+    The last node is the cutoff, where filter and slope are exactly those of the network. The spacing is
+    chosen to meet SLOPE_TOLERANCE: the error of a slope grows as its fifth power.
     """
     cutoff, wanted = model.config["cutoff"], FIRST_SPACING
     while True:
@@ -50,40 +51,65 @@ def filter_tables(model: TrainedModel) -> tuple[np.ndarray, float]:
 
 
 def filters(model: TrainedModel, layer: int, distances: np.ndarray) -> np.ndarray:
-    """W(d) by the network itself, (M, n, F), also a little beyond both ends.
+    """Return W(d) of the network itself, (M, n, F), also a little beyond both ends.
 
-    The envelope is the cosine alone, without the zero beyond the cutoff.
+    The cosine envelope goes on there, without the zero beyond the cutoff.
     """
-    config = model.config
-    centres = np.arange(config["n_rbf"]) * (config["cutoff"] / config["n_rbf"])
-    rbf = np.exp(-config["gamma"] * (distances[:, None] - centres) ** 2)  # (n, K)
-    hidden = np.logaddexp(0.0, _dense(model, layer, "filter_in", rbf[None])) - math.log(2.0)
+    config = model.network
+    rbf = _gaussians(model, config, layer, distances)  # (M or 1, n, K)
+    hidden = _activate(config.activation, _dense(model, layer, "filter_in", rbf))
     raw = _dense(model, layer, "filter_out", hidden)  # (M, n, F)
-    if config["envelope"] == "none":
-        return raw
-    return raw * (0.5 * (np.cos(distances * (math.pi / config["cutoff"])) + 1.0))[:, None]
+    return raw if config.envelope == "none" else raw * _envelope(config, distances)[:, None]
+
+
+def _gaussians(
+    model: TrainedModel, config: SchNetConfig, layer: int, distances: np.ndarray
+) -> np.ndarray:
+    """Return the Gaussians of a block, (1, n, K), or (M, n, K) where each member has its own."""
+    if config.trainable_gaussians:
+        centres, widths = (
+            model.weights[f"gaussians.{layer}.{name}"].astype(np.float64)[:, None]
+            for name in ("centres", "widths")
+        )
+        return np.exp(-0.5 / widths**2 * (distances[:, None] - centres) ** 2)
+    centres, gammas = config.gaussians()
+    return np.exp(-gammas * (distances[:, None] - centres) ** 2)[None]
+
+
+def _activate(name: str, x: np.ndarray) -> np.ndarray:
+    """Return an activation at x. silu(x) = x / (1 + e⁻ˣ), written with what does not overflow."""
+    softplus = np.logaddexp(0.0, x)
+    return softplus - LOG2 if name == "ssp" else x * np.exp(x - softplus)
+
+
+def _envelope(config: SchNetConfig, distances: np.ndarray) -> np.ndarray:
+    if config.envelope == "cosine":
+        return 0.5 * (np.cos(distances * (math.pi / config.cutoff)) + 1.0)
+    rest = np.maximum(1.0 - (distances / config.cutoff) ** 2, 1e-3)  # e⁻¹⁰⁰⁰ is 0
+    return np.exp(1.0 - 1.0 / rest)
 
 
 def _dense(model: TrainedModel, layer: int, name: str, x: np.ndarray) -> np.ndarray:
-    """X Wᵀ + b of every member in float64, (M, n, out)."""
+    """Return x Wᵀ + b of every member in float64, (M, n, out)."""
     weight = model.weights[f"interactions.{layer}.cfconv.{name}.weight"].astype(np.float64)
     bias = model.weights[f"interactions.{layer}.cfconv.{name}.bias"].astype(np.float64)
     return x @ weight.swapaxes(1, 2) + bias[:, None]
 
 
 def _layer(model: TrainedModel, layer: int, n: int) -> np.ndarray:
-    """Coefficients of one layer's filters, (M, n + 6, F), through n + 1 nodes from 0 to the cutoff."""
+    """Return coefficients of one layer's filters, (M, n + 6, F), through n + 1 nodes from 0 to the cutoff."""
     rows = n + DEGREE + 1  # interval k uses the splines centred on the nodes k - 2 .. k + 3
     nodes = np.arange(-2 - REACH, rows - 2 + REACH) * (model.config["cutoff"] / n)
     values = filters(model, layer, nodes)  # (M, rows + 2 REACH, F)
-    return sum(share * values[:, k : k + rows] for k, share in enumerate(_interpolation()))
+    shares = enumerate(_interpolation())
+    return sum((share * values[:, k : k + rows] for k, share in shares), start=np.zeros(()))
 
 
 def _slope_error(model: TrainedModel, tables: np.ndarray, n: int) -> float:
-    """Largest error of a slope, over the largest slope of its layer.
+    """Return the largest error of a slope, over the largest slope of its layer.
 
-    The error of the values is largest halfway between the nodes and swings once per interval, e sin²(πx/h)
-    nearly, so that of the slopes is πe/h.
+    The error of the values is largest halfway between the nodes, nearly e sin²(πx/h), so that of the slopes
+    is πe/h.
     """
     spacing = model.config["cutoff"] / n
     halfway = (np.arange(n) + 0.5) * spacing

@@ -5,50 +5,72 @@ the adjoint written out below, not from autograd: no graph is kept, and the trai
 which does use autograd, is an independent check of this one.
 
 Reading order: `evaluate` -> `_forward` (SchNet, arXiv:1706.08566, section 3) -> `_backward`, which walks
-the same lines upwards. Shapes: M members, N atoms, P pairs, F features, K Gaussians.
+the same lines upwards. Shapes: M members, N atoms, P pairs, B features, F filters, K Gaussians.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
-from ase_schnet.inference.prediction import COINCIDENT, AtomsCoincideError, Prediction
-from ase_schnet.inference.repulsion import Repulsion, held_back
+from ase_schnet.inference.prediction import (
+    COINCIDENT,
+    ONE_THREAD_BELOW,
+    AtomsCoincideError,
+    Prediction,
+)
+from ase_schnet.inference.repulsion import Repulsion, softened_distances
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
+from ase_schnet.schnet_config import LOG2, SMALLEST_EXPONENT
 
-ONE_THREAD_BELOW = 200  # atoms
-LOG2 = math.log(2.0)
-SMALLEST_EXPONENT = -40.0  # smaller Gaussians are zero: below the grain, and denormals are slow
+
+def _silu_slope(x: Tensor) -> Tensor:
+    gate = torch.sigmoid(x)
+    return gate + x * (gate - gate * gate)
+
+
+class _Activation(NamedTuple):
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+
+
+_ACTIVATIONS = {
+    "ssp": _Activation(lambda x: softplus(x) - LOG2, torch.sigmoid),
+    "silu": _Activation(silu, _silu_slope),
+}
 
 
 class _Layer(NamedTuple):
-    """What `_backward` needs from one interaction block."""
+    """Hold what `_backward` needs from one interaction block."""
 
     features: Tensor  # (M, N, F) after atomwise_in
     filters: Tensor  # (M, P, F)
     filter_slopes: Tensor  # (M, P, F) dW/dd
-    mid: Tensor  # (M, N, F) before the softplus
+    mid: Tensor  # (M, N, B) before the activation
 
 
 class TorchEnsemble:
-    """Evaluates a `TrainedModel`.
+    """Evaluate a :class:`TrainedModel`.
 
     Parameters
     ----------
-    model : the ensemble.
-    device : "cpu", "cuda", "cuda:1", or "auto" (a GPU when there is one).
-    dtype : "float64" or "float32", the precision of the network. Distances are taken in float64 and total
+    model
+        The ensemble.
+    device
+        "cpu", "cuda", "cuda:1", or "auto" (a GPU when there is one).
+    dtype
+        "float64" or "float32", the precision of the network. Distances are taken in float64 and total
         energies added up in float64 whatever it is.
-    repulsion : below the distances seen in training; None for none (see `repulsion.py`).
+    repulsion
+        "zbl", a repulsion below the distances seen in training, or None (see `repulsion.py`).
     """
 
     def __init__(
@@ -59,44 +81,48 @@ class TorchEnsemble:
         repulsion: str | None = None,
     ):
         self.model, self.device, self.dtype = model, torch_device(device), dtype
+        self._config = model.network
         self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
         self._real = _torch_dtype(dtype)
         self._weights = {name: self._to_device(w) for name, w in model.weights.items()}
         self._scale = self._to_device(model.scale)  # (M,)
-        config = model.config
-        self._centres = self._to_device(
-            np.arange(config["n_rbf"]) * (config["cutoff"] / config["n_rbf"])
+        self._element_scale = (
+            None if model.element_scale is None else self._to_device(model.element_scale)
         )
+        self._activation = _ACTIVATIONS[self._config.activation]
+        self._readout_activation = _ACTIVATIONS[self._config.readout_activation]
+        self._centres, self._gammas = map(self._to_device, self._config.gaussians())  # (K,)
 
     def __reduce__(self):
         kind = self.repulsion and self.repulsion.kind
         return (TorchEnsemble, (self.model, str(self.device), self.dtype, kind))
 
     def evaluate(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> Prediction:
-        """Energies and forces of every member.
-
-        numbers (N,), positions (N, 3) in Å, `pairs` a half list; pairs beyond the cutoff do no harm.
-        Raises AtomsCoincideError for two atoms nearer than 1e-6 Å.
-        """
+        """Return energies in eV, forces in eV/Å and virials in eV of every member; see :class:`Engine`."""
         vectors = pairs.vectors(np.asarray(positions))  # (P, 3) float64
         squares = (vectors**2).sum(axis=1)
         if len(squares) and squares.min() < COINCIDENT**2:
             k = squares.argmin()
             raise AtomsCoincideError(int(pairs.idx_i[k]), int(pairs.idx_j[k]))
-        close = squares < self.model.config["cutoff"] ** 2
+        close = squares < self._config.cutoff**2
         vectors, distances = vectors[close], np.sqrt(squares[close])
         seen, rates = distances, None  # what the network is shown of them, and its derivative
         if self.repulsion is not None:
-            seen, rates = held_back(distances, self.repulsion.onset_of(numbers, pairs)[close])
+            seen, rates = softened_distances(
+                distances, self.repulsion.onset_of(numbers, pairs)[close]
+            )
         with torch.inference_mode(), threads_for(len(numbers)):
             i, j, z = (
                 torch.from_numpy(np.asarray(index, dtype=np.int64)).to(self.device)
                 for index in (pairs.idx_i[close], pairs.idx_j[close], numbers)
             )
             atomic, hidden, layers = self._forward(z, self._to_device(seen), i, j)
-            slopes = self._backward(hidden, layers, i, j)  # (M, P) eV/Å
+            slopes = self._backward(z, hidden, layers, i, j)  # (M, P)
             scale = self._scale[:, None].to(torch.float64)
-            atomic = (atomic.to(torch.float64) * scale).cpu().numpy()
+            atomic = atomic.to(torch.float64) * scale
+            if self._element_scale is not None:
+                atomic *= self._element_scale[:, z].to(torch.float64)
+            atomic = atomic.cpu().numpy()
             slopes = slopes.to(torch.float64) * scale
             v = torch.from_numpy(vectors).to(self.device)
             if rates is not None:
@@ -117,19 +143,21 @@ class TorchEnsemble:
             self.repulsion.add_to(prediction, numbers, positions, pairs)
         return prediction
 
-    def _forward(self, z: Tensor, d: Tensor, i: Tensor, j: Tensor):
-        """Unit-free atomic energies (M, N), the readout's hidden layer, and the blocks' activations."""
-        rbf, rbf_slope = self._gaussians(d)  # (P, K)
+    def _forward(
+        self, z: Tensor, d: Tensor, i: Tensor, j: Tensor
+    ) -> tuple[Tensor, list[Tensor], list[_Layer]]:
+        """Return unit-free atomic energies (M, N), the readout's hidden layers, and the blocks' layers."""
+        value, slope = self._activation
         envelope, envelope_slope = self._envelope(d)  # (P, 1)
         x = self._weights["embedding.weight"][:, z]  # (M, N, F)
         layers = []
-        for t in range(self.model.config["n_interactions"]):
+        for t in range(self._config.n_interactions):
             block = f"interactions.{t}."
+            if t == 0 or self._config.trainable_gaussians:
+                rbf, rbf_slope = self._gaussians(t, d)  # (P, K), or (M, P, K)
             hidden = self._dense(block + "cfconv.filter_in", rbf)  # (M, P, F)
-            hidden_slope = torch.sigmoid(hidden) * self._product(
-                block + "cfconv.filter_in", rbf_slope
-            )
-            raw = self._dense(block + "cfconv.filter_out", softplus(hidden) - LOG2)
+            hidden_slope = slope(hidden) * self._product(block + "cfconv.filter_in", rbf_slope)
+            raw = self._dense(block + "cfconv.filter_out", value(hidden))
             raw_slope = self._product(block + "cfconv.filter_out", hidden_slope)
             filters = raw * envelope
             filter_slopes = raw_slope * envelope + raw * envelope_slope
@@ -137,19 +165,31 @@ class TorchEnsemble:
             y = torch.zeros_like(features)
             y.index_add_(1, i, features[:, j] * filters).index_add_(1, j, features[:, i] * filters)
             mid = self._dense(block + "atomwise_mid", y)
-            x = x + self._dense(block + "atomwise_out", softplus(mid) - LOG2)
+            x = x + self._dense(block + "atomwise_out", value(mid))
             layers.append(_Layer(features, filters, filter_slopes, mid))
-        hidden = self._dense("readout_in", x)  # (M, N, 32)
-        return self._dense("readout_out", softplus(hidden) - LOG2)[..., 0], hidden, layers
+        *names, last = self._config.readout_layers
+        hidden = []
+        for name in names:
+            hidden.append(self._dense(name, x))  # (M, N, H)
+            x = self._readout_activation.value(hidden[-1])
+        return self._dense(last, x)[..., 0], hidden, layers
 
-    def _backward(self, hidden: Tensor, layers: list[_Layer], i: Tensor, j: Tensor) -> Tensor:
-        """dE/dd of every pair, (M, P), unit-free energy per Å."""
-        readout = self._weights["readout_out.weight"]  # (M, 1, 32)
-        x_bar = self._adjoint("readout_in", torch.sigmoid(hidden) * readout)  # (M, N, F)
+    def _backward(
+        self, z: Tensor, hidden: list[Tensor], layers: list[_Layer], i: Tensor, j: Tensor
+    ) -> Tensor:
+        """Return dE/dd of every pair, (M, P), unit-free energy per Å."""
+        *names, last = self._config.readout_layers
+        x_bar = self._weights[f"{last}.weight"]  # (M, 1, H), the same for all atoms
+        if self._element_scale is not None:
+            x_bar = x_bar * self._element_scale[:, z, None]
+        for name, layer in zip(reversed(names), reversed(hidden), strict=True):
+            x_bar = self._adjoint(name, self._readout_activation.slope(layer) * x_bar)
         slopes = x_bar.new_zeros((len(x_bar), len(i)))
         for t, layer in reversed(list(enumerate(layers))):
             block = f"interactions.{t}."
-            mid_bar = torch.sigmoid(layer.mid) * self._adjoint(block + "atomwise_out", x_bar)
+            mid_bar = self._activation.slope(layer.mid) * self._adjoint(
+                block + "atomwise_out", x_bar
+            )
             y_bar = self._adjoint(block + "atomwise_mid", mid_bar)
             y_i, y_j = y_bar[:, i], y_bar[:, j]  # (M, P, F)
             both = y_i * layer.features[:, j] + y_j * layer.features[:, i]
@@ -160,30 +200,40 @@ class TorchEnsemble:
                 x_bar = x_bar + self._adjoint(block + "atomwise_in", bar)
         return slopes
 
-    def _gaussians(self, d: Tensor) -> tuple[Tensor, Tensor]:
-        gamma = self.model.config["gamma"]
-        offsets = d[:, None] - self._centres  # (P, K)
-        exponent = -gamma * offsets**2
+    def _gaussians(self, t: int, d: Tensor) -> tuple[Tensor, Tensor]:
+        """Return values and slopes of the Gaussians of block t, (P, K), or (M, P, K) of each member."""
+        centres, gammas = self._centres, self._gammas
+        if self._config.trainable_gaussians:
+            centres = self._weights[f"gaussians.{t}.centres"][:, None]
+            gammas = 0.5 / self._weights[f"gaussians.{t}.widths"][:, None] ** 2
+        offsets = d[:, None] - centres
+        exponent = -gammas * offsets**2
         rbf = torch.exp(exponent.masked_fill(exponent < SMALLEST_EXPONENT, -math.inf))
-        return rbf, -2.0 * gamma * offsets * rbf
+        return rbf, -2.0 * gammas * offsets * rbf
 
     def _envelope(self, d: Tensor) -> tuple[Tensor, Tensor]:
-        """Value and slope, (P, 1) each; every d is below the cutoff here."""
-        if self.model.config["envelope"] == "none":
+        """Return value and slope of the cutoff function, (P, 1) each; every d is below the cutoff here."""
+        cutoff = self._config.cutoff
+        if self._config.envelope == "none":
             return torch.ones_like(d)[:, None], torch.zeros_like(d)[:, None]
-        k = math.pi / self.model.config["cutoff"]
+        if self._config.envelope == "mollifier":
+            rest = (1.0 - (d / cutoff) ** 2).clamp(min=1e-3)  # e⁻¹⁰⁰⁰ is 0
+            value = torch.exp(1.0 - 1.0 / rest)
+            slope = -2.0 * d / (cutoff * rest) ** 2 * value
+            return value[:, None], slope[:, None]
+        k = math.pi / cutoff
         return 0.5 * (torch.cos(k * d) + 1.0)[:, None], (-0.5 * k * torch.sin(k * d))[:, None]
 
     def _product(self, name: str, x: Tensor) -> Tensor:
-        """X Wᵀ of every member."""
+        """Return x Wᵀ of every member."""
         return x @ self._weights[name + ".weight"].mT
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
-        """X Wᵀ + b of every member."""
+        """Return x Wᵀ + b of every member."""
         return self._product(name, x) + self._weights[name + ".bias"][:, None]
 
     def _adjoint(self, name: str, x_bar: Tensor) -> Tensor:
-        """x̄ W of every member: the gradient at a dense layer's input."""
+        """Return x̄ W of every member: the gradient at a dense layer's input."""
         return x_bar @ self._weights[name + ".weight"]
 
     def _to_device(self, array: np.ndarray) -> Tensor:
@@ -192,10 +242,10 @@ class TorchEnsemble:
 
 @contextmanager
 def threads_for(n_atoms: int) -> Iterator[None]:
-    """One thread for a small system, the caller's number again afterwards.
+    """Let torch use one thread for a small system, and the caller's number again afterwards.
 
-    A molecule's matrices are too small to share: two threads are slower than one, and on a busy machine ten
-    times slower.
+    A molecule's matrices are too small to share: two threads are slower than one, most of all on a busy
+    machine.
     """
     threads = torch.get_num_threads()
     if n_atoms >= ONE_THREAD_BELOW or threads == 1:
@@ -209,7 +259,7 @@ def threads_for(n_atoms: int) -> Iterator[None]:
 
 
 def torch_device(device: str) -> torch.device:
-    """The device of a name; "auto" is a GPU when there is one. Raises ValueError for any other."""
+    """Return the device of a name; "auto" is a GPU when there is one. Raise ValueError for any other."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

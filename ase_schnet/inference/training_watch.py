@@ -21,16 +21,17 @@ from ase_schnet.neighbors import Pairs
 
 
 class OutsideTrainingWarning(UserWarning):
-    """A calculator was given a structure that leaves what its model was trained on; said once for each."""
+    """Say that a structure leaves what the model was trained on; once for each calculator."""
 
 
 class TrainingWatch:
-    """Compares structures with the distances and the composition that a model was trained on.
+    """Compare structures with the distances and the composition that a model was trained on.
 
     Parameters
     ----------
-    model : whose `distance_ranges` are compared with, beyond a tolerance of 0.15 Å as in dynamics, and whose
-        composition if all its training was of molecules of one composition.
+    model
+        The ensemble. Distances may leave its ``distance_ranges`` by 0.15 Å, as in dynamics; compositions are
+        compared if all its training was of molecules of one composition.
     """
 
     def __init__(self, model: TrainedModel):
@@ -51,16 +52,23 @@ class TrainingWatch:
                 self._avoided[*pair, k] = (low * low if low > 0 else -1.0), high * high
 
     def find(self, atoms: Atoms, pairs: Pairs, *, new_composition: bool) -> str | None:
-        """Say what of `atoms`, whose pairs are `pairs`, training has not seen; None if nothing.
+        """Return in words what of a structure training has not seen, or None.
 
-        new_composition : whether the elements are others than those looked at before.
+        Parameters
+        ----------
+        atoms
+            The structure.
+        pairs
+            Its pairs.
+        new_composition
+            Whether its elements are others than those of the structure before.
         """
         found = []
         if new_composition and self._one_composition is not None:
             now = Counter(atoms.symbols)
             if _proportions(now) != _proportions(self._one_composition):
                 formula = Formula.from_dict(self._one_composition).format("hill")
-                found.append(f"{atoms.get_chemical_formula()}, where training had {formula} alone")
+                found.append(f"{atoms.get_chemical_formula()}, where training had only {formula}")
         numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
         positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
         if any_pair_within(*pairs, numbers, positions, self._avoided):
@@ -79,10 +87,10 @@ class TrainingWatch:
 
 
 def composition_of_training(model: TrainedModel) -> dict[str, int] | None:
-    """Find how many atoms of each element a molecule of the training had, if all had them alike; else None.
+    """Return how many atoms of each element every molecule of the training had; None if they differed.
 
-    They had where their compositions fix but one number of the elements' energies; one of them is kept in
-    the card.
+    They were alike if their compositions fix only one number of the elements' energies. One of these
+    molecules is kept in the card.
     """
     left_free = model.card.get("training", {}).get("species_shifts_undetermined")
     one = model.card.get("self_check")

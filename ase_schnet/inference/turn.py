@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 from filelock import FileLock, Timeout
 from numba.core import event
@@ -22,9 +23,9 @@ _said = False  # in this process: a training compiles in several turns
 
 
 class Turn(event.Listener):
-    """What goes on during a first use. numba tells it which function begins to be compiled or is ready."""
+    """Lead one process through a first use. numba tells it which function begins to compile or is ready."""
 
-    def __init__(self, modules):
+    def __init__(self, modules: tuple[ModuleType, ...]):
         functions = (f for module in modules for f in vars(module).values())
         self._functions = {
             f
@@ -37,10 +38,10 @@ class Turn(event.Listener):
         event.register("numba:compile", self)
 
     def wait(self, folder: Path) -> bool:
-        """Take the lock of `folder`, or wait until whoever has it is done.
+        """Take the lock of `folder`, or wait until the process that has it is done.
 
-        Returns True where there may be something new in the folder, False when it is our turn to compile. A
-        lock that cannot be had, because the file system knows none or its owner hangs, stops nobody: two
+        Return True if there may be something new in the folder, False if it is our turn to compile. A lock
+        that cannot be taken, because the file system knows none or its owner hangs, stops nobody: two
         processes that compile the same do no harm, since each replaces whole files.
         """
         if self._ours:
@@ -67,8 +68,8 @@ class Turn(event.Listener):
         if self._lock is not None:
             self._lock.release()
 
-    def on_start(self, event) -> None:
-        """Say at the first function that this takes a while."""
+    def on_start(self, event: event.Event) -> None:
+        """Say before the first function that compiling takes a while."""
         global _said
         if self._bar is None:
             if not _said:
@@ -82,7 +83,7 @@ class Turn(event.Listener):
                 leave=False,
             )
 
-    def on_end(self, event) -> None:
+    def on_end(self, event: event.Event) -> None:
         """Count a function of ours that is ready."""
         if event.data["dispatcher"] in self._functions:
             self._bar.update()

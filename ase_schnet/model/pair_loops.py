@@ -13,7 +13,7 @@ TAPS = 6  # rows of the table under one reading
 
 @compiled
 def read(table, first, weights, values, slopes):
-    """values_p = Σ_k w_pk table[first_p + k], slopes_p likewise with w_p,k+6."""
+    """Fill values_p = Σ_k w_pk table[first_p + k], and slopes_p likewise with w_p,k+6."""
     for p in range(len(first)):
         r = first[p]
         v0, v1, v2 = weights[p, 0], weights[p, 1], weights[p, 2]
@@ -29,7 +29,7 @@ def read(table, first, weights, values, slopes):
 
 @compiled
 def read_back(first, weights, values_bar, slopes_bar, table_bar):
-    """table_bar[first_p + k] += w_pk values_bar_p + w_p,k+6 slopes_bar_p."""
+    """Add w_pk values_bar_p + w_p,k+6 slopes_bar_p to table_bar[first_p + k]."""
     for p in range(len(first)):
         for k in range(TAPS):
             r, v, s = first[p] + k, weights[p, k], weights[p, k + TAPS]
@@ -39,7 +39,7 @@ def read_back(first, weights, values_bar, slopes_bar, table_bar):
 
 @compiled
 def convolve(x, filters, idx_i, idx_j, y):
-    """y_i += x_j ∘ W_p and y_j += x_i ∘ W_p."""
+    """Add x_j ∘ W_p to y_i and x_i ∘ W_p to y_j."""
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
         for f in range(x.shape[1]):
@@ -50,7 +50,7 @@ def convolve(x, filters, idx_i, idx_j, y):
 
 @compiled
 def products(x, y, idx_i, idx_j, out):
-    """out_p = x_j ∘ y_i + x_i ∘ y_j."""
+    """Fill out_p = x_j ∘ y_i + x_i ∘ y_j."""
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
         for f in range(x.shape[1]):
@@ -59,7 +59,7 @@ def products(x, y, idx_i, idx_j, out):
 
 @compiled
 def contract(x, y, filters, idx_i, idx_j, out):
-    """out_p = Σ_f (x_j ∘ y_i + x_i ∘ y_j) W_p."""
+    """Fill out_p = Σ_f (x_j ∘ y_i + x_i ∘ y_j) W_p."""
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
         total = x[i, 0] * 0
@@ -70,7 +70,7 @@ def contract(x, y, filters, idx_i, idx_j, out):
 
 @compiled
 def contract_back(x, y, filters, idx_i, idx_j, out_bar, x_bar, y_bar, filters_bar):
-    """The adjoint of `contract` in x, y and W; x_bar and y_bar are added to."""
+    """Evaluate the adjoint of `contract`: add to x_bar and y_bar, fill filters_bar."""
     for p in range(len(idx_i)):
         i, j, o = idx_i[p], idx_j[p], out_bar[p]
         for f in range(x.shape[1]):

@@ -11,8 +11,10 @@ Shapes: N atoms, P pairs, F features, G points of the grid; `Pairs` are idx_i an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -24,36 +26,36 @@ from ase_schnet.model.pair_loops import TAPS
 
 
 class Pairs(NamedTuple):
-    """idx_i, idx_j (P,) int64."""
+    """Hold the atoms i and j of pairs, (P,) int64 both."""
 
     i: Tensor
     j: Tensor
 
 
 class Taps(NamedTuple):
-    """Which rows of a table a pair reads, from `first` (P,) on, with which weights: values', then slopes'."""
+    """Hold which rows of a table a pair reads, and with which weights: for values, then for slopes."""
 
-    first: Tensor  # (P,) int64
+    first: Tensor  # (P,) int64: rows first .. first + TAPS − 1
     weights: Tensor  # (P, 2 TAPS)
 
 
 def read(table: Tensor, taps: Taps) -> tuple[Tensor, Tensor]:
-    """Values and slopes (P, F) of a table (G, F)."""
+    """Return values and slopes (P, F) of a table (G, F)."""
     return _Read.apply(table, taps)
 
 
 def convolve(x: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
-    """What every atom gets from its neighbours, (N, F), of features (N, F) and filters (P, F)."""
+    """Return what every atom gets from its neighbours, (N, F), of features (N, F) and filters (P, F)."""
     return _Convolve.apply(x, filters, pairs)
 
 
 def contract(x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
-    """(P,) of features x and y (N, F) and filters (P, F)."""
+    """Return Σ_f (x_j ∘ y_i + x_i ∘ y_j) W_p of every pair, (P,), of x and y (N, F) and filters (P, F)."""
     return _Contract.apply(x, y, filters, pairs)
 
 
 def prepare(dtype: torch.dtype) -> None:
-    """Compile the loops for numbers of this kind, or load them: by running all of them over no pairs."""
+    """Compile the loops for numbers of this kind, or load them, by a run of each over no pairs."""
     x, none = torch.zeros(1, 1, dtype=dtype), torch.zeros(0, 1, dtype=dtype)
     pairs = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
     taps = Taps(pairs.i, torch.zeros(0, 2 * TAPS, dtype=dtype))
@@ -106,46 +108,48 @@ class _Contract(Function):
         return *_kernels(out_bar).contract_back(*ctx.saved_tensors, ctx.pairs, out_bar), None
 
 
-def _kernels(tensor: Tensor):
+def _kernels(tensor: Tensor) -> type[_Compiled] | type[_Torch]:
     return _Compiled if tensor.device.type == "cpu" else _Torch
 
 
 class _Compiled:
-    """Tensors in, the loops' arrays filled, tensors out."""
+    """Run the compiled loops: tensors in, tensors out."""
 
     @staticmethod
-    def read(table, taps):
+    def read(table: Tensor, taps: Taps) -> tuple[Tensor, ...]:
         values = table.new_empty(len(taps.first), table.shape[1])
         slopes = torch.empty_like(values)
         pair_loops.read(*_arrays(table, *taps, values, slopes))
         return values, slopes
 
     @staticmethod
-    def read_back(shape, taps, values_bar, slopes_bar):
+    def read_back(shape: torch.Size, taps: Taps, values_bar: Tensor, slopes_bar: Tensor) -> Tensor:
         table_bar = values_bar.new_zeros(shape)
         pair_loops.read_back(*_arrays(*taps, values_bar, slopes_bar, table_bar))
         return table_bar
 
     @staticmethod
-    def convolve(x, filters, pairs):
+    def convolve(x: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
         y = torch.zeros_like(x, memory_format=torch.contiguous_format)
         pair_loops.convolve(*_arrays(x, filters, *pairs, y))
         return y
 
     @staticmethod
-    def products(x, y, pairs):
+    def products(x: Tensor, y: Tensor, pairs: Pairs) -> Tensor:
         out = x.new_empty(len(pairs.i), x.shape[1])
         pair_loops.products(*_arrays(x, y, *pairs, out))
         return out
 
     @staticmethod
-    def contract(x, y, filters, pairs):
+    def contract(x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
         out = x.new_empty(len(pairs.i))
         pair_loops.contract(*_arrays(x, y, filters, *pairs, out))
         return out
 
     @staticmethod
-    def contract_back(x, y, filters, pairs, out_bar):
+    def contract_back(
+        x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs, out_bar: Tensor
+    ) -> tuple[Tensor, ...]:
         bars = [
             new(z, memory_format=torch.contiguous_format)  # the loops fill the arrays themselves
             for new, z in (
@@ -158,15 +162,15 @@ class _Compiled:
         return tuple(bars)
 
 
-def _arrays(*tensors: Tensor):
+def _arrays(*tensors: Tensor) -> Iterator[np.ndarray]:
     return (t.detach().contiguous().numpy() for t in tensors)
 
 
 class _Torch:
-    """The same, for a GPU."""
+    """Do in torch what the compiled loops do, for a GPU."""
 
     @staticmethod
-    def read(table, taps):
+    def read(table: Tensor, taps: Taps) -> tuple[Tensor, ...]:
         rows = taps.first[:, None] + torch.arange(TAPS, device=table.device)
         values, slopes = taps.weights.split(TAPS, dim=1)
         return tuple(
@@ -175,7 +179,7 @@ class _Torch:
         )
 
     @staticmethod
-    def read_back(shape, taps, values_bar, slopes_bar):
+    def read_back(shape: torch.Size, taps: Taps, values_bar: Tensor, slopes_bar: Tensor) -> Tensor:
         table_bar = values_bar.new_zeros(shape)
         for k in range(TAPS):
             values, slopes = taps.weights[:, k, None], taps.weights[:, k + TAPS, None]
@@ -183,21 +187,23 @@ class _Torch:
         return table_bar
 
     @staticmethod
-    def convolve(x, filters, pairs):
+    def convolve(x: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
         y = torch.zeros_like(x)
         y.index_add_(0, pairs.i, x[pairs.j] * filters)
         return y.index_add_(0, pairs.j, x[pairs.i] * filters)
 
     @staticmethod
-    def products(x, y, pairs):
+    def products(x: Tensor, y: Tensor, pairs: Pairs) -> Tensor:
         return x[pairs.j] * y[pairs.i] + x[pairs.i] * y[pairs.j]
 
     @staticmethod
-    def contract(x, y, filters, pairs):
+    def contract(x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs) -> Tensor:
         return (_Torch.products(x, y, pairs) * filters).sum(dim=1)
 
     @staticmethod
-    def contract_back(x, y, filters, pairs, out_bar):
+    def contract_back(
+        x: Tensor, y: Tensor, filters: Tensor, pairs: Pairs, out_bar: Tensor
+    ) -> tuple[Tensor, ...]:
         weighted = out_bar[:, None] * filters
         products = _Torch.products(x, y, pairs)
         x_bar, y_bar = (_Torch.convolve(z, weighted, pairs) for z in (y, x))

@@ -9,21 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from ase_schnet.model.batch import AtomsBatch, sum_per_structure
-from ase_schnet.model.schnet import SchNet, SchNetConfig
-from ase_schnet.modelfile import MAX_ELEMENTS
+from ase_schnet.model.schnet import SchNet
+from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 
 
 class Potential(nn.Module):
-    """E = Σ_i (scale · ε_i + shift[Z_i]): one shift per species, one scale for all.
+    """Give E = Σ_i (scale · ε_i + shift[Z_i]) in eV: one shift per species, one scale for all.
 
     Energy and forces share the scale, since F = −∇E (docs/sources.md, units and transformations). The shift
     stays in float64: a total energy of −4200 eV has a grain of 0.5 meV in float32.
 
     Parameters
     ----------
-    config : the network's shape.
-    shift : (100,) array, eV per atom of each atomic number.
-    scale : eV.
+    config
+        Shape of the network.
+    shift
+        (100,) array, eV per atom of each atomic number.
+    scale
+        eV.
     """
 
     def __init__(self, config: SchNetConfig, shift: np.ndarray, scale: float):
@@ -37,8 +40,16 @@ class Potential(nn.Module):
         self.scale = float(scale)
 
     @classmethod
-    def create(cls, config, shift, scale, *, seed: int, dtype: torch.dtype = torch.float32):
-        """A new potential with seeded weights; touches no global random state or dtype."""
+    def create(
+        cls,
+        config: SchNetConfig,
+        shift: np.ndarray,
+        scale: float,
+        *,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> Potential:
+        """Return a new potential with weights drawn from `seed`; no global random state is touched."""
         with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
             potential = cls(config, shift, scale)
         potential.schnet.to(dtype)
@@ -46,18 +57,18 @@ class Potential(nn.Module):
         return potential
 
     def forward(self, batch: AtomsBatch) -> Tensor:
-        """Energies (S,) in eV, float64."""
+        """Return energies (S,) in eV, float64."""
         interaction = sum_per_structure(self.schnet(batch), batch)  # (S,)
         shift = sum_per_structure(self.shift[batch.Z], batch)  # (S,)
         return self.scale * interaction.to(torch.float64) + shift
 
     def properties(self, batch: AtomsBatch, **wanted: bool) -> Properties:
-        """As `properties_of`."""
+        """Return what :func:`properties_of` does."""
         return properties_of(self, batch, **wanted)
 
 
 class Properties(NamedTuple):
-    """What a potential says of a batch: energies (S,) eV, forces (N, 3) eV/Å, stress (S, 3, 3) eV/Å³.
+    """Hold energies (S,) in eV, forces (N, 3) in eV/Å and stress (S, 3, 3) in eV/Å³ of a batch.
 
     Forces and stress are None unless asked for. Stress has ASE's sign: positive under tension.
     """
@@ -75,12 +86,12 @@ def properties_of(
     stress: bool = False,
     create_graph: bool = False,
 ) -> Properties:
-    """Energies, F = −∂E/∂R and σ = (1/V) ∂E/∂ε from one differentiation.
+    """Return energies, F = −∂E/∂R and σ = (1/V) ∂E/∂ε from one differentiation.
 
     ε strains every pair vector: positions and lattice shifts alike, r → r (1 + ε). σ is symmetrised and
     V is |det cell|, so left-handed cells are right; a molecule, of infinite volume, has σ = 0.
-    The one place where energy becomes forces and stress. `create_graph=True` keeps their graph, without
-    which a loss of them trains nothing. The batch handed in is not changed.
+    This is the one place where autograd makes forces and stress. ``create_graph=True`` keeps their graph,
+    without which a loss of them trains nothing. The batch handed in is not changed.
     """
     if not (forces or stress):
         with torch.set_grad_enabled(create_graph):
@@ -99,16 +110,8 @@ def properties_of(
     )
 
 
-def energy_and_forces(
-    potential: Potential, batch: AtomsBatch, *, create_graph: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Energies (S,) in eV and forces (N, 3) in eV/Å: `properties_of` without stress."""
-    energies, forces, _ = properties_of(potential, batch, create_graph=create_graph)
-    return energies, forces
-
-
 def _strained(batch: AtomsBatch, strain: Tensor) -> AtomsBatch:
-    """Every vector r of structure s as r + r ε_s, with strain ε (S, 3, 3)."""
+    """Return the batch with every vector r of structure s as r + r ε_s, of a strain ε (S, 3, 3)."""
     of_atoms = strain[batch.idx_m]  # (N, 3, 3)
     of_pairs = of_atoms[batch.idx_i]  # (P, 3, 3)
     return batch._replace(
@@ -118,5 +121,5 @@ def _strained(batch: AtomsBatch, strain: Tensor) -> AtomsBatch:
 
 
 def symmetric(matrices: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) averaged with their transposes."""
+    """Return matrices (..., 3, 3) averaged with their transposes."""
     return 0.5 * (matrices + matrices.mT)

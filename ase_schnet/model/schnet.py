@@ -1,131 +1,113 @@
 """SchNet: Z and distances in, one atomic energy per atom out (Schütt et al. 2017, arXiv:1706.08566).
 
-embedding(Z) -> T × [atomwise, cfconv, atomwise, ssp, atomwise, + residual] -> readout
+embedding(Z) -> T × [atomwise, cfconv, atomwise, activation, atomwise, + residual] -> readout
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ase_schnet.model.batch import AtomsBatch, pair_distances
-from ase_schnet.model.radial import CosineCutoff, GaussianRBF, HardCutoff, shifted_softplus
-from ase_schnet.modelfile import MAX_ELEMENTS, READOUT_WIDTH
-
-
-@dataclass(frozen=True)
-class SchNetConfig:
-    """Everything that fixes the shape of the network.
-
-    n_atom_basis: width of the atomic features. n_filters: width of the convolution.
-    n_rbf Gaussians of width γ (`gamma`, Å⁻²) sit every cutoff/n_rbf from 0 Å.
-    envelope: "cosine" (smooth) or "none" (the original report's step at the cutoff).
-    """
-
-    n_atom_basis: int = 64
-    n_filters: int = 64
-    n_interactions: int = 3
-    n_rbf: int = 50
-    cutoff: float = 5.0
-    gamma: float = 10.0
-    envelope: str = "cosine"
-
-    def __post_init__(self):
-        for name in ("n_atom_basis", "n_filters", "n_interactions", "n_rbf", "cutoff", "gamma"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"SchNetConfig.{name} must be positive, got {getattr(self, name)}")
-        if self.envelope not in ("cosine", "none"):
-            raise ValueError(f"SchNetConfig.envelope is 'cosine' or 'none', got {self.envelope!r}")
-
-    def to_dict(self) -> dict:
-        """Plain types, ready for JSON."""
-        return asdict(self)
-
-
-PRESETS = {
-    # 13 345, 116 225 and 874 817 parameters (docs/sources.md, network and its presets)
-    "small": SchNetConfig(32, 32, n_interactions=1, n_rbf=150, cutoff=15.0),
-    "default": SchNetConfig(64, 64, n_interactions=3, n_rbf=300, cutoff=30.0),
-    "large": SchNetConfig(128, 128, n_interactions=6, n_rbf=600, cutoff=60.0),
-    # for practical use: a short cutoff, so that cost grows linearly with the number of atoms, and wide
-    # Gaussians, so that filters are smooth, which makes errors smaller (benchmarks/accuracy.md)
-    "fast": SchNetConfig(64, 64, n_interactions=3, n_rbf=32, cutoff=5.0, gamma=4.0),
-    "accurate": SchNetConfig(128, 128, n_interactions=3, n_rbf=32, cutoff=5.0, gamma=4.0),
-}
+from ase_schnet.model.radial import ACTIVATIONS, ENVELOPES, GaussianRBF, TrainableGaussians
+from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
+from ase_schnet.schnet_config import PRESETS as PRESETS
 
 
 class CFConv(nn.Module):
-    """Continuous-filter convolution: y_i = Σ_j x_j ∘ W(d_ij) (eq. 2), with W made by a network."""
+    """Convolve features with continuous filters, y_i = Σ_j x_j ∘ W(d_ij) (eq. 2), W made by a network."""
 
-    def __init__(self, n_rbf: int, n_filters: int):
+    def __init__(self, n_rbf: int, n_filters: int, activation: str = "ssp"):
         super().__init__()
         self.filter_in = nn.Linear(n_rbf, n_filters)
+        self.activation = ACTIVATIONS[activation].value
         self.filter_out = nn.Linear(n_filters, n_filters)
 
+    def filters(self, rbf: Tensor) -> Tensor:
+        """Return the filters (P, F) without cutoff function, of Gaussians (P, K)."""
+        return self.filter_out(self.activation(self.filter_in(rbf)))
+
     def forward(self, x: Tensor, rbf: Tensor, envelope: Tensor, batch: AtomsBatch) -> Tensor:
-        """X (N, F), rbf (P, K), envelope (P,) -> (N, F)."""
-        filters = self.filter_out(shifted_softplus(self.filter_in(rbf)))  # (P, F)
-        filters = filters * envelope[:, None]
+        """Return y (N, F) of features x (N, F), Gaussians (P, K) and cutoff function (P,)."""
+        filters = self.filters(rbf) * envelope[:, None]  # (P, F)
         # each pair is listed once: its filter carries i's features to j and j's to i
         out = torch.zeros_like(x).index_add(0, batch.idx_i, x[batch.idx_j] * filters)
         return out.index_add(0, batch.idx_j, x[batch.idx_i] * filters)  # (N, F)
 
 
 class Interaction(nn.Module):
-    """One interaction block: what an atom learns from its neighbours, added to its features."""
+    """Give what an atom learns from its neighbours: the increment of its features."""
 
-    def __init__(self, n_atom_basis: int, n_filters: int, n_rbf: int):
+    def __init__(self, config: SchNetConfig):
         super().__init__()
-        self.atomwise_in = nn.Linear(n_atom_basis, n_filters)
-        self.cfconv = CFConv(n_rbf, n_filters)
-        self.atomwise_mid = nn.Linear(n_filters, n_atom_basis)
-        self.atomwise_out = nn.Linear(n_atom_basis, n_atom_basis)
+        n_basis, n_filters = config.n_atom_basis, config.n_filters
+        self.atomwise_in = nn.Linear(n_basis, n_filters)
+        self.cfconv = CFConv(config.n_rbf, n_filters, config.activation)
+        self.atomwise_mid = nn.Linear(n_filters, n_basis)
+        self.activation = ACTIVATIONS[config.activation].value
+        self.dropout = nn.Dropout(config.dropout)
+        self.atomwise_out = nn.Linear(n_basis, n_basis)
 
     def forward(self, x: Tensor, rbf: Tensor, envelope: Tensor, batch: AtomsBatch) -> Tensor:
-        """X (N, F) -> the increment v (N, F)."""
+        """Return the increment (N, B) of features x (N, B)."""
         y = self.cfconv(self.atomwise_in(x), rbf, envelope, batch)
-        return self.atomwise_out(shifted_softplus(self.atomwise_mid(y)))
+        return self.atomwise_out(self.dropout(self.activation(self.atomwise_mid(y))))
 
 
 class SchNet(nn.Module):
-    """Atomic energies, unit-free, from atomic numbers and distances alone."""
+    """Give atomic energies without unit, from atomic numbers and distances alone."""
 
     def __init__(self, config: SchNetConfig):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(MAX_ELEMENTS, config.n_atom_basis)
-        self.rbf = GaussianRBF(config.n_rbf, config.cutoff, config.gamma)
-        cutoff = CosineCutoff if config.envelope == "cosine" else HardCutoff
-        self.envelope = cutoff(config.cutoff)
-        self.interactions = nn.ModuleList(
-            Interaction(config.n_atom_basis, config.n_filters, config.n_rbf)
-            for _ in range(config.n_interactions)
-        )
-        self.readout_in = nn.Linear(config.n_atom_basis, READOUT_WIDTH)
-        self.readout_out = nn.Linear(READOUT_WIDTH, 1)
+        if config.trainable_gaussians:
+            self.gaussians = nn.ModuleList(
+                TrainableGaussians(config) for _ in range(config.n_interactions)
+            )
+        else:
+            self.rbf = GaussianRBF(config)
+        self.envelope = ENVELOPES[config.envelope](config.cutoff)
+        self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.n_interactions))
+        hidden = config.readout_widths
+        if hidden:
+            self.readout_in = nn.Linear(config.n_atom_basis, hidden[0])
+            self.readout_mid = nn.ModuleList(nn.Linear(*widths) for widths in pairwise(hidden))
+        self.readout_activation = ACTIVATIONS[config.readout_activation]
+        self.readout_dropout = nn.Dropout(config.dropout)
+        self.readout_out = nn.Linear(hidden[-1] if hidden else config.n_atom_basis, 1)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Glorot weights and zero biases, drawn from `generator` alone (no global seed)."""
+        """Draw Glorot weights from `generator` alone (no global seed) and set biases to zero."""
         with torch.no_grad():
             self.embedding.weight.normal_(generator=generator)
             for layer in self.modules():
                 if isinstance(layer, nn.Linear):
                     nn.init.xavier_uniform_(layer.weight, generator=generator)
                     layer.bias.zero_()
+                elif isinstance(layer, TrainableGaussians):
+                    layer.reset_parameters()
+
+    @property
+    def hidden_readout(self) -> list[nn.Module]:
+        """Dense layers between the last features and `readout_out`."""
+        return [self.readout_in, *self.readout_mid] if self.config.readout_widths else []
+
+    def expand(self, distances: Tensor) -> list[Tensor]:
+        """Return for each interaction block the Gaussians (P, K) at distances (P,) in Å."""
+        if self.config.trainable_gaussians:
+            return [gaussians(distances) for gaussians in self.gaussians]
+        return [self.rbf(distances)] * len(self.interactions)
 
     def forward(self, batch: AtomsBatch) -> Tensor:
-        """Atomic energies (N,), in units of the potential's scale."""
+        """Return atomic energies (N,), in units of the potential's scale."""
         distances = pair_distances(batch)  # (P,)
-        rbf = self.rbf(distances)  # (P, K)
         envelope = self.envelope(distances)  # (P,)
-        x = self.embedding(batch.Z)  # (N, F)
-        for interaction in self.interactions:
+        x = self.embedding(batch.Z)  # (N, B)
+        for interaction, rbf in zip(self.interactions, self.expand(distances), strict=True):
             x = x + interaction(x, rbf, envelope, batch)
-        return self.readout_out(shifted_softplus(self.readout_in(x)))[:, 0]  # (N, 1) -> (N,)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+        for layer in self.hidden_readout:
+            x = self.readout_dropout(self.readout_activation.value(layer(x)))
+        return self.readout_out(x)[:, 0]  # (N, 1) -> (N,)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.schnet_config import SchNetConfig
 
 ELECTRONS = ("charge", "multiplicity")
 LOSS = {
@@ -154,7 +155,10 @@ def _first(old: np.ndarray, new: np.ndarray, dataset: Dataset) -> str:
 
 def _flat(recipe: dict) -> dict:
     """Return the settings by the names of their arguments."""
-    flat = {**recipe.get("config", {}), **recipe.get("settings", {})}
+    config = recipe.get("config")
+    if config:  # of an earlier version: what it does not say had one value only
+        config = SchNetConfig.from_dict(config).to_dict()
+    flat = {**(config or {}), **recipe.get("settings", {})}
     flat |= {LOSS[name]: value for name, value in recipe.get("loss", {}).items()}
     flat |= {name: recipe[name] for name in ELECTRONS if name in recipe}
     if "folds" in recipe:

@@ -61,9 +61,9 @@ def test_a_single_point_outside_is_told_once(d, message):
 @pytest.mark.parametrize(
     ("model", "structure", "message"),
     [
-        ("methanol", "CH3CH2OH", "C2H6O, where training had CH4O alone; C"),
-        ("methanol", "H2O", "H2O, where training had CH4O alone"),
-        ("ethanol", "CH3OH", "CH4O, where training had C2H6O alone"),
+        ("methanol", "CH3CH2OH", "C2H6O, where training had only CH4O; C"),
+        ("methanol", "H2O", "H2O, where training had only CH4O"),
+        ("ethanol", "CH3OH", "CH4O, where training had only C2H6O"),
         ("ethanol", "CH3OCH3", "Å apart"),  # an isomer
     ],
 )

@@ -8,8 +8,8 @@ from factory import TINY, preset
 
 from ase_schnet.model.batch import AtomsBatch
 from ase_schnet.model.potential import properties_of
-from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.neighbors import half_list
+from ase_schnet.schnet_config import SchNetConfig
 
 CONFIGS = {
     "tiny": TINY,

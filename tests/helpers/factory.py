@@ -11,8 +11,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.model.potential import Potential
-from ase_schnet.model.schnet import PRESETS, SchNetConfig
-from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.schnet_config import MAX_ELEMENTS, PRESETS, SchNetConfig
 
 ELEMENTS = [1, 6, 8]
 TINY = SchNetConfig(16, 16, n_interactions=2, n_rbf=20, cutoff=4.0, gamma=4.0)

@@ -1,6 +1,8 @@
 """Compiling happens once, wherever the package is installed, and says nothing."""
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -12,11 +14,14 @@ from engine_cases import evaluate
 from factory import ethanol, random_model
 from filelock import FileLock
 from numba.core import caching
+from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaWarning
 
-from ase_schnet.inference import compilation, kernels, turn
+from ase_schnet.inference import compilation, intervals, kernels, turn
 from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.model import pair_loops
 from ase_schnet.neighbors import Pairs, half_list
+from ase_schnet.training import orthogonal_loops
 
 PLACES = "CacheImpl" if hasattr(caching, "CacheImpl") else "_CacheImpl"  # numba < 0.61
 
@@ -164,6 +169,49 @@ def test_the_cache_notices_changes_that_numba_does_not_see(monkeypatch, tmp_path
     assert compiled_anew(square_sum, values)
     monkeypatch.setitem(compilation.OPTIONS, "fastmath", {"nsz"})
     assert compiled_anew(square_sum, values)
+    monkeypatch.setitem(compilation.OPTIONS, "error_model", "python")
+    assert compiled_anew(square_sum, values)
+
+
+def test_the_cache_notices_a_change_of_the_file_that_leaves_its_time_and_size(
+    monkeypatch, tmp_path
+):
+    """As an unpacked archive or a checkout may leave them; `model/pair_loops.py` is such a file."""
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    path, answers = tmp_path / "loops_elsewhere.py", []
+    for factor in (2, 3):
+        path.write_text(
+            "from ase_schnet.inference.compilation import compiled\n"
+            f"@compiled\ndef times(x):\n    return {factor} * x\n"
+        )
+        os.utime(path, (1e9, 1e9))
+        sys.modules.pop("loops_elsewhere", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        answers.append(importlib.import_module("loops_elsewhere").times(5.0))
+    assert answers == [10.0, 15.0]
+
+
+@pytest.mark.parametrize("module", [kernels, intervals, pair_loops, orthogonal_loops])
+def test_every_compiled_function_is_made_of_its_file_and_of_all_options(monkeypatch, module):
+    functions = [f for f in vars(module).values() if isinstance(f, Dispatcher)]
+    cached = [f for f in functions if isinstance(f._cache, compilation._Cache)]
+    assert cached
+    file, read = Path(module.__file__), Path.read_bytes
+
+    def changed(path):
+        return read(path) + (b"#" if path == file else b"")
+
+    for function in cached:
+        before = compilation._Cache(function.py_func)._made_of
+        assert before == function._cache._made_of
+        with monkeypatch.context() as patch:
+            patch.setitem(compilation.OPTIONS, "nogil", False)
+            assert compilation._Cache(function.py_func)._made_of != before
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", changed)
+            assert compilation._Cache(function.py_func)._made_of != before
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", "half"])

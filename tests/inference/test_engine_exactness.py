@@ -19,8 +19,8 @@ from factory import TINY, ethanol, potentials, random_model
 from ase_schnet.inference.ensemble import CHUNK, Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model.potential import Potential
-from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import load_model
+from ase_schnet.schnet_config import SchNetConfig
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

@@ -19,8 +19,8 @@ from ase_schnet.inference.registers import (
     register_bytes,
     widest_used,
 )
-from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import save_model
+from ase_schnet.schnet_config import SchNetConfig
 
 LINUX = "x86_64-unknown-linux-gnu"
 THIS_IS_X86 = TRIPLE.startswith("x86_64")

@@ -16,7 +16,8 @@ from ase.build import bulk
 from engine_cases import PERIODIC, cluster, evaluate
 from factory import ethanol, preset, random_model
 
-from ase_schnet.inference.ensemble import CHUNK, ONE_THREAD_BELOW, Ensemble
+from ase_schnet.inference.ensemble import CHUNK, Ensemble
+from ase_schnet.inference.prediction import ONE_THREAD_BELOW
 from ase_schnet.neighbors import half_list
 
 
@@ -56,6 +57,33 @@ def test_any_number_of_threads_gives_the_same_bits(model, large, dtype):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process")
+def test_every_chunk_is_taken_once_whatever_the_switches_between_threads(monkeypatch, model, large):
+    """Not a promise of the interpreter's global lock: Python may run without."""
+    engine, taken = Ensemble(model, threads=4), []
+    run = engine._run_chunks
+
+    def watched(b, phases, chunks, *rest):
+        taken.append((phases, chunks))
+        run(b, phases, chunks, *rest)
+
+    monkeypatch.setattr(engine, "_run_chunks", watched)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            taken.clear()
+            evaluate(engine, large)
+            chunks = -(-len(large) // CHUNK)
+            expected = [
+                ((phase, phase + 1), (chunk, chunk + 1))
+                for phase in range(2 * model.config["n_interactions"] + 1)
+                for chunk in range(chunks)
+            ]
+            assert sorted(taken) == expected
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_cores_are_those_that_the_process_may_use():
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
     program += "from ase_schnet.inference.ensemble import cores; print(cores())"

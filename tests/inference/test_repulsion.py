@@ -17,7 +17,7 @@ from factory import ethanol, random_model
 from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.inference.repulsion import held_back, onsets, switched_zbl, zbl
+from ase_schnet.inference.repulsion import onsets, softened_distances, switched_zbl, zbl
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.runs.drift import drift
@@ -81,7 +81,7 @@ def test_energy_force_and_curvature_are_continuous_at_the_onset():
         assert 0 < -slope[0] < 3e5 * eps**2
         assert 0 < curvature[0] < 6e5 * eps
     d = np.linspace(0.7, 1.0, 3001)
-    seen, rate = held_back(d, np.full(d.shape, 0.9))
+    seen, rate = softened_distances(d, np.full(d.shape, 0.9))
     np.testing.assert_allclose(np.gradient(seen, d), rate, atol=2e-3)
     assert np.abs(np.diff(rate)).max() < 3e-3  # no jump
     np.testing.assert_array_equal(seen[d >= 0.9], d[d >= 0.9])
@@ -93,12 +93,12 @@ def test_energy_force_and_curvature_are_continuous_at_the_onset():
 
 @pytest.mark.parametrize("engine", [Ensemble, TorchEnsemble])
 @pytest.mark.parametrize("d", [0.3, 0.7, 0.83, 0.86, 0.899])
-def test_a_pair_is_the_network_held_back_plus_the_repulsion(engine, d):
+def test_a_pair_is_the_network_at_the_softened_distance_plus_the_repulsion(engine, d):
     """The same for all members: their spread is that of the network."""
     model = random_model(members=3)
     assert onsets(model)["H-O"] == 0.9
     onset = np.array([0.9])
-    seen = held_back(np.array([d]), onset)[0][0]
+    seen = softened_distances(np.array([d]), onset)[0][0]
     extra = switched_zbl(np.array([d]), np.array([8]), np.array([1]), onset)[0][0]
     got = evaluate(engine(model, repulsion="zbl"), pair("OH", d))
     network = evaluate(engine(model), pair("OH", seen))

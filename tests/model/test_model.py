@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule
+from batches import collate, count_parameters, energy_and_forces
 from engine_cases import batch_of
 from factory import ELEMENTS, TINY, ethanol, potentials, preset
 
-from ase_schnet.model.batch import collate, sum_per_structure
-from ase_schnet.model.potential import Potential, energy_and_forces
+from ase_schnet.model.batch import sum_per_structure
+from ase_schnet.model.potential import Potential
 from ase_schnet.model.radial import CosineCutoff, GaussianRBF, shifted_softplus
-from ase_schnet.model.schnet import PRESETS, CFConv, SchNet, SchNetConfig, count_parameters
-from ase_schnet.modelfile import weight_shapes
+from ase_schnet.model.schnet import CFConv, SchNet
+from ase_schnet.schnet_config import PRESETS, SchNetConfig
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_parameter_counts_of_the_report(name, parameters):
 @pytest.mark.parametrize("name", PRESETS)
 def test_model_file_knows_the_shape_of_every_weight(name):
     state = SchNet(PRESETS[name]).state_dict()
-    assert {k: tuple(v.shape) for k, v in state.items()} == weight_shapes(PRESETS[name].to_dict())
+    assert {k: tuple(v.shape) for k, v in state.items()} == PRESETS[name].weight_shapes()
 
 
 def test_shifted_softplus_survives_where_the_naive_form_overflows():
@@ -48,14 +49,16 @@ def test_shifted_softplus_is_the_papers_formula():
 
 def test_gaussians_of_the_paper_stand_every_tenth_of_an_angstrom():
     like = torch.zeros((), dtype=torch.float64)
-    centres = GaussianRBF(300, cutoff=30.0, gamma=10.0).centres(like)
+    centres = GaussianRBF(SchNetConfig(n_rbf=300, cutoff=30.0, gamma=10.0)).centres(like)
     torch.testing.assert_close(centres, torch.arange(300, dtype=torch.float64) / 10)
-    values = GaussianRBF(50, 5.0, 10.0)(torch.tensor([1.03], dtype=torch.float64))
+    values = GaussianRBF(SchNetConfig(n_rbf=50, cutoff=5.0, gamma=10.0))(
+        torch.tensor([1.03], dtype=torch.float64)
+    )
     assert values[0, 10].item() == pytest.approx(np.exp(-10 * 0.03**2))
 
 
 def test_gaussians_hold_no_denormal_numbers():
-    values = GaussianRBF(300, 30.0, 10.0)(torch.linspace(0.5, 30, 500, dtype=torch.float32))
+    values = GaussianRBF(PRESETS["default"])(torch.linspace(0.5, 30, 500, dtype=torch.float32))
     assert not ((values > 0) & (values < 1.2e-38)).any()
 
 
@@ -74,7 +77,7 @@ def test_cfconv_is_the_sum_over_neighbours_of_equation_2():
     atoms = ethanol()
     batch = batch_of(atoms, cutoff=2.5)
     d = np.linalg.norm(atoms.positions[batch.idx_j] - atoms.positions[batch.idx_i], axis=1)
-    rbf = GaussianRBF(7, 2.5, 10.0)(torch.tensor(d))
+    rbf = GaussianRBF(SchNetConfig(n_rbf=7, cutoff=2.5, gamma=10.0))(torch.tensor(d))
     envelope = CosineCutoff(2.5)(torch.tensor(d))
     x = torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     y = conv(x, rbf, envelope, batch)
@@ -204,7 +207,10 @@ def test_weights_depend_on_the_seed_alone_and_global_state_is_left_alone():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"cutoff": -1.0}, "cutoff must be positive"), ({"envelope": "step"}, "'cosine' or 'none'")],
+    [
+        ({"cutoff": -1.0}, "cutoff must be positive"),
+        ({"envelope": "step"}, "'cosine', 'mollifier', 'none'"),
+    ],
 )
 def test_impossible_networks_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

@@ -4,11 +4,13 @@ import hashlib
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from factory import TINY, random_model
+from engine_cases import evaluate
+from factory import TINY, ethanol, random_model
 from safetensors.numpy import load_file, save_file
 
 from ase_schnet.inference.engine import self_check
@@ -16,6 +18,7 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import (
     CARD,
+    UNSPECIFIED,
     WEIGHTS,
     ModelFileError,
     find_model,
@@ -23,6 +26,8 @@ from ase_schnet.modelfile import (
     save_model,
     shipped_models,
 )
+
+FORMAT_1 = Path(__file__).parent / "format_1"
 
 
 class Hostile:
@@ -117,8 +122,33 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_run(saved, tmp_path
 
 
 def test_a_newer_format_says_upgrade(saved):
-    rewrite_card(saved, format_version=2)
-    with pytest.raises(ModelFileError, match=r"format version 2.*upgrade"):
+    rewrite_card(saved, format_version=3)
+    with pytest.raises(ModelFileError, match=r"format version 3.*up to version 2: upgrade"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attention_heads": 4}, r"the network has attention_heads, unknown .*: upgrade"),
+        ({"activation": "gelu"}, r"activation must be one of .* got 'gelu'\): upgrade"),
+        ({"envelope": "bessel"}, r"envelope must be one of .* got 'bessel'\): upgrade"),
+        ({"readout_widths": "wide"}, r"readout_widths must be .*: upgrade"),
+        ({"cutoff": None}, "a network that this ase_schnet does not know"),
+    ],
+)
+def test_a_network_of_a_newer_version_is_refused_in_one_line(saved, change, message):
+    rewrite_card(saved, config=random_model().config | change)
+    with pytest.raises(ModelFileError, match=message) as error:
+        load_model(saved)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_newer_version_requires_is_refused_and_what_it_only_tells_is_kept(saved):
+    rewrite_card(saved, mood="sunny")
+    assert load_model(saved).card["mood"] == "sunny"
+    rewrite_card(saved, requires=["charges of atoms"])
+    with pytest.raises(ModelFileError, match=r"requires charges of atoms, .*: upgrade"):
         load_model(saved)
 
 
@@ -189,8 +219,53 @@ def test_untrained_elements_are_named():
 
 
 def test_a_model_written_by_version_0_1_is_read_and_answers_as_it_did():
-    """tests/data/format_1 was written once, by version 0.1, and never again."""
-    model = load_model(Path(__file__).parent / "format_1")
+    """tests/model/format_1 was written once, by version 0.1, and never again."""
+    model = load_model(FORMAT_1)
+    assert json.loads((FORMAT_1 / CARD).read_text())["format_version"] == 1
     assert model.card["written_by"] == "ase_schnet 0.1.0"
     for engine in (Ensemble(model), TorchEnsemble(model)):
         self_check(engine)
+    assert model.network.readout_widths == (32,)
+    assert (model.network.activation, model.network.trainable_gaussians) == ("ssp", False)
+    assert model.level_of_theory == UNSPECIFIED
+    assert model.trained_on[UNSPECIFIED]["distance_ranges_Ang"] == model.distance_ranges != {}
+
+
+def test_a_model_of_the_first_format_written_again_is_the_same_function(tmp_path):
+    old = load_model(FORMAT_1)
+    new = load_model(save_model(tmp_path / "new", old))
+    assert json.loads((tmp_path / "new" / CARD).read_text())["format_version"] == 2
+    assert (tmp_path / "new" / WEIGHTS).read_bytes() == (FORMAT_1 / WEIGHTS).read_bytes()
+    assert new.config == old.config
+    assert new.card == old.card
+    assert new.distance_ranges == old.distance_ranges
+    before, after = evaluate(Ensemble(old), ethanol()), evaluate(Ensemble(new), ethanol())
+    np.testing.assert_array_equal(after.forces, before.forces)
+
+
+def test_a_card_of_a_training_says_how_many_structures_its_level_had(tmp_path):
+    model = replace(random_model(), card={"training": {"n_structures": 24}})
+    again = load_model(save_model(tmp_path / "model", model))
+    assert again.trained_on[UNSPECIFIED]["n_structures"] == 24
+
+
+def test_what_a_model_was_trained_on_at_several_levels(tmp_path):
+    """Cheap labels first: the distances that are watched are those of the level that it predicts."""
+    cheap = {"distance_ranges_Ang": {"H-O": [[0.7, 4.0]]}, "n_structures": 9000}
+    own = {"n_structures": 24, "compositions": ["C2H6O"]}
+    model = replace(
+        random_model(),
+        level_of_theory="PBE/def2-SVP",
+        trained_on={"GFN2-xTB": cheap, "PBE/def2-SVP": own},
+        card={"charge": -1, "multiplicity": 2, "provenance": {"from": "schnetpack 2.0.4"}},
+    )
+    again = load_model(save_model(tmp_path / "model", model))
+    assert again.distance_ranges == model.distance_ranges
+    assert again.trained_on["GFN2-xTB"] == cheap
+    assert again.trained_on["PBE/def2-SVP"] == own | {"distance_ranges_Ang": model.distance_ranges}
+    assert again.level_of_theory == "PBE/def2-SVP"
+    assert again.card == model.card
+    other = replace(again, distance_ranges={"H-O": [[0.8, 2.0]]})
+    assert load_model(save_model(tmp_path / "other", other)).distance_ranges == {
+        "H-O": [[0.8, 2.0]]
+    }

@@ -12,7 +12,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import distance_range
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.pair_loops import TAPS
-from ase_schnet.model.pair_ops import Pairs, Taps, _Compiled, _Torch, read
+from ase_schnet.model.pair_ops import Pairs, Taps, _Compiled, _Torch, contract, convolve, read
 from ase_schnet.model.tabulated import FilterGrid, Tabulated
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import Loss, LossWeights
@@ -124,6 +124,27 @@ def test_loops_of_the_cpu_are_the_sums_of_the_gpu(dtype):
         compiled = getattr(_Compiled, name)(*arguments)
         plain = getattr(_Torch, name)(*arguments)
         torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_features_that_are_not_contiguous():
+    """A transposed array was handed to the loops as a copy, and its gradient came back as zero."""
+    pairs = Pairs(torch.tensor([0, 0, 1, 3]), torch.tensor([1, 2, 2, 0]))
+    generator = torch.Generator().manual_seed(0)
+    arrays = [
+        torch.rand(*shape, dtype=torch.float64, generator=generator).T
+        for shape in ((5, 4), (5, 4), (5, 4))
+    ]
+    assert not arrays[0].is_contiguous()
+    for function in (convolve, contract):
+        used = (arrays[0], arrays[2]) if function is convolve else arrays
+        gradients = []
+        for made in (used, [a.contiguous() for a in used]):
+            leaves = [a.detach().requires_grad_() for a in made]
+            (function(*leaves, pairs) ** 2).sum().backward()
+            gradients.append([leaf.grad for leaf in leaves])
+        for got, expected in zip(*gradients, strict=True):
+            assert expected.norm() > 0
+            torch.testing.assert_close(got, expected)
 
 
 def test_an_atom_by_itself_feels_nothing():

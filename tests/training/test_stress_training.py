@@ -13,6 +13,7 @@ from ase.calculators.fd import calculate_numerical_stress
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.stress import full_3x3_to_voigt_6_stress
+from batches import collate
 from factory import TINY, labelled_crystals, labelled_molecules, potentials, small_dataset
 
 from ase_schnet.cli import main
@@ -21,7 +22,6 @@ from ase_schnet.data.splits import plan_folds
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.evaluation import Quantity, compare
 from ase_schnet.inference.engine import open_engine
-from ase_schnet.model.batch import collate
 from ase_schnet.model.potential import properties_of
 from ase_schnet.modelfile import save_model
 from ase_schnet.plotting import plot_learning_curves, plot_parity

@@ -13,6 +13,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from batches import energy_and_forces
 from factory import TINY, labelled_molecules, potentials, small_dataset
 from safetensors.torch import load_file
 
@@ -20,7 +21,7 @@ from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan, plan_folds
 from ase_schnet.data.statistics import label_statistics
-from ase_schnet.model.potential import Potential, energy_and_forces
+from ase_schnet.model.potential import Potential
 from ase_schnet.modelfile import CARD, WEIGHTS
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.checkpoint import load_checkpoint

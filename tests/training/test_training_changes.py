@@ -10,6 +10,7 @@ from factory import TINY, labelled_molecules, random_model, small_dataset
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.modelfile import CARD, WEIGHTS, save_model
+from ase_schnet.training.changes import changed_settings
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.loss import LossWeights
@@ -37,6 +38,16 @@ def begun(tmp_path_factory):
         patch.setattr("ase_schnet.training.crossval.train_members", interrupt)
         assert main(options) == 130
     return options
+
+
+def test_what_version_0_1_did_not_say_of_the_network_is_no_change():
+    """Its network had one activation and one readout; a training that it began goes on."""
+    new = ("centres", "widths", "trainable_gaussians", "activation", "readout_widths")
+    new += ("readout_activation", "dropout")
+    then = {"config": {k: v for k, v in TINY.to_dict().items() if k not in new}}
+    assert changed_settings(then, {"config": TINY.to_dict()}) == []
+    now = {"config": replace(TINY, readout_widths=(16,)).to_dict()}
+    assert changed_settings(then, now) == ["readout_widths=[32], not readout_widths=[16]"]
 
 
 def interrupt(*arguments):

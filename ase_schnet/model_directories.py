@@ -1,0 +1,66 @@
+"""Where model directories are: a path, or the name of a model that comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CARD, WEIGHTS = "model.json", "weights.safetensors"
+_PACKAGE = Path(__file__).resolve().parent
+# inside an installed wheel, and at the top of a checkout
+SHIPPED_MODELS = (_PACKAGE / "pretrained", _PACKAGE.parent / "models")
+
+
+class ModelFileError(ValueError):
+    """Say that a model directory is missing, damaged, or not of this package."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return name -> directory of the models that come with the package."""
+    return {
+        card.parent.name: card.parent
+        for place in reversed(SHIPPED_MODELS)
+        for card in sorted(place.glob(f"*/{CARD}"))
+    }
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the directory of a model: a path, or a shipped name where no model of that name lies here.
+
+    A ``Path`` is never taken for a name.
+
+    Raises
+    ------
+    ModelFileError
+        If there is neither; it lists the shipped models.
+    """
+    shipped, path = shipped_models(), Path(name_or_path)
+    if name_or_path in shipped and not (path / CARD).exists():
+        return shipped[name_or_path]
+    if path.is_dir():
+        return path
+    known = ", ".join(shipped) or "none"
+    raise ModelFileError(
+        f"no model {str(name_or_path)!r}: neither a directory nor a shipped model (known: {known})"
+    )
+
+
+def lasting_name(name_or_path: str | Path) -> str:
+    """Return a name of a model that any process can use: a shipped name, or an absolute path.
+
+    Raises
+    ------
+    ModelFileError
+        As :func:`find_model`.
+    """
+    directory = find_model(name_or_path)
+    if directory == shipped_models().get(name_or_path):
+        return str(name_or_path)
+    return str(directory.absolute())
+
+
+def read_part(path: Path) -> bytes:
+    """Return the bytes of a file of a model directory. Raise ModelFileError if it is missing."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"{path} is missing: not a complete model directory") from None
