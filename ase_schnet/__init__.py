@@ -138,7 +138,7 @@ def __getattr__(name: str):
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(
-            f"ase_schnet.{name} is now called {new}; the old name will be removed in 0.3",
+            f"ase_schnet.{name} is now named {new}; the old name will be removed in 0.3",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -158,7 +158,7 @@ class Comparison:
         return result
 
     def spread(self) -> dict:
-        """Return the smallest, largest and mean std over the structures (docs/sources.md, cross-validation).
+        """Return smallest, largest and mean std (docs/sources.md, cross-validation and its tables).
 
         Energies are in eV per structure, the force components x, y and z in eV/Å. The components of the
         stress, if it has labels, are taken together, in eV/Å³.

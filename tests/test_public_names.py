@@ -87,7 +87,7 @@ def test_old_modules_lead_to_modules_that_exist(package):
 
 def test_a_renamed_public_name_warns_and_is_the_new_one(monkeypatch):
     monkeypatch.setitem(ase_schnet._RENAMED, "Verdict", "Drift")
-    text = "ase_schnet.Verdict is now called Drift; the old name will be removed in 0.3"
+    text = "ase_schnet.Verdict is now named Drift; the old name will be removed in 0.3"
     with pytest.warns(DeprecationWarning, match=text):
         assert ase_schnet.Verdict is ase_schnet.Drift
     assert "Verdict" not in ase_schnet.__all__

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -17,10 +18,13 @@ from ase_schnet.data._file import FileContents, extend_labels
 from ase_schnet.data._layouts import HDF5_LAYOUTS, Layout
 from ase_schnet.data.frame import Frame
 
-try:
+if TYPE_CHECKING:
     import h5py
-except ImportError:  # an optional dependency
-    h5py = None
+else:
+    try:
+        import h5py
+    except ImportError:  # an optional dependency
+        h5py = None
 
 
 def read_hdf5(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:

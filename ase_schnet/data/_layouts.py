@@ -38,7 +38,8 @@ class Layout(NamedTuple):
 
     def used(self) -> set[str | None]:
         """Return all names that the layout reads, or leaves out on purpose."""
-        return {*self[1:12], *self.left_out}
+        names = (name for name in self[1:12] if not isinstance(name, FileUnits))
+        return {*names, *self.left_out}
 
 
 # Hoja et al., doi:10.1038/s41597-021-00812-2

@@ -49,7 +49,7 @@ class Gram(NamedTuple):
 
     def squared_error(self, w: np.ndarray) -> float:
         """Return |F w − y|²."""
-        return self.yy - 2 * w @ self.fy + w @ self.ff @ w
+        return float(self.yy - 2 * w @ self.fy + w @ self.ff @ w)
 
 
 class Whitening:

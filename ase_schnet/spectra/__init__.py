@@ -31,7 +31,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Return a name of an earlier version, with a warning."""
     if name == "Motion":
-        text = "Motion is now called TrajectorySignals; the old name will be removed in 0.3"
+        text = "Motion is now named TrajectorySignals; the old name will be removed in 0.3"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return TrajectorySignals
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from ase import Atoms
@@ -107,7 +107,7 @@ def _pick_of_trajectory(path: Path, index: int | None) -> tuple[Atoms, int, int]
                 atoms = frames[-1 if index is None else index]
     except Exception as error:  # ASE's reader raises nearly everything on a damaged file
         raise ValueError(not_read("traj", 0, error)) from error
-    return atoms, _number(index, count), count
+    return cast(Atoms, atoms), _number(index, count), count
 
 
 def _pick_of_xyz(path: Path, index: int | None) -> tuple[Atoms, int, int]:

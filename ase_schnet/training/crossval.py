@@ -17,7 +17,6 @@ import numpy as np
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import twins_of
-from ase_schnet.deprecation import renamed
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
@@ -152,9 +151,6 @@ def assemble_ensemble(directory: str | Path) -> TrainedModel:
     work = WorkDirectory(directory)
     with resumable("the same call"):
         return _assemble(work)
-
-
-assemble = renamed(assemble_ensemble, "assemble", "assemble_ensemble")
 
 
 def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedModel:

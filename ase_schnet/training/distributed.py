@@ -17,7 +17,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -126,7 +126,7 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def _value_of(answer: list) -> T:
+def _value_of(answer: list[Any]) -> Any:
     value, error = answer
     if error is not None:
         raise error

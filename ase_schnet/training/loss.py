@@ -6,6 +6,8 @@ standardised loss), and SchNet's own (arXiv:1706.08566; docs/sources.md, SchNet'
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -74,7 +76,7 @@ class Loss:
             error = properties.energies - labels.E
             error = error if root is None else error * root
             terms.append(self.weights.energy * self.energy_term(error, batch))
-        return sum(terms)
+        return cast(Tensor, sum(terms))
 
     def energy_term(self, error: Tensor, batch: AtomsBatch) -> Tensor:
         """Return the mean over the structures of the squared errors (S,) in eV, without its weight."""

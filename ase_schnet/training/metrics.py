@@ -38,7 +38,7 @@ class Metrics:
         return asdict(self)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Errors:
     """Collect the errors of one batch after the other, flat arrays in eV, eV/Å or eV/Å³."""
 

@@ -26,6 +26,7 @@ class Augment(Protocol):
 
     def to_dict(self) -> dict:
         """Return plain types, for the card."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ase.units import GPa, kcal, mol
 
-from ase_schnet.deprecation import renamed
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.verdict import TrainingVerdict
 from ase_schnet.uncertainty import ENOUGH
@@ -164,6 +163,3 @@ def training_summary(model: TrainedModel) -> str:
     if verdict := verdict_of(card):
         parts.append(str(verdict))
     return "\n\n".join(parts)
-
-
-summary = renamed(training_summary, "summary", "training_summary")

@@ -410,7 +410,7 @@ def test_parity_and_learning_curves_have_a_row_for_stress(trained):
 def test_info_of_a_card_that_knows_of_no_training(trained, tmp_path, capsys):
     save_model(tmp_path / "bare", replace(trained[2], card={}))
     assert main(["info", str(tmp_path / "bare")]) == 0
-    assert "says nothing of a training" in capsys.readouterr().out
+    assert "no record of a training" in capsys.readouterr().out
 
 
 def test_a_std_of_rounding_is_no_opinion():
