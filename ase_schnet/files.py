@@ -72,6 +72,11 @@ def write_csv(path: str | Path, columns: Mapping[str, NDArray | None]) -> None:
         writer.writerows(rows)
 
 
+def unreadable(error: Exception) -> str:
+    """Say why numpy could not read a file of arrays; its own advice is to unpickle what is no such file."""
+    return "it holds no arrays of numbers" if "pickle" in str(error) else str(error)
+
+
 def flush_to_disk(path: Path) -> None:
     """Force what was written to `path` onto the disk, so that it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)

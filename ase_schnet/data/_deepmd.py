@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ase_schnet.data._candidates import not_used
 from ase_schnet.data._file import FileContents
 from ase_schnet.data.frame import Frame
+from ase_schnet.files import unreadable
 from ase_schnet.units import PACKAGE_UNITS
 
 _TYPES, _ELEMENTS, _MIXED = "type.raw", "type_map.raw", "real_atom_types"
@@ -134,7 +135,9 @@ def _array(file: Path, width: int, length: int | None = None) -> NDArray:
     try:
         array = np.load(file, allow_pickle=False) if file.suffix == ".npy" else _text(file)
     except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{file.name} cannot be read ({error}): is it complete?") from error
+        raise ValueError(
+            f"{file.name} cannot be read ({unreadable(error)}): is it complete?"
+        ) from error
     if array.dtype.kind not in "iuf" or array.size % width:
         raise ValueError(f"{file.name} holds {array.size} numbers, not a multiple of {width}")
     array = array.reshape(-1, width).astype(np.float64)

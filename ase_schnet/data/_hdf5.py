@@ -98,10 +98,10 @@ def _read_group(
     group: h5py.Group, layout: Layout, energy_key: str | None, forces_key: str | None
 ) -> tuple[list[Frame], dict[str, list]]:
     """Return the frames of one group, and of each label one value per frame."""
-    positions = group[layout.positions][...]
+    positions = np.asarray(group[layout.positions])
     single = positions.ndim == 2
     positions = positions[None] if single else positions  # (M, N, 3)
-    numbers = _numbers(group[layout.numbers][...])
+    numbers = _numbers(np.asarray(group[layout.numbers]))
     numbers = numbers.ravel() if numbers.size == positions.shape[1] else numbers
     n_atoms = numbers.shape[-1] if numbers.ndim else 0
     of_each = (n_atoms,) if numbers.ndim == 1 else positions.shape[:2]

@@ -12,6 +12,7 @@ from ase_schnet.data._candidates import few, like_labels, not_used
 from ase_schnet.data._file import FileContents
 from ase_schnet.data._layouts import NPZ_LAYOUTS, Layout, npz_layout
 from ase_schnet.data.frame import Frame
+from ase_schnet.files import unreadable
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
@@ -37,7 +38,9 @@ def read_npz(path: Path, energy_key: str | None, forces_key: str | None) -> File
         try:
             archive = np.load(file, allow_pickle=False)
         except _DAMAGE as error:
-            raise ValueError(f"is not a readable npz archive ({error}): is it complete?") from error
+            raise ValueError(
+                f"is not a readable npz archive ({unreadable(error)}): is it complete?"
+            ) from error
         if not isinstance(archive, NpzFile):
             raise ValueError(
                 "holds a single array without a name, not an npz archive of named arrays"

@@ -50,7 +50,7 @@ def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps:
     if not np.allclose(first.positions, atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
         raise another_structure(path)
     then = (directory.about.get("calculator") or {}).get("model_info") or {}
-    if then.get("sha256") != info["sha256"]:
+    if then.get("sha256") not in (info["sha256"], info.get("converted_from")):
         raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
     require_same_repulsion(path, then, info)
     require_not_longer(path, directory.begin, n_steps, directory.settings["timestep_fs"])

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from numpy.typing import NDArray
 
-from ase_schnet.files import replaced
+from ase_schnet.files import replaced, unreadable
 from ase_schnet.runs.record import LOG_FILE, read_log
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
@@ -68,7 +68,7 @@ class State(NamedTuple):
                 arrays = (saved[name] for name in ("positions", "momenta", "cell"))
                 return cls(int(saved["step"]), *arrays, state)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+            raise ValueError(f"{path} is damaged: {unreadable(error)}") from None
 
 
 def has_samples(directory: Path) -> bool:
