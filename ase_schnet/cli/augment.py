@@ -82,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
     if any("augmented" in atoms.info for atoms in frames):
-        raise ValueError(f"{args.data} is augmented already; start from what it was made from")
+        raise ValueError(
+            f"{args.data} holds augmented structures already: give the file that it was made from"
+        )
     how = read_augmentation(_with_temperature(args.how, args.data), SchNetCalculator)
     dataset = Dataset.from_atoms(frames, source=found.path.name)
     springs = how.springs(dataset)
