@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.lammps.box import Frame
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.runs.identity import (
     LAMMPS_STATE,
     another_structure,
@@ -24,6 +25,12 @@ from ase_schnet.runs.rundir import RunDirectory
 
 #: Å by which the first frame of a run may differ from the structure: it was rotated to LAMMPS and back.
 SAME_PLACE_ANG = 1e-6
+
+
+def checksums(model: TrainedModel) -> dict[str, str | None]:
+    """Return the sha256 of a model and, if it was converted from an older format, that of then."""
+    converted = model.card.get("provenance", {}).get("converted_from", {})
+    return {"sha256": model.checksum, "converted_from": converted.get("sha256")}
 
 
 def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps: int) -> None:

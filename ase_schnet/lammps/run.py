@@ -110,9 +110,7 @@ def run_lammps(
             require_motion(degrees_of_freedom(atoms), "take a larger cell")
         if comm.rank == 0:
             warn_of_coarse_steps(atoms, asked.timestep_fs, stacklevel=3)
-        info = {"model": str(model), "sha256": trained.checksum, "processes": comm.size}
-        converted = trained.card.get("provenance", {}).get("converted_from", {})
-        info["converted_from"] = converted.get("sha256")  # the same weights under an older name
+        info = {"model": str(model), "processes": comm.size} | restart.checksums(trained)
         engine = EngineOptions.of(engine)
         info |= {name: value for name, value in asdict(engine).items() if name != "device"}
         run = _Run(comm, box, settings, info, asked)

@@ -205,6 +205,7 @@ def test_what_the_first_process_raises_all_of_them_raise(error):
             mpi.by_the_first(Comm(rank, sent), fail)
 
 
+@pytest.mark.slow
 @needs_lammps
 @pytest.mark.parametrize(
     ("moment", "message"),

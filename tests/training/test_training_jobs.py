@@ -335,6 +335,7 @@ with process_group():
 """
 
 
+@pytest.mark.slow
 def test_what_one_rank_meets_all_ranks_raise(tmp_path):
     """Whether it is the first that cannot lock or write, or another that cannot read: none waits for ever."""
     script = tmp_path / "script.py"

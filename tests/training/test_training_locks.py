@@ -55,6 +55,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_killed(tmp_path, jobs):
     directory, forever = tmp_path / "m", 100_000
@@ -79,6 +80,7 @@ def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_kil
     assert not train_fold(small_dataset(24), directory, recipe(forever), 1, keep_going=stop)
 
 
+@pytest.mark.slow
 def test_of_trainings_that_start_together_one_trains(tmp_path):
     processes = [start(tmp_path / "m", 40) for _ in range(4)]
     errors = [process.communicate()[1] for process in processes]
@@ -167,6 +169,7 @@ def test_a_part_read_from_the_file_is_that_of_the_data(tmp_path, frames):
         assert part.fingerprint() == expected.fingerprint()
 
 
+@pytest.mark.slow
 def test_processes_are_sent_no_structures(tmp_path, monkeypatch):
     """They read their part of the file: what they are sent does not grow with the data."""
     sent = []
