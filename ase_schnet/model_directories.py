@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 _PACKAGE = Path(__file__).resolve().parent
 # inside an installed wheel, and at the top of a checkout
@@ -63,4 +65,29 @@ def read_part(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ModelFileError(f"{path} is missing: not a complete model directory") from None
+        raise ModelFileError(_why_incomplete(path)) from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _why_incomplete(path: Path) -> str:
+    if any((path.parent / f"{name}.safetensors").exists() for name in ("dipole", "polarizability")):
+        return (
+            f"{path.parent} holds a dipole or polarizability, but no potential yet: add one with "
+            f"ase-schnet train DATA -o {path.parent}"
+        )
+    return f"{path} is missing: not a complete model directory"
+
+
+def check_tensors(path: Path, tensors: dict, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise ModelFileError unless these are finite float32 tensors of exactly these names and shapes."""
+    if set(tensors) != set(shapes):
+        odd = sorted(set(tensors) ^ set(shapes))
+        raise ModelFileError(f"{path} does not hold the tensors of its network: {odd[:3]}")
+    for name, tensor in tensors.items():
+        if tensor.shape != shapes[name] or tensor.dtype != np.float32:
+            raise ModelFileError(
+                f"{path}: {name} is {tensor.dtype} {tensor.shape}, expected float32 {shapes[name]}"
+            )
+        if not np.isfinite(tensor).all():
+            raise ModelFileError(f"{path}: {name} holds values that are not finite")

@@ -28,7 +28,14 @@ from safetensors.numpy import save as dump_safetensors
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.files import naming, write_whole
-from ase_schnet.model_directories import CARD, WEIGHTS, ModelFileError, find_model, read_part
+from ase_schnet.model_directories import (
+    CARD,
+    WEIGHTS,
+    ModelFileError,
+    check_tensors,
+    find_model,
+    read_part,
+)
 from ase_schnet.model_directories import lasting_name as lasting_name
 from ase_schnet.model_directories import shipped_models as shipped_models
 from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
@@ -119,10 +126,8 @@ class TrainedModel:
     def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
         """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
         name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
-        for low, high in self.distance_ranges.get(name, []):
-            if low <= distance <= high:
-                return low, high
-        return None
+        ranges = self.distance_ranges.get(name, [])
+        return next(((low, high) for low, high in ranges if low <= distance <= high), None)
 
 
 def save_model(directory: str | Path, model: TrainedModel) -> Path:
@@ -177,9 +182,8 @@ def _entry(name: str, value) -> str:
     try:
         return f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
     except ValueError:
-        raise ValueError(
-            f"{name} of the model holds a number that is not finite: {value!r:.200}"
-        ) from None
+        text = f"{name} of the model holds a number that is not finite: {value!r:.200}"
+        raise ValueError(text) from None
 
 
 def load_model(name_or_path: str | Path) -> TrainedModel:
@@ -199,16 +203,26 @@ def load_model(name_or_path: str | Path) -> TrainedModel:
     card = _read_card(path)
     data = read_part(directory / WEIGHTS)
     if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
-        raise ModelFileError(
-            f"{directory / WEIGHTS} is damaged or belongs to another model: "
-            f"its sha256 is not the one in {CARD}"
-        )
+        other = f"is damaged or belongs to another model: its sha256 is not the one in {CARD}"
+        raise ModelFileError(f"{directory / WEIGHTS} {other}")
     try:
         weights = parse_safetensors(data)
     except SafetensorError as error:
         raise ModelFileError(f"{directory / WEIGHTS} is not a safetensors file: {error}") from None
     config, members = _network(path, card.pop("config")), card.pop("n_members")
-    _check_weights(directory / WEIGHTS, weights, config, members)
+    shapes = {name: (members, *shape) for name, shape in config.weight_shapes().items()}
+    check_tensors(directory / WEIGHTS, weights, shapes)
+    try:
+        return _model(directory, card, config, members, weights)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path} is damaged or edited: {type(error).__name__} {error}"
+        ) from None
+
+
+def _model(
+    path: Path, card: dict, config: SchNetConfig, members: int, weights: dict
+) -> TrainedModel:
     level, trained_on = card.pop("level_of_theory"), card.pop("trained_on")
     factors = card.pop("element_scale")
     return TrainedModel(
@@ -219,7 +233,7 @@ def load_model(name_or_path: str | Path) -> TrainedModel:
         weights=weights,
         pbc=card.pop("pbc"),
         distance_ranges=trained_on[level]["distance_ranges_Ang"],
-        path=str(directory),
+        path=str(path),
         checksum=card.pop("sha256"),
         level_of_theory=level,
         trained_on=trained_on,
@@ -240,9 +254,8 @@ def _network(path: Path, config: dict) -> SchNetConfig:
     try:
         return SchNetConfig.from_dict(config)
     except (TypeError, ValueError) as error:
-        raise ModelFileError(
-            f"{path} has a network that this ase_schnet does not know ({error}): upgrade ase_schnet"
-        ) from None
+        unknown = "has a network that this ase_schnet does not know"
+        raise ModelFileError(f"{path} {unknown} ({error}): upgrade ase_schnet") from None
 
 
 def _read_card(path: Path) -> dict:
@@ -282,19 +295,5 @@ def _from_version_1(card: dict) -> dict:
 
 
 def _counted(card: dict) -> dict:
-    n_structures = card.get("training", {}).get("n_structures")
-    return {} if n_structures is None else {"n_structures": n_structures}
-
-
-def _check_weights(path: Path, weights: dict, config: SchNetConfig, members: int) -> None:
-    expected = {name: (members, *shape) for name, shape in config.weight_shapes().items()}
-    if set(weights) != set(expected):
-        odd = sorted(set(weights) ^ set(expected))
-        raise ModelFileError(f"{path} does not hold the tensors of its network: {odd[:3]}")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name] or tensor.dtype != np.float32:
-            raise ModelFileError(
-                f"{path}: {name} is {tensor.dtype} {tensor.shape}, expected float32 {expected[name]}"
-            )
-        if not np.isfinite(tensor).all():
-            raise ModelFileError(f"{path}: {name} holds values that are not finite")
+    n = card.get("training", {}).get("n_structures")
+    return {} if n is None else {"n_structures": n}

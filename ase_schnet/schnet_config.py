@@ -56,7 +56,8 @@ class SchNetConfig:
     readout_activation
         Function behind those layers: "ssp" or "silu".
     dropout
-        Share of hidden units that are left out at random in training; 0 in every evaluation.
+        Share of hidden units that the plain network leaves out at random while it is in training mode; 0 in
+        every evaluation. ``cross_validate`` does not train with dropout and refuses it.
     """
 
     n_atom_basis: int = 64
@@ -74,11 +75,24 @@ class SchNetConfig:
     readout_activation: str = "ssp"
     dropout: float = 0.0
 
+    def _require(self, name: str, kind: type | tuple[type, ...], what: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(self, name, value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"SchNetConfig.{name} must be {what}, got {value!r}")
+
     def __post_init__(self):
         for name in ("centres", "widths", "readout_widths"):  # lists, as JSON has them; arrays
             if getattr(self, name) is not None:
-                values = tuple(np.asarray(getattr(self, name)).tolist())
+                values = tuple(np.atleast_1d(np.asarray(getattr(self, name))).tolist())
                 object.__setattr__(self, name, values)
+        for name in ("n_atom_basis", "n_filters", "n_interactions", "n_rbf"):
+            self._require(name, int, "a whole number")
+        for name in ("cutoff", "gamma", "dropout"):
+            self._require(name, (int, float), "a number")
+        self._require("trainable_gaussians", bool, "True or False")
         for name in ("n_atom_basis", "n_filters", "n_interactions", "n_rbf", "cutoff", "gamma"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"SchNetConfig.{name} must be positive, got {getattr(self, name)}")

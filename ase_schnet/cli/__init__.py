@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except Exception as error:
         bad_input = is_bad_input(error)
-        if not bad_input or os.environ.get(DEBUG):
+        if not bad_input or os.environ.get(DEBUG, "0") != "0":
             traceback.print_exception(error)
         message = in_options(str(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)

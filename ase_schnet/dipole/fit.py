@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from ase.data import atomic_masses
 
+from ase_schnet.arguments import whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.dipole.basis import VOIGT, Basis
 from ase_schnet.dipole.frame import centred, moments_and_axes, overlap_gap
@@ -49,6 +50,12 @@ class RPRSettings:
     n_centres: int = 500
     max_exchanges: int = 24
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole("n_members", self.n_members, 1)
+        whole("n_centres", self.n_centres, 1)
+        whole("max_exchanges", self.max_exchanges, 1)
+        whole("seed", self.seed, 0)
 
 
 def fit_rpr(

@@ -57,8 +57,8 @@ class TrainingVerdict:
 
     def __str__(self) -> str:
         ratios = ", ".join(
-            f"{name} error {ratio:.2g} of the labels' spread (allowed {MAX_ERROR_OVER_SPREAD[name]:.2g} or "
-            f"{NEVER_BAD[name]:g} {_SPELLED[name]})"
+            f"{name} error {ratio:.2g} times the labels' spread (allowed "
+            f"{MAX_ERROR_OVER_SPREAD[name]:.2g} or {NEVER_BAD[name]:g} {_SPELLED[name]})"
             for name, ratio in self.error_over_spread.items()
             if ratio is not None
         )

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event, RLock
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -113,6 +115,11 @@ def train_members(
         executor.shutdown()  # until all exit codes are known
         if any(process.exitcode == UNGUARDED for process in context.processes):
             raise StartedAgain(AGAIN) from None
+        if _from_standard_input():
+            raise ValueError(
+                "worker processes cannot start from a script on standard input: put the script in a file, "
+                "or give jobs=1"
+            ) from None
         raise BrokenProcessPool(
             "a process that trains members was killed (out of memory?) or could not start; its files "
             "are kept, and resume=True goes on"
@@ -162,6 +169,12 @@ def _start_worker(stop: Event, lock: RLock) -> None:
     torch.set_num_threads(1)  # nothing else runs in this process
     tqdm.set_lock(lock)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _from_standard_input() -> bool:
+    """Return whether the main script has no file that worker processes could read."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    return path is not None and not Path(path).exists()
 
 
 def _end_with_parent() -> None:

@@ -16,9 +16,9 @@ from factory import random_model
 
 from ase_schnet import Dataset, SchNetCalculator, run_nve
 from ase_schnet.cli import main
-from ase_schnet.dipole.fit import errors, fit_rpr
+from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
 from ase_schnet.dipole.store import load_part, part_file, save_part
-from ase_schnet.modelfile import ModelFileError, save_model
+from ase_schnet.modelfile import ModelFileError, load_model, save_model
 
 CHARGES = np.array([-0.66, 0.33, 0.33])  # e, of O, H, H
 
@@ -214,3 +214,14 @@ def test_train_dipole_on_the_command_line(tmp_path, capsys):
     assert part_file(tmp_path / "model", "dipole").exists()
     assert main([*command, "--quantity", "polarizability", "--units", "eV, Ang, e*Ang"]) == 2
     assert "polarizability found in 0/60 structures" in capsys.readouterr().err
+
+
+def test_a_directory_with_a_dipole_alone_says_what_is_missing(tmp_path):
+    (tmp_path / "dipole.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="holds a dipole or polarizability, but no potential yet"):
+        load_model(tmp_path)
+
+
+def test_a_fit_without_centres_is_refused():
+    with pytest.raises(ValueError, match="n_centres must be a whole number of at least 1, not 0"):
+        RPRSettings(n_centres=0)

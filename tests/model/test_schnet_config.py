@@ -118,3 +118,24 @@ def test_the_configuration_needs_no_torch():
     code = "import sys; from ase_schnet import PRESETS, SchNetConfig; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dropout": "0.1"}, "dropout must be a number"),
+        ({"cutoff": "5"}, "cutoff must be a number"),
+        ({"n_rbf": 20.0}, "n_rbf must be a whole number"),
+        ({"n_filters": True}, "n_filters must be a whole number"),
+        ({"trainable_gaussians": "yes"}, "trainable_gaussians must be True or False"),
+    ],
+)
+def test_a_value_of_another_type_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        SchNetConfig(**change)
+
+
+def test_numbers_of_numpy_and_one_width_without_a_list_are_taken():
+    config = SchNetConfig(n_rbf=np.int64(20), cutoff=np.float32(5), readout_widths=16)
+    assert config.to_dict()["n_rbf"] == 20
+    assert config.readout_widths == (16,)
