@@ -128,6 +128,7 @@ def distance_to_nearest(frames: Dataset, others: Dataset) -> np.ndarray:
     return np.linalg.norm(a - b, axis=-1).max(axis=-1).min(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["made anew", "from a file"])
 def test_augmented_frames_never_reach_or_come_from_validation_or_the_kept_out_part(
     dataset, source, tmp_path, data_file

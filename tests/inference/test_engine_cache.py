@@ -133,6 +133,7 @@ def test_numba_has_nothing_to_complain_about():
             evaluate(Ensemble(random_model(), dtype), ethanol())
 
 
+@pytest.mark.slow
 def test_a_second_process_does_not_compile_again(engine):
     """The cache on disk is found: seconds otherwise, for each command and each worker."""
     code = """

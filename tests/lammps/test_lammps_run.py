@@ -59,6 +59,7 @@ def nve(model, structure):
     return run_dir, command_line(2, model, structure, *options, "-o", run_dir)
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_a_run_follows_that_of_ase(nve, model, structure):
     """From the same velocities, until constants of 1986 have made a difference."""
@@ -229,6 +230,7 @@ def test_an_error_in_one_process_ends_all_within_seconds(
     assert message in done.stderr
 
 
+@pytest.mark.slow
 @needs_lammps
 def test_bad_input_is_one_line_and_exit_code_2(model, structure, tmp_path):
     write(tmp_path / "si.xyz", bulk("Si"))

@@ -113,6 +113,7 @@ def test_a_cold_run_of_a_model_shows_the_frequencies_of_its_hessian(tmp_path):
     np.testing.assert_allclose(normal_modes(atoms).wavenumber_cm, expected, atol=1)
 
 
+@pytest.mark.slow
 def test_an_oscillating_charge_absorbs_what_its_harmonic_intensity_says(tmp_path):
     """Classical dynamics of ± q on a spring, and finite differences of the dipole, in km/mol."""
     atoms = diatomic()
