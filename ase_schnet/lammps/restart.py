@@ -60,7 +60,8 @@ def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps:
     if then.get("sha256") not in (info["sha256"], info.get("converted_from")):
         raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
     require_same_repulsion(path, then, info)
-    require_not_longer(path, directory.begin, n_steps, directory.settings["timestep_fs"])
+    n_done = max(directory.begin.step, directory.n_logged)
+    require_not_longer(path, n_done, n_steps, directory.settings["timestep_fs"])
 
 
 def file_in(directory: Path) -> Path:

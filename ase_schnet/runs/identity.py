@@ -37,20 +37,30 @@ def require_same_driver(path: Path, about: dict, begin: State | None, driver: st
         )
 
 
+def require_same_size(path: Path, about: dict, begin: State) -> None:
+    """Raise ValueError where the files of the run in ``path`` are of different numbers of atoms."""
+    n_atoms = about.get("n_atoms")
+    if n_atoms != len(begin.positions):
+        raise ValueError(
+            f"{path} is damaged: its run.json is of {n_atoms} atoms, its restart.npz of "
+            f"{len(begin.positions)}"
+        )
+
+
 def require_same_settings(then: dict, now: dict) -> None:
     """Raise ValueError that names the settings in which a run ``then`` and one ``now`` differ."""
     then = UNSAID | {"keep_momenta": not then.get("new_momenta", True)} | then
     now = UNSAID | now
     changed = [key for key in now if then.get(key) != now[key]]
     if changed:
-        what = ", ".join(f"{key} was {then.get(key)}, now {now[key]}" for key in changed)
+        what = ", ".join(f"{key} was {then.get(key)!r}, now {now[key]!r}" for key in changed)
         raise ValueError(f"a run can only be resumed with its own settings: {what}")
 
 
-def require_not_longer(path: Path, begin: State, n_steps: int, timestep_fs: float) -> None:
+def require_not_longer(path: Path, n_done: int, n_steps: int, timestep_fs: float) -> None:
     """Raise ValueError where the run in ``path`` has more steps than are asked for now."""
-    if n_steps < begin.step:
-        done_ps = begin.step * timestep_fs / 1000
+    if n_steps < n_done:
+        done_ps = n_done * timestep_fs / 1000
         raise ValueError(f"the run in {path} is already {done_ps:g} ps long")
 
 

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
@@ -91,6 +92,13 @@ class RunOptions(RunSettings):
     run_dir: str | Path | None = None
     monitor: StepMonitor | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.monitor is not None and not hasattr(self.monitor, "check"):
+            raise ValueError(
+                f"monitor must be a Monitor, such as Monitor('stop'), not {self.monitor!r}"
+            )
+
 
 class RunKeywords(TypedDict, total=False):
     """Name the fields of :class:`RunOptions` for type checkers, which ``Unpack`` wants so."""
@@ -149,4 +157,6 @@ def refuse_unknown(function: str, given: dict, *kinds: type) -> None:
     known = {field.name for kind in kinds for field in fields(kind)}
     for name in given:
         if name not in known:
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+            near = get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")

@@ -147,10 +147,13 @@ class MDRecord:
             run = json.loads((run_dir / RUN_FILE).read_text())
             names, rows = read_log(run_dir / LOG_FILE)
             known = {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
+            _require_every_sample(rows, run["settings"])
             return cls.from_rows(names, rows, run["settings"], **known, failure=run.get("failure"))
         except FileNotFoundError as error:
             raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
-        except (KeyError, ValueError) as error:
+        except NotADirectoryError:
+            raise ValueError(f"{run_dir} is no run directory, but a file") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
 
     @classmethod
@@ -174,13 +177,23 @@ def _known_of(settings: dict, time_fs: NDArray) -> dict:
     """Return what a record keeps of the settings of a run."""
     thermal = settings["ensemble"] != "nve"  # at constant energy the temperature is but the start's
     return {
-        "timestep_fs": settings["timestep_fs"],
+        "timestep_fs": float(settings["timestep_fs"]),
         "ensemble": settings["ensemble"],
         "thermostat": settings.get("thermostat"),
         "target_temperature_K": target_temperature_K(settings, time_fs) if thermal else None,
         "target_pressure_GPa": settings.get("pressure_GPa"),
         "time_constant_fs": settings.get("time_constant_fs"),
     }
+
+
+def _require_every_sample(rows: NDArray, settings: dict) -> None:
+    """Raise ValueError where a sample is missing among the rows of a log, whose first column is the time."""
+    if not len(rows):
+        return
+    spacing_fs = float(settings["timestep_fs"]) * settings["record_every"]
+    late = np.flatnonzero(~np.isclose(rows[:, 0], spacing_fs * np.arange(len(rows)), rtol=1e-9))
+    if len(late):
+        raise ValueError(f"{LOG_FILE} lacks the sample at {spacing_fs * late[0] / 1000:g} ps")
 
 
 def csv_line(values: Iterable[float]) -> str:
@@ -193,7 +206,10 @@ def read_log(path: Path) -> tuple[list[str], NDArray]:
     text = path.read_text()
     header, _, body = text[: text.rfind("\n") + 1].partition("\n")
     names = header.split(",")
-    rows = np.loadtxt(io.StringIO(body), delimiter=",", ndmin=2) if body else np.empty((0, 0))
+    try:
+        rows = np.loadtxt(io.StringIO(body), delimiter=",", ndmin=2) if body else np.empty((0, 0))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
     if rows.size and rows.shape[1] != len(names):
         raise ValueError(f"{path} has {rows.shape[1]} columns under {len(names)} names")
     return names, rows.reshape(-1, len(names))

@@ -2,13 +2,15 @@
 
 import json
 import zipfile
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
+from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
 from ase_schnet.files import replaced, unreadable
@@ -71,13 +73,14 @@ class State(NamedTuple):
             raise ValueError(f"{path} is damaged: {unreadable(error)}") from None
 
 
-def has_samples(directory: Path) -> bool:
-    """Return whether the log in ``directory`` has more than its first sample."""
+def steps_in_log(directory: Path, record_every: int) -> int:
+    """Return the last step of which the log in ``directory`` has a complete line; 0 without a log."""
     try:
         with (directory / LOG_FILE).open("rb") as log:
-            return sum(1 for _ in islice(log, 3)) > 2
+            lines = sum(line.endswith(b"\n") for line in log)
     except FileNotFoundError:
-        return False
+        return 0
+    return max(lines - 2, 0) * record_every  # names of the columns, step 0
 
 
 def cut_back(directory: Path, state: State, settings: dict) -> NDArray:
@@ -100,11 +103,32 @@ def cut_back(directory: Path, state: State, settings: dict) -> NDArray:
 
 def _cut_trajectory(path: Path, n_frames: int) -> None:
     """Keep the first frames; ValueError if there are fewer."""
-    with TrajectoryReader(path) as frames:
-        if len(frames) == n_frames:
-            return
+    with open_trajectory(path) as frames:
         if len(frames) < n_frames:
             raise ValueError(f"{path} is shorter than the restart point says")
+        _ = frames[n_frames - 1]  # of a file that was cut off the head still counts all of them
+        if len(frames) == n_frames:
+            return
         with replaced(path) as there, TrajectoryWriter(there) as writer:
             for frame in frames[:n_frames]:
                 writer.write(frame)
+
+
+@contextmanager
+def open_trajectory(path: Path) -> Iterator[TrajectoryReader]:
+    """Open a trajectory for a block that reads it; ValueError where ASE cannot."""
+    try:
+        with TrajectoryReader(path) as frames:
+            yield frames
+    # of what is cut off or overwritten ASE's reader says whatever its parts run into
+    except (
+        InvalidULMFileError,
+        FileNotFoundError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise  # our own
+        raise ValueError(f"{path} is damaged or missing: {error}") from None

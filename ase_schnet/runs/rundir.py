@@ -29,16 +29,22 @@ from typing import NamedTuple, cast
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
-from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
-from ase.io.ulm import InvalidULMFileError
+from ase.io.trajectory import TrajectoryWriter
 from numpy.typing import NDArray
 
 from ase_schnet.files import flush_to_disk, replaced
 from ase_schnet.locks import Lock, this_process
-from ase_schnet.runs.identity import require_same_driver, require_same_settings
+from ase_schnet.runs.identity import require_same_driver, require_same_settings, require_same_size
 from ase_schnet.runs.provenance import process_of_run
 from ase_schnet.runs.record import LOG_FILE, RUN_FILE, csv_line
-from ase_schnet.runs.restart import RESTART_FILE, TRAJECTORY_FILE, State, cut_back, has_samples
+from ase_schnet.runs.restart import (
+    RESTART_FILE,
+    TRAJECTORY_FILE,
+    State,
+    cut_back,
+    open_trajectory,
+    steps_in_log,
+)
 
 #: Results that ASE's trajectories have no place for.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
@@ -82,6 +88,8 @@ class RunDirectory:
     ----------
     begin
         The state from which the run goes on; None for a run that starts.
+    n_logged
+        The last step in the log of the run that goes on, which may be beyond ``begin``.
     kept
         The last checkpoint; what a run that is interrupted goes back to.
     about
@@ -108,6 +116,7 @@ class RunDirectory:
         self.about: dict = {}
         self.begin: State | None = None
         self.kept: State | None = None
+        self.n_logged = 0
         self._open = self._broken = False
         self._saved_at = 0.0  # s, of a monotonic clock
         self._is_new = not self.path.is_dir()
@@ -149,11 +158,11 @@ class RunDirectory:
         self.about = _read_json(self.path / RUN_FILE)
         if (self.path / RESTART_FILE).exists():
             self.begin = State.read(self.path / RESTART_FILE)
+            require_same_size(self.path, self.about, self.begin)
         require_same_driver(self.path, self.about, self.begin, self.driver)
         require_same_settings(self.about.get("settings", {}), self.settings)
-        if self.begin is None and has_samples(
-            self.path
-        ):  # else killed before its first step: begin anew
+        self.n_logged = steps_in_log(self.path, self.settings["record_every"])
+        if self.begin is None and self.n_logged:  # else killed before its first step: begin anew
             raise ValueError(
                 f"{self.path} is damaged: {RESTART_FILE}, from which it would go on, is missing; choose "
                 "another directory, or begin from the last frame of its trajectory"
@@ -161,12 +170,8 @@ class RunDirectory:
 
     def first_frame(self) -> Atoms:
         """Read the atoms at step 0, with the results of then; ValueError if they are lost."""
-        path = self.path / TRAJECTORY_FILE
-        try:
-            with TrajectoryReader(path) as frames:
-                return cast(Atoms, frames[0])
-        except (InvalidULMFileError, FileNotFoundError, IndexError) as error:
-            raise ValueError(f"{path} is damaged or missing: {error}") from None
+        with open_trajectory(self.path / TRAJECTORY_FILE) as frames:
+            return cast(Atoms, frames[0])
 
     def open(self, columns: Sequence[str], about: dict) -> NDArray:
         """Open the files for writing and return the rows (T, C) that the log has already.
@@ -182,11 +187,9 @@ class RunDirectory:
         self.about["process"] = this_process()
         self.about.pop("failure", None)  # it goes on
         self._write_about()
-        rows = (
-            np.empty((0, len(columns)))
-            if self.begin is None
-            else cut_back(self.path, self.begin, self.settings)
-        )
+        rows = np.empty((0, len(columns)))
+        if self.begin is not None:
+            rows = cut_back(self.path, self.begin, self.settings)
         mode = "w" if self.begin is None else "a"
         self._log = (self.path / LOG_FILE).open(mode)
         self._trajectory = TrajectoryWriter(self.path / TRAJECTORY_FILE, mode)
@@ -213,9 +216,8 @@ class RunDirectory:
 
     def write_frame(self, frame: FrameData, step: int) -> None:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
-        atoms = (
-            frame.atoms.copy()
-        )  # without calculator: it would be asked for each property, slowly
+        # without calculator: it would be asked for each property, slowly
+        atoms = frame.atoms.copy()
         atoms.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
         # Trajectories keep only ASE's own property names; these survive in info.
         atoms.info |= {k: frame.results[k] for k in IN_INFO if k in frame.results}
@@ -290,8 +292,8 @@ class RunDirectory:
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        return dict(json.loads(path.read_text()))
     except FileNotFoundError:
         raise ValueError(f"{path.parent} holds no run to resume: it has no {path.name}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None

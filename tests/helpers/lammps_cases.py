@@ -14,7 +14,7 @@ from ase.build import bulk
 from ase.io import read
 
 from ase_schnet.dynamics.velocities import thermalise
-from ase_schnet.lammps import mpi, recorder, run
+from ase_schnet.lammps import mpi, recorder, session
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.exchange import Exchange
 from ase_schnet.lammps.mpi import Refusal
@@ -204,7 +204,7 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
     rank = mpi.load().MPI.COMM_WORLD.rank
     if moment == "first look" and rank == 1:
         directory = "no-such-model"
-    sample, go = recorder.Recorder.sample, run._Run.go
+    sample, go = recorder.Recorder.sample, session.Session.go
 
     def failing_sample(self, step):
         if step == 8 and moment == "sample" and rank == 1:
@@ -219,7 +219,7 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
             raise RuntimeError("of the last process")
         return record
 
-    recorder.Recorder.sample, run._Run.go = failing_sample, failing_go
+    recorder.Recorder.sample, session.Session.go = failing_sample, failing_go
     run_lammps(read(structure), directory, run_dir, **RUN)
 
 

@@ -1,0 +1,114 @@
+"""Several processes of `ase-schnet lammps` are asked for one run, and end together."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lammps_cases
+import numpy as np
+import pytest
+from ase.io import read, write
+from factory import random_model
+from mpi_runs import MPIEXEC, needs_lammps
+
+from ase_schnet.modelfile import save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("run") / "model", random_model(pbc=True))
+
+
+@pytest.fixture(scope="module")
+def structure(model):
+    path = model.parent / "structure.xyz"
+    write(path, lammps_cases.mixture((2, 2, 3)))
+    return path
+
+
+def by_rank(tmp_path, *arguments, otherwise: tuple, rank: int = 1) -> list:
+    """Command line of `ase-schnet lammps` in which one process of two gets other arguments."""
+    script = tmp_path / f"rank_{rank}.sh"
+    program = f"exec {sys.executable} -m ase_schnet lammps"
+    theirs, mine = (" ".join(map(str, part)) for part in (otherwise, arguments))
+    script.write_text(
+        f'#!/bin/sh\n[ "$PMI_RANK" = {rank} ] && {program} {theirs}\n{program} {mine}\n'
+    )
+    script.chmod(0o755)
+    return [MPIEXEC, "-n", "2", str(script)]
+
+
+@pytest.mark.slow
+@needs_lammps
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--time", "0.4"], "another --time than process 0"),
+        (["--seed", "4"], "another seed than process 0"),
+        (["--dtype", "float32"], "another dtype than process 0"),
+        (["--monitor", "off"], "another monitor than process 0"),
+    ],
+)
+def test_processes_that_are_asked_for_different_runs_end(
+    change, message, rank, model, structure, tmp_path
+):
+    """They used to wait for each other for ever."""
+    usual = (model, structure, "--time", "0.3", "-o", tmp_path / "run")
+    command = by_rank(tmp_path, *usual, otherwise=(*usual, *change), rank=rank)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == (2 if change[0] != "--bogus" else 1), done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
+@pytest.mark.slow
+@needs_lammps
+def test_another_structure_in_one_process_is_named(model, structure, tmp_path):
+    atoms = read(structure)
+    atoms.rattle(0.01, seed=3)
+    write(tmp_path / "other.extxyz", atoms)
+    rest = ("--time", "0.3", "-o", tmp_path / "run")
+    otherwise = (model, tmp_path / "other.extxyz", *rest)
+    command = by_rank(tmp_path, model, structure, *rest, otherwise=otherwise)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("ase-schnet"))
+    assert "process 1 was started with another structure than process 0" in line
+
+
+@pytest.mark.slow
+@needs_lammps
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_at_a_point_to_go_on_from_and_nothing_is_lost(
+    number, model, structure, tmp_path
+):
+    run_dir = tmp_path / "run"
+    command = [MPIEXEC, "-n", "2", sys.executable, "-m", "ase_schnet", "lammps"]
+    command += [model, structure, "--time", "100", "--no-plot", "-o", run_dir]
+    command = [str(part) for part in command]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for_samples(run_dir / "log.csv", 30)
+        process.send_signal(number)  # mpiexec passes it on
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.count("--resume") == 1
+    rows = (run_dir / "log.csv").read_text().splitlines()
+    with np.load(run_dir / "restart.npz") as saved:
+        assert int(saved["step"]) == len(rows) - 2 >= 30
+    command[command.index("100")] = "0.005"
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "ps long" in done.stderr
+    assert (run_dir / "log.csv").read_text().splitlines() == rows
+
+
+def wait_for_samples(log: Path, n: int) -> None:
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_bytes().count(b"\n") > n):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
