@@ -27,7 +27,8 @@ files as with ase-schnet md: run.json, log.csv, trajectory.traj, restart.npz and
 same command with --resume continues the run, on any number of processes. Before the first step, the forces of
 all processes are compared with those of a single one.
 
-exit code: 0 energy conserved, 1 not conserved or stopped by the monitor, 2 bad input, 3 cannot be decided
+exit code: 0 energy conserved, or a run too short for a verdict; 1 not conserved, or stopped by the monitor;
+2 bad input; 3 cannot be decided; 130 stopped by Ctrl-C
 """
 
 

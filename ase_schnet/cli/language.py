@@ -61,7 +61,7 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
         option, is_flag = known
         if not value or is_flag:
             return option
-        bare = value.strip("'")
+        bare = "none" if value == "None" and name == "repulsion" else value.strip("'")
         plain = bare if bare and not re.search(r"[\s']", bare) else value
         return f"{option}={plain}" if bare.startswith("-") else f"{option} {plain}"
 

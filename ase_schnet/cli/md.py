@@ -38,7 +38,8 @@ is followed by a second, short run with half the time step in RUN_DIR/half_step.
 same command with --resume continues the run exactly. The monitor ends a run that leaves the range of the
 training data.
 
-exit code: 0 energy conserved, 1 not conserved or stopped by the monitor, 2 bad input, 3 cannot be decided
+exit code: 0 energy conserved, or a run too short for a verdict; 1 not conserved, or stopped by the monitor;
+2 bad input; 3 cannot be decided; 130 stopped by Ctrl-C
 """
 
 

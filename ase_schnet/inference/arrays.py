@@ -63,9 +63,8 @@ class Rows(NamedTuple):
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    reciprocal: (
-        np.ndarray
-    )  # (E,) bool: stands for the partner's entry too, which lies in the same chunk
+    # (E,) bool: stands for the partner's entry too, which lies in the same chunk
+    reciprocal: np.ndarray
 
 
 class Edges(NamedTuple):

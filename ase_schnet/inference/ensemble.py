@@ -202,9 +202,8 @@ class Ensemble:
         def work(thread: int) -> None:
             while b is self._buffers:  # else this evaluation was interrupted, and another goes on
                 try:
-                    chunk = (
-                        left.popleft()
-                    )  # one thread gets it, also where Python has no global lock
+                    # one thread gets it, also where Python has no global lock
+                    chunk = left.popleft()
                 except IndexError:
                     return
                 self._run_chunks(

@@ -68,9 +68,8 @@ def _of_one(engine: Ensemble, gathered: list, domain: Domain, own, cell, pbc, an
     chosen = int(foreign.argmax())
     radius = 2 * engine.model.config["n_interactions"] * cutoff
     cluster, atoms = _sphere(positions, cell, pbc, own[chosen], radius)
-    box = np.diag(
-        np.ptp(cluster, axis=0) + 2 * cutoff
-    )  # half_list is quicker in a box, with vacuum
+    # half_list is quicker in a box, with vacuum
+    box = np.diag(np.ptp(cluster, axis=0) + 2 * cutoff)
     serial = engine.evaluate(numbers[atoms], cluster, half_list(cluster, cutoff, box, True))
     centre = int(((cluster - own[chosen]) ** 2).sum(axis=1).argmin())
     off = np.abs(serial.forces[:, centre].mean(axis=0) - answer.forces[chosen]).max()

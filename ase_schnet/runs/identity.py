@@ -118,9 +118,8 @@ def require_same_repulsion(path: Path, then: dict | None, now: dict | None) -> N
     before = then.get("repulsion")
     if before != now["repulsion"]:
         raise ValueError(
-            f"{path} holds a run with repulsion={before!r}, the calculator has "
-            f"{now['repulsion']!r}: give it repulsion={before!r} (--repulsion {before or 'none'}), or begin "
-            "a new run in another directory"
+            f"{path} holds a run with repulsion={before!r}, now it is {now['repulsion'] or 'none'}: give it "
+            f"repulsion={before!r}, or begin a new run in another directory"
         )
 
 
