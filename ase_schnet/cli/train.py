@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.model.schnet import SchNetConfig
     from ase_schnet.training.recipe import Augment, Recipe
+    from ase_schnet.training.settings import FitSettings
+    from ase_schnet.training.start import Start
 
 HELP = "Train an ensemble of SchNets by k-fold cross-validation. The exit code is 1 if the training failed."
 EXAMPLE = """\
@@ -133,7 +135,6 @@ def _recipe(
     from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
-    from ase_schnet.training.settings import FitSettings
 
     plan = plan_folds(
         len(dataset),
@@ -143,7 +144,8 @@ def _recipe(
         contiguous=args.contiguous,
         twins=count_twins(dataset),
     )
-    settings = FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)})
+    start = _start(args)
+    settings = _settings(args)
     weights = LossWeights(args.energy_weight, args.forces_weight, args.loss, args.stress_weight)
     electrons = settled_electrons(dataset, args.charge, args.multiplicity)
     assumed = args.charge is None and electrons[0] == 0 and electrons[1] == 2
@@ -154,7 +156,17 @@ def _recipe(
     if args.resume and not Path(args.output).exists():
         print(f"nothing to resume in {args.output}: a new training begins")
     sys.stdout.flush()  # into a log, before the hours of training that stderr reports
-    recipe = Recipe(_config(args), weights, settings, plan, args.device, augment, *electrons)
+    recipe = Recipe(
+        _config(args) if start is None else start.config,
+        weights,
+        settings,
+        plan,
+        args.device,
+        augment,
+        *electrons,
+        start=start,
+        level_of_theory=args.level_of_theory,
+    )
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),
         "files": files,
@@ -199,4 +211,34 @@ def _config(args: argparse.Namespace) -> SchNetConfig:
         "n_interactions": args.interactions,
         "envelope": args.envelope,
     }
-    return replace(PRESETS[args.preset], **{k: v for k, v in changes.items() if v is not None})
+    preset = PRESETS[args.preset or "fast"]
+    return replace(preset, **{k: v for k, v in changes.items() if v is not None})
+
+
+def _settings(args: argparse.Namespace) -> FitSettings:
+    """Return the settings of the fit."""
+    from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
+
+    given = {f.name: getattr(args, f.name) for f in fields(FitSettings)}
+    if given["learning_rate"] is None:
+        given["learning_rate"] = FINE_TUNING_RATE if args.start_from else FitSettings.learning_rate
+    return FitSettings(**given)
+
+
+def _start(args: argparse.Namespace) -> Start | None:
+    """Return the model that the training starts from."""
+    from ase_schnet.modelfile import load_model
+    from ase_schnet.training.start import Start
+
+    if args.start_from is None:
+        if args.freeze:
+            raise ValueError(
+                "--freeze keeps layers of a model as they are: say which with --start-from"
+            )
+        return None
+    shape = ("preset", "cutoff", "interactions", "envelope")
+    if given := [f"--{name}" for name in shape if getattr(args, name) is not None]:
+        raise ValueError(
+            f"the network is that of {args.start_from}: train without {', '.join(given)}"
+        )
+    return Start(load_model(args.start_from), args.start_from, tuple(args.freeze))

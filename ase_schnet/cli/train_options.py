@@ -6,12 +6,13 @@ import argparse
 
 from ase_schnet.cli.inputs import add_reading_options
 from ase_schnet.cli.train_labels import add_label_options
-from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of the command."""
-    _add_data_and_network(parser)
+    _add_data(parser)
+    _add_network(parser.add_argument_group("network"))
     labels = parser.add_argument_group("labels")
     add_label_options(labels)
     add_reading_options(labels)
@@ -19,7 +20,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     _add_work(parser)
 
 
-def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
     )
@@ -32,24 +33,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--energy-key", help="name of the energies in the file")
     parser.add_argument("--forces-key", help="name of the forces in the file")
-    parser.add_argument(
-        "--preset",
-        default="fast",
-        choices=("small", "default", "large", "fast", "accurate"),
-        help="size of the network (default: fast)",
-    )
-    parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: from the preset)")
-    parser.add_argument(
-        "--interactions",
-        type=int,
-        help="number of interaction blocks (default: from the preset)",
-    )
-    parser.add_argument(
-        "--envelope",
-        choices=("cosine", "none"),
-        help="function that takes the filters to zero at the cutoff; none leaves a step in the energy there "
-        "(default: from the preset, cosine)",
-    )
     parser.add_argument(
         "--folds", type=int, default=5, help="number of members of the ensemble (default: 5)"
     )
@@ -66,10 +49,50 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         help="use blocks of consecutive frames as folds, for data from one trajectory",
     )
     parser.add_argument(
+        "--level-of-theory",
+        default="unspecified",
+        metavar="TEXT",
+        help='level of theory of the labels, for the card of the model, such as "PBE/def2-SVP"',
+    )
+    parser.add_argument(
         "--augment",
         metavar="HOW",
         help="train on displaced structures too, such as 'delta, stretch, ensemble=MODEL, weight=0.1': see "
         "ase-schnet augment --help. They are made from the training part of each fold only",
+    )
+
+
+def _add_network(parser: argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--preset",
+        choices=("small", "default", "large", "fast", "accurate"),
+        help="size of the network (default: fast)",
+    )
+    parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: from the preset)")
+    parser.add_argument(
+        "--interactions",
+        type=int,
+        help="number of interaction blocks (default: from the preset)",
+    )
+    parser.add_argument(
+        "--envelope",
+        choices=("cosine", "none"),
+        help="function that takes the filters to zero at the cutoff; none leaves a step in the energy there "
+        "(default: from the preset, cosine)",
+    )
+    parser.add_argument(
+        "--start-from",
+        metavar="MODEL",
+        help="start from the weights of a model, member by member, instead of random ones (fine-tuning). The "
+        "network is that of the model; the energy offsets are refitted; new elements get new embeddings",
+    )
+    parser.add_argument(
+        "--freeze",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="with --start-from: layers whose weights stay as they are: embedding, interactions, "
+        "interactions.0, ..., readout",
     )
 
 
@@ -82,7 +105,12 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
 
     number("epochs", "number of passes over the training data")
     number("batch-size", "structures per step")
-    number("learning-rate", "largest learning rate of Adam; the one of Muon is 10 times larger")
+    fit.add_argument(
+        "--learning-rate",
+        type=float,
+        help="largest learning rate of Adam; the one of Muon is 10 times larger "
+        f"[{FitSettings.learning_rate:g}; with --start-from {FINE_TUNING_RATE:g}]",
+    )
     fit.add_argument(
         "--optimizer",
         choices=("muon", "adam"),

@@ -67,7 +67,7 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
     rank = int(np.linalg.matrix_rank(counts))
     per_atom = counts / dataset.n_atoms[:, None]  # (S, E), rows sum to 1
     if dataset.E is not None:
-        shift[species] = _ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
+        shift[species] = ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
         residual = dataset.E - counts @ shift[species]  # (S,)
         if np.abs(residual).max() <= ROUNDING * np.abs(dataset.E).max():
             residual[:] = 0.0  # equal energies: their rounding is not a spread to divide by
@@ -115,7 +115,7 @@ def _mean(values: NDArray) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:
+def ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:
     """Fit values per species to composition averages (S,), by ridge regression towards their mean."""
     mean = values.mean()
     gram = per_atom.T @ per_atom

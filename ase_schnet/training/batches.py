@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset, concatenated_ranges
-from ase_schnet.data.pairs import packed_pairs
+from ase_schnet.data.pairs import distance_range, packed_pairs
 from ase_schnet.model.batch import AtomsBatch
+from ase_schnet.model.tabulated import FilterGrid
+from ase_schnet.schnet_config import SchNetConfig
 
 
 class Labels(NamedTuple):
@@ -102,3 +104,10 @@ class BatchSource:
 
     def _tensor(self, array: NDArray, dtype: torch.dtype | None = None) -> Tensor:
         return torch.as_tensor(array, dtype=dtype).to(self.device)
+
+
+def grid_for(config: SchNetConfig, parts: tuple[Dataset, ...], device: str) -> FilterGrid:
+    """Return the grid of the filters from the shortest to the longest distance, Å, in the data."""
+    ranges = [distance_range(d.R, d.ptr, d.cells, d.pbc, config.cutoff) for d in parts]
+    low, high = zip(*ranges, strict=True)
+    return FilterGrid(config, min(low), max(high), device=device)

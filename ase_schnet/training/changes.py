@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.modelfile import UNSPECIFIED
 from ase_schnet.schnet_config import SchNetConfig
 
 ELECTRONS = ("charge", "multiplicity")
@@ -165,6 +166,10 @@ def _flat(recipe: dict) -> dict:
         flat["n_folds"] = len(recipe["folds"])
     if "kept_out" in recipe:
         flat["kept_out"] = len(recipe["kept_out"])
+    flat["level_of_theory"] = recipe.get("level_of_theory", UNSPECIFIED)
+    if "start" in recipe:
+        names = {"model": "start_from", "sha256": "sha256 of the model", "freeze": "freeze"}
+        flat |= {said: recipe["start"].get(name) for name, said in names.items()}
     if "augmentation" in recipe:
         flat |= {f"augment {name}": value for name, value in recipe["augmentation"].items()}
     return flat

@@ -17,7 +17,7 @@ import numpy as np
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import twins_of
-from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import checked_recipe
@@ -164,8 +164,8 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
         )
     dataset = work.data.read() if dataset is None else dataset
     members = [work.best(fold) for fold in folds]
-    model = _stack(members, dataset, plan["recipe"]["config"])
-    recipe = {k: v for k, v in plan["recipe"].items() if k != "config"}
+    model = _stack(members, dataset, plan["recipe"])
+    recipe = {k: v for k, v in plan["recipe"].items() if k not in ("config", "level_of_theory")}
     entries = [_fold_card(work, fold) for fold in folds]
     judged = judge(model, dataset.subset(np.array(recipe["kept_out"])))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
@@ -194,8 +194,10 @@ def _fold_card(work: WorkDirectory, fold: int) -> dict:
     return {**entry, "attempts": attempts, "times_worse": work.times_worse(fold)}
 
 
-def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> TrainedModel:
+def _stack(members: list[tuple[dict, dict]], dataset: Dataset, recipe: dict) -> TrainedModel:
     """Return the weights of the members as (M, ...) arrays."""
+    config, level = recipe["config"], recipe.get("level_of_theory", UNSPECIFIED)
+    earlier = recipe.get("start", {}).get("trained_on", {})
     states = [unnested("schnet", tensors) for tensors, _ in members]
     return TrainedModel(
         config=config,
@@ -205,4 +207,6 @@ def _stack(members: list[tuple[dict, dict]], dataset: Dataset, config: dict) -> 
         weights={name: np.stack([state[name].numpy() for state in states]) for name in states[0]},
         pbc=bool(dataset.pbc.any()),
         distance_ranges=sampled_distances(dataset, config["cutoff"]),
+        level_of_theory=level,
+        trained_on={k: v for k, v in earlier.items() if k != level},
     )

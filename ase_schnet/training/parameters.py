@@ -34,6 +34,7 @@ class ParameterVector:
     def __init__(self, module: nn.Module, is_last: Callable[[str, Tensor], bool]):
         named = sorted(module.named_parameters(), key=lambda item: is_last(*item))  # stable
         starts, n = [], 0
+        self._pieces: dict[str, slice] = {}
         self.split: int | None = None
         for name, parameter in named:
             if self.split is None and is_last(name, parameter):
@@ -43,8 +44,8 @@ class ParameterVector:
         self.split = n if self.split is None else self.split
         self.values = named[0][1].detach().new_zeros(n)
         self.gradient = torch.zeros_like(self.values)
-        for start, (_, parameter) in zip(starts, named, strict=True):
-            piece = slice(start, start + parameter.numel())
+        for start, (name, parameter) in zip(starts, named, strict=True):
+            piece = self._pieces[name] = slice(start, start + parameter.numel())
             self.values[piece] = parameter.detach().flatten()
             parameter.data = self.values[piece].view(parameter.shape)
             parameter.grad = self.gradient[piece].view(parameter.shape)
@@ -58,6 +59,11 @@ class ParameterVector:
         """Scale the gradient down to the length `norm` if it is longer."""
         length = torch.linalg.vector_norm(self.gradient)
         self.gradient.mul_((norm / (length + 1e-6)).clamp_(max=1.0))
+
+    def copies(self, chosen: Callable[[str], bool]) -> list[tuple[slice, Tensor]]:
+        """Return place and present values of the parameters whose names are chosen."""
+        pieces = [piece for name, piece in self._pieces.items() if chosen(name)]
+        return [(piece, self.values[piece].clone()) for piece in pieces]
 
     def part(self, *, last: bool) -> Tensor:
         """Return the last part of the vector or the first one, (k,), with its gradient in `.grad`."""

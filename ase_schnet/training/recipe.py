@@ -11,9 +11,11 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.deprecation import renamed
 from ase_schnet.model.schnet import SchNetConfig
+from ase_schnet.modelfile import UNSPECIFIED
 from ase_schnet.training.electrons import settled_electrons
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.start import Start
 from ase_schnet.training.stored import StoredDataset
 from ase_schnet.training.trainer import Fit
 
@@ -49,6 +51,15 @@ class Recipe:
         More structures for the training of each member, or None.
     charge, multiplicity
         Of the structures, for the card; None: see `settled_electrons`.
+    start
+        The model that the members start from, of the same shape; None: random weights.
+    level_of_theory
+        Of the labels, for the card, such as "PBE/def2-SVP".
+
+    Raises
+    ------
+    ValueError
+        If `config` is not the shape of the model in `start`.
     """
 
     config: SchNetConfig
@@ -59,6 +70,12 @@ class Recipe:
     augment: Augment | None = None
     charge: int | str | None = None
     multiplicity: int | str | None = None
+    start: Start | None = None
+    level_of_theory: str = UNSPECIFIED
+
+    def __post_init__(self):
+        if self.start is not None and self.config != self.start.config:
+            raise ValueError(f"the network must have the shape of that in {self.start.name}")
 
     @property
     def n_folds(self) -> int:
@@ -75,6 +92,8 @@ class Recipe:
             "kept_out": self.plan.kept_out.tolist(),
             "folds": [fold.tolist() for fold in self.plan.folds],
             **({} if self.augment is None else {"augmentation": self.augment.to_dict()}),
+            **({} if self.start is None else {"start": self.start.to_dict()}),
+            "level_of_theory": self.level_of_theory,
         }
 
     def with_defaults_for(self, dataset: Dataset) -> Recipe:
@@ -134,4 +153,5 @@ class Recipe:
             replace(self.settings, seed=self.seed(fold, attempt)),
             self.device,
             augmented,
+            None if self.start is None else self.start.of_member(fold),
         )

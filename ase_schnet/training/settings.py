@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+#: Default learning rate of a training that starts from a model.
+FINE_TUNING_RATE = 5e-4
 WARMUP_STEPS = 100  # until then the second moments of Adam are poor estimates
 
 

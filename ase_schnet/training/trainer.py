@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from ase_schnet.data.dataset import Dataset, join
-from ase_schnet.data.pairs import distance_range
 from ase_schnet.data.statistics import label_statistics
-from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.model.tabulated import FilterGrid, Tabulated
+from ase_schnet.model.tabulated import Tabulated
+from ase_schnet.training.batches import grid_for
 from ase_schnet.training.changes import changed_settings
 from ase_schnet.training.checkpoint import (
     load_checkpoint,
@@ -36,6 +35,7 @@ from ase_schnet.training.metrics import Metrics, validation_metrics
 from ase_schnet.training.optimizers import as_vector, optimizers_for
 from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.start import MemberStart, RandomStart
 from ase_schnet.training.streaming import source_of
 
 EVALUATION_BATCH = 64
@@ -64,6 +64,8 @@ class Fit:
     augmented
         Structures that train beside those of `training`. They count in the loss, by their weights, and
         nowhere else: shift and scales are those of the true labels, and nothing is validated on them.
+    start
+        A model whose weights are the first ones; None: random weights.
 
     Raises
     ------
@@ -80,26 +82,26 @@ class Fit:
         settings: FitSettings,
         device: str = "cpu",
         augmented: Dataset | None = None,
+        start: MemberStart | None = None,
     ):
         weights = weights.with_defaults_for(training)
         weights.require(training, "training")
         weights.require(validation, "validation")
         statistics = label_statistics(training)
-        scale = statistics.scale(np.array(training.elements))
         self.settings, self.weights = settings, weights
-        self.potential = Potential.create(
-            config, statistics.energy_shift, scale, seed=settings.seed
-        ).to(device)
+        start = start or RandomStart(config, settings.seed)
+        self.potential = start.potential(training, statistics).to(device)
         self.average = deepcopy(self.potential)
         self.parameters, self._averages = (
             as_vector(p, settings) for p in (self.potential, self.average)
         )
         self.optimizers = optimizers_for(self.parameters, settings)
+        self._frozen = self.parameters.copies(start.is_frozen)
         self.loss = Loss(weights, statistics, device)
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
         self.validation = source_of(validation, config.cutoff, torch.float32, device)
-        grid = _grid(config, (training, validation), device)
+        grid = grid_for(config, (training, validation), device)
         self.model, self.averaged = (Tabulated(p, grid) for p in (self.potential, self.average))
         self.inputs = {
             "config": config.to_dict(),
@@ -107,6 +109,7 @@ class Fit:
             "settings": settings.to_dict(),
             "training": training.fingerprint(),
             "validation": validation.fingerprint(),
+            **start.to_dict(),
         }
         self.epoch, self.step = 0, 0
         self.best_epoch, self.best_loss = 0, math.inf
@@ -283,6 +286,8 @@ class Fit:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate_factor"]
             optimizer.step()
+        for piece, values in self._frozen:
+            self.parameters.values[piece] = values
         self.step += 1
         # a young average forgets faster: the random weights of the start must not linger in it
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
@@ -290,10 +295,3 @@ class Fit:
 
     def _average_weights(self) -> dict[str, torch.Tensor]:
         return {k: t.detach().clone() for k, t in self.average.state_dict().items()}
-
-
-def _grid(config: SchNetConfig, parts: tuple[Dataset, ...], device: str) -> FilterGrid:
-    """Return the grid of the filters from the shortest to the longest distance, Å, in the data."""
-    ranges = [distance_range(d.R, d.ptr, d.cells, d.pbc, config.cutoff) for d in parts]
-    low, high = zip(*ranges, strict=True)
-    return FilterGrid(config, min(low), max(high), device=device)

@@ -38,7 +38,7 @@ from ase_schnet.training.trainer import TINY_LOSS
 WORK = "training"
 PLAN, DATA = "plan.json", "data.npz"
 # what the card's "training" has of a recipe; ELECTRONS stand beside it
-IN_CARD = ("loss", "settings", "kept_out", "folds", "augmentation")
+IN_CARD = ("loss", "settings", "kept_out", "folds", "augmentation", "start")
 FAR_WORSE = 4.0  # times the median loss of the other folds: twice their error
 ATTEMPT_SUFFIX = ("", "_again")
 
@@ -228,6 +228,7 @@ class WorkDirectory:
             )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
+        recipe["level_of_theory"] = model.level_of_theory
         return {
             "recipe": {"config": model.config, **recipe},
             "data": training.get("data_fingerprint"),
