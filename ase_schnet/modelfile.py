@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as dump_safetensors
 
-from ase_schnet.bonds import pair_name
 from ase_schnet.files import naming, write_whole
 from ase_schnet.model_directories import (
     CARD,
@@ -39,95 +36,14 @@ from ase_schnet.model_directories import (
 from ase_schnet.model_directories import lasting_name as lasting_name
 from ase_schnet.model_directories import shipped_models as shipped_models
 from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
+from ase_schnet.trained_model import BASELINE
+from ase_schnet.trained_model import UNSPECIFIED as UNSPECIFIED
+from ase_schnet.trained_model import TrainedModel as TrainedModel
 
 FORMAT = "ase_schnet model"
 FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 WRITTEN_BY_SAVE = ("format", "format_version", "requires", "weights_sha256", "units")
-UNSPECIFIED = "unspecified"  # level of theory of data that do not say it
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """Hold an ensemble of M SchNets as plain arrays.
-
-    Attributes
-    ----------
-    config
-        Shape of the network, as :meth:`SchNetConfig.to_dict` gives it.
-    elements
-        Sorted atomic numbers that it was trained on.
-    energy_shift
-        (M, 100), eV per atom of each atomic number.
-    scale
-        (M,), eV: factor on the unit-free energies of the network.
-    weights
-        Tensors by name, (M, ...) float32.
-    pbc
-        Whether it was trained on periodic structures.
-    distance_ranges
-        Distances of pairs in the training of its level of theory, in Å: pair name ("H-O") ->
-        [[low, high], ...].
-    card
-        What else is known, in JSON types: ``charge``, ``multiplicity``, ``calibration``, ``provenance``
-        (where a converted model is from), ``training``, ``folds``, ``self_check`` and more.
-    path
-        Directory that it was read from.
-    checksum
-        sha256 of the card.
-    level_of_theory
-        Whose energies it predicts, for example "PBE/def2-SVP".
-    trained_on
-        All that it was trained on: level of theory -> ``distance_ranges_Ang``, ``n_structures`` and what
-        else is known of the structures. A model that was trained at several levels has several entries;
-        ``distance_ranges`` is that of ``level_of_theory``.
-    element_scale
-        (M, 100), factor on ``scale`` for each atomic number; None: 1 for all.
-    """
-
-    config: dict
-    elements: list[int]
-    energy_shift: np.ndarray
-    scale: np.ndarray
-    weights: dict[str, np.ndarray]
-    pbc: bool
-    distance_ranges: dict[str, list[list[float]]]
-    card: dict = field(default_factory=dict)
-    path: str = ""
-    checksum: str = ""
-    level_of_theory: str = UNSPECIFIED
-    trained_on: dict[str, dict] = field(default_factory=dict)
-    element_scale: np.ndarray | None = None
-
-    @property
-    def n_members(self) -> int:
-        """Number of members M."""
-        return len(self.scale)
-
-    @property
-    def symbols(self) -> list[str]:
-        """Chemical symbols of the elements that it was trained on."""
-        return [chemical_symbols[z] for z in self.elements]
-
-    @property
-    def network(self) -> SchNetConfig:
-        """Shape of the network."""
-        return SchNetConfig.from_dict(self.config)
-
-    def require_elements(self, numbers: Iterable[int]) -> None:
-        """Raise ValueError naming the elements among `numbers` that the model was not trained on."""
-        odd = sorted({chemical_symbols[z] for z in set(numbers) - set(self.elements)})
-        if odd:
-            raise ValueError(
-                f"model {self.path} was not trained on {', '.join(odd)}; "
-                f"it knows {', '.join(self.symbols)}"
-            )
-
-    def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
-        """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
-        name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
-        ranges = self.distance_ranges.get(name, [])
-        return next(((low, high) for low, high in ranges if low <= distance <= high), None)
 
 
 def save_model(directory: str | Path, model: TrainedModel) -> Path:
@@ -149,7 +65,7 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
     card = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "requires": [],
+        "requires": [] if model.baseline is None else [BASELINE],
         "sha256": "0" * 64,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "units": {"energy": "eV", "length": "Ang", "forces": "eV/Ang"},
@@ -160,6 +76,7 @@ def save_model(directory: str | Path, model: TrainedModel) -> Path:
         "scale_eV": model.scale.tolist(),
         "element_scale": _by_symbol(model.element_scale, model.elements),
         "pbc": bool(model.pbc),
+        **({} if model.baseline is None else {BASELINE: model.baseline}),
         "level_of_theory": model.level_of_theory,
         "trained_on": {**model.trained_on, model.level_of_theory: own},
         **model.card,
@@ -238,6 +155,7 @@ def _model(
         level_of_theory=level,
         trained_on=trained_on,
         element_scale=None if factors is None else _of_elements(factors, members, np.ones),
+        baseline=card.pop(BASELINE, None),
         card={k: v for k, v in card.items() if k not in WRITTEN_BY_SAVE},
     )
 
@@ -279,9 +197,9 @@ def _read_card(path: Path) -> dict:
         )
     if version == 1:
         return _from_version_1(card)
-    if card["requires"]:
+    if unknown := [str(name) for name in card["requires"] if name != BASELINE]:
         raise ModelFileError(
-            f"{path} requires {', '.join(map(str, card['requires']))}, which this ase_schnet does not have: "
+            f"{path} requires {', '.join(unknown)}, which this ase_schnet does not have: "
             "upgrade ase_schnet"
         )
     return card

@@ -18,7 +18,7 @@ FLOORS = [
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
+    {"units", "neighbors", "modelfile", "trained_model", "uncertainty", "structures", "locks"},
     {
         "files",
         "bonds",

@@ -24,14 +24,14 @@ def limits(model: TrainedModel) -> dict:
     -------
     dict
         ``distance_ranges_Ang``: pair name ("H-O") -> [[low, high], ...], the distances of the training data
-        in Å. ``cutoff_Ang``: the cutoff in Å, to which these distances reach.
+        in Å, at all its levels of theory. ``cutoff_Ang``: the cutoff in Å, to which these distances reach.
 
         With two or more members also ``forces_std_scale``: the expected error of a force component whose std
         is one, from the kept-out structures; and ``max_forces_std_eV_per_Ang``: the largest std, multiplied
         by this scale, that is still a prediction.
     """
     known = {
-        "distance_ranges_Ang": model.distance_ranges,
+        "distance_ranges_Ang": model.known_ranges,
         "cutoff_Ang": float(model.config["cutoff"]),
     }
     if model.n_members > 1:

@@ -49,12 +49,12 @@ SCREENING_LENGTH, SCREENING_POWER = 0.8854 * Bohr, 0.23
 
 def onsets(model: TrainedModel) -> dict[str, float]:
     """Return the distance in Å below which each pair of the model's elements repels, by name ("H-O")."""
-    found = {}
+    found, known = {}, model.known_ranges
     for k, a in enumerate(model.elements):
         for b in model.elements[k:]:
             name = pair_name(a, b)
-            if name in model.distance_ranges:
-                found[name] = model.distance_ranges[name][0][0]
+            if name in known:
+                found[name] = known[name][0][0]
             else:
                 found[name] = UNSEEN_ONSET * float(covalent_radii[a] + covalent_radii[b])
             found[name] = min(found[name], model.config["cutoff"])  # what is beyond has no pairs

@@ -30,7 +30,7 @@ class TrainingWatch:
     Parameters
     ----------
     model
-        The ensemble. Distances may leave its ``distance_ranges`` by 0.15 Å, as in dynamics; compositions are
+        The ensemble. Distances may leave its ``known_ranges`` by 0.15 Å, as in dynamics; compositions are
         compared if all its training was of molecules of one composition.
     """
 
@@ -39,7 +39,7 @@ class TrainingWatch:
         self._one_composition = composition_of_training(model)
         intervals = {
             (a, b): avoided_intervals(
-                a, b, model.distance_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
+                a, b, model.known_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
             )
             for a in model.elements
             for b in model.elements
@@ -73,7 +73,7 @@ class TrainingWatch:
         positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
         if any_pair_within(*pairs, numbers, positions, self._avoided):
             watch = DistanceWatch(
-                atoms, self._model.distance_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
+                atoms, self._model.known_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
             )
             pair = watch.find(atoms)
             if pair is not None:

@@ -1,0 +1,119 @@
+"""A trained ensemble as plain arrays: what a model directory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from ase_schnet.bonds import joined_ranges, pair_name
+from ase_schnet.model_directories import ModelFileError
+from ase_schnet.schnet_config import SchNetConfig
+
+BASELINE = "baseline"  # required of readers: to add the method that the model is the difference to
+UNSPECIFIED = "unspecified"  # level of theory of data that do not say it
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """Hold an ensemble of M SchNets as plain arrays.
+
+    Attributes
+    ----------
+    config
+        Shape of the network, as :meth:`SchNetConfig.to_dict` gives it.
+    elements
+        Sorted atomic numbers that it was trained on.
+    energy_shift
+        (M, 100), eV per atom of each atomic number.
+    scale
+        (M,), eV: factor on the unit-free energies of the network.
+    weights
+        Tensors by name, (M, ...) float32.
+    pbc
+        Whether it was trained on periodic structures.
+    distance_ranges
+        Distances of pairs in the training of its level of theory, in Å: pair name ("H-O") ->
+        [[low, high], ...].
+    card
+        What else is known, in JSON types: ``charge``, ``multiplicity``, ``calibration``, ``provenance``
+        (where a converted model is from), ``training``, ``folds``, ``self_check`` and more.
+    path
+        Directory that it was read from.
+    checksum
+        sha256 of the card.
+    level_of_theory
+        Whose energies it predicts, for example "PBE/def2-SVP".
+    trained_on
+        All that it was trained on: level of theory -> ``distance_ranges_Ang``, ``n_structures`` and what
+        else is known of the structures. A model that was trained at several levels has several entries;
+        ``distance_ranges`` is that of ``level_of_theory``.
+    element_scale
+        (M, 100), factor on ``scale`` for each atomic number; None: 1 for all.
+    baseline
+        Reference method whose energies must be added, such as "gfn2-xtb": the model holds the difference to
+        it. None for a model of whole energies.
+    """
+
+    config: dict
+    elements: list[int]
+    energy_shift: np.ndarray
+    scale: np.ndarray
+    weights: dict[str, np.ndarray]
+    pbc: bool
+    distance_ranges: dict[str, list[list[float]]]
+    card: dict = field(default_factory=dict)
+    path: str = ""
+    checksum: str = ""
+    level_of_theory: str = UNSPECIFIED
+    trained_on: dict[str, dict] = field(default_factory=dict)
+    element_scale: np.ndarray | None = None
+    baseline: str | None = None
+
+    @property
+    def n_members(self) -> int:
+        """Number of members M."""
+        return len(self.scale)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Chemical symbols of the elements that it was trained on."""
+        return [chemical_symbols[z] for z in self.elements]
+
+    @property
+    def network(self) -> SchNetConfig:
+        """Shape of the network."""
+        return SchNetConfig.from_dict(self.config)
+
+    def require_whole(self) -> None:
+        """Raise ModelFileError if the model holds the difference to a baseline and not whole energies."""
+        if self.baseline is not None:
+            raise ModelFileError(
+                f"{self.path} holds the difference of {self.level_of_theory} to {self.baseline}, not whole "
+                "energies: use DeltaCalculator, which adds that method at every step"
+            )
+
+    @property
+    def known_ranges(self) -> dict[str, list[list[float]]]:
+        """Distances of pairs in the training at all its levels of theory, as in `distance_ranges`."""
+        return joined_ranges(
+            self.distance_ranges,
+            *(level["distance_ranges_Ang"] for level in self.trained_on.values()),
+        )
+
+    def require_elements(self, numbers: Iterable[int]) -> None:
+        """Raise ValueError naming the elements among `numbers` that the model was not trained on."""
+        odd = sorted({chemical_symbols[z] for z in set(numbers) - set(self.elements)})
+        if odd:
+            raise ValueError(
+                f"model {self.path} was not trained on {', '.join(odd)}; "
+                f"it knows {', '.join(self.symbols)}"
+            )
+
+    def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
+        """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
+        name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
+        ranges = self.distance_ranges.get(name, [])
+        return next(((low, high) for low, high in ranges if low <= distance <= high), None)
