@@ -150,7 +150,7 @@ class SchNetCalculator(Calculator):
         p = self.parameters
         options = EngineOptions(p.device, p.dtype, p.threads, p.repulsion, p.skin)
         trained = load_model(p.model)
-        self._require_complete(trained)
+        self._accept(trained)
         engine = options.open(trained)
         self_check(engine)
         self.trained: TrainedModel = trained
@@ -162,8 +162,7 @@ class SchNetCalculator(Calculator):
         # a list of this object: ASE keeps it on the class, where every calculator would see it
         self.implemented_properties = names_of(trained.n_members, trained.pbc, self._heads)
 
-    def _require_complete(self, trained: TrainedModel) -> None:
-        """Refuse a model of differences: the energies of its baseline are missing here."""
+    def _accept(self, trained: TrainedModel) -> None:
         trained.require_whole()
 
     @property

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"training", "calculator", "plugin", "predictions"},
+    {"pretraining"},
+    {"training", "calculator", "delta_calculator", "plugin", "predictions"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},

@@ -86,8 +86,8 @@ class Augmentation:
         moves = self.moves(dataset, self.seed)
         return moved_frames(dataset, moves, labelling(self.rule, springs), self.rule, self.weight)
 
-    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset:
-        """Return augmented structures made from those with the indices `training`."""
+    def __call__(self, dataset: Dataset, training: NDArray, fold: int = 0) -> Dataset:
+        """Return augmented structures made from those with the indices `training`, alike for every fold."""
         return Dataset.from_atoms(self.frames(dataset.subset(training)), source=f"{self.rule} rule")
 
     def to_dict(self) -> dict:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import print_found, reading_options
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.train_cheap import check_cheap, pool_defaults, with_cheap_method
 from ase_schnet.cli.train_labels import (
     Places,
     check_labels,
@@ -49,12 +50,17 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.workdir import WorkDirectory
 
     check_outputs(folders=[args.output])
+    check_cheap(args)
     if args.fold is not None:
         return _run_fold(args)
     if launched_by_torchrun():
         raise ValueError("under torchrun the processes share one fit: say which with --fold K")
     dataset, *rest = _read(args)
     recipe, provenance = _recipe(args, dataset, *rest)
+    dataset, recipe = with_cheap_method(args, dataset, recipe, provenance)
+    if args.prepare:
+        print(f"prepared: {args.output}; train its members with --fold K, or all without it")
+        return 0
     finished = WorkDirectory(args.output).complete
     with _live(args, "training.png"):
         model = cross_validate(
@@ -86,6 +92,9 @@ def _run_fold(args: argparse.Namespace) -> int:
     with process_group(args.device), redirect_stdout(sys.stdout if is_rank_zero() else StringIO()):
         dataset, *rest = on_every_rank(lambda: _read(args))
         recipe, provenance = on_every_rank(lambda: _recipe(args, dataset, *rest))
+        dataset, recipe = on_every_rank(
+            lambda: with_cheap_method(args, dataset, recipe, provenance)
+        )
         with _live(args, f"training/fold_{args.fold}.png") if is_rank_zero() else nullcontext():
             train_fold(
                 dataset,
@@ -220,9 +229,11 @@ def _settings(args: argparse.Namespace) -> FitSettings:
     from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
 
     given = {f.name: getattr(args, f.name) for f in fields(FitSettings)}
-    if given["learning_rate"] is None:
-        given["learning_rate"] = FINE_TUNING_RATE if args.start_from else FitSettings.learning_rate
-    return FitSettings(**given)
+    defaults = {"learning_rate": FINE_TUNING_RATE} if args.start_from else {}
+    if args.pretrain:
+        defaults |= pool_defaults()
+    chosen = {k: v for k, v in given.items() if v is not None}
+    return FitSettings(**{**defaults, **chosen})
 
 
 def _start(args: argparse.Namespace) -> Start | None:

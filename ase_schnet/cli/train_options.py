@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options
+from ase_schnet.cli.train_cheap import add_cheap_options
 from ase_schnet.cli.train_labels import add_label_options
-from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
+from ase_schnet.training.settings import FitSettings
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of the command."""
     _add_data(parser)
+    add_cheap_options(parser.add_argument_group("cheap labels"))
     _add_network(parser.add_argument_group("network"))
     labels = parser.add_argument_group("labels")
     add_label_options(labels)
@@ -97,19 +99,19 @@ def _add_network(parser: argparse._ArgumentGroup) -> None:
 
 
 def _add_fit(fit: argparse._ArgumentGroup) -> None:
-    def number(option: str, text: str) -> None:
+    def number(option: str, text: str, otherwise: str = "") -> None:
         default = getattr(FitSettings, option.replace("-", "_"))
+        text = f"{text} [{default:g}{otherwise}]"
         fit.add_argument(
-            f"--{option}", type=type(default), default=default, help=f"{text} [{default:g}]"
-        )
+            f"--{option}", type=type(default), help=text
+        )  # None: the default of the work
 
-    number("epochs", "number of passes over the training data")
-    number("batch-size", "structures per step")
-    fit.add_argument(
-        "--learning-rate",
-        type=float,
-        help="largest learning rate of Adam; the one of Muon is 10 times larger "
-        f"[{FitSettings.learning_rate:g}; with --start-from {FINE_TUNING_RATE:g}]",
+    number("epochs", "number of passes over the training data", "; with --pretrain 24")
+    number("batch-size", "structures per step", "; with --pretrain 20")
+    number(
+        "learning-rate",
+        "largest learning rate of Adam; the one of Muon is 10 times larger",
+        "; with --start-from 0.0005",
     )
     fit.add_argument(
         "--optimizer",
@@ -151,7 +153,9 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
         type=float,
         help="weight of the stress in the loss; 0: do not train on it [0.1 where the data have stress]",
     )
-    number("seed", "seed of the folds and the initial weights")
+    fit.add_argument(
+        "--seed", type=int, default=0, help="seed of the folds and the initial weights [0]"
+    )
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ class GivenStructures:
     originals: NDArray
     rule: str
 
-    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
+    def __call__(self, dataset: Dataset, training: NDArray, fold: int = 0) -> Dataset | None:
         """Return the structures made from those with the indices `training`; None if there are none."""
         chosen = np.flatnonzero(np.isin(self.originals, training))
         return self.structures.subset(chosen) if len(chosen) else None

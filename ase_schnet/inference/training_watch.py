@@ -37,10 +37,9 @@ class TrainingWatch:
     def __init__(self, model: TrainedModel):
         self._model, self._cutoff = model, float(model.config["cutoff"])
         self._one_composition = composition_of_training(model)
+        self._ranges = model.known_ranges
         intervals = {
-            (a, b): avoided_intervals(
-                a, b, model.known_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
-            )
+            (a, b): avoided_intervals(a, b, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG)
             for a in model.elements
             for b in model.elements
         }
@@ -72,9 +71,7 @@ class TrainingWatch:
         numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
         positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
         if any_pair_within(*pairs, numbers, positions, self._avoided):
-            watch = DistanceWatch(
-                atoms, self._model.known_ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
-            )
+            watch = DistanceWatch(atoms, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG)
             pair = watch.find(atoms)
             if pair is not None:
                 found.append(pair.message)

@@ -167,6 +167,7 @@ def _flat(recipe: dict) -> dict:
     if "kept_out" in recipe:
         flat["kept_out"] = len(recipe["kept_out"])
     flat["level_of_theory"] = recipe.get("level_of_theory", UNSPECIFIED)
+    flat["baseline"] = recipe.get("baseline")
     if "start" in recipe:
         names = {"model": "start_from", "sha256": "sha256 of the model", "freeze": "freeze"}
         flat |= {said: recipe["start"].get(name) for name, said in names.items()}

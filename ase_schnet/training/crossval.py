@@ -165,7 +165,10 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     dataset = work.data.read() if dataset is None else dataset
     members = [work.best(fold) for fold in folds]
     model = _stack(members, dataset, plan["recipe"])
-    recipe = {k: v for k, v in plan["recipe"].items() if k not in ("config", "level_of_theory")}
+    model_says = ("config", "level_of_theory", "baseline")
+    recipe = {k: v for k, v in plan["recipe"].items() if k not in model_says}
+    also = plan["provenance"].pop("trained_on", {})
+    model = replace(model, trained_on={**model.trained_on, **also})
     entries = [_fold_card(work, fold) for fold in folds]
     judged = judge(model, dataset.subset(np.array(recipe["kept_out"])))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
@@ -208,5 +211,6 @@ def _stack(members: list[tuple[dict, dict]], dataset: Dataset, recipe: dict) -> 
         pbc=bool(dataset.pbc.any()),
         distance_ranges=sampled_distances(dataset, config["cutoff"]),
         level_of_theory=level,
+        baseline=recipe.get("baseline"),
         trained_on={k: v for k, v in earlier.items() if k != level},
     )

@@ -23,8 +23,8 @@ from ase_schnet.training.trainer import Fit
 class Augment(Protocol):
     """Make more structures for the training of each member (see `ase_schnet.augment`)."""
 
-    def __call__(self, dataset: Dataset, training: NDArray) -> Dataset | None:
-        """Return structures made from those of `dataset` with the indices `training` alone."""
+    def __call__(self, dataset: Dataset, training: NDArray, fold: int) -> Dataset | None:
+        """Return structures for member `fold` made from those with the indices `training` alone."""
 
     def to_dict(self) -> dict:
         """Return plain types, for the card."""
@@ -55,6 +55,8 @@ class Recipe:
         The model that the members start from, of the same shape; None: random weights.
     level_of_theory
         Of the labels, for the card, such as "PBE/def2-SVP".
+    baseline
+        Method to which the labels are the difference, such as "gfn2-xtb"; None: they are whole.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Recipe:
     multiplicity: int | str | None = None
     start: Start | None = None
     level_of_theory: str = UNSPECIFIED
+    baseline: str | None = None
 
     def __post_init__(self):
         if self.start is not None and self.config != self.start.config:
@@ -94,6 +97,7 @@ class Recipe:
             **({} if self.augment is None else {"augmentation": self.augment.to_dict()}),
             **({} if self.start is None else {"start": self.start.to_dict()}),
             "level_of_theory": self.level_of_theory,
+            **({} if self.baseline is None else {"baseline": self.baseline}),
         }
 
     def with_defaults_for(self, dataset: Dataset) -> Recipe:
@@ -111,7 +115,7 @@ class Recipe:
         for fold in range(self.n_folds):
             weights.require_stress(dataset, self.plan.training(fold))
         if self.augment is not None:  # an error of it should come here, before a directory is begun
-            self.augment(dataset, self.plan.training(0))
+            self.augment(dataset, self.plan.training(0), 0)
         return replace(self, weights=weights, charge=charge, multiplicity=multiplicity)
 
     settled = renamed(with_defaults_for, "Recipe.settled", "Recipe.with_defaults_for")
@@ -144,7 +148,7 @@ class Recipe:
         augmented = None
         if self.augment is not None:
             whole = data.read() if isinstance(data, StoredDataset) else data
-            augmented = self.augment(whole, training)
+            augmented = self.augment(whole, training, fold)
         return kind(
             self.config,
             data.subset(training),

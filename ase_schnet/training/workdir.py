@@ -228,7 +228,7 @@ class WorkDirectory:
             )
         recipe = {name: training[name] for name in IN_CARD if name in training}
         recipe |= {name: model.card[name] for name in ELECTRONS if name in model.card}
-        recipe["level_of_theory"] = model.level_of_theory
+        recipe["level_of_theory"], recipe["baseline"] = model.level_of_theory, model.baseline
         return {
             "recipe": {"config": model.config, **recipe},
             "data": training.get("data_fingerprint"),

@@ -1,0 +1,1 @@
+"""Cheap labels for the shape of the surface, dear ones for its accuracy."""

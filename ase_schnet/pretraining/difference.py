@@ -1,0 +1,115 @@
+"""The difference of two methods as a data set: what a network has to learn beside a cheap method."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import FoldPlan
+from ase_schnet.labelling.label import label_structures
+from ase_schnet.labelling.reference import Reference
+from ase_schnet.training.recipe import Recipe
+
+
+def difference_of(
+    dataset: Dataset,
+    reference: Reference,
+    path: Path,
+    *,
+    electrons: tuple[int | None, int | None] = (None, None),
+    jobs: int | None = None,
+) -> tuple[Dataset, NDArray]:
+    """Return the labels of `dataset` minus those of a method, and which structures have them.
+
+    Parameters
+    ----------
+    dataset
+        Structures with energies and forces.
+    reference
+        The method that is subtracted.
+    path
+        File of its labels, from which an interrupted call goes on.
+    electrons
+        Charge and multiplicity of all structures; None: what each states.
+    jobs
+        Processes; None: all cores.
+
+    Returns
+    -------
+    tuple
+        The differences, and the numbers of their structures in `dataset`, (K,).
+
+    Raises
+    ------
+    InputError
+        The method can describe none of the structures.
+    ValueError
+        The data lack energies or forces, or have stress and the method gives none.
+
+    Warns
+    -----
+    UserWarning
+        For structures that the method fails on; they are left out.
+    """
+    if dataset.E is None or dataset.F is None:
+        raise ValueError("the difference to a method needs energies and forces of the data")
+    result = label_structures(frames_of(dataset, *electrons), reference, path, jobs=jobs)
+    kept = np.setdiff1d(np.arange(len(dataset)), list(result.failures))
+    if result.failures:
+        first, why = next(iter(result.failures.items()))
+        warnings.warn(
+            f"{len(result.failures)} of {len(dataset)} structures have no label of "
+            f"{reference.level_of_theory} and are left out (structure {first}: {why})",
+            stacklevel=2,
+        )
+    dear, cheap = dataset.subset(kept), Dataset.from_atoms(result.frames)
+    stress = dear.stress
+    if stress is not None:
+        if cheap.stress is None:
+            raise ValueError(
+                f"{reference.level_of_theory} gives no stress: train without, with stress_weight=0"
+            )
+        stress = stress - cheap.stress
+    return replace(dear, E=dear.E - cheap.E, F=dear.F - cheap.F, stress=stress), kept
+
+
+def frames_of(
+    dataset: Dataset, charge: int | None = None, multiplicity: int | None = None
+) -> list[Atoms]:
+    """Return the structures without labels; with charge and multiplicity as given, else as each states."""
+    said = {"charge": charge, "multiplicity": multiplicity}
+    frames = []
+    for s in range(len(dataset)):
+        atoms = dataset.atoms(s)
+        for name, number in said.items():
+            values = getattr(dataset, name)
+            if number is None and values is not None and np.isfinite(values[s]):
+                number = int(values[s])
+            if number is not None:
+                atoms.info[name] = number
+        frames.append(atoms)
+    return frames
+
+
+def plan_of(plan: FoldPlan, kept: NDArray) -> FoldPlan:
+    """Return the plan of the structures `kept` (K,), in their numbering."""
+
+    def part(structures: NDArray) -> NDArray:
+        return np.flatnonzero(np.isin(kept, structures))
+
+    return FoldPlan(tuple(part(fold) for fold in plan.folds), part(plan.kept_out))
+
+
+def electrons_of(recipe: Recipe) -> tuple[int | None, int | None]:
+    """Return charge and multiplicity of all structures; None where each has its own."""
+    charge, multiplicity = recipe.charge, recipe.multiplicity
+    return (
+        charge if isinstance(charge, int) else None,
+        multiplicity if isinstance(multiplicity, int) else None,
+    )

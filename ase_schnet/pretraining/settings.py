@@ -1,0 +1,100 @@
+"""The settings of a pretraining: the cheap method, how many structures of which kind, and their weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from ase_schnet.arguments import positive, whole
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.training.settings import FitSettings
+
+#: Epochs and structures per step of members that learn a pool, in place of the defaults of `FitSettings`
+#: (benchmarks/pretraining.md).
+POOL_EPOCHS, POOL_BATCH = 24, 20
+#: Steps of a fit of the difference, for any number of dear structures; and its epochs, at least and at most.
+TEACHER_STEPS, TEACHER_EPOCHS = 15_000, (200, 2000)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Hold the settings of a pretraining (benchmarks/pretraining.md).
+
+    Attributes
+    ----------
+    reference
+        The cheap method, as :func:`~ase_schnet.labelling.reference.read_reference` knows it.
+    n_thermal
+        Structures of its dynamics at the temperature of the data.
+    n_far
+        Structures of hot dynamics, displacements, turned, stretched and broken bonds.
+    temperature_K
+        Temperature of the data, K; None: found from their forces (:mod:`ase_schnet.pretraining.temperature`).
+    far_weight
+        Weight in the loss of the structures of `n_far`; those of `n_thermal` have 1.
+    dear_share
+        Share of the dear structures among all that train; they are repeated for it.
+    seed
+        Of the sampling.
+    """
+
+    reference: str
+    n_thermal: int = 14_000
+    n_far: int = 20_000
+    temperature_K: float | None = None
+    far_weight: float = 0.05
+    dear_share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self):
+        whole("n_thermal", self.n_thermal, 1)
+        whole("n_far", self.n_far, 1)
+        positive("far_weight", self.far_weight)
+        if self.temperature_K is not None:
+            positive("temperature_K", self.temperature_K)
+        if not 0 <= self.dear_share < 1:
+            raise ValueError(f"dear_share must be from 0 to below 1, not {self.dear_share:g}")
+
+    def to_dict(self) -> dict:
+        """Return plain types, for the card."""
+        return asdict(self)
+
+
+def teacher_settings(settings: FitSettings, dataset: Dataset) -> FitSettings:
+    """Return the settings of the fits of the difference: as many steps for few structures as for many."""
+    batch = FitSettings.batch_size
+    low, high = TEACHER_EPOCHS
+    epochs = round(TEACHER_STEPS * batch / len(dataset))
+    return replace(settings, epochs=min(max(epochs, low), high), batch_size=batch)
+
+
+def read_pretraining(text: str, seed: int = 0) -> Pretraining:
+    """Return the settings for a text such as "gfn2-xtb, n_far=20000, temperature=500".
+
+    Parameters
+    ----------
+    text
+        First the cheap method, then settings that differ from the defaults: n_thermal, n_far, temperature
+        (K), far_weight, dear_share, seed.
+    seed
+        Of the sampling, where the text gives none.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    reference, *rest = [part.strip() for part in text.split(",")]
+    kinds = {"n_thermal": int, "n_far": int, "temperature": float}
+    kinds |= {"far_weight": float, "dear_share": float, "seed": int}
+    given: dict = {"seed": seed}
+    for name, _, value in (part.partition("=") for part in rest):
+        name = name.strip()
+        if name not in kinds:
+            raise ValueError(f"{name!r} is not known; known are {', '.join(kinds)}")
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            raise ValueError(f"{name}={value.strip()!r} is not a number") from None
+    if "temperature" in given:
+        given["temperature_K"] = given.pop("temperature")
+    return Pretraining(reference, **given)

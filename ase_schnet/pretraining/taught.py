@@ -1,0 +1,156 @@
+"""What the members learn beside the dear structures: the pool, labelled cheap method + difference.
+
+The difference of the two methods is a network itself, one member for each fold: the teacher. It is small and
+smooth near the dear structures, and nothing is known of it where it is large or its members disagree. There,
+a structure keeps the labels of the cheap method (with the mean difference of the energies), which has the
+right shape where bonds break.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from ase_schnet.data.dataset import Dataset, join
+from ase_schnet.data.pairs import sampled_distances
+from ase_schnet.files import whole_file
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import half_list
+from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
+from ase_schnet.pretraining.settings import Pretraining
+from ase_schnet.training.stored import StoredDataset, damaged
+
+#: The difference is not known where the mean over the members is, on an atom, longer than the first, or their
+#: standard deviation of a component larger than the second times its root mean square on the dear structures.
+FAR_DIFFERENCE, FAR_STD = 6.0, 1.0
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Give each member the pool with the labels of its own teacher.
+
+    Attributes
+    ----------
+    directory
+        Where `write` has put the pool and what the teacher says of it.
+    settings
+        Weights, and the share of the dear structures.
+    level_of_theory
+        Of the cheap method.
+    """
+
+    directory: Path
+    settings: Pretraining
+    level_of_theory: str
+
+    @property
+    def _pool(self) -> StoredDataset:
+        return StoredDataset(self.directory / "pool.npz")
+
+    @property
+    def _teacher(self) -> Path:
+        return self.directory / "teacher.npz"
+
+    @property
+    def written(self) -> bool:
+        """Whether all files are there."""
+        return self._teacher.exists()
+
+    def write(self, pool: list[Atoms], teacher: TrainedModel, difference: Dataset) -> None:
+        """Write the pool and the difference of every member of the teacher at its structures.
+
+        Parameters
+        ----------
+        pool
+            Structures with labels of the cheap method.
+        teacher
+            The network of the difference.
+        difference
+            The dear structures with differences as labels.
+        """
+        cheap = Dataset.from_atoms(pool, source=f"pool, {self.level_of_theory}")
+        energies, forces = _evaluate(teacher, cheap)  # (M, S), (M, N, 3)
+        rms = float(np.sqrt((difference.F**2).mean()))
+        mean = np.linalg.norm(forces.mean(axis=0), axis=1)  # (N,)
+        unsure = mean > FAR_DIFFERENCE * rms
+        if len(forces) > 1:
+            unsure |= (forces.std(axis=0, ddof=1) > FAR_STD * rms).any(axis=1)
+        kinds = np.array([str(atoms.info["sampled_by"]) for atoms in pool])
+        self._pool.write(cheap)
+        with whole_file(self._teacher) as file:
+            np.savez(
+                file,
+                energies=energies,
+                forces=forces.astype(np.float32),
+                far=np.logical_or.reduceat(unsure, cheap.ptr[:-1]),
+                breaking=np.isin(kinds, BOND_BREAKING),
+                thermal=kinds == THERMAL,
+                origins=origins(pool),
+                energy_per_atom=np.array(np.median(difference.E / difference.n_atoms)),
+            )
+
+    def __call__(self, dataset: Dataset, training: NDArray, fold: int) -> Dataset:
+        """Return what member `fold` learns beside the structures `training` of `dataset`.
+
+        These are the structures of the pool that were made from them, and repetitions of themselves.
+        """
+        try:
+            with np.load(self._teacher) as file:
+                told = dict(file)
+        except (OSError, ValueError, KeyError) as error:
+            raise damaged(self._teacher, error) from None
+        far = told["far"]
+        mine = np.isin(told["origins"], training) & (~far | told["breaking"])
+        chosen = np.flatnonzero(mine)
+        cheap = self._pool.read()
+        atoms_far = np.repeat(far, cheap.n_atoms)
+        E = cheap.E + np.where(far, told["energy_per_atom"] * cheap.n_atoms, told["energies"][fold])
+        F = cheap.F + np.where(atoms_far[:, None], 0.0, told["forces"][fold])
+        known = training if dataset.force_mask is None else training[:0]
+        rms = _rms_force(dataset.subset(known) if len(known) else dataset)
+        weight = np.where(told["thermal"], 1.0, self.settings.far_weight) * _softened(F, cheap, rms)
+        pool = replace(cheap, E=E, F=F, weight=weight).subset(chosen)
+        share = self.settings.dear_share
+        times = round(share / (1 - share) * len(pool) / len(training))
+        if times < 2:
+            return pool
+        return join(pool, dataset.subset(np.tile(training, times - 1)))
+
+    def trained_on(self, cutoff: float) -> dict[str, dict]:
+        """Return the level of theory of the pool, with its distances within `cutoff` (Å), for the card."""
+        pool = self._pool.read()
+        ranges = sampled_distances(pool, cutoff)
+        return {self.level_of_theory: {"n_structures": len(pool), "distance_ranges_Ang": ranges}}
+
+    def to_dict(self) -> dict:
+        """Return plain types, for the card."""
+        return {"rule": "pretraining", **self.settings.to_dict()}
+
+
+def _evaluate(model: TrainedModel, dataset: Dataset) -> tuple[NDArray, NDArray]:
+    """Return energies (M, S) in eV and forces (M, N, 3) in eV/Å of all members."""
+    engine, cutoff = Ensemble(model), model.config["cutoff"]
+    energies, forces = [], []
+    for s in range(len(dataset)):
+        atoms = slice(dataset.ptr[s], dataset.ptr[s + 1])
+        R, cell, pbc = dataset.R[atoms], dataset.cells[s], dataset.pbc[s]
+        prediction = engine.evaluate(dataset.Z[atoms], R, half_list(R, cutoff, cell, pbc))
+        energies.append(prediction.energies)
+        forces.append(prediction.forces)
+    return np.stack(energies, axis=1), np.concatenate(forces, axis=1)
+
+
+def _rms_force(dataset: Dataset) -> float:
+    counts = np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
+    return float(np.sqrt((dataset.F[counts] ** 2).mean()))
+
+
+def _softened(F: NDArray, dataset: Dataset, rms: float) -> NDArray:
+    """Return 1 / (1 + ⟨F²⟩/rms²) of each structure, (S,): so none of large forces outweighs all others."""
+    squares = np.add.reduceat((F**2).mean(axis=1), dataset.ptr[:-1]) / dataset.n_atoms
+    return 1.0 / (1.0 + squares / rms**2)
