@@ -5,7 +5,6 @@ A reference is small and can be sent to other processes; each of them makes its 
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,14 @@ from ase.calculators.calculator import BaseCalculator, InputError
 from ase.data import chemical_symbols
 
 from ase_schnet.applicability.model import require_supported
-from ase_schnet.labelling.script import called, found_in, split_script
+from ase_schnet.labelling.script import (
+    EXAMPLE,
+    called,
+    digest_of,
+    found_in,
+    split_script,
+    takes_charge,
+)
 from ase_schnet.model_directories import ModelFileError, lasting_name
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.structures.electrons import lowest_multiplicity, signed
@@ -50,14 +56,11 @@ class Reference(ABC):
         Its name in the field, such as ``"PBE/def2-SVP"``.
     identity
         Text that is equal for two references only if they give the same labels.
-    quick
-        Whether a structure takes milliseconds, so that many are labelled in one job.
     """
 
     text: str
     level_of_theory: str
     identity: str
-    quick: bool
 
     @abstractmethod
     def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
@@ -194,10 +197,23 @@ class ScriptReference(Reference):
 
     path: str
     name: str
+    digest: str
 
     def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
         """Call what the script has; with charge and multiplicity if it takes them."""
-        return called(self.path, self.name, charge, multiplicity)
+        found = found_in(self.path, self.name, self.digest)
+        return called(found, f"{self.name} of {self.path}", charge, multiplicity)
+
+    def require_supported(
+        self, atoms: Atoms, charge: int = 0, multiplicity: int | None = None
+    ) -> None:
+        """Refuse what :meth:`Reference.require_supported` does, and a charge that the script cannot take."""
+        super().require_supported(atoms, charge, multiplicity)
+        if charge and not takes_charge(found_in(self.path, self.name, self.digest)):
+            raise InputError(
+                f"the structure has charge {signed(charge)}, and {self.name} of {self.path} takes no charge; "
+                f"write {EXAMPLE}"
+            )
 
 
 def read_reference(text: str) -> Reference:
@@ -233,7 +249,7 @@ def read_reference(text: str) -> Reference:
         raise ValueError(f"{text!r} is no reference method; known are {FORMS}") from None
     trained = _trained(model)
     level = f"SchNet {Path(trained.path).name}"
-    return ModelReference(model, level, f"model {trained.checksum}", True, model)
+    return ModelReference(model, level, f"model {trained.checksum}", model)
 
 
 @cache
@@ -252,7 +268,7 @@ def _xtb(text: str, method: str, temperature: str) -> XTBReference:
         )
     level = method if kelvin == ELECTRONIC_TEMPERATURE_K else f"{method} ({kelvin:g} K)"
     _engine("ase_schnet.labelling.xtb", "tblite", level)
-    return XTBReference(text, level, f"{method} at {kelvin:g} K", True, method, kelvin)
+    return XTBReference(text, level, f"{method} at {kelvin:g} K", method, kelvin)
 
 
 def _dft(text: str, rest: str) -> DFTReference:
@@ -274,15 +290,15 @@ def _dft(text: str, rest: str) -> DFTReference:
         raise ValueError(f"pyscf knows no basis {basis!r}")
     identity = f"pyscf {functional}/{basis} {' '.join(options)}".strip().lower()
     level = f"{functional}/{basis}"
-    return DFTReference(text, level, identity, False, functional, basis, tuple(options))
+    return DFTReference(text, level, identity, functional, basis, tuple(options))
 
 
 def _script(path: str, name: str) -> ScriptReference:
-    found, source = found_in(path, name)
+    digest = digest_of(path)
+    found = found_in(path, name, digest)
     level = getattr(found, "level_of_theory", None) or f"{path.rpartition('/')[2]}:{name}"
-    digest = hashlib.sha256(source).hexdigest()
     return ScriptReference(
-        f"{path}:{name}", str(level), f"script {name} {digest}", False, path, name
+        f"{path}:{name}", str(level), f"script {name} {digest}", path, name, digest
     )
 
 
