@@ -16,7 +16,7 @@ FLOORS = [
     {"training", "calculator", "plugin", "predictions"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps"},
     {"dynamics", "spectra", "plotting"},
-    {"inference", "runs", "scan"},
+    {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
     {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
@@ -17,6 +16,7 @@ from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.relabel import delta_label
 from ase_schnet.augment.springs import Springs, fit_springs
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.labelling.reference import read_reference
 
 SPRING_RULES = {
     "literal": nearest_spring,
@@ -146,10 +146,4 @@ def labelling(rule: str, springs: Springs | None) -> Labelling:
     """Return the labelling of a rule. Raises ValueError for "delta" where tblite is not installed."""
     if rule in SPRING_RULES:
         return partial(SPRING_RULES[rule], springs=springs)
-    try:
-        xtb = import_module("ase_schnet.augment.xtb")  # an extra: only if wanted
-    except ImportError as error:
-        raise ValueError(
-            f"the delta rule needs tblite ({error}): pip install 'ase-schnet[reference]'"
-        ) from None
-    return partial(delta_label, reference=xtb.reference())
+    return partial(delta_label, reference=read_reference("gfn2-xtb").calculator())

@@ -27,7 +27,7 @@ from ase_schnet.augment.labels import first_order, nearest_spring
 from ase_schnet.augment.moves import RandomMoves
 from ase_schnet.augment.settings import labelling
 from ase_schnet.augment.springs import KCAL_PER_MOL, fit_springs, pair_distances
-from ase_schnet.augment.xtb import reference
+from ase_schnet.labelling.reference import read_reference
 from ase_schnet.modelfile import CARD
 from ase_schnet.plotting import save_figure
 
@@ -53,7 +53,7 @@ def write() -> str:
     """Write what is known; the path of the text."""
     parts = ["# What augmentation does to SchNet beyond its data", INTRODUCTION]
     parts += [*spring_part(), *label_part()]
-    delta = reference_curve(reference())
+    delta = reference_curve(read_reference("gfn2-xtb").calculator())
     for data in DATA:
         results = collected(data)
         if "control" not in results:
