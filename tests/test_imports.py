@@ -14,7 +14,7 @@ FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
     {"training", "calculator", "plugin", "predictions"},
-    {"model", "evaluation", "results", "augment", "dipole", "lammps"},
+    {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
@@ -24,6 +24,7 @@ FLOORS = [
         "bonds",
         "arguments",
         "atoms_state",
+        "cores",
         "degrees_of_freedom",
         "deprecation",
         "forks",

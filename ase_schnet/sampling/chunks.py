@@ -39,6 +39,8 @@ MOVES_PER_CHUNK, MODES_PER_CHUNK = 200, 50
 ATTEMPTS = 10
 #: Share of repeated starts of a run in which a bond is turned before it.
 TURNED = 0.4
+#: As ``shortest`` of a plan, for the start of a run: nearer atoms heat it.
+CALM_START = 0.75
 _PLACE = "place in start"
 
 
@@ -153,9 +155,7 @@ def make_chunk(
     return Chunk([_frame(base, atoms) for base, atoms in frames], reason)
 
 
-def _moved(
-    task: Task, plan: SamplingPlan, rng: Generator
-) -> tuple[list[tuple[Base, Atoms]], str]:
+def _moved(task: Task, plan: SamplingPlan, rng: Generator) -> tuple[list[tuple[Base, Atoms]], str]:
     move, frames = MOVES[task.kind], []
     for base in task.bases:
         topology = Topology(base.bonded_like)
@@ -180,9 +180,7 @@ def _calculated(
         melt = task.kind == "melt"
         if melt:
             apply_strain(start, plan.strain, rng)
-        made, reason = langevin_frames(
-            start, calculator, task.temperature_K, plan, rng, melt=melt
-        )
+        made, reason = langevin_frames(start, calculator, task.temperature_K, plan, rng, melt=melt)
     return [(base, atoms) for atoms in made], reason
 
 
@@ -196,10 +194,6 @@ def _varied(start: Atoms, topology: Topology, plan: SamplingPlan, rng: Generator
         if not overlapping(varied, max(plan.shortest, CALM_START)):
             return varied
     return start
-
-
-#: As ``shortest``, for the start of a run: nearer atoms heat it.
-CALM_START = 0.75
 
 
 def _with_places(atoms: Atoms) -> Atoms:

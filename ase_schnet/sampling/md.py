@@ -59,6 +59,7 @@ def langevin_frames(
             plan.timestep_fs * units.fs,
             temperature_K=temperature_K,
             friction=plan.friction_per_fs / units.fs,
+            fixcm=False,  # where the molecule is does not matter
             rng=rng,
         )
         for _ in range(plan.frames_per_run):
@@ -69,7 +70,9 @@ def langevin_frames(
             if overlapping(atoms, plan.shortest):
                 return frames, "overlapping atoms"
             frames.append(bare(atoms))
-    except Exception as error:  # calculators raise nearly everything where the SCF does not converge
+    except (
+        Exception
+    ) as error:  # calculators raise nearly everything where the SCF does not converge
         return frames, f"{type(error).__name__}: {' '.join(str(error).split())}"
     return frames, ""
 

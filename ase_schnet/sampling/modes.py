@@ -39,7 +39,9 @@ def mode_frames(
         with BFGS(relaxed, logfile=None) as optimiser:
             optimiser.run(fmax=FMAX, steps=MAX_STEPS)
         widths = _widths(relaxed)
-    except Exception as error:  # calculators raise nearly everything where the SCF does not converge
+    except (
+        Exception
+    ) as error:  # calculators raise nearly everything where the SCF does not converge
         return [], f"{type(error).__name__}: {' '.join(str(error).split())}"
     frames = []
     low, high = min(plan.temperatures_K), max(plan.temperatures_K)

@@ -19,7 +19,13 @@ KINDS = (
     *("collision", "strained", "vacancies", "melt"),
 )
 #: Mixtures; that of a molecule is proven (benchmarks/defaults.md).
-MOLECULE = {"md": 0.40, "displaced": 0.18, "rotated": 0.12, "stretched": 0.21, "two stretched": 0.09}
+MOLECULE = {
+    "md": 0.40,
+    "displaced": 0.18,
+    "rotated": 0.12,
+    "stretched": 0.21,
+    "two stretched": 0.09,
+}
 MOLECULES = {
     **{"md": 0.40, "displaced": 0.12, "rotated": 0.08, "stretched": 0.16},
     **{"two stretched": 0.07, "collision": 0.17},
@@ -98,7 +104,12 @@ class SamplingPlan:
             positive("temperatures_K", kelvin)
         if len(set(self.temperatures_K)) < len(self.temperatures_K):
             raise ValueError(f"temperatures_K names one twice: {self.temperatures_K}")
-        for name in ("melt_temperature_K", "timestep_fs", "friction_per_fs", "max_force_eV_per_Ang"):
+        for name in (
+            "melt_temperature_K",
+            "timestep_fs",
+            "friction_per_fs",
+            "max_force_eV_per_Ang",
+        ):
             positive(name, getattr(self, name))
         for name in ("interval", "frames_per_run"):
             whole(name, getattr(self, name), 1)
