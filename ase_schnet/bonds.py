@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import chemical_symbols, covalent_radii
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
@@ -98,6 +98,22 @@ def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
 def bonded_pairs(atoms: Atoms) -> tuple[NDArray, NDArray, NDArray]:
     """Return first and second atom (B,) of every bond, each bond twice, and the vectors (B, 3) in Å."""
     return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
+
+
+def bonds_of(atoms: Atoms) -> list[tuple[int, int]]:
+    """Return the two atoms of every bond, each bond once and the smaller index first."""
+    first, second, _ = bonded_pairs(atoms)
+    return sorted({(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j})
+
+
+def overlapping(atoms: Atoms, fraction: float) -> bool:
+    """Return whether two atoms are nearer than ``fraction`` of the sum of their covalent radii."""
+    if not atoms.pbc.any():
+        radii = covalent_radii[atoms.numbers]
+        first, second = np.triu_indices(len(atoms), k=1)
+        distances = np.linalg.norm(atoms.positions[second] - atoms.positions[first], axis=1)
+        return bool((distances < fraction * (radii[first] + radii[second])).any())
+    return len(neighbor_list("i", atoms, natural_cutoffs(atoms, mult=fraction))) > 0
 
 
 def _graph(first: NDArray, second: NDArray, n: int) -> csr_array:

@@ -13,7 +13,7 @@ from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
 from ase_schnet.augment.springs import pair_distances
-from ase_schnet.bonds import bonded_pairs, pair_name
+from ase_schnet.bonds import bonds_of, pair_name
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.scan.coordinate import Coordinate
@@ -164,8 +164,7 @@ class Stretches:
         self, dataset: Dataset, structure: int, limits: dict, rng: np.random.Generator
     ) -> Move:
         atoms = dataset.atoms(structure)
-        first, second, _ = bonded_pairs(atoms)
-        bonds = [(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j]
+        bonds = bonds_of(atoms)
         if not bonds:
             raise ValueError(f"structure {structure} has no bond to stretch")
         wanted = 1 if self.ensemble is None else self.candidates

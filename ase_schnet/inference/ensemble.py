@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ase_schnet.cores import cores
 from ase_schnet.inference import intervals, kernels, loops
 from ase_schnet.inference.arrays import (
     Network,
@@ -159,6 +160,10 @@ class Ensemble:
         self._unfinished = False
         return prediction
 
+    def features(self) -> np.ndarray:
+        """Return the features (M, N, B) of the atoms of the last structure, behind the last interaction."""
+        return self._buffers.state.x.copy()
+
     def _compile(self) -> None:
         """Compile what an evaluation calls, or load it: no phase of one atom, intervals of no pairs."""
         none = np.empty(0, np.int64)
@@ -281,13 +286,6 @@ class _Buffers:
 def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
     """Return an array of the one kind that the loops are compiled for; a copy only if it is of another."""
     return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use; under a batch system these are not all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _allowed_threads(limit: int | None) -> int:

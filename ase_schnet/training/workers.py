@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.inference.ensemble import cores
 from ase_schnet.training.fold import train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import WorkDirectory

@@ -1,0 +1,264 @@
+"""Candidate structures from starts, a calculator and a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ase_schnet.arguments import whole
+from ase_schnet.cores import cores
+from ase_schnet.runs.provenance import describe_calculator
+from ase_schnet.sampling.chunks import Base, random_numbers
+from ase_schnet.sampling.md import CalculatorFactory
+from ase_schnet.sampling.parts import Parts
+from ase_schnet.sampling.plan import SamplingPlan
+from ase_schnet.sampling.processes import Makers
+from ase_schnet.sampling.spread import Descriptor, farthest_points, sorted_distances
+from ase_schnet.sampling.streams import Stream, fill
+from ase_schnet.structures.electrons import (
+    CHARGES,
+    INITIAL_CHARGES,
+    INITIAL_MAGMOMS,
+    MULTIPLICITIES,
+    SPIN,
+)
+
+#: Kinds that need the calculator.
+CALCULATED = ("md", "melt", "normal modes")
+#: Fewer starts than this are joined by frames of the coolest runs, at most THERMAL, before bonds are moved.
+FEW_STARTS, THERMAL = 100, 300
+
+
+def sample_structures(
+    starts: Sequence[Atoms],
+    calculator: CalculatorFactory | None,
+    n: int,
+    *,
+    plan: SamplingPlan | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    directory: str | Path | None = None,
+    descriptor: Descriptor | None = None,
+    progress: bool | None = None,
+    take_over: bool = False,
+) -> list[Atoms]:
+    """Return candidate structures of molecules or cells, in random order and without labels.
+
+    Each has in ``info`` the number of its start (``sampled_from``), its kind (``sampled_by``, such as
+    "md 1000 K" or "stretched"), and charge and multiplicity as its start states them.
+
+    Parameters
+    ----------
+    starts
+        One structure near rest, or many, such as the frames of a data set. Constraints are left out.
+    calculator
+        Returns the calculator of a structure, whose ``info`` may state charge and multiplicity. A function of
+        a module, or an object that can be pickled; a ``name`` of it tells it from others when a sampling goes
+        on. None if the plan has no runs and no normal modes.
+    n
+        Structures to return.
+    plan
+        Kinds and their settings; None: :meth:`SamplingPlan.for_starts`.
+    seed
+        Of all random numbers. The structures depend on it, on starts, calculator, plan and ``n``, and not on
+        the number of processes.
+    jobs
+        Processes; None: all cores.
+    directory
+        Where finished chunks are kept, so that the same call goes on after a stop. The caller removes it with
+        :func:`~ase_schnet.sampling.parts.remove_parts`. None: nothing is written.
+    descriptor
+        Vectors between which distances are measured if the plan has more candidates; None: sorted inverse
+        distances.
+    progress
+        Whether to draw a progress bar; None: on a terminal only.
+    take_over
+        Count a process of another host that works in ``directory`` as dead.
+
+    Returns
+    -------
+    list of Atoms
+        ``n`` structures; fewer, with a warning, if a kind gives too few.
+
+    Raises
+    ------
+    ValueError
+        For impossible arguments, and for a directory with parts of other settings.
+    InUseError
+        If another process works in ``directory``.
+    BrokenProcessPool
+        If a process was killed.
+
+    Warns
+    -----
+    UserWarning
+        If a kind gave fewer structures than wanted, with the reason.
+    """
+    n, jobs = whole("n", n, 1), cores() if jobs is None else whole("jobs", jobs, 1)
+    starts = [_stripped(atoms, k) for k, atoms in enumerate(starts)]
+    if not starts:
+        raise ValueError("there is no structure to start from")
+    plan = SamplingPlan.for_starts(starts) if plan is None else plan
+    streams = _streams(plan, n, starts)
+    name = _checked(calculator, starts[0], [stream.kind for stream in streams])
+    kept = nullcontext()
+    if directory is not None:
+        settings = _settings(starts, name, n, plan, seed)
+        kept = Parts(directory, settings, take_over=take_over)
+    total = sum(stream.wanted for stream in streams)
+    disable = None if progress is None else not progress
+    with (
+        kept as parts,
+        Makers(jobs, calculator, plan, seed) as makers,
+        tqdm(total=total, desc="sampling", unit="structure", disable=disable) as bar,
+    ):
+        bases = [Base(k, atoms, atoms) for k, atoms in enumerate(starts)]
+        runs = [stream for stream in streams if stream.kind in CALCULATED]
+        moves = [stream for stream in streams if stream.kind not in CALCULATED]
+        for stream in runs:
+            stream.begin(bases, seed)
+        fill(runs, makers, parts, bar)
+        bases += _thermal(runs, starts)
+        for stream in moves:
+            stream.begin(bases, seed)
+        fill(moves, makers, parts, bar)
+    _warn_of_few(streams)
+    chosen = [atoms for stream in streams for atoms in _spread(stream, descriptor)]
+    order = random_numbers(seed, "order of the structures").permutation(len(chosen))
+    return [chosen[k] for k in order]
+
+
+def _stripped(atoms: Atoms, number: int) -> Atoms:
+    """Return a start with what its energy depends on: atoms, masses, cell, charge and multiplicity.
+
+    Raises
+    ------
+    ValueError
+        For a structure that cannot be sampled.
+    """
+    if len(atoms) < 2:
+        what = "no atoms" if len(atoms) == 0 else "one atom, which has no structure to sample"
+        if len(atoms) == 0 or not atoms.pbc.any():
+            raise ValueError(f"structure {number} has {what}")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise ValueError(f"structure {number} has positions or a cell that are not finite")
+    copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    for name in ("masses", INITIAL_CHARGES, INITIAL_MAGMOMS):
+        if name in atoms.arrays:
+            copy.set_array(name, atoms.arrays[name])
+    known = (*CHARGES, *MULTIPLICITIES, SPIN)
+    copy.info = {key: atoms.info[key] for key in known if key in atoms.info}
+    return copy
+
+
+def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence[str]) -> str:
+    """Return a name of the calculator, after it has evaluated the first start, if it is needed.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or its forces are not finite. What it raises itself is not touched.
+    """
+    needed = [kind for kind in kinds if kind in CALCULATED]
+    if not needed:
+        return "none"
+    if calculator is None:
+        raise ValueError(f"structures of the kind {needed[0]!r} need a calculator")
+    atoms = start.copy()
+    with threadpool_limits(1):
+        atoms.calc = calculator(atoms)
+        finite = np.isfinite(atoms.get_forces()).all()
+    if not finite:
+        raise ValueError("the calculator gives forces of the first structure that are not finite")
+    return str(getattr(calculator, "name", None) or describe_calculator(atoms.calc))
+
+
+def _settings(
+    starts: Sequence[Atoms], calculator: str, n: int, plan: SamplingPlan, seed: int
+) -> dict:
+    """Return all that the structures depend on, in plain types."""
+    digest = hashlib.sha256()
+    for atoms in starts:
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(repr((sorted(atoms.info.items()), atoms.get_masses().tolist())).encode())
+    return {
+        "starts": f"{len(starts)} structures, sha256 {digest.hexdigest()[:16]}",
+        "calculator": calculator,
+        "n": n,
+        "seed": seed,
+        **{name: value for name, value in asdict(plan).items()},
+    }
+
+
+def _streams(plan: SamplingPlan, n: int, starts: Sequence[Atoms]) -> list[Stream]:
+    """Return a stream for each kind and, of runs, for each temperature."""
+    made = n if plan.candidates is None else plan.candidates
+    if made < n:
+        raise ValueError(f"candidates must be at least n, {n}, not {made}")
+    shares: list[tuple[str, str, float, float]] = []
+    for kind, share in plan.shares.items():
+        if kind == "md":
+            each = share / len(plan.temperatures_K)
+            shares += [(f"md {T:g} K", kind, T, each) for T in plan.temperatures_K]
+        else:
+            T = plan.melt_temperature_K if kind == "melt" else 0.0
+            shares.append((f"melt {T:g} K" if kind == "melt" else kind, kind, T, share))
+    kept = _whole_parts([share for *_, share in shares], n)
+    wanted = _whole_parts([share for *_, share in shares], made)
+    rows = zip(shares, kept, wanted, strict=True)
+    return [
+        Stream(name, kind, T, keep, max(keep, make), starts, plan)
+        for (name, kind, T, _), keep, make in rows
+        if keep
+    ]
+
+
+def _whole_parts(shares: Sequence[float], n: int) -> list[int]:
+    """Divide n by shares; the largest remainders get what is left."""
+    exact = np.array(shares) * n
+    parts = np.floor(exact + 1e-9).astype(int)
+    for k in np.argsort(parts - exact, kind="stable")[: n - parts.sum()]:
+        parts[k] += 1
+    return parts.tolist()
+
+
+def _thermal(runs: Sequence[Stream], starts: Sequence[Atoms]) -> list[Base]:
+    """Return frames of the coolest runs if there are few starts: from these alone, moves would be alike."""
+    cool = [stream for stream in runs if stream.kind == "md"]
+    if len(starts) >= FEW_STARTS or not cool:
+        return []
+    coolest = min(cool, key=lambda stream: float(stream.name.split()[1]))
+    frames = coolest.frames[:THERMAL]
+    numbers = [atoms.info["sampled_from"] for atoms in frames]
+    return [
+        Base(k, _stripped(atoms, k), starts[k]) for k, atoms in zip(numbers, frames, strict=True)
+    ]
+
+
+def _spread(stream: Stream, descriptor: Descriptor | None) -> list[Atoms]:
+    """Return the structures of a stream that are kept."""
+    if len(stream.frames) <= stream.kept:
+        return stream.frames
+    points = np.asarray((descriptor or sorted_distances)(stream.frames))
+    return [stream.frames[k] for k in farthest_points(points, stream.kept)]
+
+
+def _warn_of_few(streams: Sequence[Stream]) -> None:
+    for stream in streams:
+        if len(stream.frames) < stream.wanted:
+            reason = max(stream.reasons, key=stream.reasons.get, default="duplicates")
+            warnings.warn(
+                f"only {len(stream.frames)} of {stream.wanted} structures of the kind {stream.name!r} could "
+                f"be made (most often: {reason})",
+                stacklevel=3,
+            )
