@@ -13,13 +13,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"pretraining"},
-    {"training", "calculator", "delta_calculator", "plugin", "predictions"},
+    {"pretraining", "delta_calculator"},
+    {"training", "calculator", "plugin", "predictions"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "trained_model", "uncertainty", "structures", "locks"},
+    {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
+    {"trained_model"},
     {
         "files",
         "bonds",

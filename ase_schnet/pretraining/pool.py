@@ -53,7 +53,6 @@ def sample_pool(
     starts: list[Atoms],
     reference: Reference,
     settings: Pretraining,
-    temperature_K: float,
     directory: Path,
     jobs: int | None = None,
 ) -> list[Atoms]:
@@ -67,8 +66,6 @@ def sample_pool(
         The cheap method.
     settings
         How many of which kind.
-    temperature_K
-        Of the data, K.
     directory
         Where the structures and their labels are kept, so that an interrupted call goes on.
     jobs
@@ -77,9 +74,9 @@ def sample_pool(
     everything = directory / "pool.extxyz"
     if not everything.exists():
         calculator, plan = CheapCalculator(reference), SamplingPlan.for_starts(starts)
-        near = SamplingPlan.for_starts(starts, temperatures_K=(temperature_K,)).with_shares(
-            {"md": 1.0}
-        )
+        near = SamplingPlan.for_starts(
+            starts, temperatures_K=(settings.temperature_K,)
+        ).with_shares({"md": 1.0})
         parts = {"thermal": (near, settings.n_thermal), "far": (plan, settings.n_far)}
         pool: list[Atoms] = []
         for name, (mixture, n) in parts.items():

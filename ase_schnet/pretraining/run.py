@@ -18,7 +18,6 @@ from ase_schnet.pretraining.difference import difference_of, electrons_of, frame
 from ase_schnet.pretraining.pool import sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
-from ase_schnet.pretraining.temperature import configurational_temperature_K
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
@@ -105,17 +104,10 @@ def _prepare(
     difference, kept = difference_of(
         dataset, reference, work / "dear.extxyz", electrons=electrons, jobs=jobs
     )
-    temperature = settings.temperature_K
-    if temperature is None:
-        forces = np.split(dataset.F, dataset.ptr[1:-1])
-        temperature = configurational_temperature_K(frames, forces, reference, jobs)
-        say(f"pretraining: the forces of the data are those of {temperature:.0f} K")
     starts = np.setdiff1d(
         kept, recipe.plan.kept_out
     )  # nothing is made from what tests the ensemble
-    pool = sample_pool(
-        [frames[k] for k in starts], reference, settings, float(round(temperature)), work, jobs
-    )
+    pool = sample_pool([frames[k] for k in starts], reference, settings, work, jobs)
     for atoms in pool:
         atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
     say(f"pretraining: a network of the difference to {reference.level_of_theory}")

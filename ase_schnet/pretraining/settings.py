@@ -24,11 +24,11 @@ class Pretraining:
     reference
         The cheap method, as :func:`~ase_schnet.labelling.reference.read_reference` knows it.
     n_thermal
-        Structures of its dynamics at the temperature of the data.
+        Structures of its dynamics near the data.
     n_far
         Structures of hot dynamics, displacements, turned, stretched and broken bonds.
     temperature_K
-        Temperature of the data, K; None: found from their forces (:mod:`ase_schnet.pretraining.temperature`).
+        Of the runs that give `n_thermal`, K: that of the data, or of what the model is for.
     far_weight
         Weight in the loss of the structures of `n_far`; those of `n_thermal` have 1.
     dear_share
@@ -40,7 +40,7 @@ class Pretraining:
     reference: str
     n_thermal: int = 14_000
     n_far: int = 20_000
-    temperature_K: float | None = None
+    temperature_K: float = 500.0
     far_weight: float = 0.05
     dear_share: float = 0.1
     seed: int = 0
@@ -49,8 +49,7 @@ class Pretraining:
         whole("n_thermal", self.n_thermal, 1)
         whole("n_far", self.n_far, 1)
         positive("far_weight", self.far_weight)
-        if self.temperature_K is not None:
-            positive("temperature_K", self.temperature_K)
+        positive("temperature_K", self.temperature_K)
         if not 0 <= self.dear_share < 1:
             raise ValueError(f"dear_share must be from 0 to below 1, not {self.dear_share:g}")
 
