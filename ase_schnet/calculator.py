@@ -17,7 +17,7 @@ from ase_schnet.applicability.model import (
     require_no_images,
     require_supported,
 )
-from ase_schnet.atoms_state import AtomsState
+from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_of
 from ase_schnet.dipole.heads import PropertyHeads
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
@@ -158,9 +158,9 @@ class SchNetCalculator(Calculator):
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
-        self._heads = PropertyHeads(trained.path)
+        heads = self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained.n_members, trained.pbc, self._heads)
+        self.implemented_properties = names_of(trained.n_members, trained.pbc, heads.quantities)
 
     def _accept(self, trained: TrainedModel) -> None:
         trained.require_whole()
@@ -169,7 +169,7 @@ class SchNetCalculator(Calculator):
     def on_request(self) -> tuple[str, ...]:
         """Name the results that are calculated only when asked for, of the structure last evaluated."""
         atoms = self.atoms
-        return tuple(self._heads) if atoms is None else self._heads.applicable(atoms)
+        return self._heads.quantities if atoms is None else self._heads.applicable(atoms)
 
     @property
     def model_info(self) -> dict:
@@ -196,13 +196,13 @@ class SchNetCalculator(Calculator):
     def atoms(self) -> Atoms | None:
         """Return a copy of the structure last evaluated: its numbers, positions, cell and pbc."""
         if self._atoms is None and self._state is not None:
-            self._atoms = self._state.to_atoms()
+            self._atoms = atoms_of(self._state)
         return self._atoms
 
     @atoms.setter
     def atoms(self, atoms: Atoms | None) -> None:
         self._atoms = atoms
-        self._state = None if atoms is None else AtomsState.of(atoms)
+        self._state = None if atoms is None else state_of(atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Return what differs from the last evaluation: "positions", "numbers", "cell", "pbc".
@@ -215,8 +215,8 @@ class SchNetCalculator(Calculator):
             `atoms` states a charge or multiplicity that is not the model's.
         """
         self._check_electrons(atoms)
-        now = AtomsState.of(atoms)
-        return list(all_changes) if self._state is None else self._state.differences(now)
+        before, now = self._state, state_of(atoms)
+        return list(all_changes) if before is None else differing_parts(before, now)
 
     def _check_electrons(self, atoms: Atoms) -> None:
         electrons = stated(atoms.info, atoms.arrays)
@@ -242,8 +242,9 @@ class SchNetCalculator(Calculator):
             if atoms is None:
                 raise InputError("no structure to evaluate: pass atoms")
             self._check_electrons(atoms)
-            state = AtomsState.of(atoms)
-            wanted = [q for q in self._heads if q in properties or f"{q}_std" in properties]
+            state = state_of(atoms)
+            quantities = self._heads.quantities
+            wanted = [q for q in quantities if q in properties or f"{q}_std" in properties]
             if not (wanted and self.results and state == self._state):
                 self._evaluate(atoms, state)
             for quantity in wanted:

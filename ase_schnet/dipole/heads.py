@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +15,28 @@ class PropertyHeads:
     """Hold the property heads of a model directory and predict their quantities for a structure.
 
     Each head describes one molecule. It is used for structures of that molecule with the bonds of its
-    training data, in any order of the atoms. Iterating gives the names of the quantities.
+    training data, in any order of the atoms.
 
     Parameters
     ----------
     directory
         The model directory; it may have no heads.
+
+    Attributes
+    ----------
+    quantities
+        Names of what the heads predict: "dipole", "polarizability".
     """
 
     def __init__(self, directory: str | Path):
         self._directory = directory
         self._heads = load_heads(directory)
+        self.quantities = tuple(self._heads)
         self._orders: dict[str, np.ndarray | None] = {}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._heads)
 
     def applicable(self, atoms: Atoms) -> tuple[str, ...]:
         """Return the quantities that can be predicted for `atoms`."""
-        return tuple(quantity for quantity in self if self._order(quantity, atoms) is not None)
+        return tuple(q for q in self.quantities if self._order(q, atoms) is not None)
 
     def predict(self, quantity: str, atoms: Atoms) -> dict[str, np.ndarray]:
         """Return a quantity and its standard deviation under the names of ``calc.results``.

@@ -221,6 +221,13 @@ def aligned(array: np.ndarray, dtype: np.typing.DTypeLike) -> np.ndarray:
     return copy
 
 
+def contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
+    """Return an array of the one kind that the loops are compiled for; a copy only if it is of another."""
+    if isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.carray:
+        return array  # np.require takes microseconds to find that out
+    return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
+
+
 def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return aligned(np.broadcast_to(np.zeros(1, dtype), shape), dtype)
 

@@ -21,6 +21,7 @@ from ase_schnet.inference.arrays import (
     Rows,
     Scratch,
     State,
+    contiguous,
     edge_arrays,
     network_arrays,
     scratch_arrays,
@@ -136,13 +137,13 @@ class Ensemble:
             self._buffers, self._pairs = _Buffers(self._network), None
         self._unfinished = True
         b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
-        numbers, positions = _contiguous(numbers, np.int64), _contiguous(positions, np.float64)
+        numbers, positions = contiguous(numbers, np.int64), contiguous(positions, np.float64)
         n_atoms = len(numbers) - n_ghosts
         if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
             self._own_pairs = Pairs(
-                _contiguous(pairs.idx_i, np.int64),
-                _contiguous(pairs.idx_j, np.int64),
-                _contiguous(pairs.shifts, np.float64),
+                contiguous(pairs.idx_i, np.int64),
+                contiguous(pairs.idx_j, np.int64),
+                contiguous(pairs.shifts, np.float64),
             )
             b.fit(n_atoms, self._own_pairs, numbers[n_atoms:])
             self._pairs = pairs
@@ -281,11 +282,6 @@ class _Buffers:
         while len(self._scratch) <= thread:
             self._scratch.append(scratch_arrays(self._network, CHUNK))
         return self._scratch[thread]
-
-
-def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
-    """Return an array of the one kind that the loops are compiled for; a copy only if it is of another."""
-    return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED", "WRITEABLE"))
 
 
 def _allowed_threads(limit: int | None) -> int:
