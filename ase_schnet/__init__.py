@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.data.outliers import label_outliers as label_outliers
     from ase_schnet.data.splits import plan_folds as plan_folds
     from ase_schnet.data.splits import twins_of as twins_of
+    from ase_schnet.delta_calculator import DeltaCalculator as DeltaCalculator
     from ase_schnet.dipole.fit import RPRSettings as RPRSettings
     from ase_schnet.dipole.fit import fit_rpr as fit_rpr
     from ase_schnet.dipole.rpr import RotatePredictRotate as RotatePredictRotate
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.lammps.run import run_lammps as run_lammps
     from ase_schnet.modelfile import load_model as load_model
     from ase_schnet.predictions import write_predictions as write_predictions
+    from ase_schnet.pretraining.run import pretrained as pretrained
+    from ase_schnet.pretraining.settings import Pretraining as Pretraining
     from ase_schnet.runs.drift import Drift as Drift
     from ase_schnet.runs.drift import drift as drift
     from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
@@ -72,6 +75,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "SchNetCalculator": "calculator",
+    "DeltaCalculator": "delta_calculator",
+    "Pretraining": "pretraining.settings",
+    "pretrained": "pretraining.run",
     "EngineOptions": "inference.options",
     "OutsideTrainingWarning": "inference.training_watch",
     "write_predictions": "predictions",

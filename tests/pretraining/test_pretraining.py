@@ -1,0 +1,251 @@
+"""A cheap method teaches the members: GFN2-xTB, with GFN1-xTB in the place of the dear method."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase.calculators.fd import calculate_numerical_forces
+from ase.io import read, write
+from factory import TINY, ethanol, random_model
+
+from ase_schnet import DeltaCalculator, Pretraining, SchNetCalculator
+from ase_schnet.cli import main
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import plan_folds
+from ase_schnet.labelling.label import label_structures
+from ase_schnet.labelling.reference import read_reference
+from ase_schnet.model_directories import ModelFileError
+from ase_schnet.modelfile import load_model, save_model
+from ase_schnet.pretraining.difference import difference_of, plan_of
+from ase_schnet.pretraining.settings import read_pretraining, teacher_settings
+from ase_schnet.pretraining.taught import Taught
+from ase_schnet.training.settings import FitSettings
+
+POOL = "gfn2-xtb, n_thermal=24, n_far=40"
+PICKY = """
+from ase.calculators.calculator import CalculationFailed
+from ase.calculators.lj import LennardJones
+
+class Picky(LennardJones):
+    def calculate(self, atoms, *rest):
+        if abs(atoms.positions[0, 0] - {x!r}) < 1e-12:
+            raise CalculationFailed("not this one")
+        super().calculate(atoms, *rest)
+"""
+
+
+@pytest.fixture(scope="module")
+def dear():
+    """Ethanol labelled by GFN1-xTB, which stands for a dear method."""
+    frames = [ethanol(0.06, seed) for seed in range(20)]
+    return label_structures(frames, "gfn1-xtb", jobs=1).frames
+
+
+@pytest.fixture(scope="module")
+def trained(dear, tmp_path_factory):
+    """A model directory of the whole way, and the options that made it."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    write(folder / "dear.xyz", dear)
+    options = ["train", str(folder / "dear.xyz"), "-o", str(folder / "m"), "--folds", "2"]
+    options += ["--kept-out", "0.1", "--interactions", "1", "--epochs", "2", "--no-plot"]
+    options += ["--jobs", "1", "--pretrain", POOL, "--level-of-theory", "GFN1-xTB"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 20)
+        patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (2, 4))
+        patch.setattr("ase_schnet.training.workdir.WorkDirectory.clean", lambda self: None)
+        assert main(options) in (0, 1)
+    return options, folder / "m"
+
+
+def test_the_difference_and_the_cheap_method_make_the_labels(dear, tmp_path):
+    dataset = Dataset.from_atoms(dear)
+    difference, kept = difference_of(
+        dataset, read_reference("gfn2-xtb"), tmp_path / "c.extxyz", jobs=1
+    )
+    assert kept.tolist() == list(range(20))
+    cheap = Dataset.from_atoms(read(tmp_path / "c.extxyz", ":"))
+    np.testing.assert_allclose(cheap.E + difference.E, dataset.E, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(cheap.F + difference.F, dataset.F, rtol=0, atol=1e-7)
+    assert np.abs(difference.F).max() > 0.05  # eV/Å: they are two methods
+
+
+def test_what_the_cheap_method_fails_on_is_left_out_and_named(dear, tmp_path):
+    (tmp_path / "picky.py").write_text(PICKY.format(x=float(dear[3].positions[0, 0])))
+    picky = read_reference(f"{tmp_path}/picky.py:Picky")
+    dataset = Dataset.from_atoms(dear)
+    with pytest.warns(UserWarning, match="1 of 20 structures have no label of"):
+        _, kept = difference_of(dataset, picky, tmp_path / "c.extxyz", jobs=1)
+    assert 3 not in kept
+    assert len(kept) == 19
+    plan = plan_folds(20, 2, n_kept_out=4)
+    fewer = plan_of(plan, kept)
+    for before, after in zip(
+        (*plan.folds, plan.kept_out), (*fewer.folds, fewer.kept_out), strict=True
+    ):
+        assert kept[after].tolist() == [k for k in before if k != 3]
+
+
+def test_no_member_learns_from_what_judges_it(trained, dear):
+    _, model = trained
+    card = json.loads((model / "model.json").read_text())["training"]
+    work = model / "training/pretraining"
+    settings = replace(read_pretraining(POOL), dear_share=0.0)
+    taught = Taught(work, settings, "GFN2-xTB")
+    with np.load(work / "teacher.npz") as file:
+        origins, far = file["origins"], file["far"] & ~file["breaking"]
+    assert not set(origins) & set(card["kept_out"])
+    dataset = Dataset.from_atoms(dear)
+    for fold, validation in enumerate(card["folds"]):
+        training = np.setdiff1d(np.arange(20), [*validation, *card["kept_out"]])
+        pool = taught(dataset, training, fold)
+        assert len(pool) == (np.isin(origins, training) & ~far).sum()
+        assert 0 < len(pool) < len(origins)
+
+
+def test_labels_are_cheap_plus_the_difference_of_the_own_teacher(trained, dear):
+    _, model = trained
+    work = model / "training/pretraining"
+    taught = Taught(work, replace(read_pretraining(POOL), dear_share=0.0), "GFN2-xTB")
+    cheap = taught._pool.read()
+    teacher = DeltaCalculator(model / "teacher")
+    with np.load(work / "teacher.npz") as file:
+        far, energy = file["far"], float(file["energy_per_atom"])
+    everything = np.arange(20)
+    pools = [taught(Dataset.from_atoms(dear), everything, fold) for fold in (0, 1)]
+    near = int(np.flatnonzero(~far)[0])
+    atoms = cheap.atoms(near)
+    atoms.calc = teacher
+    atoms.get_potential_energy()
+    for fold, pool in enumerate(pools):
+        s = next(
+            s for s in range(len(pool)) if np.array_equal(pool.atoms(s).positions, atoms.positions)
+        )
+        assert pool.E[s] == pytest.approx(teacher.results["energy_committee"][fold], abs=1e-4)
+        forces = pool.F[pool.ptr[s] : pool.ptr[s + 1]]
+        np.testing.assert_allclose(forces, teacher.results["forces_committee"][fold], atol=1e-4)
+    assert (pools[0].weight > 0).all()
+    if far.any():  # broken bonds keep the forces of the cheap method
+        kept = [s for s in np.flatnonzero(far)]
+        R = cheap.atoms(int(kept[0])).positions
+        found = [s for s in range(len(pools[0])) if np.array_equal(pools[0].atoms(s).positions, R)]
+        for s in found:
+            assert pools[0].E[s] == pytest.approx(cheap.E[kept[0]] + 9 * energy)
+
+
+def test_the_card_says_which_distances_rest_on_which_method(trained):
+    _, path = trained
+    model = load_model(path)
+    assert model.level_of_theory == "GFN1-xTB"
+    assert set(model.trained_on) == {"GFN1-xTB", "GFN2-xTB"}
+    levels = ("GFN1-xTB", "GFN2-xTB")
+    dear, cheap = (model.trained_on[k]["distance_ranges_Ang"]["C-H"] for k in levels)
+    bond, far = dear[0], cheap[0]
+    assert far[0] < bond[0] or far[1] > bond[1]  # squeezed or stretched
+    between = (far[0] + bond[0]) / 2 if far[0] < bond[0] else (far[1] + bond[1]) / 2
+    assert model.trained_range("C", "H", between) is None
+    assert any(a <= between <= b for a, b in model.known_ranges["C-H"])
+    assert model.card["training"]["augmentation"]["reference"] == "gfn2-xtb"
+
+
+def test_a_finished_training_is_not_begun_anew(trained, capsys, monkeypatch):
+    options, _ = trained
+    monkeypatch.setattr("ase_schnet.pretraining.run._prepare", None)
+    assert main([*options, "--resume"]) in (0, 1)
+    assert "nothing to do" in capsys.readouterr().out
+    changed = [POOL + ", far_weight=0.5" if word == POOL else word for word in options]
+    assert main([*changed, "--resume"]) == 2
+    assert "far_weight" in capsys.readouterr().err
+
+
+def test_members_as_jobs_need_the_pool_first(trained, tmp_path, capsys):
+    options, _ = trained
+    options = [str(tmp_path / "n") if word.endswith("/m") else word for word in options]
+    assert main([*options, "--fold", "1"]) == 2
+    assert "--prepare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["energy_committee", "forces_committee", "energy", "forces"])
+def test_a_delta_calculator_adds_the_two(tmp_path, name):
+    path = save_model(tmp_path / "d", replace(random_model(), baseline="gfn2-xtb"))
+    atoms = ethanol()
+    atoms.calc = DeltaCalculator(path)
+    atoms.get_potential_energy()
+    whole = save_model(tmp_path / "w", random_model())
+    plain = atoms.copy()
+    plain.calc = SchNetCalculator(whole)
+    plain.get_potential_energy()
+    cheap = atoms.copy()
+    cheap.calc = read_reference("gfn2-xtb").calculator()
+    added = cheap.get_forces() if "forces" in name else cheap.get_potential_energy()
+    np.testing.assert_allclose(
+        atoms.calc.results[name], plain.calc.results[name] + added, rtol=0, atol=1e-6
+    )
+
+
+def test_forces_of_a_delta_calculator_are_the_slope_of_its_energy(tmp_path):
+    atoms = ethanol()
+    path = save_model(tmp_path / "d", replace(random_model(), baseline="gfn2-xtb"))
+    atoms.calc = DeltaCalculator(path)
+    numerical = calculate_numerical_forces(atoms, eps=1e-3, iatoms=[2, 8])
+    np.testing.assert_allclose(atoms.get_forces()[[2, 8]], numerical, atol=5e-4)
+
+
+def test_a_model_of_differences_is_not_taken_for_a_whole_one(tmp_path, capsys):
+    path = save_model(tmp_path / "d", replace(random_model(), baseline="gfn2-xtb"))
+    with pytest.raises(ModelFileError, match="DeltaCalculator"):
+        SchNetCalculator(path)
+    whole = save_model(tmp_path / "w", random_model())
+    with pytest.raises(ModelFileError, match="SchNetCalculator"):
+        DeltaCalculator(whole)
+    write(tmp_path / "a.xyz", ethanol())
+    command = [
+        "md",
+        str(path),
+        str(tmp_path / "a.xyz"),
+        "--time",
+        "0.01",
+        "-o",
+        str(tmp_path / "r"),
+    ]
+    assert main(command) == 2
+    assert "DeltaCalculator" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gfn2-xtb, far=3", "'far' is not known"),
+        ("gfn2-xtb, n_far=many", "n_far='many' is not a number"),
+        ("gfn2-xtb, n_far=0", "n_far must be a whole number"),
+        ("gfn2-xtb, dear_share=1", "dear_share must be"),
+    ],
+)
+def test_bad_settings_are_one_line(text, message):
+    with pytest.raises(ValueError, match=message):
+        read_pretraining(text)
+
+
+def test_a_cheap_method_that_cannot_do_it_is_one_line(tmp_path, dear, capsys):
+    write(tmp_path / "a.xyz", dear)
+    command = ["train", str(tmp_path / "a.xyz"), "-o", str(tmp_path / "m"), "--folds", "2"]
+    command += ["--kept-out", "0.1"]
+    for options, message in [
+        (["--pretrain", "gfn9-xtb"], "gfn9-xtb"),
+        (["--pretrain", "gfn2-xtb", "--charge", "1", "--multiplicity", "1"], "charge"),
+        (["--pretrain", "gfn2-xtb", "--baseline", "gfn2-xtb"], "not both"),
+        (["--prepare"], "--pretrain"),
+        (["--baseline", "gfn2-xtb", "--fold", "1"], "--fold"),
+    ]:
+        assert main([*command, *options]) == 2, options
+        error = capsys.readouterr().err.strip()
+        assert message in error.splitlines()[-1]
+        assert "Traceback" not in error
+
+
+def test_teachers_take_as_many_steps_for_few_structures_as_for_many(dear):
+    few = teacher_settings(FitSettings(), Dataset.from_atoms(dear))
+    assert few.epochs == 2000
+    assert few.batch_size == 10
+    assert TINY.n_interactions == 2  # the shape is that of the members, not of the teacher's own
+    assert Pretraining("gfn2-xtb").to_dict()["n_far"] == 20_000
