@@ -4,6 +4,9 @@ These are npz files (rMD17, MD17/sGDML, PhysNet, QM7-X, NFF, plain names), HDF5 
 QM7-X), QM9's archive, directories of DeePMD, ASE databases (plain, ISO17, schnetpack old and new) and what
 `ase.io` reads, above all extxyz and trajectories. A file whose units are unknown is refused, because nothing
 later can tell. Labels that cannot be what they claim are refused too.
+
+Labels are looked for under the user's key, then in what ASE recognised as results, then under common names
+(``REF_energy``, ``dft_forces``, ...), from one place for the whole file.
 """
 
 from __future__ import annotations
@@ -58,23 +61,15 @@ def read_labelled(
 ) -> tuple[list[Atoms], FileSummary]:
     """Read structures with their labels, in eV, Å, eV/Å, eV/Å³ and e·Å.
 
-    Labels are looked for under the user's key, then in what ASE recognised as results, then under
-    common names (``REF_energy``, ``dft_forces``, ...), from one place for the whole file. Each
-    structure comes with a `SinglePointCalculator` of the labels it has, its cell, pbc (not along
-    zero cell vectors) and ``info``. ``info["units"]`` names the units that it is in now, so that they
-    survive being written and read again. Constraints are dropped: ASE would zero forces with them. The
-    array ``force_mask`` says which forces are still labels (see `Dataset.from_atoms`).
-
     Parameters
     ----------
     path
-        rMD17, MD17/sGDML or PhysNet ``.npz``; ASE ``.db``; HDF5; a directory of DeePMD; or anything `ase.io`
-        reads.
+        A file or directory in one of the formats of :mod:`ase_schnet.data.formats`.
     units
         Units of the file, such as ``"kcal/mol"``, ``"Hartree, Bohr"`` or ``"eV, Ang, Debye"``.
         Needed unless the file names them (``info["units"]``, ``e_unit``, schnetpack's metadata)
         or its format defines them (rMD17: kcal/mol; comment lines of ORCA, xtb and others: Hartree;
-        trajectories and outputs of codes: eV). The format is what ASE recognises, whatever the name.
+        trajectories and outputs of codes: eV).
     energy_key, forces_key
         Names of the labels in the file: ``energy_key="energy_U0"`` for QM9,
         ``energy_key="old_energies", forces_key="old_forces"`` for the MD17 labels in rMD17. A minus before
@@ -83,16 +78,17 @@ def read_labelled(
         Name of an extxyz column that is false for atoms, or components, whose force is not a label. Without
         it ``force_mask`` is used, and zero forces on atoms that ``move_mask`` holds do not count.
     columns
-        Names of the columns behind x y z of an xyz file that does not name them: ``"forces"``,
-        ``"gradient"`` (its negative is taken) or ``"charge, forces"``. Comment lines that are numbers are
-        then energies.
+        Names of the columns behind x y z of an xyz file that does not name them: ``"forces"``, ``"gradient"``
+        (its negative is taken) or ``"charge, forces"``. Comment lines that are numbers are then energies.
     trust_units
         Accept the units as stated, even if the size of the energies looks like another unit.
 
     Returns
     -------
     structures
-        Labelled Atoms.
+        Atoms with cell, pbc (not along zero cell vectors), ``info`` and a `SinglePointCalculator` of the
+        labels. ``info["units"]`` names the units that they are in now. Constraints are dropped: ASE would
+        zero forces with them. The array ``force_mask`` says which forces are labels (`Dataset.from_atoms`).
     summary
         What was found in the file, in one line when printed.
 

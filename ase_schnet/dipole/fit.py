@@ -11,22 +11,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from ase.data import atomic_masses
 
 from ase_schnet.arguments import whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.dipole.basis import VOIGT, Basis
-from ase_schnet.dipole.frame import centred, moments_and_axes, overlap_gap
 from ase_schnet.dipole.labels import check_charge, check_size, labels_of, misread, one_molecule
+from ase_schnet.dipole.placement import place_basis
 from ase_schnet.dipole.ridge import BLOCK, Whitening, best_penalty, best_width, gram
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
-from ase_schnet.dipole.symmetry import bonds, equivalent_orders
 from ase_schnet.dipole.trust import require_origin, require_use, spread_in_axes
 
-# β times the usual gap: the second-best axes have a weight of e⁻². Stiffer axes are not better, and worse for
-# floppy molecules (benchmarks/defaults.md).
-STIFFNESS = 2.0
-LEAST_GAP = 0.01  # of Σ m r² of the reference, so that the stiffness of linear molecules is finite
 SEARCH_FRAMES = 1000  # for the choice of the width
 
 
@@ -77,11 +71,10 @@ def fit_rpr(
     quantity
         "dipole" or "polarizability".
     charge
-        Total charge, e. The dipole of an ion depends on the origin; that of the model is about the centre of
-        mass.
+        Total charge, e.
     labels_about
-        For ions: "centre of mass" or "coordinate origin", the origin of the dipoles of `dataset`. They are
-        moved to the centre of mass.
+        Origin of the dipoles of an ion in `dataset`: "centre of mass" or "coordinate origin". Those of the
+        model are about the centre of mass.
     settings
         Members, centres and seed; None: the defaults.
     trust_labels
@@ -96,52 +89,102 @@ def fit_rpr(
     ------
     ValueError
         If labels are missing, structures differ in their atoms or are periodic, there are fewer than two
-        structures per member, or a charge has no origin. Unless `trust_labels`, also if dipoles are larger
-        than the molecule allows, if they change with its place like those of another charge, origin or unit,
-        or if the error of the fit is close to the spread of the labels.
+        structures per member, or a charge has no origin. Unless `trust_labels`, also if dipoles are too
+        large, belong to another charge, origin or unit, or cannot be fitted: see `dipole.trust`.
     """
     settings = settings or RPRSettings()
-    numbers, positions = one_molecule(dataset, quantity)
-    labels = labels_of(dataset, positions, numbers, quantity, charge, labels_about)
-    check_charge(dataset, charge)
-    n = len(positions)
-    if settings.n_members < 2 or n < 2 * settings.n_members:
-        raise ValueError(
-            f"{n} structures are too few for {settings.n_members} members: at least 2 members are "
-            "needed, and at least 2 structures for each"
-        )
-    scale = np.sqrt(np.mean(labels**2)) or 1.0
-    rng = np.random.default_rng(settings.seed)
-    order = rng.permutation(n)
-    positions, labels = positions[order], labels[order] / scale
-    basis = _place_basis(positions, numbers, RANKS[quantity], settings)
-    few = slice(SEARCH_FRAMES)
-    width, penalty = best_width(basis, positions[few], labels[few], settings.n_members)
-    basis = replace(basis, width=width)
-    folds = np.array_split(np.arange(n), settings.n_members)
-    whiten = Whitening(basis)
-    grams = [gram(basis, whiten, positions[f], labels[f]) for f in folds]
-    penalty, _, weights = best_penalty(grams, at_most=penalty)
-    coefficients, linear = whiten.back(scale * weights)
+    numbers, positions, labels = _checked(dataset, quantity, charge, labels_about, settings)
+    order = np.random.default_rng(settings.seed).permutation(len(positions))
+    positions, labels = positions[order], labels[order]
+    basis = place_basis(
+        positions, numbers, RANKS[quantity], settings.n_centres, settings.max_exchanges
+    )
+    folds = np.array_split(np.arange(len(positions)), settings.n_members)
+    basis, penalty, coefficients, linear = _solve(basis, positions, labels, folds)
     model = RotatePredictRotate(quantity, numbers, basis, coefficients, linear, charge)
-    labels *= scale
-    held_out = _held_out_errors(model, positions, labels, folds)
-    spread = spread_in_axes(model, positions, labels)
-    if not trust_labels:
-        _require_trust(model, positions, held_out, labels, labels_about, spread)
     record = {
         **asdict(settings),
-        "n_structures": n,
+        "n_structures": len(positions),
         "data": dataset.source,
         "data_sha256": dataset.fingerprint(),
         "labels_about": labels_about if charge else None,
         "penalty": penalty,
         "n_exchanges": len(basis.orders),
+    }
+    return _judged(replace(model, training=record), positions, labels, folds, trust_labels)
+
+
+def _judged(
+    model: RotatePredictRotate,
+    positions: np.ndarray,
+    labels: np.ndarray,
+    folds: list[np.ndarray],
+    trust_labels: bool,
+) -> RotatePredictRotate:
+    """Return the model with its held-out errors on record; ValueError if the labels (S, K) are wrong."""
+    held_out = _held_out_errors(model, positions, labels, folds)
+    spread = spread_in_axes(model, positions, labels)
+    if not trust_labels:
+        about = model.training["labels_about"]
+        _require_trust(model, positions, held_out, labels, about, spread)
+    figures = {
         "labels_std_per_component": spread,
         "held_out_MAE_per_component": float(np.mean(np.abs(held_out))),
         "held_out_RMSE_per_component": float(np.sqrt(np.mean(held_out**2))),
     }
-    return replace(model, training=record)
+    return replace(model, training=model.training | figures)
+
+
+def _checked(
+    dataset: Dataset,
+    quantity: str,
+    charge: int,
+    labels_about: str | None,
+    settings: RPRSettings,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return numbers (N,), positions (S, N, 3) and labels (S, K); ValueError where they allow no fit."""
+    numbers, positions = one_molecule(dataset, quantity)
+    labels = labels_of(dataset, positions, numbers, quantity, charge, labels_about)
+    check_charge(dataset, charge)
+    n, n_members = len(positions), settings.n_members
+    if n_members < 2 or n < 2 * n_members:
+        raise ValueError(
+            f"{n} structures are too few for {n_members} members: at least 2 members are "
+            "needed, and at least 2 structures for each"
+        )
+    return numbers, positions, labels
+
+
+def _solve(
+    basis: Basis, positions: np.ndarray, labels: np.ndarray, folds: list[np.ndarray]
+) -> tuple[Basis, float, np.ndarray, np.ndarray]:
+    """Choose the width and the penalty, and solve for the coefficients of the members.
+
+    Parameters
+    ----------
+    basis
+        Basis with a first width.
+    positions
+        (S, N, 3), Å, in random order.
+    labels
+        (S, K).
+    folds
+        Indices of the structures that each member leaves out.
+
+    Returns
+    -------
+    tuple
+        Basis with the width, penalty, coefficients and linear part, as `RotatePredictRotate` wants them.
+    """
+    scale = np.sqrt(np.mean(labels**2)) or 1.0
+    labels, few = labels / scale, slice(SEARCH_FRAMES)
+    width, penalty = best_width(basis, positions[few], labels[few], len(folds))
+    basis = replace(basis, width=width)
+    whiten = Whitening(basis)
+    grams = [gram(basis, whiten, positions[f], labels[f]) for f in folds]
+    penalty, _, weights = best_penalty(grams, at_most=penalty)
+    coefficients, linear = whiten.back(scale * weights)
+    return basis, penalty, coefficients, linear
 
 
 def _as_in_training(
@@ -220,43 +263,6 @@ def _require_trust(
         require_origin(model, positions, error, labels, labels_about)
         check_size(labels, positions, model.charge)
     require_use(model, error, labels, spread)
-
-
-def _place_basis(
-    positions: np.ndarray, numbers: np.ndarray, rank: int, settings: RPRSettings
-) -> Basis:
-    """Return a basis with equivalent atoms, reference, stiffness and centres, and a first width."""
-    masses = atomic_masses[numbers]
-    r = centred(positions, masses)
-    sample = r[:200]
-    distances = np.median(np.linalg.norm(sample[:, :, None] - sample[:, None], axis=-1), axis=0)
-    orders = equivalent_orders(numbers, bonds(numbers, distances), settings.max_exchanges)
-    typical = distances[np.triu_indices(len(numbers), 1)]
-    basis = Basis(masses, orders, sample[0], 0.0, typical, np.zeros((0, 0)), 1.0, rank)
-    basis, gap = _with_reference(basis, sample)
-    least = LEAST_GAP * (masses @ basis.reference**2).sum()
-    basis = replace(basis, stiffness=STIFFNESS / max(gap, least, 1e-6))
-    r = r[: settings.n_centres]
-    centres = basis.copies(r)[1][np.arange(len(r)), basis.nearest_copy(r)]
-    spread = np.sqrt(np.mean(((centres - centres.mean(axis=0)) ** 2).sum(axis=1)))
-    return replace(basis, centres=centres, width=float(max(spread, 1e-3)))
-
-
-def _with_reference(
-    basis: Basis, sample: np.ndarray, n_candidates: int = 40
-) -> tuple[Basis, float]:
-    """Return the basis with a reference that determines the axes of the other structures best; the usual gap.
-
-    A typical minimum is no good reference: that of HCN is linear and determines no axes at all.
-    """
-    candidates = sample[:n_candidates]
-    _, axes = moments_and_axes(candidates, basis.masses)
-    found = []
-    for reference in candidates @ axes.swapaxes(1, 2):
-        trial = replace(basis, reference=reference)
-        found.append((trial, overlap_gap(trial.cross_moments(sample)).max(axis=1)))
-    best, gaps = max(found, key=lambda pair: np.quantile(pair[1], 0.05))
-    return best, float(np.median(gaps))
 
 
 def _held_out_errors(

@@ -77,13 +77,8 @@ def attach(
         Name of a shipped model, or path of a model directory.
     elements
         Chemical symbol of each atom type.
-    dtype, threads
-        As in :class:`~ase_schnet.calculator.SchNetCalculator`; threads are per process, one if there are
-        several processes.
-    skin
-        Length beyond the cutoff, Å.
-    repulsion
-        As in :class:`~ase_schnet.calculator.SchNetCalculator`.
+    dtype, threads, skin, repulsion
+        As in :class:`~ase_schnet.inference.options.EngineOptions`; threads are per process.
     fix_id
         Name of the fix.
 
@@ -103,22 +98,24 @@ def attach(
         threads = 1
     engine = Ensemble(trained, dtype, threads, repulsion)
     self_check(engine)
-    cutoff = trained.config["cutoff"]
-    lmp.commands_list(
-        [
-            f"pair_style zero {cutoff:.17g} nocoeff",
-            "pair_coeff * *",
-            f"neighbor {skin:.17g} bin",
-            "neigh_modify every 1 delay 0 check yes",
-            f"comm_modify mode single cutoff {cutoff + skin:.17g}",
-            f"fix {fix_id} all external pf/callback 1 1",
-            f"fix_modify {fix_id} energy yes virial yes",
-        ]
-    )
+    lmp.commands_list(_commands(trained.config["cutoff"], skin, fix_id))
     potential = LammpsPotential(lmp, comm, engine, numbers, skin, fix_id)
     lmp.fix_external_set_vector_length(fix_id, 2)
     lmp.set_fix_external_callback(fix_id, potential, None)
     return potential
+
+
+def _commands(cutoff: float, skin: float, fix_id: str) -> list[str]:
+    """Return the commands with which LAMMPS keeps ghosts up to cutoff + skin (Å) and asks for forces."""
+    return [
+        f"pair_style zero {cutoff:.17g} nocoeff",
+        "pair_coeff * *",
+        f"neighbor {skin:.17g} bin",
+        "neigh_modify every 1 delay 0 check yes",
+        f"comm_modify mode single cutoff {cutoff + skin:.17g}",
+        f"fix {fix_id} all external pf/callback 1 1",
+        f"fix_modify {fix_id} energy yes virial yes",
+    ]
 
 
 class LammpsPotential:

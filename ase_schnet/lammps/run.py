@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 from ase import Atoms
 
@@ -67,8 +67,7 @@ def run_lammps(
     balance
         Move the borders between processes so that all have about as many atoms; for slabs and pores.
     engine
-        ``dtype``, ``threads``, ``repulsion`` and ``skin``: an
-        :class:`~ase_schnet.inference.options.EngineOptions`, or by name in a dictionary.
+        :class:`~ase_schnet.inference.options.EngineOptions`, or a dictionary of its fields but ``device``.
     **options
         Fields of :class:`~ase_schnet.lammps.options.LammpsOptions`.
 
@@ -89,32 +88,56 @@ def run_lammps(
             raise ValueError(f"monitor is one of {', '.join(MONITORS)}, not {monitor!r}")
         refuse_unknown("run_lammps", options, LammpsOptions)
         asked = LammpsOptions(**options)
-        settings = fixes.physics_of(ensemble, temperature_K, asked) | asked.settings()
-        trained = load_model(model)
-        require_supported(trained, atoms)
-        require_finite(atoms)
-        box = Box(atoms, triclinic=settings.get("full_cell", False))
-        if ensemble != "nve":
-            require_motion(degrees_of_freedom(atoms), "take a larger cell")
-        if comm.rank == 0:
-            warn_of_coarse_steps(atoms, asked.timestep_fs, stacklevel=3)
-        info = {"model": str(model), "processes": comm.size} | restart.checksums(trained)
-        engine = EngineOptions.of(engine)
-        info |= {name: value for name, value in asdict(engine).items() if name != "device"}
-        mpi.require_alike(comm, _asked_for(atoms, settings, asked, info, monitor, balance))
-        run = Session(comm, box, settings, info, asked)
-        with contextlib.ExitStack() as last:
-            run.look(run_dir, last)
-            lmp = new_lammps()
-            last.callback(lmp.close)
-            last.callback(run.close)
-            run.start(lmp, trained, engine, balance)
-            action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
-            return run.go(UncertaintyMonitor(action, limits(trained)))
+        physics = fixes.physics_of(ensemble, temperature_K, asked)
+        execution = _Execution(EngineOptions.of(engine), monitor, balance)
+        return _run(comm, atoms, model, run_dir, physics, asked, execution)
+
+
+@dataclass(frozen=True)
+class _Execution:
+    """Hold how a run is carried out, whatever its physics."""
+
+    engine: EngineOptions
+    monitor: str
+    balance: bool
+
+
+def _run(
+    comm: Any,
+    atoms: Atoms,
+    model: str | Path,
+    run_dir: str | Path,
+    physics: dict,
+    asked: LammpsOptions,
+    execution: _Execution,
+) -> MDRecord:
+    """Check structure, model and directory, and run to the end."""
+    settings, trained = physics | asked.settings(), load_model(model)
+    require_supported(trained, atoms)
+    require_finite(atoms)
+    box = Box(atoms, triclinic=settings.get("full_cell", False))
+    if settings["ensemble"] != "nve":
+        require_motion(degrees_of_freedom(atoms), "take a larger cell")
+    if comm.rank == 0:
+        warn_of_coarse_steps(atoms, asked.timestep_fs, stacklevel=4)
+    info = {"model": str(model), "processes": comm.size} | restart.checksums(trained)
+    engine = asdict(execution.engine)
+    info |= {name: value for name, value in engine.items() if name != "device"}
+    mpi.require_alike(comm, _asked_for(atoms, settings, asked, info, execution))
+    run = Session(comm, box, settings, info, asked)
+    with contextlib.ExitStack() as last:
+        run.look(run_dir, last)
+        lmp = new_lammps()
+        last.callback(lmp.close)
+        last.callback(run.close)
+        run.start(lmp, trained, execution.engine, execution.balance)
+        monitor = execution.monitor
+        action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
+        return run.go(UncertaintyMonitor(action, limits(trained)))
 
 
 def _asked_for(
-    atoms: Atoms, settings: dict, asked: LammpsOptions, info: dict, monitor: str, balance: bool
+    atoms: Atoms, settings: dict, asked: LammpsOptions, info: dict, execution: _Execution
 ) -> dict[str, object]:
     """Return what all processes must have been given alike, by its name; threads and paths may differ."""
     structure = hashlib.sha256(atoms.numbers.tobytes() + atoms.pbc.tobytes())
@@ -125,8 +148,8 @@ def _asked_for(
         "model": info["sha256"],
         "time_ps": asked.n_steps * asked.timestep_fs / 1000,
         "resume": asked.resume,
-        "monitor": monitor,
-        "balance": balance,
+        "monitor": execution.monitor,
+        "balance": execution.balance,
         **settings,
         **{name: info[name] for name in ("dtype", "repulsion", "skin")},
     }

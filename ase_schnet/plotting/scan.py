@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, figure_of, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, figure_of, legend_above, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanResult
@@ -61,14 +61,10 @@ def plot_scan(
     )
     if reference is not None and not np.isfinite(reference).any():
         reference = None  # the scan is outside its range
-    if axes is None:
-        heights = [2] if std is None and reference is None else [2, 1]
-        figure = Figure(figsize=(7, 2 * sum(heights)), layout="constrained")
-        grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        panels = list(grid[:, 0])
-    else:
-        errors = [] if std is None and reference is None else ["errors"]
-        panels = given_axes(axes, ["energies", *errors])
+    n = 1 if std is None and reference is None else 2
+    names, heights = ["energies", "errors"][:n], [2, 1][:n]
+    size = 7, 2 * sum(heights)
+    panels = panels_of(axes, names, size, nrows=n, sharex=True, height_ratios=heights)
     trained = known(model, std)
     if trained_range is not None:
         trained = (x >= trained_range[0]) & (x <= trained_range[1])
@@ -79,11 +75,22 @@ def plot_scan(
     if reference is not None:
         reference = reference - reference[zero]
     _curves(panels, x, model, std, reference, zero)
-    if result.converged is not None and not result.converged.all():
-        failed = ~result.converged[order]
-        panels[0].plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+    if result.converged is not None:
+        _mark_failed(panels[0], x, model, ~result.converged[order])
     panels[0].set_ylim(_legible_limits(model, reference, trained))
-    panels[0].set_ylabel(f"energy relative to {with_unit(x[zero], result.unit)}  (eV)")
+    _label(panels, result, x, x[zero])
+    return figure_of(panels)
+
+
+def _mark_failed(ax: Axes, x: NDArray, model: NDArray, failed: NDArray) -> None:
+    """Mark points that did not relax, (P,) bool."""
+    if failed.any():
+        ax.plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+
+
+def _label(panels: Sequence[Axes], result: ScanResult, x: NDArray, zero: float) -> None:
+    """Name the axes, whose energies are relative to the one at ``zero``, and set ticks and legends."""
+    panels[0].set_ylabel(f"energy relative to {with_unit(zero, result.unit)}  (eV)")
     if len(panels) > 1:
         panels[1].set_ylabel("energy error  (eV)")
     panels[-1].set_xlabel(result.coordinate_name)
@@ -92,7 +99,6 @@ def plot_scan(
         panels[-1].set_xlim(x[0], x[-1])
     for ax in panels:
         legend_above(ax)
-    return figure_of(panels)
 
 
 def _curves(

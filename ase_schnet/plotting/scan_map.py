@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
-from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, given_axes, legend_above
+from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, legend_above, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanMap
@@ -62,11 +62,7 @@ def plot_scan_map(
     x, y = result.values[0][x], result.values[1][y]
     if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
         raise ValueError("a map needs at least two by two points with an energy to draw")
-    sane = known(energy, std)
-    for values, limits in zip(np.meshgrid(x, y), trained_ranges, strict=True):
-        if limits is not None:
-            inside = sane & (values >= limits[0]) & (values <= limits[1])
-            sane = inside if inside.any() else sane
+    sane = _where_trained(known(energy, std), np.meshgrid(x, y), trained_ranges)
     lowest = np.unravel_index(np.where(sane, energy, np.inf).argmin(), energy.shape)
     energy = energy - energy[lowest]
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
@@ -74,12 +70,9 @@ def plot_scan_map(
     panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
     if std is not None:
         panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
-    if axes is None:
-        figure = Figure(figsize=(0.6 + 5 * len(panels), 4.6), layout="constrained")
-        grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)
-        drawn = list(grid[0])
-    else:
-        drawn = given_axes(axes, ["energy", "std"][: len(panels)])
+    n = len(panels)
+    names, size = ["energy", "std"][:n], (0.6 + 5 * n, 4.6)
+    drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
     for ax, panel in zip(drawn, panels, strict=False):
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
@@ -87,6 +80,19 @@ def plot_scan_map(
         legend_above(ax)
     drawn[0].set_ylabel(result.coordinate_names[1])
     return figure_of(drawn)
+
+
+def _where_trained(
+    sane: NDArray,
+    coordinates: Sequence[NDArray],
+    trained_ranges: Sequence[tuple[float, float] | None],
+) -> NDArray:
+    """Return the sane points (Q, P) within each trained range; a range without such points is ignored."""
+    for values, limits in zip(coordinates, trained_ranges, strict=True):
+        if limits is not None:
+            inside = sane & (values >= limits[0]) & (values <= limits[1])
+            sane = inside if inside.any() else sane
+    return sane
 
 
 def _std_levels(std: NDArray) -> NDArray:

@@ -19,8 +19,8 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     figure_of,
-    given_axes,
     legend_above,
+    panels_of,
 )
 
 if TYPE_CHECKING:
@@ -76,14 +76,10 @@ def plot_spectrum(
     rows = [("harmonic", modes.wavenumber_cm, RED)] if modes is not None and not sticks else []
     if measured is not None:
         rows.append(("measured", measured.wavenumber_cm, BLACK))
-    if axes is None:
-        figure = Figure(figsize=(8, 4.2 + 0.25 * len(rows)), layout="constrained")
-        heights = [3.6, 0.25 * len(rows)] if rows else [1]
-        grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
-        drawn = list(grid[:, 0])
-    else:
-        panels = ["spectrum", *(["ticks"] if rows else [])]
-        drawn = given_axes(axes, panels, least=len(panels))
+    n, room = (2 if rows else 1), 0.25 * len(rows)
+    names, heights = ["spectrum", "ticks"][:n], [3.6, room][:n]
+    size = 8, 4.2 + room
+    drawn = panels_of(axes, names, size, n, nrows=n, sharex=True, height_ratios=heights)
     top = drawn[0]
     for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)

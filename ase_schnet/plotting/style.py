@@ -95,6 +95,39 @@ def given_axes(axes: Axes | Sequence[Axes], panels: Sequence[str], least: int = 
     return found
 
 
+def panels_of(
+    axes: Axes | Sequence[Axes] | None,
+    names: Sequence[str],
+    figsize: tuple[float, float],
+    least: int = 1,
+    **grid,
+) -> list[Axes]:
+    """Return the axes to draw panels in: those given, or those of a new figure.
+
+    Parameters
+    ----------
+    axes
+        As for :func:`given_axes`; None makes a new figure.
+    names
+        Names of the panels.
+    figsize
+        Width and height of a new figure, inches.
+    least
+        Smallest number of given axes.
+    **grid
+        Arguments of ``Figure.subplots`` for a new figure.
+
+    Raises
+    ------
+    ValueError
+        As :func:`given_axes`.
+    """
+    if axes is not None:
+        return given_axes(axes, names, least)
+    figure = Figure(figsize=figsize, layout="constrained")
+    return list(figure.subplots(squeeze=False, **grid).flat)
+
+
 def figure_of(axes: Sequence[Axes]) -> Figure:
     """Return the figure (or subfigure, which is drawn likewise) of axes."""
     return cast(Figure, axes[0].figure)

@@ -154,15 +154,7 @@ def scan_distance(
         For indices, values, ``moving``, constraints or a reference with which no scan is possible.
     """
     coordinate = Coordinate.of(atoms, (i, j), moving)
-    return _scan(
-        atoms,
-        coordinate,
-        values,
-        relaxed=relaxed,
-        fmax=fmax,
-        reference=reference,
-        progress=progress,
-    )
+    return _scan(atoms, coordinate, values, relaxed, fmax, reference, progress)
 
 
 def scan_angle(
@@ -201,15 +193,7 @@ def scan_angle(
         As for :func:`scan_distance`.
     """
     coordinate = Coordinate.of(atoms, (i, j, k), moving)
-    return _scan(
-        atoms,
-        coordinate,
-        values_deg,
-        relaxed=relaxed,
-        fmax=fmax,
-        reference=reference,
-        progress=progress,
-    )
+    return _scan(atoms, coordinate, values_deg, relaxed, fmax, reference, progress)
 
 
 def scan_dihedral(
@@ -252,7 +236,6 @@ def _scan(
     atoms: Atoms,
     coordinate: Coordinate,
     values: ArrayLike,
-    *,
     relaxed: bool = False,
     fmax: float = 0.01,
     reference: str | Path | BaseCalculator | None = None,

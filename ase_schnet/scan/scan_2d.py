@@ -156,6 +156,16 @@ def scan_map(
     limit = fmax if relaxed else None
     check_scan(atoms, coordinates, axes, limit)
     points = visit_points(atoms, coordinates, axes, limit, progress)
+    return _map_of(points, coordinates, axes, relaxed)
+
+
+def _map_of(
+    points: Sequence[Point],
+    coordinates: Sequence[Coordinate],
+    axes: Sequence[NDArray],
+    relaxed: bool,
+) -> ScanMap:
+    """Put the finished points on the grid of the two axes, (P,) and (Q,)."""
     return ScanMap(
         coordinate_names=tuple(c.name for c in coordinates),
         values=tuple(axes),

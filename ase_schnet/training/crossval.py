@@ -42,29 +42,19 @@ def cross_validate(
     """Train the ensemble and write its model directory.
 
     A member that diverges, or ends far worse than the others, is trained once more with another seed: see
-    `train_fold`. The logs of the fits stay in `directory`/training.
+    :func:`~ase_schnet.training.fold.train_fold`. The logs of the fits stay in `directory`/training.
 
     Parameters
     ----------
-    dataset
-        All labelled structures.
-    directory
-        The model directory.
-    recipe
-        Network, loss, settings and folds.
+    dataset, directory, recipe
+        All labelled structures; the model directory; network, loss, settings and folds.
     jobs
         Processes that train members side by side, one thread each; None: all cores.
     resume
         Continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
         return the model. It is not trained longer: the learning rate has come to its end.
-    provenance
-        More JSON for the "training" entry of the card (data files, split).
-    allow_outliers
-        Train in spite of labels that `label_outliers` names.
-    allow_contradictions
-        Train in spite of contradictions that `label_contradictions` names.
-    take_over
-        Train although a process of another host is written down as training in `directory`.
+    provenance, allow_outliers, allow_contradictions, take_over
+        As in `train_fold`.
 
     Returns
     -------
@@ -76,15 +66,11 @@ def cross_validate(
     ValueError
         If labels are missing for a term with weight, outlying or contradicting each other; if `directory`
         holds a model or checkpoints and not `resume`, or those of other arguments; all differences are named.
-    InUseError
-        If another process trains in `directory`.
-    TrainingDiverged
-        If a member diverged with both seeds.
+    InUseError, TrainingDiverged, OSError
+        As `train_fold`; after an OSError the training can be resumed.
     BrokenProcessPool
         If a process was killed; or the script of the caller has no `if __name__ == "__main__":`, which it
         needs where several processes train.
-    OSError
-        If something could not be written, such as on a full disk; earlier files stay, and can be resumed.
     """
     refuse_to_start_again()
     work = WorkDirectory(directory)
@@ -97,20 +83,40 @@ def cross_validate(
             work.begin(dataset, recipe, provenance)  # the same, or an error
             return _assemble(work, dataset)
         with work.lock(take_over):
-            fresh = not work.begun
-            if not fresh and not resume:
-                raise ValueError(
-                    f"{directory} holds an unfinished training; continue it with resume=True or remove it"
-                )
-            work.begin(dataset, recipe, provenance)
-            while due := [k for k in range(1, recipe.n_folds + 1) if work.due(k) is not None]:
-                try:
-                    train_members(dataset, work, recipe, due, jobs, take_over)
-                except StartedAgain:
-                    if fresh:  # nothing was trained: the mended script begins anew
-                        work.clean()
-                    raise
+            fresh = _begin(dataset, work, recipe, provenance, resume)
+            _train_what_is_left(dataset, work, recipe, jobs, take_over, fresh)
             return _assemble(work, dataset)
+
+
+def _begin(
+    dataset: Dataset, work: WorkDirectory, recipe: Recipe, provenance: dict | None, resume: bool
+) -> bool:
+    """Begin the training, or get ready to resume it; return whether it is new."""
+    fresh = not work.begun
+    if not fresh and not resume:
+        raise ValueError(
+            f"{work.model_dir} holds an unfinished training; continue it with resume=True or remove it"
+        )
+    work.begin(dataset, recipe, provenance)
+    return fresh
+
+
+def _train_what_is_left(
+    dataset: Dataset,
+    work: WorkDirectory,
+    recipe: Recipe,
+    jobs: int | None,
+    take_over: bool,
+    fresh: bool,
+) -> None:
+    """Train until no fold is due."""
+    while due := [k for k in range(1, recipe.n_folds + 1) if work.due(k) is not None]:
+        try:
+            train_members(dataset, work, recipe, due, jobs, take_over)
+        except StartedAgain:
+            if fresh:  # nothing was trained: the mended script begins anew
+                work.clean()
+            raise
 
 
 def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ then `assemble_ensemble` (training/crossval.py) joins the members.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,25 @@ from ase_schnet.training.trainer import Fit
 from ase_schnet.training.workdir import WorkDirectory, resumable
 
 
+@dataclass(frozen=True)
+class RunControl:
+    """Hold what a training is told beside its data and recipe: where it is shown, and when it stops.
+
+    Attributes
+    ----------
+    position
+        Line of the progress bar.
+    keep_going
+        Called before every epoch; when it returns false, the training stops with a checkpoint.
+    take_over
+        Train although a process of another host is written down as training here.
+    """
+
+    position: int = 0
+    keep_going: Callable[[], bool] = lambda: True
+    take_over: bool = False
+
+
 def train_fold(
     dataset: Dataset,
     directory: str | Path,
@@ -54,26 +74,16 @@ def train_fold(
 
     Parameters
     ----------
-    dataset
-        All labelled structures.
-    directory
-        The model directory.
-    recipe
-        Network, loss, settings and folds.
+    dataset, directory, recipe
+        As in :func:`~ase_schnet.training.crossval.cross_validate`.
     fold
         1 to the number of folds, as files and tables count them.
     provenance
         More JSON for the "training" entry of the card (data files, split).
-    allow_outliers
-        Train in spite of labels that `label_outliers` names.
-    allow_contradictions
-        Train in spite of contradictions that `label_contradictions` names.
-    position
-        Line of the progress bar.
-    keep_going
-        Called before every epoch; when it returns false, stop with a checkpoint.
-    take_over
-        Train although a process of another host is written down as training this fold.
+    allow_outliers, allow_contradictions
+        Train in spite of labels that `label_outliers` or `label_contradictions` names.
+    position, keep_going, take_over
+        As in :class:`RunControl`.
 
     Returns
     -------
@@ -85,12 +95,9 @@ def train_fold(
     ValueError
         If there is no such fold, if labels are missing, outlying or contradictory, or if there is another
         training in `directory`.
-    InUseError
-        If another process trains this fold.
-    TrainingDiverged
-        If the fit diverged with both seeds.
-    OSError
-        If something could not be written, such as on a full disk; earlier files stay.
+    InUseError, TrainingDiverged, OSError
+        If another process trains this fold; if the fit diverged with both seeds; if something could not be
+        written, such as on a full disk (earlier files stay).
     """
     if not 1 <= fold <= recipe.n_folds:
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
@@ -102,15 +109,8 @@ def train_fold(
         on_rank_zero(lambda: work.begin(dataset, recipe, provenance))
         if complete:
             return True
-        return train_member(
-            dataset,
-            work,
-            recipe,
-            fold,
-            position=position,
-            keep_going=keep_going,
-            take_over=take_over,
-        )
+        control = RunControl(position, keep_going, take_over)
+        return train_member(dataset, work, recipe, fold, control)
 
 
 def checked_recipe(
@@ -136,30 +136,20 @@ def train_member(
     work: WorkDirectory,
     recipe: Recipe,
     fold: int,
-    *,
-    position: int = 0,
-    keep_going: Callable[[], bool] = lambda: True,
-    take_over: bool = False,
+    control: RunControl,
 ) -> bool:
     """Do what `train_fold` does, for a training that was begun in `work` with a checked recipe."""
     kind = SharedFit if shared() else Fit
-    with locked_by_rank_zero(lambda: work.lock_fold(fold, take_over)):
+    with locked_by_rank_zero(lambda: work.lock_fold(fold, control.take_over)):
         while (attempt := on_rank_zero(lambda: work.due(fold))) is not None:
             fit = on_every_rank(partial(recipe.fit, data, fold - 1, attempt, kind))
-            if not _attempt(work, fit, fold, attempt, position, keep_going):
+            if not _attempt(work, fit, fold, attempt, control):
                 return False
         on_rank_zero(lambda: work.require_good(fold))
     return True
 
 
-def _attempt(
-    work: WorkDirectory,
-    fit: Fit,
-    fold: int,
-    attempt: int,
-    position: int,
-    keep_going: Callable[[], bool],
-) -> bool:
+def _attempt(work: WorkDirectory, fit: Fit, fold: int, attempt: int, control: RunControl) -> bool:
     """Run one fit and write down how it ended; return False if it was stopped before."""
     if attempt:
         seed = fit.settings.seed
@@ -170,8 +160,8 @@ def _attempt(
             work.checkpoint(fold, attempt),
             log=work.log(fold, attempt),
             label=f"fold {fold}" if is_rank_zero() else None,
-            position=position,
-            keep_going=keep_going,
+            position=control.position,
+            keep_going=control.keep_going,
         )
     except TrainingDiverged:
         entry = {"seed": fit.settings.seed, "epoch": fit.epoch, "recoveries": fit.recoveries}

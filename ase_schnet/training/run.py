@@ -60,20 +60,8 @@ def run_fit(
         fit.resume(checkpoint)
     files = _Files(fit, checkpoint, log, checkpoint_every_s)
     fit.on_rank_zero(files.open)
-    good = fit.state()
     with Progress(fit, label, position) as progress, threads_for(fit.atoms_per_batch):
-        while not fit.finished and not fit.diverged and fit.on_rank_zero(keep_going):
-            try:
-                record = fit.run_epoch()
-            except TrainingDiverged as error:
-                fit.recover(good)
-                if not fit.diverged:
-                    rate = f"learning rate × {fit.slowdown:g}"
-                    progress.say(f"{error}: back to epoch {fit.epoch}, {rate}")
-                continue
-            good = fit.state()
-            progress.epoch(record)
-            fit.on_rank_zero(partial(files.add, record))
+        _run_epochs(fit, files, progress, keep_going)
     fit.on_rank_zero(files.save)
     if fit.diverged:
         raise TrainingDiverged(
@@ -82,6 +70,25 @@ def run_fit(
             f"{fit.settings.learning_rate:g}"
         )
     return fit.result() if fit.finished else None
+
+
+def _run_epochs(
+    fit: Fit, files: _Files, progress: Progress, keep_going: Callable[[], bool]
+) -> None:
+    """Run epochs until the fit is finished, has diverged for good, or is told to stop."""
+    good = fit.state()
+    while not fit.finished and not fit.diverged and fit.on_rank_zero(keep_going):
+        try:
+            record = fit.run_epoch()
+        except TrainingDiverged as error:
+            fit.recover(good)
+            if not fit.diverged:
+                rate = f"learning rate × {fit.slowdown:g}"
+                progress.say(f"{error}: back to epoch {fit.epoch}, {rate}")
+            continue
+        good = fit.state()
+        progress.epoch(record)
+        fit.on_rank_zero(partial(files.add, record))
 
 
 class _Files:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event, RLock
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.training.fold import train_member
+from ase_schnet.training.fold import RunControl, train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import WorkDirectory
 
@@ -94,12 +93,20 @@ def train_members(
     jobs = min(len(folds), jobs or cores())
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
-            train_member(dataset, work, recipe, fold, take_over=take_over)
+            train_member(dataset, work, recipe, fold, RunControl(take_over=take_over))
         return
     context = _Spawning()
-    stop, lock = context.Event(), context.RLock()  # one terminal, several bars
     # once for all; not with initargs: the next process is started only when those have been read
-    orders = pickle.dumps(partial(train_member, work.data, work, recipe, take_over=take_over))
+    orders = pickle.dumps((work.data, work, recipe, take_over))
+    try:
+        _train_side_by_side(context, orders, folds, jobs)
+    except BrokenProcessPool:
+        raise _cause_of_death(context) from None
+
+
+def _train_side_by_side(context: _Spawning, orders: bytes, folds: list[int], jobs: int) -> None:
+    """Train the folds in so many processes; after an error all have ended when this returns."""
+    stop, lock = context.Event(), context.RLock()  # one terminal, several bars
     with _signals_later() as came:  # a half started process would wait for its orders for ever
         executor = ProcessPoolExecutor(
             jobs, mp_context=context, initializer=_start_worker, initargs=(stop, lock)
@@ -111,22 +118,24 @@ def train_members(
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
-    except BrokenProcessPool:
-        executor.shutdown()  # until all exit codes are known
-        if any(process.exitcode == UNGUARDED for process in context.processes):
-            raise StartedAgain(AGAIN) from None
-        if _from_standard_input():
-            raise ValueError(
-                "worker processes cannot start from a script on standard input: put the script in a file, "
-                "or give jobs=1"
-            ) from None
-        raise BrokenProcessPool(
-            "a process that trains members was killed (out of memory?) or could not start; its files "
-            "are kept, and resume=True goes on"
-        ) from None
     finally:  # after Ctrl-C or a failure the members end their epoch and save it
         stop.set()
         executor.shutdown(cancel_futures=True)
+
+
+def _cause_of_death(context: _Spawning) -> Exception:
+    """Return the error to raise when a process has ended without an answer; all of them have ended."""
+    if any(process.exitcode == UNGUARDED for process in context.processes):
+        return StartedAgain(AGAIN)
+    if _from_standard_input():
+        return ValueError(
+            "worker processes cannot start from a script on standard input: put the script in a file, "
+            "or give jobs=1"
+        )
+    return BrokenProcessPool(
+        "a process that trains members was killed (out of memory?) or could not start; its files "
+        "are kept, and resume=True goes on"
+    )
 
 
 @contextmanager
@@ -184,5 +193,6 @@ def _end_with_parent() -> None:
 
 
 def _train_in_worker(orders: bytes, fold: int) -> None:
-    train = pickle.loads(orders)
-    train(fold, position=fold - 1, keep_going=lambda: not _stop.is_set())
+    data, work, recipe, take_over = pickle.loads(orders)
+    control = RunControl(fold - 1, lambda: not _stop.is_set(), take_over)
+    train_member(data, work, recipe, fold, control)
