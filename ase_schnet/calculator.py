@@ -76,8 +76,7 @@ class SchNetCalculator(Calculator):
     for, so that dynamics does not pay for them. ``on_request`` names them.
 
     Iterating over ``results`` gives ASE's names only, so that ``SinglePointCalculator(atoms,
-    **calc.results)`` works. The other names are found by ``results[name]``, and `write_predictions` writes
-    them to files.
+    **calc.results)`` works. ``results[name]`` finds the others; `write_predictions` writes all.
 
     **Not supported.**
 
@@ -87,8 +86,7 @@ class SchNetCalculator(Calculator):
     - Periodic structures with a model of molecules, unless the cell is so large that no atom is near a
       periodic image.
     - ``stress`` with a model of molecules, or of a structure without three cell vectors.
-    - ``stresses`` (per atom), ``charges``, ``magmom`` and ``magmoms``.
-    - Interactions beyond the cutoff, such as those of charges.
+    - ``stresses``, ``charges``, ``magmom(s)``; interactions beyond the cutoff, such as those of charges.
     - Dipole and polarizability of a structure that is periodic, or not the molecule of the property head with
       the bonds of its training data.
 
@@ -238,8 +236,7 @@ class SchNetCalculator(Calculator):
             There is no structure, or the model does not support it.
         """
         with self._lock:
-            atoms = self.atoms if atoms is None else atoms
-            if atoms is None:
+            if (atoms := self.atoms if atoms is None else atoms) is None:
                 raise InputError("no structure to evaluate: pass atoms")
             self._check_electrons(atoms)
             state = state_of(atoms)
