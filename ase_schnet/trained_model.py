@@ -114,6 +114,16 @@ class TrainedModel:
 
     def trained_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
         """Return the interval (low, high) in Å of trained i–j distances that holds `distance`, or None."""
-        name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
-        ranges = self.distance_ranges.get(name, [])
-        return next(((low, high) for low, high in ranges if low <= distance <= high), None)
+        return _interval(self.distance_ranges, symbol_i, symbol_j, distance)
+
+    def known_range(self, symbol_i: str, symbol_j: str, distance: float) -> tuple | None:
+        """Return what `trained_range` does, of the training at all levels of theory."""
+        return _interval(self.known_ranges, symbol_i, symbol_j, distance)
+
+
+def _interval(
+    ranges: dict[str, list[list[float]]], symbol_i: str, symbol_j: str, distance: float
+) -> tuple[float, float] | None:
+    name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
+    found = (pair for pair in ranges.get(name, []) if pair[0] <= distance <= pair[1])
+    return next(((low, high) for low, high in found), None)

@@ -188,8 +188,10 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
         reference=args.reference,
     )
     trained_range = _trained_range(atoms, indices)
+    known_range = _trained_range(atoms, indices, every_level=True)
     lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
-    summary, draw = describe_scan(result, trained_range), partial(plot_scan, result, trained_range)
+    summary = describe_scan(result, trained_range, known_range)
+    draw = partial(plot_scan, result, trained_range, known_range=known_range)
     return _Found(result, summary, draw, lost)
 
 
@@ -225,9 +227,16 @@ def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     return _Found(result, summary, draw, lost)
 
 
-def _trained_range(atoms: Atoms, indices: list[int]) -> tuple[float, float] | None:
-    """Return the range of a distance in the training data, Å; None for angles and dihedrals."""
+def _trained_range(
+    atoms: Atoms, indices: list[int], every_level: bool = False
+) -> tuple[float, float] | None:
+    """Return the range of a distance in the training data, Å; None for angles and dihedrals.
+
+    The data are those of the model's own level of theory, or of every level.
+    """
     if len(indices) != 2:
         return None
     here = atoms.get_distance(*indices, mic=True)
-    return atoms.calc.trained_distance_range(*atoms.symbols[indices], here)
+    model = atoms.calc.trained
+    find = model.known_range if every_level else model.trained_range
+    return find(*atoms.symbols[indices], here)

@@ -25,13 +25,15 @@ def plot_scan(
     result: ScanResult,
     trained_range: tuple[float, float] | None = None,
     axes: Axes | Sequence[Axes] | None = None,
+    *,
+    known_range: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw the energies of a scan, eV, with ensemble band and reference, and below them the errors.
 
     Each curve is relative to its own energy at one common point: where the reference is lowest (without a
     reference, the model), within the trained range if it is known. The limits of the energy axis follow the
-    reference, and the model inside the trained range; what is far outside them is cut off. Points that did
-    not relax are marked by circles.
+    reference, and the model where it was trained; what is far outside is cut off. Points that did not relax
+    are marked by circles.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ def plot_scan(
     axes
         One or two axes to draw in: energies, and errors (only with an ensemble or a reference). By default
         a new figure.
+    known_range
+        The same with the data of a cheap method; it is shaded more lightly.
 
     Returns
     -------
@@ -65,11 +69,11 @@ def plot_scan(
     names, heights = ["energies", "errors"][:n], [2, 1][:n]
     size = 7, 2 * sum(heights)
     panels = panels_of(axes, names, size, nrows=n, sharex=True, height_ratios=heights)
-    trained = known(model, std)
+    trained = legible = known(model, std)
     if trained_range is not None:
-        trained = (x >= trained_range[0]) & (x <= trained_range[1])
-        for ax, label in zip(panels, ("seen in training", None), strict=False):
-            ax.axvspan(*trained_range, color=GREY, lw=0, zorder=0, label=label)
+        trained = legible = _shade(panels, x, trained_range, "seen in training")
+        if known_range not in (None, trained_range):
+            legible = _shade(panels, x, known_range, "seen with a cheap method", alpha=0.4)
     zero = _common_zero(model, reference, trained)
     model = model - model[zero]
     if reference is not None:
@@ -77,9 +81,22 @@ def plot_scan(
     _curves(panels, x, model, std, reference, zero)
     if result.converged is not None:
         _mark_failed(panels[0], x, model, ~result.converged[order])
-    panels[0].set_ylim(_legible_limits(model, reference, trained))
+    panels[0].set_ylim(_legible_limits(model, reference, legible))
     _label(panels, result, x, x[zero])
     return figure_of(panels)
+
+
+def _shade(
+    panels: Sequence[Axes],
+    x: NDArray,
+    limits: tuple[float, float],
+    label: str,
+    alpha: float = 1.0,
+) -> NDArray:
+    """Shade a range of the coordinate in all axes, name it in the first, and return the points in it, (P,)."""
+    for ax, name in zip(panels, (label, None), strict=False):
+        ax.axvspan(*limits, color=GREY, alpha=alpha, lw=0, zorder=0, label=name)
+    return (x >= limits[0]) & (x <= limits[1])
 
 
 def _mark_failed(ax: Axes, x: NDArray, model: NDArray, failed: NDArray) -> None:

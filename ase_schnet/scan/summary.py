@@ -84,7 +84,11 @@ def inside_training(
     return inside
 
 
-def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None = None) -> str:
+def describe_scan(
+    result: ScanResult,
+    trained_range: tuple[float, float] | None = None,
+    known_range: tuple[float, float] | None = None,
+) -> str:
     """Describe a scan in words: lowest and highest point within training, wall or hole outside it.
 
     Parameters
@@ -93,12 +97,16 @@ def describe_scan(result: ScanResult, trained_range: tuple[float, float] | None 
         The scan.
     trained_range
         Range of the coordinate in the training data, Å; None if unknown.
+    known_range
+        The same with the data of a cheap method, which taught the model the shape of the energy there.
     """
     name, energy = result.coordinate_name, result.energies_eV
     known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
     lines = []
     if trained_range is not None:
         lines.append("{}: {:.3f} to {:.3f} in training".format(name, *trained_range))
+        if known_range is not None and known_range != trained_range:
+            lines[-1] += ", {:.3f} to {:.3f} with those of a cheap method".format(*known_range)
     if not known.any():
         return "\n".join([*lines, f"{name}: no point has an energy"])
     judged = inside if inside.any() else known
