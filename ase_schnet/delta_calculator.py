@@ -22,11 +22,8 @@ class DeltaCalculator(SchNetCalculator):
     Ramakrishnan et al., J. Chem. Theory Comput. 2015, 11, 2087, doi:10.1021/acs.jctc.5b00099). Standard
     deviations are those of the differences.
 
-    Parameters
-    ----------
-    model, **kwargs
-        As for :class:`SchNetCalculator`. The model names its baseline; ``ase-schnet train --baseline
-        gfn2-xtb`` makes such a model, and ``--pretrain`` leaves one in ``MODEL_DIR/teacher``.
+    The parameters are those of :class:`SchNetCalculator`. The model names its baseline: ``ase-schnet train
+    --baseline gfn2-xtb`` makes such a model, and ``--pretrain`` leaves one in ``MODEL_DIR/teacher``.
 
     Raises
     ------

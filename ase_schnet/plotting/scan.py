@@ -42,10 +42,9 @@ def plot_scan(
     trained_range
         Range of the coordinate in the training data, Å or °; it is shaded.
     axes
-        One or two axes to draw in: energies, and errors (only with an ensemble or a reference). By default
-        a new figure.
+        One or two axes, for energies, and errors (with an ensemble or a reference); None: a new figure.
     known_range
-        The same with the data of a cheap method; it is shaded more lightly.
+        The range with the data of a cheap method; it is shaded more lightly.
 
     Returns
     -------
@@ -67,8 +66,9 @@ def plot_scan(
         reference = None  # the scan is outside its range
     n = 1 if std is None and reference is None else 2
     names, heights = ["energies", "errors"][:n], [2, 1][:n]
-    size = 7, 2 * sum(heights)
-    panels = panels_of(axes, names, size, nrows=n, sharex=True, height_ratios=heights)
+    panels = panels_of(
+        axes, names, (7, 2 * sum(heights)), nrows=n, sharex=True, height_ratios=heights
+    )
     trained = legible = known(model, std)
     if trained_range is not None:
         trained = legible = _shade(panels, x, trained_range, "seen in training")
@@ -79,8 +79,7 @@ def plot_scan(
     if reference is not None:
         reference = reference - reference[zero]
     _curves(panels, x, model, std, reference, zero)
-    if result.converged is not None:
-        _mark_failed(panels[0], x, model, ~result.converged[order])
+    _mark_failed(panels[0], x, model, result.converged, order)
     panels[0].set_ylim(_legible_limits(model, reference, legible))
     _label(panels, result, x, x[zero])
     return figure_of(panels)
@@ -99,8 +98,11 @@ def _shade(
     return (x >= limits[0]) & (x <= limits[1])
 
 
-def _mark_failed(ax: Axes, x: NDArray, model: NDArray, failed: NDArray) -> None:
-    """Mark points that did not relax, (P,) bool."""
+def _mark_failed(
+    ax: Axes, x: NDArray, model: NDArray, converged: NDArray | None, order: NDArray
+) -> None:
+    """Mark points that did not relax; of a rigid scan there are none."""
+    failed = np.zeros(len(x), bool) if converged is None else ~converged[order]
     if failed.any():
         ax.plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
 

@@ -89,14 +89,14 @@ class Fit:
         weights.require(validation, "validation")
         statistics = label_statistics(training)
         self.settings, self.weights = settings, weights
-        start = start or RandomStart(config, settings.seed)
-        self.potential = start.potential(training, statistics).to(device)
+        begin = RandomStart(config, settings.seed) if start is None else start
+        self.potential = begin.potential(training, statistics).to(device)
         self.average = deepcopy(self.potential)
         self.parameters, self._averages = (
             as_vector(p, settings) for p in (self.potential, self.average)
         )
         self.optimizers = optimizers_for(self.parameters, settings)
-        self._frozen = self.parameters.copies(start.is_frozen)
+        self._frozen = self.parameters.copies(begin.is_frozen)
         self.loss = Loss(weights, statistics, device)
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
@@ -109,7 +109,7 @@ class Fit:
             "settings": settings.to_dict(),
             "training": training.fingerprint(),
             "validation": validation.fingerprint(),
-            **start.to_dict(),
+            **begin.to_dict(),
         }
         self.epoch, self.step = 0, 0
         self.best_epoch, self.best_loss = 0, math.inf
