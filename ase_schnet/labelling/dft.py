@@ -130,6 +130,9 @@ class DFTCalculator(Calculator):
 
     def _converged(self, molecule: gto.Mole, unrestricted: bool, start: NDArray | None):
         scf = (dft.UKS if unrestricted else dft.RKS)(molecule, xc=self.settings.functional)
+        if scf.chkfile is not None:  # a temporary file, of no use here
+            scf._chkfile.close()
+            scf.chkfile = None
         if self.settings.density_fit:
             scf = scf.density_fit()
         scf.grids.level, scf.max_cycle = self.settings.grid_level, MAX_CYCLES
