@@ -190,12 +190,14 @@ def test_charge_and_multiplicity_are_what_the_structure_states_or_what_is_given(
     hydroxide.info["charge"] = -1
     stated = label_structures([water, hydroxide], "gfn2-xtb", jobs=1).frames
     given = label_structures([plain], "gfn2-xtb", jobs=1, charge=-1).frames
-    radical = label_structures([plain], "gfn2-xtb", jobs=1).frames
+    radical = label_structures([plain], "gfn2-xtb", jobs=1, multiplicity=2).frames
     assert stated[1].get_potential_energy() == given[0].get_potential_energy()
     assert abs(radical[0].get_potential_energy() - given[0].get_potential_energy()) > 1
     assert given[0].info["charge"] == -1
     with pytest.raises(InputError, match="9 electrons, which cannot have multiplicity 1"):
         label_structures([plain], "gfn2-xtb", jobs=1, multiplicity=1)
+    with pytest.raises(InputError, match="HO has 9 electrons if it is neutral, an odd number"):
+        label_structures([plain], "gfn2-xtb", jobs=1)
     half = plain.copy()
     half.info["charge"] = 0.5
     with pytest.raises(InputError, match=r"the charge 0\.5 is not a whole number"):

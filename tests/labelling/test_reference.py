@@ -82,7 +82,7 @@ def test_a_missing_program_is_named_with_the_command_that_installs_it(monkeypatc
     def missing(name):
         raise ImportError(f"No module named '{package}'")
 
-    monkeypatch.setattr("ase_schnet.labelling.reference.import_module", missing)
+    monkeypatch.setattr("ase_schnet.labelling.methods.import_module", missing)
     with pytest.raises(ValueError, match=rf"{package}.*pip install 'ase-schnet\[reference\]'"):
         read_reference(text)
 
