@@ -1,10 +1,9 @@
-"""The kinds of reference methods: xTB, density functionals, models, scripts."""
+"""The kinds of reference methods: xTB, density functionals, scripts; models have a file of their own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -13,9 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, InputError
 from ase.data import chemical_symbols
 
-from ase_schnet.applicability.model import require_supported
 from ase_schnet.labelling.script import EXAMPLE, called, found_in, takes_charge
-from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.structures.electrons import lowest_multiplicity, signed
 
 INSTALL = "pip install 'ase-schnet[reference]'"
@@ -157,30 +154,6 @@ class DFTReference(Reference):
 
 
 @dataclass(frozen=True)
-class ModelReference(Reference):
-    """Hold a model directory; the mean of its members gives the labels."""
-
-    model: str
-
-    @property
-    def needs_electrons(self) -> bool:
-        """Whether a molecule must state its charge: no, the model knows its own."""
-        return False
-
-    def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
-        """Return a new calculator; the model knows its own charge and multiplicity."""
-        # by name: the calculator of the package stands on a higher floor
-        return import_module("ase_schnet.calculator").SchNetCalculator(self.model, threads=1)
-
-    def require_supported(
-        self, atoms: Atoms, charge: int = 0, multiplicity: int | None = None
-    ) -> None:
-        """Refuse what the model does: other elements, cells, another charge that ``info`` states."""
-        super().require_supported(atoms, charge, multiplicity)
-        require_supported(trained_model(self.model), atoms, box_of_vacuum=True)
-
-
-@dataclass(frozen=True)
 class ScriptReference(Reference):
     """Hold a name in a script that returns an ASE calculator, or is one."""
 
@@ -208,12 +181,6 @@ class ScriptReference(Reference):
                 f"the structure has charge {signed(charge)}, and {self.name} of {self.path} takes no charge; "
                 f"write {EXAMPLE}"
             )
-
-
-@cache
-def trained_model(model: str) -> TrainedModel:
-    """Return a model, which is read once in each process."""
-    return load_model(model)
 
 
 def engine(module: str, package: str, wanted: str) -> ModuleType:

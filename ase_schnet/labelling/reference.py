@@ -10,13 +10,12 @@ from pathlib import Path
 from ase_schnet.labelling.methods import (
     DFT_OPTIONS,
     DFTReference,
-    ModelReference,
     Reference,
     ScriptReference,
     XTBReference,
     engine,
-    trained_model,
 )
+from ase_schnet.labelling.model import ModelReference, trained_model
 from ase_schnet.labelling.script import digest_of, found_in, split_script
 from ase_schnet.model_directories import ModelFileError, lasting_name
 
