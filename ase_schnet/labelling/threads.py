@@ -17,7 +17,11 @@ class _Limits:
     """
 
     def __init__(self):
-        self._libraries = ThreadpoolController()
+        libraries = (
+            ThreadpoolController()
+        )  # apart: what a limit ends with is given to all of its libraries
+        self._openmp = libraries.select(user_api="openmp")
+        self._blas = libraries.select(user_api="blas")
         self._lock = threading.Lock()
         self._running = 0
         self._algebra = None
@@ -27,10 +31,10 @@ class _Limits:
         """Limit to one thread within the block."""
         with self._lock:
             if self._running == 0:
-                self._algebra = self._libraries.limit(limits=1, user_api="blas")
+                self._algebra = self._blas.limit(limits=1)
             self._running += 1
         try:
-            with self._libraries.limit(limits=1, user_api="openmp"):
+            with self._openmp.limit(limits=1):
                 yield
         finally:
             with self._lock:
