@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 
@@ -41,6 +42,14 @@ class _Limits:
                 self._running -= 1
                 if self._running == 0:
                     self._algebra.restore_original_limits()
+                _let_others_set()
+
+
+def _let_others_set() -> None:
+    """Give up the right to set the threads of OpenBLAS, which newer threadpoolctl give to one."""
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(openblas, "clear_controlling_thread"):
+        openblas.clear_controlling_thread()
 
 
 @cache
