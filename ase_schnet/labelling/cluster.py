@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -40,5 +41,13 @@ def scheduler(address: str) -> Iterator[Executor]:
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"no Dask scheduler answers at {address}: {reason}") from None
-    with client:
-        yield client.get_executor(retries=0)
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(
+        logging.CRITICAL
+    )  # that a scheduler is lost is told in one line, without tracebacks
+    try:
+        with client:
+            yield client.get_executor(retries=0)
+    finally:
+        log.setLevel(level)

@@ -25,6 +25,7 @@ MAX_CYCLES = 100
 #: How often an unrestricted solution that is not stable is followed downhill.
 MAX_DESCENTS = 3
 STEEP_HARTREE = 1e-7
+COARSE_GRID = 0
 
 
 class SCFNotConverged(CalculationFailed):
@@ -130,6 +131,9 @@ class DFTCalculator(Calculator):
 
     def _converged(self, molecule: gto.Mole, unrestricted: bool, start: NDArray | None):
         scf = (dft.UKS if unrestricted else dft.RKS)(molecule, xc=self.settings.functional)
+        if scf.chkfile is not None:  # a temporary file, of no use here
+            scf._chkfile.close()
+            scf.chkfile = None
         if self.settings.density_fit:
             scf = scf.density_fit()
         scf.grids.level, scf.max_cycle = self.settings.grid_level, MAX_CYCLES
@@ -172,9 +176,13 @@ def _mixed(closed) -> NDArray:
 
 
 def _stable(solution):
-    """Follow a solution that is not stable to a lower one."""
+    """Follow a solution that is not stable to a lower one; a coarse grid is enough to see it."""
     for _ in range(MAX_DESCENTS):
-        orbitals, _, stable, _ = solution.stability(return_status=True)
+        coarse = solution.copy()
+        coarse.grids = dft.gen_grid.Grids(solution.mol)
+        coarse.grids.level = COARSE_GRID
+        coarse.kernel(dm0=solution.make_rdm1())
+        orbitals, _, stable, _ = coarse.stability(return_status=True)
         if stable:
             return solution
         lower = solution.copy()

@@ -16,8 +16,8 @@ from concurrent.futures import (
 )
 
 from ase_schnet.labelling.jobs import Job, Outcome, label_bundle
+from ase_schnet.labelling.methods import Reference
 from ase_schnet.labelling.pool import cores
-from ase_schnet.labelling.reference import Reference
 
 #: Time that a bundle of structures should take, s: long beside the cost of sending it, short for a kill.
 BUNDLE_S = 0.2

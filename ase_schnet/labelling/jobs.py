@@ -6,14 +6,15 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
-from ase_schnet.labelling.reference import Reference
+if TYPE_CHECKING:  # a process that labels imports what its method needs, and no more
+    from ase_schnet.labelling.methods import Reference
 
 #: Decimals of positions and cell (Å) by which structures are told apart; extended xyz files have as many.
 DECIMALS = 8

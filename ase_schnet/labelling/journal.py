@@ -14,7 +14,7 @@ import numpy as np
 
 from ase_schnet.files import naming
 from ase_schnet.labelling.jobs import Outcome
-from ase_schnet.labelling.reference import Reference
+from ase_schnet.labelling.methods import Reference
 from ase_schnet.locks import LockFile
 
 FORMAT = "ase_schnet labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -21,12 +22,13 @@ from ase_schnet.labelling.jobs import Job, Outcome, job_of
 from ase_schnet.labelling.journal import Journal
 from ase_schnet.labelling.pool import LocalProcesses, cores, refuse_to_start_again
 from ase_schnet.labelling.reference import Reference, read_reference
-from ase_schnet.structures.electrons import stated
+from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.units import PACKAGE_UNITS
 
 SUFFIXES = (".extxyz", ".xyz")
 #: Share of structures without a label above which `LabelResult.warning` speaks.
 MANY_FAILURES = 0.05
+_NUMBERED = re.compile(r" \(atoms \[[^]]*\]\)")  # else each structure has its own reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,7 @@ def label_structures(
         executor says. 1 without an executor: no further process is started.
     charge, multiplicity
         Of all structures; they are written into ``info``. None: what each structure states, else 0 and the
-        lowest multiplicity.
+        lowest multiplicity. A molecule with an odd number of electrons must state one of them.
     retry_failed
         Compute those anew that have failed before.
     take_over
@@ -195,7 +197,15 @@ def _prepared(atoms: Atoms, reference: Reference) -> Job | str:
     try:
         reference.require_supported(atoms, int(charge), multiplicity)
     except InputError as error:
-        return str(error)
+        return _NUMBERED.sub("", str(error))
+    if said == NOTHING and not atoms.pbc.any() and reference.needs_electrons:
+        electrons = int(atoms.numbers.sum())
+        if electrons % 2:
+            return (
+                f"{atoms.get_chemical_formula()} has {electrons} electrons if it is neutral, an odd number: "
+                "state its charge, or its multiplicity if it is a radical (charge=, multiplicity=, or info "
+                "of each structure)"
+            )
     return job_of(atoms, int(charge), multiplicity)
 
 
