@@ -204,7 +204,7 @@ def _streams(plan: SamplingPlan, n: int, starts: Sequence[Atoms]) -> list[Stream
     """Return a stream for each kind and, of runs, for each temperature."""
     made = n if plan.candidates is None else plan.candidates
     if made < n:
-        raise ValueError(f"candidates must be at least n, {n}, not {made}")
+        raise ValueError(f"candidates={made} are fewer than n={n}")
     shares: list[tuple[str, str, float, float]] = []
     for kind, share in plan.shares.items():
         if kind == "md":

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
@@ -53,6 +54,8 @@ class Stream:
         self.submitted = self._counted = 0
         self._temperature_K, self._starts = temperature_K, starts
         self._size = chunk_size(kind, plan)
+        if kind in MOVES:
+            self._size = min(self._size, max(wanted, 1))
         self._bases: list[Base] = []
         self._waiting: dict[int, Chunk] = {}
         self._seen: set[bytes] = set()
@@ -93,12 +96,13 @@ class Stream:
             self._counted += 1
             if next_one.reason:
                 self.reasons[next_one.reason] = self.reasons.get(next_one.reason, 0) + 1
-            for frame in next_one.frames:
+            room, made = self.wanted - len(self.frames), next_one.frames
+            if len(made) > room:  # the frames of a run come in the order of time
+                made = [made[k] for k in np.linspace(len(made) - 1, 0, room).astype(int)]
+            for frame in made:
                 self._count(frame)
 
     def _count(self, frame: Frame) -> None:
-        if len(self.frames) == self.wanted:
-            return
         atoms = self._starts[frame.start][frame.atoms]
         atoms.set_cell(frame.cell)
         atoms.positions = frame.positions
