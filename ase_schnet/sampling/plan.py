@@ -191,7 +191,7 @@ def _possible(
     if bonds < 2:
         shares["stretched"] = shares.get("stretched", 0) + shares.pop("two stretched", 0)
     missing = [] if bonds else ["stretched"]
-    if not any(t.rotatable() for t in topologies):
+    if not any(t.rotatable for t in topologies):
         missing.append("rotated")
     if max(len(atoms) for atoms in shown) < 8:
         missing.append("vacancies")

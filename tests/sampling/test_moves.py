@@ -65,7 +65,7 @@ def test_a_ring_is_not_torn_and_its_atoms_take_their_hydrogens_along():
 def test_a_rotation_keeps_bonds_and_angles_and_changes_dihedrals():
     ethanol = molecule("CH3CH2OH")
     topology = Topology(ethanol)
-    assert len(topology.rotatable()) == 2
+    assert len(topology.rotatable) == 2
     for frame in moved(rotate, ethanol):
         assert stretched_bonds(ethanol, frame, topology.bonds) == {}
         for centre in range(3):
