@@ -19,7 +19,7 @@ FMAX, MAX_STEPS = 0.01, 300
 STEP_ANG = 0.01
 #: Softer and imaginary modes count as this soft, cm⁻¹.
 SOFTEST_CM = 50.0
-#: Largest width, Å, of the displacement that a mode gives an atom: a straight one along a torsion tears it off.
+#: Largest width, Å, of the displacement that a mode gives an atom: straight ones along a torsion tear it off.
 WIDEST_ANG = 0.25
 
 
