@@ -30,6 +30,10 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.dynamics.md import run_nvt as run_nvt
     from ase_schnet.inference.options import EngineOptions as EngineOptions
     from ase_schnet.inference.training_watch import OutsideTrainingWarning as OutsideTrainingWarning
+    from ase_schnet.labelling.label import LabelResult as LabelResult
+    from ase_schnet.labelling.label import label_structures as label_structures
+    from ase_schnet.labelling.reference import Reference as Reference
+    from ase_schnet.labelling.reference import read_reference as read_reference
     from ase_schnet.lammps.run import run_lammps as run_lammps
     from ase_schnet.modelfile import load_model as load_model
     from ase_schnet.predictions import write_predictions as write_predictions
@@ -94,6 +98,10 @@ _HOME = {
     "RandomMoves": "augment.moves",
     "Stretches": "augment.moves",
     "fit_springs": "augment.springs",
+    "label_structures": "labelling.label",
+    "LabelResult": "labelling.label",
+    "Reference": "labelling.reference",
+    "read_reference": "labelling.reference",
     "load_model": "modelfile",
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.fit",

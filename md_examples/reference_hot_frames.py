@@ -3,7 +3,7 @@
     python md_examples/reference_hot_frames.py 60
 
 writes ethanol_hot_pbe_def2svp.xyz beside this script: structures 0.25 ps apart from GFN2-xTB dynamics at
-1500 K (Langevin; rMD17 was drawn at 500 K), with UKS PBE/def2-SVP energies and forces by pyscf, about 5 s
+1500 K (Langevin; rMD17 was drawn at 500 K), with PBE/def2-SVP energies and forces by pyscf, about 5 s
 each on one core. If it was stopped, the same command continues. Needs pip install "ase-schnet[reference]".
 """
 
@@ -17,9 +17,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
-from pyscf import dft, gto
 from tblite.ase import TBLite
 from tqdm import tqdm
+
+from ase_schnet import read_reference
 
 TARGET = Path(__file__).with_name("ethanol_hot_pbe_def2svp.xyz")
 ORDER = [1, 0, 2, 4, 5, 6, 7, 8, 3]  # of rMD17: C, C, O, five H on carbon, H on oxygen
@@ -43,17 +44,11 @@ def structures(n: int):
 
 def label(atoms):
     """The same structure with energy in eV and forces in eV/Å."""
-    geometry = list(zip(atoms.get_chemical_symbols(), atoms.positions.tolist(), strict=True))
-    mol = gto.M(atom=geometry, basis="def2-svp", verbose=0)
-    scf = dft.UKS(mol, xc="pbe").density_fit()
-    energy = scf.kernel() * units.Hartree
-    if not scf.converged:
-        raise RuntimeError(f"the SCF of {atoms} did not converge")
-    gradient = scf.nuc_grad_method().kernel()
+    pbe = read_reference("pyscf:PBE/def2-SVP").calculator()
+    forces, energy = pbe.get_forces(atoms), pbe.get_potential_energy(atoms)
     labelled = atoms.copy()
     labelled.set_momenta(None)
     labelled.info["units"] = "eV, Ang"
-    forces = -gradient * units.Hartree / units.Bohr
     labelled.calc = SinglePointCalculator(labelled, energy=energy, forces=forces)
     return labelled
 

@@ -20,8 +20,8 @@ from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
 from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
-    *("train", "assemble", "train-dipole", "evaluate", "predict", "info", "augment", "sample"),
-    *("md", "lammps", "drift", "scan", "spectrum"),
+    *("train", "assemble", "train-dipole", "evaluate", "predict", "info", "augment"),
+    *("sample", "label", "md", "lammps", "drift", "scan", "spectrum"),
 )
 
 

@@ -80,23 +80,23 @@ class DFTCalculator(Calculator):
 
     def __init__(self, settings: DFTSettings, charge: int = 0, multiplicity: int | None = None):
         self.settings, self.charge, self.multiplicity = settings, charge, multiplicity
-        self._solution = None
+        self._solution: tuple | None = None  # of the equations, and its structure
         super().__init__()
 
-    def reset(self) -> None:
-        """Forget the last structure, also as the start of the next SCF."""
-        super().reset()
+    def forget(self) -> None:
+        """Start the next SCF anew, so that its result does not depend on the structures before."""
+        self.reset()
         self._solution = None
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         """Solve the Kohn-Sham equations, and compute those of `properties` that are asked for."""
-        before = self.atoms
         super().calculate(atoms, properties, system_changes)
         with one_thread("pyscf"):
             if system_changes or self._solution is None:
                 last, self._solution = self._solution, None
-                self._solution = self._solve(_density(last, before, self.atoms))
-            solution = self._solution
+                start = None if last is None else _density(*last, self.atoms)
+                self._solution = self._solve(start), self.atoms
+            solution, _ = self._solution
             energy = float(solution.e_tot) * Hartree
             results = {"energy": energy, "free_energy": energy}
             if "forces" in properties:
@@ -130,6 +130,9 @@ class DFTCalculator(Calculator):
 
     def _converged(self, molecule: gto.Mole, unrestricted: bool, start: NDArray | None):
         scf = (dft.UKS if unrestricted else dft.RKS)(molecule, xc=self.settings.functional)
+        if scf.chkfile is not None:  # a temporary file, of no use here
+            scf._chkfile.close()
+            scf.chkfile = None
         if self.settings.density_fit:
             scf = scf.density_fit()
         scf.grids.level, scf.max_cycle = self.settings.grid_level, MAX_CYCLES
@@ -149,9 +152,9 @@ class DFTCalculator(Calculator):
         return scf
 
 
-def _density(solution, before: Atoms | None, now: Atoms) -> NDArray | None:
+def _density(solution, before: Atoms, now: Atoms) -> NDArray | None:
     """Return the density matrix of the last solution if it is that of nearly the same structure."""
-    if solution is None or before is None or not np.array_equal(before.numbers, now.numbers):
+    if not np.array_equal(before.numbers, now.numbers):
         return None
     moved = np.linalg.norm(before.positions - now.positions, axis=1)
     return np.asarray(solution.make_rdm1()) if moved.max() < NEAR_ANG else None

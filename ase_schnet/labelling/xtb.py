@@ -21,10 +21,10 @@ class XTBCalculator(TBLite):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CalculationFailed(f"{self.parameters.method}: {reason}") from None
 
-    def reset(self) -> None:
-        """Forget the last structure, also as the start of the next SCF."""
-        super().reset()
-        self._xtb = self._res = None
+    def forget(self) -> None:
+        """Start the next SCF anew, so that its result does not depend on the structures before."""
+        self.reset()
+        self._res = None
 
 
 def xtb_calculator(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ase_schnet.sampling.chunks import MOVES, Base, Chunk, Frame, Task, chunk_size, ordered
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan
-from ase_schnet.sampling.processes import Makers, result_of
+from ase_schnet.sampling.processes import Makers
 from ase_schnet.sampling.spread import fingerprint
 
 #: A stream ends, with too few structures, after this many empty chunks at its beginning, or after this many
@@ -134,7 +134,7 @@ def fill(streams: Sequence[Stream], makers: Makers, parts: Parts | None, bar: tq
             return
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
             stream, number = under_way.pop(future)
-            chunk = result_of(future)
+            chunk = makers.result(future)
             if parts is not None:
                 parts.write(stream.name, number, chunk)
             _add(stream, number, chunk, bar)
