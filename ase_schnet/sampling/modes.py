@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.bonds import overlapping
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
-from ase_schnet.sampling.md import CalculatorFactory, bare
+from ase_schnet.sampling.md import CalculatorFactory, bare, said
 from ase_schnet.sampling.plan import SamplingPlan
 
 #: Largest force after relaxation, eV/Å, and most steps.
@@ -44,7 +44,7 @@ def mode_frames(
     except (
         Exception
     ) as error:  # calculators raise nearly everything where the SCF does not converge
-        return [], f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [], said(error)
     frames = []
     low, high = min(plan.temperatures_K), max(plan.temperatures_K)
     for _ in range(count):

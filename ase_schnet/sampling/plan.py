@@ -102,7 +102,7 @@ class SamplingPlan:
             raise ValueError("temperatures_K must hold at least one temperature")
         for kelvin in self.temperatures_K:
             positive("temperatures_K", kelvin)
-        if len(set(self.temperatures_K)) < len(self.temperatures_K):
+        if len({f"{kelvin:g}" for kelvin in self.temperatures_K}) < len(self.temperatures_K):
             raise ValueError(f"temperatures_K names one twice: {self.temperatures_K}")
         for name in (
             "melt_temperature_K",

@@ -179,6 +179,12 @@ def test_a_crystal_has_kinds_of_its_own():
         ([Atoms("He")], {}, "one atom"),
         ([Atoms("H2", [[0, 0, 0], [0, 0, np.nan]])], {}, "not finite"),
         ([ETHANOL], {"n": 0}, "n must be a whole number"),
+        ([ETHANOL], {"seed": -1}, "seed must be a whole number"),
+        (
+            [ETHANOL],
+            {"calculator": MakeSprings(ETHANOL, fails_after=0)},
+            "fails on the first structure",
+        ),
         ([ETHANOL], {"jobs": 0}, "jobs must be a whole number"),
         ([ETHANOL], {"plan": replace(SHORT, candidates=5)}, "candidates=5 are fewer"),
         ([ETHANOL], {"calculator": None}, "'md' need a calculator"),
