@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 
@@ -17,7 +18,11 @@ class _Limits:
     """
 
     def __init__(self):
-        self._libraries = ThreadpoolController()
+        libraries = (
+            ThreadpoolController()
+        )  # apart: what a limit ends with is given to all of its libraries
+        self._openmp = libraries.select(user_api="openmp")
+        self._blas = libraries.select(user_api="blas")
         self._lock = threading.Lock()
         self._running = 0
         self._algebra = None
@@ -27,16 +32,24 @@ class _Limits:
         """Limit to one thread within the block."""
         with self._lock:
             if self._running == 0:
-                self._algebra = self._libraries.limit(limits=1, user_api="blas")
+                self._algebra = self._blas.limit(limits=1)
             self._running += 1
         try:
-            with self._libraries.limit(limits=1, user_api="openmp"):
+            with self._openmp.limit(limits=1):
                 yield
         finally:
             with self._lock:
                 self._running -= 1
                 if self._running == 0:
                     self._algebra.restore_original_limits()
+                _let_others_set()
+
+
+def _let_others_set() -> None:
+    """Give up the right to set the threads of OpenBLAS, which newer threadpoolctl give to one."""
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(openblas, "clear_controlling_thread"):
+        openblas.clear_controlling_thread()
 
 
 @cache
