@@ -45,6 +45,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
     from ase_schnet.runs.monitor import Monitor as Monitor
     from ase_schnet.runs.record import MDRecord as MDRecord
+    from ase_schnet.sampling.plan import SamplingPlan as SamplingPlan
+    from ase_schnet.sampling.run import sample_structures as sample_structures
     from ase_schnet.scan import ScanMap as ScanMap
     from ase_schnet.scan import ScanResult as ScanResult
     from ase_schnet.scan import scan_angle as scan_angle
@@ -121,6 +123,8 @@ _HOME = {
     "drift": "runs.drift",
     "check_nve": "dynamics.check",
     "Drift": "runs.drift",
+    "SamplingPlan": "sampling.plan",
+    "sample_structures": "sampling.run",
     "scan_distance": "scan",
     "scan_angle": "scan",
     "scan_dihedral": "scan",

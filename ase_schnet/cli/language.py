@@ -18,6 +18,12 @@ OTHER_NAMES = {
     "run_dir": "output",
     "n_folds": "folds",
     "n_interactions": "interactions",
+    "temperatures_K": "temperature",
+    "melt_temperature_K": "melt_temperature",
+    "stretch_factors": "stretch",
+    "noise_Ang": "noise",
+    "candidates": "select",
+    "max_force_eV_per_Ang": "max_force",
 }
 _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix

@@ -15,9 +15,9 @@ from concurrent.futures import (
     wait,
 )
 
+from ase_schnet.cores import cores
 from ase_schnet.labelling.jobs import Job, Outcome, label_bundle
 from ase_schnet.labelling.methods import Reference
-from ase_schnet.labelling.pool import cores
 
 #: Time that a bundle of structures should take, s: long beside the cost of sending it, short for a kill.
 BUNDLE_S = 0.2

@@ -16,11 +16,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from tqdm import tqdm
 
+from ase_schnet.cores import cores
 from ase_schnet.files import naming, replaced
 from ase_schnet.labelling.dispatch import Dispatcher, Inline, width_of
 from ase_schnet.labelling.jobs import Job, Outcome, job_of
 from ase_schnet.labelling.journal import Journal
-from ase_schnet.labelling.pool import LocalProcesses, cores, refuse_to_start_again
+from ase_schnet.labelling.pool import LocalProcesses, refuse_to_start_again
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.units import PACKAGE_UNITS

@@ -25,13 +25,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 GRACE_S = 2.0
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use; under a batch system these are not all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def refuse_to_start_again() -> None:
     """End a process that is only starting, and has come here through the top of the caller's script."""
     process = multiprocessing.current_process()

@@ -129,7 +129,7 @@ def random_numbers(seed: int, *names: str | int) -> Generator:
 
 
 def make_chunk(
-    task: Task, calculator: CalculatorFactory, plan: SamplingPlan, seed: int, size: int
+    task: Task, calculator: CalculatorFactory | None, plan: SamplingPlan, seed: int
 ) -> Chunk:
     """Make the structures of a task, with one thread.
 
@@ -143,15 +143,13 @@ def make_chunk(
         Settings of the kinds.
     seed
         Of the whole sampling.
-    size
-        Frames of one run and of one normal-mode analysis.
     """
     rng = random_numbers(seed, task.name, task.number)
     with threadpool_limits(1):  # threads also change the last bits of a calculator, and so a run
         if task.kind in MOVES:
             frames, reason = _moved(task, plan, rng)
         else:
-            frames, reason = _calculated(task, calculator, plan, rng, size)
+            frames, reason = _calculated(task, calculator, plan, rng)
     return Chunk([_frame(base, atoms) for base, atoms in frames], reason)
 
 
@@ -168,12 +166,12 @@ def _moved(task: Task, plan: SamplingPlan, rng: Generator) -> tuple[list[tuple[B
 
 
 def _calculated(
-    task: Task, calculator: CalculatorFactory, plan: SamplingPlan, rng: Generator, size: int
+    task: Task, calculator: CalculatorFactory, plan: SamplingPlan, rng: Generator
 ) -> tuple[list[tuple[Base, Atoms]], str]:
     base = task.bases[0]
     start = _with_places(base.atoms)
     if task.kind == "normal modes":
-        made, reason = mode_frames(start, calculator, plan, rng, size)
+        made, reason = mode_frames(start, calculator, plan, rng, MODES_PER_CHUNK)
     else:
         if task.again:
             start = _varied(start, Topology(base.bonded_like), plan, rng)

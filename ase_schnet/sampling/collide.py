@@ -16,8 +16,8 @@ from ase_schnet.sampling.topology import Topology
 
 #: Bonds between two atoms of one molecule that may collide: a dihedral or more.
 FEWEST_BONDS = 3
-#: Conformers that are tried to bring two atoms of one molecule near to each other.
-CONFORMERS = 20
+#: Random conformers among which two atoms of one molecule are looked for that are near to each other.
+CONFORMERS = 3
 #: Longest way, Å, that the two atoms are pushed; an atom n bonds further goes PASSED_ON ** n of it.
 LONGEST_PUSH_ANG, PASSED_ON = 1.2, 0.5
 
@@ -71,32 +71,32 @@ def _path_to_contact(way: NDArray, direction: NDArray, contact: NDArray) -> floa
 
 
 def _folded(atoms: Atoms, topology: Topology, factor: float, rng: Generator) -> Atoms | None:
-    """Turn bonds until two atoms are near, then push them together; others go along the less, the further."""
-    a = int(rng.integers(len(atoms)))
-    steps = topology.bonds_between(a)
-    far = np.flatnonzero(steps >= FEWEST_BONDS)
-    if not len(far):
+    """Turn bonds at random, then push two near atoms together; others go along the less, the further."""
+    steps = np.array([topology.bonds_between(k) for k in range(len(atoms))])  # (N, N)
+    radii = covalent_radii[atoms.numbers]
+    wanted = factor * (radii[:, None] + radii)  # (N, N) Å
+    found = []
+    for one in _conformers(atoms, topology, rng):
+        push = one.get_all_distances() - wanted
+        near = (steps >= FEWEST_BONDS) & (push > 0) & (push <= LONGEST_PUSH_ANG)
+        found += [(one, a, b, push[a, b]) for a, b in np.argwhere(np.triu(near))]
+    if not found:
         return None
-    b = int(rng.choice(far))
-    wanted = factor * float(covalent_radii[atoms.numbers[[a, b]]].sum())
-    nearest = min(_conformers(atoms, topology, rng), key=lambda one: one.get_distance(a, b))
-    push = nearest.get_distance(a, b) - wanted
-    if not 0 < push <= LONGEST_PUSH_ANG:
-        return None
-    line = nearest.get_distance(a, b, vector=True)
+    one, a, b, push = found[rng.integers(len(found))]
+    line = one.get_distance(a, b, vector=True)
     line /= np.linalg.norm(line)
-    weight = PASSED_ON**steps - PASSED_ON ** topology.bonds_between(b)  # (N,), near 1 at a, -1 at b
+    weight = PASSED_ON ** steps[a] - PASSED_ON ** steps[b]  # (N,), near 1 at a and -1 at b
     weight /= weight[a]
-    nearest.positions += 0.5 * push * weight[:, None] * line
-    return nearest
+    one.positions += 0.5 * push * weight[:, None] * line
+    return one
 
 
 def _conformers(atoms: Atoms, topology: Topology, rng: Generator) -> list[Atoms]:
-    bonds = topology.rotatable()
+    """Return the structure itself and some with all rotatable bonds turned at random."""
     found = [atoms.copy()]
-    for _ in range(CONFORMERS if bonds else 0):
+    for _ in range(CONFORMERS if topology.rotatable else 0):
         one = atoms.copy()
-        for bond in bonds:
+        for bond in topology.rotatable:
             turn(one, topology.side(*bond), rng.uniform(0, 360))
         found.append(one)
     return found

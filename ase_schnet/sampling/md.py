@@ -73,7 +73,7 @@ def langevin_frames(
     except (
         Exception
     ) as error:  # calculators raise nearly everything where the SCF does not converge
-        return frames, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return frames, said(error)
     return frames, ""
 
 
@@ -82,3 +82,8 @@ def bare(atoms: Atoms) -> Atoms:
     copy = atoms.copy()
     copy.arrays.pop("momenta", None)
     return copy
+
+
+def said(error: Exception) -> str:
+    """Return an error of a calculator as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from ase_schnet.bonds import overlapping
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
-from ase_schnet.sampling.md import CalculatorFactory, bare
+from ase_schnet.sampling.md import CalculatorFactory, bare, said
 from ase_schnet.sampling.plan import SamplingPlan
 
 #: Largest force after relaxation, eV/Å, and most steps.
 FMAX, MAX_STEPS = 0.01, 300
 #: Displacement for the Hessian, Å.
 STEP_ANG = 0.01
-#: Softer and imaginary modes count as this soft, cm⁻¹: straight displacements of torsions tear a molecule.
-SOFTEST_CM = 150.0
+#: Softer and imaginary modes count as this soft, cm⁻¹.
+SOFTEST_CM = 50.0
+#: Largest width, Å, of the displacement that a mode gives an atom: straight ones along a torsion tear it off.
+WIDEST_ANG = 0.25
 
 
 def mode_frames(
@@ -42,14 +44,16 @@ def mode_frames(
     except (
         Exception
     ) as error:  # calculators raise nearly everything where the SCF does not converge
-        return [], f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [], said(error)
     frames = []
     low, high = min(plan.temperatures_K), max(plan.temperatures_K)
     for _ in range(count):
         temperature_K = rng.uniform(low, high)
         frame = bare(relaxed)
-        amplitude = rng.normal(size=len(widths)) * np.sqrt(units.kB * temperature_K)
-        frame.positions += np.tensordot(amplitude, widths, axes=1)
+        thermal = widths * np.sqrt(units.kB * temperature_K)  # (M, N, 3) Å
+        largest = np.linalg.norm(thermal, axis=2).max(axis=1)  # (M,)
+        amplitude = rng.normal(size=len(widths)) * np.minimum(1, WIDEST_ANG / largest)
+        frame.positions += np.tensordot(amplitude, thermal, axes=1)
         if not overlapping(frame, plan.shortest):
             frames.append(frame)
     return frames, ""

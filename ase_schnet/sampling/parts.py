@@ -68,7 +68,7 @@ class Parts:
         if not path.exists():
             return None
         try:
-            with np.load(path) as file:
+            with path.open("rb") as opened, np.load(opened) as file:
                 ends = np.cumsum(file["n_atoms"])[:-1]
                 frames = zip(
                     file["start"].tolist(),

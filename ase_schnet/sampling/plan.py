@@ -102,7 +102,7 @@ class SamplingPlan:
             raise ValueError("temperatures_K must hold at least one temperature")
         for kelvin in self.temperatures_K:
             positive("temperatures_K", kelvin)
-        if len(set(self.temperatures_K)) < len(self.temperatures_K):
+        if len({f"{kelvin:g}" for kelvin in self.temperatures_K}) < len(self.temperatures_K):
             raise ValueError(f"temperatures_K names one twice: {self.temperatures_K}")
         for name in (
             "melt_temperature_K",
@@ -191,7 +191,7 @@ def _possible(
     if bonds < 2:
         shares["stretched"] = shares.get("stretched", 0) + shares.pop("two stretched", 0)
     missing = [] if bonds else ["stretched"]
-    if not any(t.rotatable() for t in topologies):
+    if not any(t.rotatable for t in topologies):
         missing.append("rotated")
     if max(len(atoms) for atoms in shown) < 8:
         missing.append("vacancies")

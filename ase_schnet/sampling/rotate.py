@@ -26,7 +26,7 @@ def turn(atoms: Atoms, side: Side, angle_deg: float) -> None:
 
 def turn_at_random(atoms: Atoms, topology: Topology, rng: Generator) -> bool:
     """Turn one or two rotatable bonds by random angles, in place; return False if there are none."""
-    bonds = topology.rotatable()
+    bonds = topology.rotatable
     if not bonds:
         return False
     count = 2 if len(bonds) > 1 and rng.random() < SECOND_BOND else 1

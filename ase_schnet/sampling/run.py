@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import CalculatorSetupError
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ from ase_schnet.arguments import whole
 from ase_schnet.cores import cores
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.sampling.chunks import Base, random_numbers
-from ase_schnet.sampling.md import CalculatorFactory
+from ase_schnet.sampling.md import CalculatorFactory, said
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.processes import Makers
@@ -103,7 +104,8 @@ def sample_structures(
     UserWarning
         If a kind gave fewer structures than wanted, with the reason.
     """
-    n, jobs = whole("n", n, 1), cores() if jobs is None else whole("jobs", jobs, 1)
+    n, seed = whole("n", n, 1), whole("seed", seed, 0)
+    jobs = cores() if jobs is None else whole("jobs", jobs, 1)
     starts = [_stripped(atoms, k) for k, atoms in enumerate(starts)]
     if not starts:
         raise ValueError("there is no structure to start from")
@@ -165,8 +167,10 @@ def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence
 
     Raises
     ------
+    CalculatorSetupError
+        If it refuses the structure.
     ValueError
-        If there is none, or its forces are not finite. What it raises itself is not touched.
+        If there is none, it fails, or its forces are not finite.
     """
     needed = [kind for kind in kinds if kind in CALCULATED]
     if not needed:
@@ -174,9 +178,14 @@ def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence
     if calculator is None:
         raise ValueError(f"structures of the kind {needed[0]!r} need a calculator")
     atoms = start.copy()
-    with threadpool_limits(1):
-        atoms.calc = calculator(atoms)
-        finite = np.isfinite(atoms.get_forces()).all()
+    try:
+        with threadpool_limits(1):
+            atoms.calc = calculator(atoms)
+            finite = np.isfinite(atoms.get_forces()).all()
+    except CalculatorSetupError:
+        raise
+    except Exception as error:  # calculators raise nearly everything
+        raise ValueError(f"the calculator fails on the first structure ({said(error)})") from error
     if not finite:
         raise ValueError("the calculator gives forces of the first structure that are not finite")
     return str(getattr(calculator, "name", None) or describe_calculator(atoms.calc))
@@ -204,7 +213,7 @@ def _streams(plan: SamplingPlan, n: int, starts: Sequence[Atoms]) -> list[Stream
     """Return a stream for each kind and, of runs, for each temperature."""
     made = n if plan.candidates is None else plan.candidates
     if made < n:
-        raise ValueError(f"candidates must be at least n, {n}, not {made}")
+        raise ValueError(f"candidates={made} are fewer than n={n}")
     shares: list[tuple[str, str, float, float]] = []
     for kind, share in plan.shares.items():
         if kind == "md":

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+import numpy as np
 from ase import Atoms
 from tqdm import tqdm
 
 from ase_schnet.sampling.chunks import MOVES, Base, Chunk, Frame, Task, chunk_size, ordered
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan
-from ase_schnet.sampling.processes import Makers, result_of
+from ase_schnet.sampling.processes import Makers
 from ase_schnet.sampling.spread import fingerprint
 
 #: A stream ends, with too few structures, after this many empty chunks at its beginning, or after this many
@@ -53,6 +54,8 @@ class Stream:
         self.submitted = self._counted = 0
         self._temperature_K, self._starts = temperature_K, starts
         self._size = chunk_size(kind, plan)
+        if kind in MOVES:
+            self._size = min(self._size, max(wanted, 1))
         self._bases: list[Base] = []
         self._waiting: dict[int, Chunk] = {}
         self._seen: set[bytes] = set()
@@ -93,12 +96,13 @@ class Stream:
             self._counted += 1
             if next_one.reason:
                 self.reasons[next_one.reason] = self.reasons.get(next_one.reason, 0) + 1
-            for frame in next_one.frames:
+            room, made = self.wanted - len(self.frames), next_one.frames
+            if len(made) > room:  # the frames of a run come in the order of time
+                made = [made[k] for k in np.linspace(len(made) - 1, 0, room).astype(int)]
+            for frame in made:
                 self._count(frame)
 
     def _count(self, frame: Frame) -> None:
-        if len(self.frames) == self.wanted:
-            return
         atoms = self._starts[frame.start][frame.atoms]
         atoms.set_cell(frame.cell)
         atoms.positions = frame.positions
@@ -130,7 +134,7 @@ def fill(streams: Sequence[Stream], makers: Makers, parts: Parts | None, bar: tq
             return
         for future in wait(under_way, return_when=FIRST_COMPLETED).done:
             stream, number = under_way.pop(future)
-            chunk = result_of(future)
+            chunk = makers.result(future)
             if parts is not None:
                 parts.write(stream.name, number, chunk)
             _add(stream, number, chunk, bar)

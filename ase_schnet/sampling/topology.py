@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,7 @@ class Topology:
         """Return the lighter side of the bond i-j."""
         return min((self._beyond(i, j), self._beyond(j, i)), key=self._mass)
 
+    @cached_property
     def rotatable(self) -> list[tuple[int, int]]:
         """Return the bonds outside rings that have neighbours at both ends."""
         return [
