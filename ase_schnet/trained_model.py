@@ -97,7 +97,7 @@ class TrainedModel:
 
     @property
     def known_ranges(self) -> dict[str, list[list[float]]]:
-        """Distances of pairs in the training at all levels of theory, as in `distance_ranges`."""
+        """Return the distances of pairs in the training at all levels of theory, as in `distance_ranges`."""
         return joined_ranges(
             self.distance_ranges,
             *(level["distance_ranges_Ang"] for level in self.trained_on.values()),

@@ -97,8 +97,7 @@ def label_structures(
     """Compute energies and forces of structures with a reference method, and write them to a file.
 
     Each label is on disk, in ``<path>.journal``, as soon as it is there. Whatever ends the process, the same
-    call goes on and computes nothing twice, also after structures were added or put in another order. `path`
-    is written when all are done.
+    call goes on and computes nothing twice, also if the structures are more or in another order by then.
 
     Parameters
     ----------
@@ -108,35 +107,22 @@ def label_structures(
         Method, or its text as for `read_reference`: ``"gfn2-xtb"``, ``"pyscf:PBE/def2-SVP"``.
     path
         Extended xyz file, readable by ``ase-schnet train``. None: the labels are only returned.
-    executor
-        Where to compute: any executor of `concurrent.futures`' kind, as of Dask
-        (``Client(...).get_executor()``), executorlib or mpi4py. One thread per process. None: processes of
-        this machine.
-    jobs
-        Number of processes, or of jobs that the executor does at a time. None: all cores, or what the
-        executor says. 1 without an executor: no further process is started.
+    executor, jobs
+        Any executor of `concurrent.futures`' kind, as of Dask (``Client(...).get_executor()``), and how many
+        jobs it does at a time. None: processes of this machine, on all cores; with ``jobs=1`` this one alone.
     charge, multiplicity
-        Of all structures; they are written into ``info``. None: what each structure states, else 0 and the
-        lowest multiplicity. A molecule with an odd number of electrons must state one of them.
-    retry_failed
-        Compute those anew that have failed before.
-    take_over
-        Count a process of another host that is noted as labelling into `path` as dead.
-    progress
-        Whether to show a bar; None: on a terminal.
-
-    Returns
-    -------
-    LabelResult
-        Labelled structures, and those that failed by number.
+        Of all structures; they are written into ``info``. None: what each states, else 0 and the lowest
+        multiplicity. A molecule with an odd number of electrons must state one of them.
+    retry_failed, take_over, progress
+        Compute those anew that have failed; count a process of another host that labels into `path` as dead;
+        show a bar (None: on a terminal).
 
     Raises
     ------
     InputError
-        The method can describe none of the structures; the reason is that of the first.
+        The method can describe none of the structures.
     ValueError
-        In one line: no structures, unknown reference or one that is not installed, `path` of another
-        reference or in use, impossible jobs.
+        No structures, an unknown or missing reference, `path` of another one or in use, impossible jobs.
     """
     refuse_to_start_again()
     reference = read_reference(reference) if isinstance(reference, str) else reference
@@ -148,19 +134,30 @@ def label_structures(
         raise InputError(f"none of the structures can be labelled: {prepared[0]}")
     with _recorded(path, reference, take_over) as (known, add):
         left = [job for key, job in wanted.items() if _is_missing(known.get(key), retry_failed)]
-        hidden = None if progress is None else not progress
-        bar = tqdm(
-            total=len(wanted), initial=len(wanted) - len(left), unit="structure", disable=hidden
-        )
-        with bar, _opened(executor, jobs, len(left)) as (opened, width):
-            for outcome in Dispatcher(reference, opened, width).run(left):
+        with _opened(executor, jobs, len(left)) as (opened, width):
+            outcomes = Dispatcher(reference, opened, width).run(left)
+            for outcome in _shown(outcomes, len(wanted), len(left), progress):
                 add(outcome)
-                bar.update()
         result = _result(frames, prepared, known, reference, {job.key for job in left})
-        if path is not None and result.frames:
-            with naming(path), replaced(path) as there:
-                write(there, result.frames, format="extxyz")
+        _write(path, result.frames)
     return result
+
+
+def _write(path: Path | None, frames: list[Atoms]) -> None:
+    if path is not None and frames:
+        with naming(path), replaced(path) as there:
+            write(there, frames, format="extxyz")
+
+
+def _shown(
+    outcomes: Iterable[Outcome], total: int, left: int, progress: bool | None
+) -> Iterator[Outcome]:
+    """Pass outcomes on, with a bar."""
+    hidden = None if progress is None else not progress
+    with tqdm(total=total, initial=total - left, unit="structure", disable=hidden) as bar:
+        for outcome in outcomes:
+            yield outcome
+            bar.update()
 
 
 def _checked(path: str | Path | None, frames: list[Atoms], jobs: int | None) -> Path | None:

@@ -32,8 +32,7 @@ def plot_scan(
 
     Each curve is relative to its own energy at one common point: where the reference is lowest (without a
     reference, the model), within the trained range if it is known. The limits of the energy axis follow the
-    reference, and the model where it was trained; what is far outside is cut off. Points that did not relax
-    are marked by circles.
+    reference, and the model where it was trained. Circles mark points that did not relax.
 
     Parameters
     ----------
@@ -42,14 +41,9 @@ def plot_scan(
     trained_range
         Range of the coordinate in the training data, Å or °; it is shaded.
     axes
-        One or two axes, for energies, and errors (with an ensemble or a reference); None: a new figure.
+        One or two axes, for energies and errors; None: a new figure.
     known_range
         The range with the data of a cheap method; it is shaded more lightly.
-
-    Returns
-    -------
-    Figure
-        The figure of the axes.
 
     Raises
     ------
@@ -62,8 +56,8 @@ def plot_scan(
         None if values is None else values[order]
         for values in (result.energy_std_eV, result.reference_energies_eV)
     )
-    if reference is not None and not np.isfinite(reference).any():
-        reference = None  # the scan is outside its range
+    if reference is not None and np.isnan(reference).all():  # the scan is outside its range
+        reference = None
     n = 1 if std is None and reference is None else 2
     names, heights = ["energies", "errors"][:n], [2, 1][:n]
     panels = panels_of(

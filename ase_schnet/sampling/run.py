@@ -52,57 +52,35 @@ def sample_structures(
     progress: bool | None = None,
     take_over: bool = False,
 ) -> list[Atoms]:
-    """Return candidate structures of molecules or cells, in random order and without labels.
+    """Return ``n`` candidate structures of molecules or cells, in random order and without labels.
 
-    Each has in ``info`` the number of its start (``sampled_from``), its kind (``sampled_by``, such as
-    "md 1000 K" or "stretched"), and charge and multiplicity as its start states them.
+    Each has in ``info`` the number of its start (``sampled_from``), its kind (``sampled_by``, such as "md
+    1000 K" or "stretched"), and charge and multiplicity of its start. They depend on the arguments alone, not
+    on the number of processes. If a kind gives too few, a UserWarning says why.
 
     Parameters
     ----------
     starts
         One structure near rest, or many, such as the frames of a data set. Constraints are left out.
     calculator
-        Returns the calculator of a structure, whose ``info`` may state charge and multiplicity. A function of
-        a module, or an object that can be pickled; a ``name`` of it tells it from others when a sampling goes
-        on. None if the plan has no runs and no normal modes.
-    n
-        Structures to return.
-    plan
-        Kinds and their settings; None: :meth:`SamplingPlan.for_starts`.
-    seed
-        Of all random numbers. The structures depend on it, on starts, calculator, plan and ``n``, and not on
-        the number of processes.
-    jobs
-        Processes; None: all cores.
+        Returns the calculator of a structure; can be pickled. Its attribute ``name`` tells it from others
+        when a sampling goes on. None if the plan has no runs and no normal modes.
+    n, plan
+        Number of structures; their kinds and settings (None: :meth:`SamplingPlan.for_starts`).
+    seed, jobs
+        Seed of all random numbers, and number of processes (None: all cores).
     directory
         Where finished chunks are kept, so that the same call goes on after a stop. The caller removes it with
         :func:`~ase_schnet.sampling.parts.remove_parts`. None: nothing is written.
     descriptor
-        Vectors between which distances are measured if the plan has more candidates; None: sorted inverse
-        distances.
-    progress
-        Whether to draw a progress bar; None: on a terminal only.
-    take_over
-        Count a process of another host that works in ``directory`` as dead.
-
-    Returns
-    -------
-    list of Atoms
-        ``n`` structures; fewer, with a warning, if a kind gives too few.
+        Vectors to choose among more candidates; None: sorted inverse distances.
+    progress, take_over
+        Draw a bar (None: on a terminal); count a process of another host in ``directory`` as dead.
 
     Raises
     ------
     ValueError
-        For impossible arguments, and for a directory with parts of other settings.
-    InUseError
-        If another process works in ``directory``.
-    BrokenProcessPool
-        If a process was killed.
-
-    Warns
-    -----
-    UserWarning
-        If a kind gave fewer structures than wanted, with the reason.
+        Impossible arguments, or a directory with parts of other settings or in use (InUseError).
     """
     n, seed = whole("n", n, 1), whole("seed", seed, 0)
     jobs = cores() if jobs is None else whole("jobs", jobs, 1)
@@ -112,17 +90,28 @@ def sample_structures(
     plan = SamplingPlan.for_starts(starts) if plan is None else plan
     streams = _streams(plan, n, starts)
     name = _checked(calculator, starts[0], [stream.kind for stream in streams])
-    kept = nullcontext()
-    if directory is not None:
-        settings = _settings(starts, name, n, plan, seed)
-        kept = Parts(directory, settings, take_over=take_over)
+    settings = _settings(starts, name, n, plan, seed)
+    kept = nullcontext() if directory is None else Parts(directory, settings, take_over=take_over)
+    with kept as parts, Makers(jobs, calculator, plan, seed) as makers:
+        _fill(streams, starts, makers, parts, seed, progress)
+    _warn_of_few(streams)
+    chosen = [atoms for stream in streams for atoms in _spread(stream, descriptor)]
+    order = random_numbers(seed, "order of the structures").permutation(len(chosen))
+    return [chosen[k] for k in order]
+
+
+def _fill(
+    streams: Sequence[Stream],
+    starts: Sequence[Atoms],
+    makers: Makers,
+    parts: Parts | None,
+    seed: int,
+    progress: bool | None,
+) -> None:
+    """Make the structures of all kinds: first of those with a calculator, whose coolest frames are starts too."""
     total = sum(stream.wanted for stream in streams)
     disable = None if progress is None else not progress
-    with (
-        kept as parts,
-        Makers(jobs, calculator, plan, seed) as makers,
-        tqdm(total=total, desc="sampling", unit="structure", disable=disable) as bar,
-    ):
+    with tqdm(total=total, desc="sampling", unit="structure", disable=disable) as bar:
         bases = [Base(k, atoms, atoms) for k, atoms in enumerate(starts)]
         runs = [stream for stream in streams if stream.kind in CALCULATED]
         moves = [stream for stream in streams if stream.kind not in CALCULATED]
@@ -133,10 +122,6 @@ def sample_structures(
         for stream in moves:
             stream.begin(bases, seed)
         fill(moves, makers, parts, bar)
-    _warn_of_few(streams)
-    chosen = [atoms for stream in streams for atoms in _spread(stream, descriptor)]
-    order = random_numbers(seed, "order of the structures").permutation(len(chosen))
-    return [chosen[k] for k in order]
 
 
 def _stripped(atoms: Atoms, number: int) -> Atoms:

@@ -1,16 +1,19 @@
 """Defaults of the command line are those of the functions that it calls: --help imports none of them."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import replace
 
 import pytest
 
 from ase_schnet import FitSettings, RPRSettings, SchNetCalculator, scan_distance, scan_map
 from ase_schnet.cli import build_parser
+from ase_schnet.cli.train import _settings
 from ase_schnet.dynamics.check import check_nve
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.lammps.run import run_lammps
+from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS
 from ase_schnet.spectra import ir_spectrum
+from ase_schnet.training.settings import FINE_TUNING_RATE
 
 MD, LAMMPS = (["md", "m", "s", "-o", "r"], ["lammps", "m", "s", "-o", "r"])
 SCAN = ["scan", "m", "s", "--distance", "0", "1", "--from", "1", "--to", "2"]
@@ -49,9 +52,12 @@ def test_defaults_of_options_are_those_of_the_function(words, function, names):
 
 def test_defaults_of_fits_are_those_of_their_settings():
     args = build_parser().parse_args(["train", "d", "-o", "m"])
-    assert (
-        FitSettings(**{f.name: getattr(args, f.name) for f in fields(FitSettings)}) == FitSettings()
-    )
+    assert _settings(args) == FitSettings()
+    args = build_parser().parse_args(["train", "d", "-o", "m", "--start-from", "ethanol"])
+    assert _settings(args) == replace(FitSettings(), learning_rate=FINE_TUNING_RATE)
+    args = build_parser().parse_args(["train", "d", "-o", "m", "--pretrain", "gfn2-xtb"])
+    pool = {"epochs": POOL_EPOCHS, "batch_size": POOL_BATCH}
+    assert _settings(args) == replace(FitSettings(), **pool)
     args = build_parser().parse_args(["train-dipole", "d", "-o", "m"])
     given = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
     assert given == RPRSettings()
