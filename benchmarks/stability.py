@@ -154,8 +154,8 @@ def table(done: dict[str, dict]) -> str:
         mean = np.mean([r["life_ps"] for r in runs])
         stopped = sum(r["monitor"] is not None for r in runs)
         lines.append(
-            f"| {Path(structure).stem} | {name} | {kelvin} | {len(runs)} | {alive} | {mean:.1f} | {time_ps} | "
-            f"{stopped} |"
+            f"| {Path(structure).stem} | {name} | {kelvin} | {len(runs)} | {alive} | {mean:.1f} | "
+            f"{time_ps} | {stopped} |"
         )
     return HEAD + "\n".join(lines) + "\n"
 
