@@ -33,6 +33,7 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model.schnet import PRESETS, SchNetConfig
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import difference_of, frames_of
 from ase_schnet.pretraining.pool import sample_pool
 from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS, Pretraining, teacher_settings
@@ -132,7 +133,8 @@ def prepared(case: Case, work: Path) -> Taught:
         own = replace(teacher_settings(FitSettings(), dear), seed=seed)
         teachers.append(fitted(*labels, own))
         differences.append(labels[0])
-    taught.write(pool, model_of(teachers, first), differences[0])
+    contrast = Contrasted(reference, settings.second, work, frames_of(first, 0, 1), (0, 1), jobs=1)
+    taught.write(pool, model_of(teachers, first), differences[0], contrast)
     return taught
 
 

@@ -16,13 +16,16 @@ from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference
 from ase_schnet.training.recipe import Recipe
 
+#: Charge and multiplicity of all structures; None where each states its own.
+Electrons = tuple[int | None, int | None]
+
 
 def difference_of(
     dataset: Dataset,
     reference: Reference,
     path: Path,
     *,
-    electrons: tuple[int | None, int | None] = (None, None),
+    electrons: Electrons = (None, None),
     jobs: int | None = None,
 ) -> tuple[Dataset, NDArray]:
     """Return the labels of `dataset` minus those of a method, and which structures have them.
@@ -106,7 +109,7 @@ def plan_of(plan: FoldPlan, kept: NDArray) -> FoldPlan:
     return FoldPlan(tuple(part(fold) for fold in plan.folds), part(plan.kept_out))
 
 
-def electrons_of(recipe: Recipe) -> tuple[int | None, int | None]:
+def electrons_of(recipe: Recipe) -> Electrons:
     """Return charge and multiplicity of all structures; None where each has its own."""
     charge, multiplicity = recipe.charge, recipe.multiplicity
     return (

@@ -14,6 +14,7 @@ import numpy as np
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.reference import Reference, read_reference
+from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import difference_of, electrons_of, frames_of, plan_of
 from ase_schnet.pretraining.pool import sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
@@ -128,4 +129,5 @@ def _prepare(
         allow_contradictions=True,
         take_over=take_over,
     )
-    taught.write(pool, teacher, difference)
+    contrast = Contrasted(reference, settings.second, work, frames, electrons, jobs)
+    taught.write(pool, teacher, difference, contrast)

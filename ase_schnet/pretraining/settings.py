@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 
 from ase_schnet.arguments import positive, whole
@@ -33,6 +34,11 @@ class Pretraining:
         Weight in the loss of the structures of `n_far`; those of `n_thermal` have 1.
     dear_share
         Share of the dear structures among all that train; they are repeated for it.
+    second
+        Another cheap method. Where nothing but the cheap method is known, the members learn it shifted by
+        multiples of what the two differ by, so that their spread says how little is known. None: no shift.
+    second_spread
+        Standard deviation of these multiples over the members; their mean is zero.
     seed
         Of the sampling.
     """
@@ -43,6 +49,8 @@ class Pretraining:
     temperature_K: float = 500.0
     far_weight: float = 0.05
     dear_share: float = 0.1
+    second: str | None = "gfn1-xtb"
+    second_spread: float = 0.35
     seed: int = 0
 
     def __post_init__(self):
@@ -50,6 +58,8 @@ class Pretraining:
         whole("n_far", self.n_far, 1)
         positive("far_weight", self.far_weight)
         positive("temperature_K", self.temperature_K)
+        if not 0 <= self.second_spread < math.inf:
+            raise ValueError(f"second_spread must be at least 0, not {self.second_spread:g}")
         if not 0 <= self.dear_share < 1:
             raise ValueError(f"dear_share must be from 0 to below 1, not {self.dear_share:g}")
 
@@ -73,7 +83,7 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
     ----------
     text
         First the cheap method, then settings that differ from the defaults: n_thermal, n_far, temperature
-        (K), far_weight, dear_share, seed.
+        (K), far_weight, dear_share, second (a method, or "none"), second_spread, seed.
     seed
         Of the sampling, where the text gives none.
 
@@ -85,15 +95,18 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
     reference, *rest = [part.strip() for part in text.split(",")]
     kinds = {"n_thermal": int, "n_far": int, "temperature": float}
     kinds |= {"far_weight": float, "dear_share": float, "seed": int}
+    kinds |= {"second": str, "second_spread": float}
     given: dict = {"seed": seed}
     for name, _, value in (part.partition("=") for part in rest):
         name = name.strip()
         if name not in kinds:
             raise ValueError(f"{name!r} is not known; known are {', '.join(kinds)}")
         try:
-            given[name] = kinds[name](value)
+            given[name] = kinds[name](value.strip())
         except ValueError:
             raise ValueError(f"{name}={value.strip()!r} is not a number") from None
+    if given.get("second") == "none":
+        given["second"] = None
     if "temperature" in given:
         given["temperature_K"] = given.pop("temperature")
     return Pretraining(reference, **given)

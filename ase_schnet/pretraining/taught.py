@@ -3,11 +3,13 @@
 The difference of the two methods is a network itself, one member for each fold: the teacher. It is small and
 smooth near the dear structures, and nothing is known of it where it is large or its members disagree. There,
 a structure keeps the labels of the cheap method (with the mean difference of the energies), which has the
-right shape where bonds break.
+right shape where bonds break. Members that all learnt these would agree where all may be wrong: so each
+learns them shifted by its own multiple of what a second cheap method says differently.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +26,10 @@ from ase_schnet.neighbors import half_list
 from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
 from ase_schnet.training.stored import StoredDataset, damaged
+
+#: From structures with labels of the cheap method to the differences of a second one, (S,) in eV and (N, 3) in
+#: eV/Å, with a median of zero over the dear structures.
+Contrast = Callable[[Dataset], tuple[NDArray, NDArray]]
 
 #: The difference is not known where the mean over the members is, on an atom, longer than the first, or their
 #: standard deviation of a component larger than the second times its root mean square on the dear structures.
@@ -61,7 +67,9 @@ class Taught:
         """Whether all files are there."""
         return self._teacher.exists()
 
-    def write(self, pool: list[Atoms], teacher: TrainedModel, difference: Dataset) -> None:
+    def write(
+        self, pool: list[Atoms], teacher: TrainedModel, difference: Dataset, contrast: Contrast
+    ) -> None:
         """Write the pool and the difference of every member of the teacher at its structures.
 
         Parameters
@@ -72,6 +80,8 @@ class Taught:
             The network of the difference.
         difference
             The dear structures with differences as labels.
+        contrast
+            Returns what the second method says differently of structures.
         """
         cheap = Dataset.from_atoms(pool, source=f"pool, {self.level_of_theory}")
         energies, forces = _evaluate(teacher, cheap)  # (M, S), (M, N, 3)
@@ -80,15 +90,24 @@ class Taught:
         unsure = mean > FAR_DIFFERENCE * rms
         if len(forces) > 1:
             unsure |= (forces.std(axis=0, ddof=1) > FAR_STD * rms).any(axis=1)
+        far = np.logical_or.reduceat(unsure, cheap.ptr[:-1])
+        breaking = np.isin([str(atoms.info["sampled_by"]) for atoms in pool], BOND_BREAKING)
         kinds = np.array([str(atoms.info["sampled_by"]) for atoms in pool])
+        other_energies, other_forces = np.zeros(len(cheap)), np.zeros(cheap.F.shape)
+        chosen = np.flatnonzero(far & breaking)
+        if len(chosen):
+            rows = np.repeat(np.isin(np.arange(len(cheap)), chosen), cheap.n_atoms)
+            other_energies[chosen], other_forces[rows] = contrast(cheap.subset(chosen))
         self._pool.write(cheap)
         with whole_file(self._teacher) as file:
             np.savez(
                 file,
                 energies=energies,
                 forces=forces.astype(np.float32),
-                far=np.logical_or.reduceat(unsure, cheap.ptr[:-1]),
-                breaking=np.isin(kinds, BOND_BREAKING),
+                far=far,
+                breaking=breaking,
+                other_energies=other_energies,
+                other_forces=other_forces.astype(np.float32),
                 thermal=kinds == THERMAL,
                 origins=origins(pool),
                 energy_per_atom=np.array(np.median(difference.E / difference.n_atoms)),
@@ -109,8 +128,11 @@ class Taught:
         chosen = np.flatnonzero(mine)
         cheap = self._pool.read()
         atoms_far = np.repeat(far, cheap.n_atoms)
-        E = cheap.E + np.where(far, told["energy_per_atom"] * cheap.n_atoms, told["energies"][fold])
-        F = cheap.F + np.where(atoms_far[:, None], 0.0, told["forces"][fold])
+        shift = self._shift(fold, len(told["energies"]))
+        beyond = told["energy_per_atom"] * cheap.n_atoms + shift * told["other_energies"]
+        E = cheap.E + np.where(far, beyond, told["energies"][fold])
+        other = shift * told["other_forces"]
+        F = cheap.F + np.where(atoms_far[:, None], other, told["forces"][fold])
         known = training if dataset.force_mask is None else training[:0]
         rms = _rms_force(dataset.subset(known) if len(known) else dataset)
         weight = np.where(told["thermal"], 1.0, self.settings.far_weight) * _softened(F, cheap, rms)
@@ -120,6 +142,13 @@ class Taught:
         if times < 2:
             return pool
         return join(pool, dataset.subset(np.tile(training, times - 1)))
+
+    def _shift(self, fold: int, n_folds: int) -> float:
+        """Return the multiple of a member: equal steps about zero, of the spread asked for."""
+        if n_folds < 2:
+            return 0.0
+        steps = np.arange(n_folds) - (n_folds - 1) / 2
+        return float(self.settings.second_spread * steps[fold] / steps.std(ddof=1))
 
     def trained_on(self, cutoff: float) -> dict[str, dict]:
         """Return the level of theory of the pool, with its distances within `cutoff` (Å), for the card."""

@@ -22,6 +22,7 @@ from ase_schnet.pretraining.settings import read_pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.settings import FitSettings
 
+FAR = 0.7  # of the rms difference
 POOL = "gfn2-xtb, n_thermal=24, n_far=40"
 PICKY = """
 from ase.calculators.calculator import CalculationFailed
@@ -53,6 +54,8 @@ def trained(dear, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 20)
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (2, 4))
+        # a teacher of four epochs knows no large differences: so that some are far, and some are not
+        patch.setattr("ase_schnet.pretraining.taught.FAR_DIFFERENCE", FAR)
         patch.setattr("ase_schnet.training.workdir.WorkDirectory.clean", lambda self: None)
         assert main(options) in (0, 1)
     return options, folder / "m"
@@ -110,7 +113,7 @@ def test_labels_are_cheap_plus_the_difference_of_the_own_teacher(trained, dear):
     cheap = taught._pool.read()
     teacher = DeltaCalculator(model / "teacher")
     with np.load(work / "teacher.npz") as file:
-        far, energy = file["far"], float(file["energy_per_atom"])
+        far = file["far"]
     everything = np.arange(20)
     pools = [taught(Dataset.from_atoms(dear), everything, fold) for fold in (0, 1)]
     near = int(np.flatnonzero(~far)[0])
@@ -125,12 +128,29 @@ def test_labels_are_cheap_plus_the_difference_of_the_own_teacher(trained, dear):
         forces = pool.F[pool.ptr[s] : pool.ptr[s + 1]]
         np.testing.assert_allclose(forces, teacher.results["forces_committee"][fold], atol=1e-4)
     assert (pools[0].weight > 0).all()
-    if far.any():  # broken bonds keep the forces of the cheap method
-        kept = [s for s in np.flatnonzero(far)]
-        R = cheap.atoms(int(kept[0])).positions
-        found = [s for s in range(len(pools[0])) if np.array_equal(pools[0].atoms(s).positions, R)]
-        for s in found:
-            assert pools[0].E[s] == pytest.approx(cheap.E[kept[0]] + 9 * energy)
+
+
+def test_where_bonds_break_the_spread_is_what_two_cheap_methods_differ_by(trained, dear):
+    """Their mean is the first method; its multiples of the second one's difference spread by 0.35."""
+    _, model = trained
+    work = model / "training/pretraining"
+    taught = Taught(work, replace(read_pretraining(POOL), dear_share=0.0), "GFN2-xTB")
+    cheap = taught._pool.read()
+    with np.load(work / "teacher.npz") as file:
+        far, energy = np.flatnonzero(file["far"] & file["breaking"]), float(file["energy_per_atom"])
+    assert len(far) > 0
+    pools = [taught(Dataset.from_atoms(dear), np.arange(20), fold) for fold in (0, 1)]
+    kept = [pools[0].atoms(s).positions for s in range(len(pools[0]))]
+    for k in far[:3]:
+        atoms = cheap.atoms(int(k))
+        s = next(s for s, R in enumerate(kept) if np.array_equal(R, atoms.positions))
+        rows, own = (slice(d.ptr[n], d.ptr[n + 1]) for d, n in ((pools[0], s), (cheap, int(k))))
+        forces = np.stack([pool.F[rows] for pool in pools])
+        np.testing.assert_allclose(forces.mean(axis=0), cheap.F[own], atol=1e-6)
+        atoms.calc = read_reference("gfn1-xtb").calculator()
+        differ = atoms.get_forces() - cheap.F[own]
+        np.testing.assert_allclose(forces.std(axis=0, ddof=1), 0.35 * np.abs(differ), atol=1e-4)
+        assert np.mean([pool.E[s] for pool in pools]) == pytest.approx(cheap.E[k] + 9 * energy)
 
 
 def test_the_card_says_which_distances_rest_on_which_method(trained):
@@ -219,6 +239,7 @@ def test_a_model_of_differences_is_not_taken_for_a_whole_one(tmp_path, capsys):
         ("gfn2-xtb, n_far=many", "n_far='many' is not a number"),
         ("gfn2-xtb, n_far=0", "n_far must be a whole number"),
         ("gfn2-xtb, dear_share=1", "dear_share must be"),
+        ("gfn2-xtb, second_spread=-1", "second_spread must be"),
     ],
 )
 def test_bad_settings_are_one_line(text, message):
