@@ -183,9 +183,8 @@ def signals_later() -> Iterator[None]:
     try:
         if threading.current_thread() is threading.main_thread():  # which alone answers signals
             for kind in kinds:
-                if (
-                    signal.getsignal(kind) is not None
-                ):  # None: not Python's, and could not be put back
+                # None: a handler that is not Python's, and could not be put back
+                if signal.getsignal(kind) is not None:
                     before[kind] = signal.signal(kind, lambda number, _: came.append(number))
         if hasattr(signal, "pthread_sigmask"):  # not on Windows; another thread may still take them
             masked = signal.pthread_sigmask(signal.SIG_BLOCK, kinds)

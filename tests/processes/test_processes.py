@@ -31,7 +31,7 @@ def test_ctrl_c_waits_for_the_end_of_the_block(by):
     def interrupted():
         with signals_later():
             signal.pthread_kill(thread.ident, signal.SIGINT)
-            sum(range(1000))
+            time.sleep(0.05)  # the other thread has to get its turn
             masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
     try:
