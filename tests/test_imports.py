@@ -20,7 +20,7 @@ FLOORS = [
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
-    {"trained_model"},
+    {"trained_model", "processes"},
     {
         "files",
         "bonds",
@@ -32,6 +32,7 @@ FLOORS = [
         "forks",
         "model_directories",
         "moved",
+        "refusals",
         "schnet_config",
     },
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
+from ase_schnet.refusals import is_refusal
 
-PACKAGE = Path(__file__).resolve().parent.parent
 #: Environment variable; if it is set and not empty, errors in the input show their traceback too.
 DEBUG = "ASE_SCHNET_DEBUG"
 FAULT = "this is a fault of ase_schnet, not of your input. Please report it with the lines above"
@@ -18,7 +16,7 @@ def is_bad_input(error: Exception) -> bool:
     if isinstance(error, (OSError, BrokenProcessPool)):  # a file or disk; a killed worker
         return True
     if isinstance(error, ValueError):
-        return _raised_by_us(error)
+        return is_refusal(error)
     return isinstance(error, _own_failures())
 
 
@@ -38,20 +36,3 @@ def _own_failures() -> tuple[type[Exception], ...]:
         SimulationFailed,
         TrainingDiverged,
     )
-
-
-def _raised_by_us(error: ValueError) -> bool:
-    """Return whether a ``raise`` of this package made the error: then its text is for the user.
-
-    ValueErrors of numpy, ASE and the interpreter come from their own frames, or, if the function is compiled,
-    from a line of ours that calls it and is no ``raise``.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return False
-    file, line = frames[-1].filename, frames[-1].line or ""
-    remote = getattr(error.__cause__, "tb", None)  # of an error in a worker process: a text
-    if isinstance(remote, str):
-        *_, where = remote.split('  File "')
-        file, line = where.partition('"')[0], where.partition("\n")[2]
-    return Path(file).is_relative_to(PACKAGE) and line.split()[:1] == ["raise"]

@@ -21,8 +21,8 @@ from ase_schnet.files import naming, replaced
 from ase_schnet.labelling.dispatch import Dispatcher, Inline, width_of
 from ase_schnet.labelling.jobs import Job, Outcome, job_of
 from ase_schnet.labelling.journal import Journal
-from ase_schnet.labelling.pool import LocalProcesses, refuse_to_start_again
 from ase_schnet.labelling.reference import Reference, read_reference
+from ase_schnet.processes import Workers, refuse_to_start_again
 from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.units import PACKAGE_UNITS
 
@@ -121,8 +121,8 @@ def label_structures(
     ------
     InputError
         The method can describe none of the structures.
-    ValueError
-        No structures, an unknown or missing reference, `path` of another one or in use, impossible jobs.
+    ValueError, BrokenProcessPool
+        No structures, a reference unknown or missing, `path` of another one or in use; no process can start.
     """
     refuse_to_start_again()
     reference = read_reference(reference) if isinstance(reference, str) else reference
@@ -233,13 +233,11 @@ def _opened(
         yield executor, width_of(executor, jobs)
         return
     n_processes = min(jobs or cores(), n_left)
-    executor = LocalProcesses(n_processes) if n_processes > 1 else Inline()
-    try:
-        yield executor, width_of(executor, None)
-    except BaseException:  # Ctrl-C above all: at once
-        executor.shutdown(cancel_futures=True)
-        raise
-    executor.shutdown()
+    if n_processes <= 1:
+        yield Inline(), width_of(Inline(), None)
+        return
+    with Workers("labelling", n_processes) as workers:
+        yield workers, width_of(workers, None)
 
 
 def _result(

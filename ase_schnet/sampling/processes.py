@@ -7,10 +7,15 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
-from ase_schnet.labelling.pool import LocalProcesses, refuse_to_start_again
+from ase_schnet.processes import Workers
 from ase_schnet.sampling.chunks import Chunk, Task, make_chunk
 from ase_schnet.sampling.md import CalculatorFactory
 from ase_schnet.sampling.plan import SamplingPlan
+
+KILLED = (
+    "a process that samples was killed (out of memory?) or could not start; finished parts are kept, and the "
+    "same command goes on"
+)
 
 
 class Makers:
@@ -34,21 +39,20 @@ class Makers:
     def __init__(
         self, jobs: int, calculator: CalculatorFactory | None, plan: SamplingPlan, seed: int
     ):
-        refuse_to_start_again()
         self.jobs = jobs
         self._make = partial(make_chunk, calculator=calculator, plan=plan, seed=seed)
-        self._processes: LocalProcesses | None = None
+        self._workers: Workers | None = None
         if jobs > 1:
             _require_picklable(calculator)
-            self._processes = LocalProcesses(jobs)
+            self._workers = Workers("sampling", jobs)
 
     def __enter__(self) -> Makers:
         return self
 
     def __exit__(self, *_) -> None:
         """End the processes; what they have in hand is lost."""
-        if self._processes is not None:
-            self._processes.shutdown(cancel_futures=True)
+        if self._workers is not None:
+            self._workers.kill()
 
     def submit(self, task: Task) -> Future[Chunk]:
         """Return the chunk of a task, later.
@@ -58,14 +62,14 @@ class Makers:
         BrokenProcessPool
             If a process was killed.
         """
-        if self._processes is None:
+        if self._workers is None:
             done: Future[Chunk] = Future()
             done.set_result(self._make(task))
             return done
         try:
-            return self._processes.submit(self._make, task)
+            return self._workers.submit(self._make, task)
         except BrokenProcessPool:
-            raise self._killed() from None
+            raise self._workers.cause_of_death(KILLED) from None
 
     def result(self, future: Future[Chunk]) -> Chunk:
         """Return a finished chunk.
@@ -78,15 +82,7 @@ class Makers:
         try:
             return future.result()
         except BrokenProcessPool:
-            raise self._killed() from None
-
-    def _killed(self) -> BrokenProcessPool:
-        """Return an error with the reason; ``restart`` raises its own if no process can be started at all."""
-        self._processes.restart()
-        return BrokenProcessPool(
-            "a process that samples was killed (out of memory?); finished parts are kept, and the same "
-            "command goes on"
-        )
+            raise self._workers.cause_of_death(KILLED) from None
 
 
 def _require_picklable(calculator: CalculatorFactory | None) -> None:

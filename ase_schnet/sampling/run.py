@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ase_schnet.arguments import whole
 from ase_schnet.cores import cores
+from ase_schnet.processes import refuse_to_start_again
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.sampling.chunks import Base, random_numbers
 from ase_schnet.sampling.md import CalculatorFactory, said
@@ -79,9 +80,10 @@ def sample_structures(
 
     Raises
     ------
-    ValueError
-        Impossible arguments, or a directory with parts of other settings or in use (InUseError).
+    ValueError, BrokenProcessPool
+        Impossible arguments; parts of other settings or in use (InUseError); a process killed or not started.
     """
+    refuse_to_start_again()
     n, seed = whole("n", n, 1), whole("seed", seed, 0)
     jobs = cores() if jobs is None else whole("jobs", jobs, 1)
     starts = [_stripped(atoms, k) for k, atoms in enumerate(starts)]
@@ -108,7 +110,7 @@ def _fill(
     seed: int,
     progress: bool | None,
 ) -> None:
-    """Make the structures of all kinds: first of those with a calculator, whose coolest frames are starts too."""
+    """Make structures of all kinds, those with a calculator first: their coolest frames are starts too."""
     total = sum(stream.wanted for stream in streams)
     disable = None if progress is None else not progress
     with tqdm(total=total, desc="sampling", unit="structure", disable=disable) as bar:

@@ -18,13 +18,14 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
+from ase_schnet.processes import StartedAgain, refuse_to_start_again
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import checked_recipe
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
 from ase_schnet.training.workdir import WorkDirectory, resumable
-from ase_schnet.training.workers import StartedAgain, refuse_to_start_again, train_members
+from ase_schnet.training.workers import train_members
 
 
 def cross_validate(

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,10 @@ from ase.build import molecule
 from ase.io import read, write
 from factory import labelled_molecules, random_model
 
+from ase_schnet import refusals
 from ase_schnet.cli import COMMANDS, main
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
+from ase_schnet.processes import Workers
 from ase_schnet.training.workdir import WORK
 
 
@@ -255,10 +256,10 @@ def test_a_fault_of_ours_is_said_to_be_one_with_its_traceback(fault, monkeypatch
 
 
 def test_a_fault_in_another_process_is_said_to_be_one(monkeypatch, capsys):
-    """There the traceback is a text; a refusal of ours in another process stays one line."""
+    """The traceback does not come with it; a refusal of ours in another process stays one line."""
 
     def run(args):
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        with Workers("testing", 1) as pool:
             pool.submit(*task).result()
 
     monkeypatch.setattr("ase_schnet.cli.info.run", run)
@@ -269,6 +270,22 @@ def test_a_fault_in_another_process_is_said_to_be_one(monkeypatch, capsys):
     assert main(["info", "ethanol"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "bananas" in line
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [("raise ValueError('bananas')", 2), ("float('bananas')", 1)]
+)
+def test_errors_are_told_apart_when_an_upgrade_has_changed_the_files(body, code, monkeypatch):
+    """The code that runs is older than the lines in its file, which say the contrary."""
+    file = Path(refusals.__file__).parent / "arguments.py"
+    lines = file.read_text().splitlines()
+    wanted = code == 1  # a line of a raise, or another one, in the file
+    number = next(k for k, line in enumerate(lines) if line.strip().startswith("raise") == wanted)
+    room = {"__name__": "ase_schnet.arguments"}
+    head = "def run(args):" + "\n" * max(number, 1)
+    exec(compile(f"{head}    {body}\n", str(file), "exec"), room)
+    monkeypatch.setattr("ase_schnet.cli.info.run", room["run"])
+    assert main(["info", "ethanol"]) == code
 
 
 def test_bad_input_shows_its_traceback_on_request(monkeypatch, capsys):
