@@ -87,6 +87,11 @@ class TrainedModel:
         """Shape of the network."""
         return SchNetConfig.from_dict(self.config)
 
+    @property
+    def other_levels(self) -> list[str]:
+        """Return the levels of theory, besides its own, that it was trained on."""
+        return [level for level in self.trained_on if level != self.level_of_theory]
+
     def require_whole(self) -> None:
         """Raise ModelFileError if the model holds the difference to a baseline and not whole energies."""
         if self.baseline is not None:

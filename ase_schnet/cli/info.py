@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import add_model
+
+if TYPE_CHECKING:
+    from ase_schnet.modelfile import TrainedModel
 
 HELP = "Print the card of a model: what it is for, how it was trained, how accurate it is."
 EXAMPLE = """\
@@ -29,10 +33,6 @@ def run(args: argparse.Namespace) -> int:
 
     model = load_model(args.model)
     config = model.config
-    ranges = "; ".join(
-        f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
-        for pair, intervals in model.distance_ranges.items()
-    )
     print(f"model       {model.path} (sha256 {model.checksum[:12]}…)")
     print(f"members     {model.n_members}")
     print(
@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
     )
     print(f"electrons   {_electrons(model.card)}")
-    print(f"distances   {ranges} Å")
+    for line in _levels(model):
+        print(line)
     begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
     print(f"repulsion   below {begins} Å; repulsion=None (--repulsion none) switches it off")
     if "tables" in model.card:
@@ -65,6 +66,31 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(training_summary(model))
     return 0
+
+
+def _levels(model: TrainedModel) -> list[str]:
+    """Describe whose energies the model predicts, and which distances rest on which method."""
+    lines = [f"level       {model.level_of_theory}"]
+    if model.baseline is not None:
+        lines.append(f"difference  to {model.baseline}, which DeltaCalculator adds at every step")
+    lines.append(f"distances   {_ranges(model.distance_ranges)}")
+    for level, known in model.trained_on.items():
+        if level != model.level_of_theory:
+            n = f"{known['n_structures']} structures; " if "n_structures" in known else ""
+            lines.append(f"also from   {level}: {n}{_ranges(known['distance_ranges_Ang'])}")
+    if start := model.card.get("training", {}).get("start"):
+        frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
+        lines.append(f"started     from the weights of {start['model']}{frozen}")
+    return lines
+
+
+def _ranges(ranges: dict[str, list[list[float]]]) -> str:
+    """Return the distances of every pair of elements as text."""
+    each = (
+        f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
+        for pair, intervals in ranges.items()
+    )
+    return f"{'; '.join(each)} Å"
 
 
 def _electrons(card: dict) -> str:

@@ -190,7 +190,8 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     trained_range = _trained_range(atoms, indices)
     known_range = _trained_range(atoms, indices, every_level=True)
     lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
-    summary = describe_scan(result, trained_range, known_range)
+    cheap = " and ".join(atoms.calc.trained.other_levels) or "none"
+    summary = describe_scan(result, trained_range, known_range, cheap)
     draw = partial(plot_scan, result, trained_range, known_range=known_range)
     return _Found(result, summary, draw, lost)
 

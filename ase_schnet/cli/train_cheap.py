@@ -79,7 +79,6 @@ def _difference(
         raise ValueError("the difference to a method is trained on without augmented structures")
     reference = read_reference(args.baseline)
     path = Path(args.output) / "training" / "baseline.extxyz"
-    path.parent.mkdir(parents=True, exist_ok=True)
     difference, kept = difference_of(
         dataset, reference, path, electrons=electrons_of(recipe), jobs=args.jobs
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
+from ase_schnet.files import naming
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference
 from ase_schnet.training.recipe import Recipe
@@ -62,7 +63,11 @@ def difference_of(
     """
     if dataset.E is None or dataset.F is None:
         raise ValueError("the difference to a method needs energies and forces of the data")
-    result = label_structures(frames_of(dataset, *electrons), reference, path, jobs=jobs)
+    frames = frames_of(dataset, *electrons)
+    reference.require_supported(frames[0], electrons[0] or 0, electrons[1])
+    with naming(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    result = label_structures(frames, reference, path, jobs=jobs)
     kept = np.setdiff1d(np.arange(len(dataset)), list(result.failures))
     if result.failures:
         first, why = next(iter(result.failures.items()))

@@ -100,8 +100,6 @@ def _prepare(
     taught = cast(Taught, recipe.augment)
     work, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
     frames = frames_of(dataset, *electrons)
-    reference.require_supported(frames[0], electrons[0] or 0, electrons[1])
-    work.mkdir(parents=True, exist_ok=True)
     difference, kept = difference_of(
         dataset, reference, work / "dear.extxyz", electrons=electrons, jobs=jobs
     )

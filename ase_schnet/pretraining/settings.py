@@ -93,6 +93,8 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
         For anything else.
     """
     reference, *rest = [part.strip() for part in text.split(",")]
+    if "=" in reference:
+        raise ValueError(f"{reference!r}: the cheap method comes first, then settings after commas")
     kinds = {"n_thermal": int, "n_far": int, "temperature": float}
     kinds |= {"far_weight": float, "dear_share": float, "seed": int}
     kinds |= {"second": str, "second_spread": float}
@@ -101,10 +103,13 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
         name = name.strip()
         if name not in kinds:
             raise ValueError(f"{name!r} is not known; known are {', '.join(kinds)}")
+        if name in given and name != "seed":
+            raise ValueError(f"{name} is given twice")
         try:
             given[name] = kinds[name](value.strip())
         except ValueError:
-            raise ValueError(f"{name}={value.strip()!r} is not a number") from None
+            what = "a whole number" if kinds[name] is int else "a number"
+            raise ValueError(f"{name}={value.strip()!r} is not {what}") from None
     if given.get("second") == "none":
         given["second"] = None
     if "temperature" in given:

@@ -88,6 +88,7 @@ def describe_scan(
     result: ScanResult,
     trained_range: tuple[float, float] | None = None,
     known_range: tuple[float, float] | None = None,
+    cheap: str = "a cheap method",
 ) -> str:
     """Describe a scan in words: lowest and highest point within training, wall or hole outside it.
 
@@ -97,8 +98,9 @@ def describe_scan(
         The scan.
     trained_range
         Range of the coordinate in the training data, Å; None if unknown.
-    known_range
-        The same with the data of a cheap method, which taught the model the shape of the energy there.
+    known_range, cheap
+        The same with the data of a cheap method, which taught the model the shape of the energy there, and
+        its name.
     """
     name, energy = result.coordinate_name, result.energies_eV
     known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
@@ -106,7 +108,7 @@ def describe_scan(
     if trained_range is not None:
         lines.append("{}: {:.3f} to {:.3f} in training".format(name, *trained_range))
         if known_range is not None and known_range != trained_range:
-            lines[-1] += ", {:.3f} to {:.3f} with those of a cheap method".format(*known_range)
+            lines[-1] += ", {:.3f} to {:.3f} with those of {}".format(*known_range, cheap)
     if not known.any():
         return "\n".join([*lines, f"{name}: no point has an energy"])
     judged = inside if inside.any() else known
