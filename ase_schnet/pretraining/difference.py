@@ -76,7 +76,10 @@ def difference_of(
             f"{reference.level_of_theory} and are left out (structure {first}: {why})",
             stacklevel=2,
         )
-    dear, cheap = dataset.subset(kept), Dataset.from_atoms(result.frames)
+    return _minus(dataset.subset(kept), Dataset.from_atoms(result.frames), reference), kept
+
+
+def _minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
     stress = dear.stress
     if stress is not None:
         if cheap.stress is None:
@@ -84,7 +87,7 @@ def difference_of(
                 f"{reference.level_of_theory} gives no stress: train without, with stress_weight=0"
             )
         stress = stress - cheap.stress
-    return replace(dear, E=dear.E - cheap.E, F=dear.F - cheap.F, stress=stress), kept
+    return replace(dear, E=dear.E - cheap.E, F=dear.F - cheap.F, stress=stress)
 
 
 def frames_of(
