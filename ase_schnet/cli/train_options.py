@@ -106,7 +106,7 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
             f"--{option}", type=type(default), help=text
         )  # None: the default of the work
 
-    number("epochs", "number of passes over the training data", "; with --pretrain 24")
+    number("epochs", "number of passes over the training data", "; with --pretrain 40")
     number("batch-size", "structures per step", "; with --pretrain 20")
     number(
         "learning-rate",

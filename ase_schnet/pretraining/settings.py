@@ -11,7 +11,7 @@ from ase_schnet.training.settings import FitSettings
 
 #: Epochs and structures per step of members that learn a pool, in place of the defaults of `FitSettings`
 #: (benchmarks/pretraining.md).
-POOL_EPOCHS, POOL_BATCH = 24, 20
+POOL_EPOCHS, POOL_BATCH = 40, 20
 #: Steps of a fit of the difference, for any number of dear structures; and its epochs, at least and at most.
 TEACHER_STEPS, TEACHER_EPOCHS = 15_000, (200, 2000)
 
