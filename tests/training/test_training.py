@@ -407,8 +407,17 @@ def test_the_tables_of_the_report_are_printed(trained):
 
 
 @pytest.mark.slow
-def test_processes_do_not_change_the_weights(trained, tmp_path):
+def test_processes_do_not_change_the_weights_and_are_sent_no_structures(
+    trained, tmp_path, monkeypatch
+):
+    """They read their part of the file: what they are sent does not grow with the data."""
+    sent = []
+    reduce = Dataset.__reduce_ex__
+    monkeypatch.setattr(
+        Dataset, "__reduce_ex__", lambda self, version: sent.append(1) or reduce(self, version)
+    )
     cross_validate(small_dataset(24), tmp_path / "m", recipe(), jobs=2)
+    assert not sent
     assert (tmp_path / "m" / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
 
 
