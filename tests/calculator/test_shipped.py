@@ -10,7 +10,7 @@ import pytest
 from ase.build import molecule
 from ase.calculators.fd import calculate_numerical_forces
 from ase.optimize import BFGS
-from forked import start
+from forked import fork
 
 from ase_schnet import SchNetCalculator, check_nve, load_model, run_nve
 from ase_schnet.data.dataset import Dataset
@@ -113,7 +113,7 @@ def test_the_training_example_trains(tmp_path, shared_data):
         few = {k: v[:200] if v.shape[:1] == (1000,) else v for k, v in file.items()}
     np.savez(tmp_path / "ethanol.npz", **few)
     arguments = "1_train.py", tmp_path / "ethanol.npz", tmp_path / "m", 1
-    process = start(run_example, *arguments, said=tmp_path / "said")
+    process = fork(run_example, *arguments, said=tmp_path / "said")
     process.join()
     said = (tmp_path / "said").read_text()
     assert process.exitcode == 0, said

@@ -13,7 +13,7 @@ import pytest
 from ase.build import molecule
 from ase.io import read, write
 from factory import labelled_molecules, random_model
-from forked import end, start
+from forked import end, fork
 
 from ase_schnet.cli import COMMANDS, main
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
@@ -113,7 +113,7 @@ def test_a_killed_training_resumes_to_the_same_weights(data, tmp_path):
     """kill -9 of the whole command, then --resume."""
     arguments = small_training(data, tmp_path / "m", "--no-plot")
     arguments[arguments.index("--epochs") + 1] = "40"
-    process = start(main, arguments, said=tmp_path / "said")
+    process = fork(main, arguments, said=tmp_path / "said")
     work = tmp_path / "m" / WORK
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (work / "fold_1.safetensors").exists():

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(
     [
         "torch._dynamo",  # which optimizers of torch import when they are made
         "ase_schnet.cli.train",
@@ -24,9 +24,9 @@ _FORKSERVER.set_forkserver_preload(
 )
 
 
-def start(function: Callable, *arguments, said: Path, **environment: str) -> BaseProcess:
+def fork(function: Callable, *arguments, said: Path, **environment: str) -> BaseProcess:
     """Call a function in a process of its own, which writes stdout and stderr into the file `said`."""
-    process = _FORKSERVER.Process(target=_call, args=(function, arguments, said, environment))
+    process = FORKSERVER.Process(target=_call, args=(function, arguments, said, environment))
     process.start()
     return process
 

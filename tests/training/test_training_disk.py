@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
-from forked import start
+from forked import fork
 
 from ase_schnet.cli import main
 from ase_schnet.cli.assemble import report
@@ -113,7 +113,7 @@ def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
         *("--folds", "2", "--kept-out", "0.2", "--epochs", "2", "--interactions", "1"),
         "--no-plot",
     ]
-    process = start(limited, [*arguments, "--jobs", "2"], said=tmp_path / "said")
+    process = fork(limited, [*arguments, "--jobs", "2"], said=tmp_path / "said")
     process.join()
     assert process.exitcode == 2
     said = (tmp_path / "said").read_text()

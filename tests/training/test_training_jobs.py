@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
-from forked import end, start
+from forked import FORKSERVER, end, fork
 from joblib import Parallel, delayed
 
 from ase_schnet.cli import main
@@ -60,7 +60,8 @@ def whole(tmp_path_factory):
 def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_path):
     directory, data = tmp_path / "m", small_dataset(24)
     folds = [3, 1, 2, 1]  # in any order, and one twice
-    done = Parallel(n_jobs=2)(delayed(train_fold)(data, directory, recipe(), k) for k in folds[:3])
+    jobs = (delayed(train_fold)(data, directory, recipe(), k) for k in folds[:3])
+    done = Parallel(n_jobs=2, backend=FORKSERVER)(jobs)
     assert done == [True] * 3
     before = files(directory)
     assert train_fold(data, directory, recipe(), folds[3])
@@ -179,7 +180,7 @@ def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_p
     """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
     script, work, said = tmp_path / "script.py", tmp_path / "m" / WORK, tmp_path / "said"
     script.write_text(UNGUARDED.format(tests=PLACES, path=str(tmp_path / "m")))
-    process = start(runpy.run_path, str(script), None, "__main__", said=said)
+    process = fork(runpy.run_path, str(script), None, "__main__", said=said)
     process.join()
     assert process.exitcode == 1
     stderr = said.read_text()
@@ -274,7 +275,7 @@ def test_what_one_rank_meets_all_ranks_raise(tmp_path):
     group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     said = [tmp_path / f"said_{k}" for k in (0, 1)]
     processes = [
-        start(on_one_rank, k, tmp_path, said=said[k], RANK=str(k), LOCAL_RANK=str(k), **group)
+        fork(on_one_rank, k, tmp_path, said=said[k], RANK=str(k), LOCAL_RANK=str(k), **group)
         for k in (0, 1)
     ]
     try:
@@ -293,9 +294,9 @@ def test_what_one_rank_meets_all_ranks_raise(tmp_path):
         ("begin: PermissionError: not yours", ""),
         ("rank 1: KeyError: 'only there'", ""),
     )
-    for a, b, (start_of, part) in zip(first, second, expected, strict=True):
-        assert a.startswith(start_of)
-        assert b.startswith(start_of)
+    for a, b, (begin, part) in zip(first, second, expected, strict=True):
+        assert a.startswith(begin)
+        assert b.startswith(begin)
         assert part in a
         assert part in b
 

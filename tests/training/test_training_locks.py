@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factory import TINY, labelled_crystals, labelled_molecules, small_dataset
-from forked import end, start
+from forked import end, fork
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
@@ -86,7 +86,7 @@ def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_kil
     """And the workers of the killed one end at once, not with their epoch, and leave their locks."""
     directory, data = tmp_path / "m", small_dataset(24).subset(np.arange(24).repeat(100))
     same = recipe(100, 2400, batch_size=1)
-    process = start(long_training, directory, jobs, said=tmp_path / "said")
+    process = fork(long_training, directory, jobs, said=tmp_path / "said")
     logs = [directory / WORK / f"fold_{k}.csv" for k in range(1, jobs + 1)]
     try:
         wait_for(logs, process, tmp_path / "said")  # all have begun an epoch
@@ -116,12 +116,11 @@ def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_kil
 @needs_proc
 def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
     """One that is half started waits for its orders, and the parent used to wait for it."""
-    process = start(long_training, tmp_path / "m", 2, said=tmp_path / "said")
+    process = fork(long_training, tmp_path / "m", 2, said=tmp_path / "said")
     deadline = time.monotonic() + 60
     try:
         while not any(b"spawn_main" in command_of(pid) for pid in children_of(process.pid)):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+            assert time.monotonic() < deadline  # no sleep: the start is over within milliseconds
         os.kill(process.pid, signal.SIGINT)
         process.join(60)
         assert process.exitcode == 1
@@ -133,7 +132,7 @@ def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
 @pytest.mark.slow
 def test_of_trainings_that_start_together_one_trains(tmp_path):
     said = [tmp_path / f"said_{k}" for k in range(4)]
-    processes = [start(training, tmp_path / "m", 40, said=path) for path in said]
+    processes = [fork(training, tmp_path / "m", 40, said=path) for path in said]
     for process in processes:
         process.join()
     errors = [path.read_text() for path in said]
