@@ -1,6 +1,5 @@
 """The command line as a user types it: output, files, exit codes, one clear line for bad input."""
 
-import os
 import re
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from ase.build import molecule
 from ase.io import read, write
 from factory import labelled_molecules, random_model
+from forked import end, fork
 
 from ase_schnet import refusals
 from ase_schnet.cli import COMMANDS, main
@@ -110,24 +110,22 @@ def test_info_and_evaluate(trained, data, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_weights(data, trained, tmp_path):
+def test_a_killed_training_resumes_to_the_same_weights(data, tmp_path):
     """kill -9 of the whole command, then --resume."""
     arguments = small_training(data, tmp_path / "m", "--no-plot")
     arguments[arguments.index("--epochs") + 1] = "40"
-    command = [sys.executable, "-m", "ase_schnet", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = fork(main, arguments, said=tmp_path / "said")
     work = tmp_path / "m" / WORK
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (work / "fold_1.safetensors").exists():
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    end(process)
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "said").read_text()
     assert work.is_dir()
     assert not (tmp_path / "m" / CARD).exists()
     assert main(arguments) == 2  # without --resume nothing is touched
-    subprocess.run([*command, "--resume"], stdout=subprocess.DEVNULL)
-    whole = [str(tmp_path / "whole") if a == str(tmp_path / "m") else a for a in command]
-    subprocess.run(whole, stdout=subprocess.DEVNULL)
+    main([*arguments, "--resume"])
+    main([str(tmp_path / "whole") if a == str(tmp_path / "m") else a for a in arguments])
     assert (tmp_path / "m" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
 
 

@@ -79,18 +79,31 @@ def as_simulation(record: MDRecord, temperature_K: float, equilibration=0.2) -> 
 # --- the ensemble -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
-def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat):
-    """Mean and width; that ASE counts 27 degrees of freedom where 21 move would be off by 29 %."""
-    record = run_nvt(
+def canonical_ethanol(temperature_K: float, thermostat: str, **options) -> MDRecord:
+    return run_nvt(
         ethanol(),
-        temperature_K=300,
+        temperature_K=temperature_K,
         thermostat=thermostat,
         time_constant_fs=30,
         time_ps=6,
         record_every=10,
+        **options,
     )
+
+
+@pytest.fixture(scope="module")
+def bussi_at_300_K() -> MDRecord:
+    return canonical_ethanol(300, "bussi")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
+def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat, request):
+    """Mean and width; that ASE counts 27 degrees of freedom where 21 move would be off by 29 %."""
+    if thermostat == "bussi":
+        record = request.getfixturevalue("bussi_at_300_K")
+    else:
+        record = canonical_ethanol(300, thermostat)
     assert record.n_degrees_of_freedom == {"bussi": 21, "langevin": 27}[thermostat]
     mean, width = physical_validation.kinetic_energy.distribution(
         as_simulation(record, 300), verbosity=0, bootstrap_seed=0
@@ -119,19 +132,10 @@ def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
 
 
 @pytest.mark.slow
-def test_ratio_of_two_temperatures_is_that_of_boltzmann():
+def test_ratio_of_two_temperatures_is_that_of_boltzmann(bussi_at_300_K):
     """Potential energies at T1 and T2 overlap as exp(-E (1/kT1 - 1/kT2)) says: Merz & Shirts."""
-    runs = []
-    for seed, temperature_K in enumerate((300, 360)):
-        record = run_nvt(
-            ethanol(),
-            temperature_K=temperature_K,
-            time_constant_fs=30,
-            time_ps=6,
-            record_every=10,
-            seed=seed,
-        )
-        runs.append(as_simulation(record, temperature_K))
+    hotter = canonical_ethanol(360, "bussi", seed=1)
+    runs = [as_simulation(bussi_at_300_K, 300), as_simulation(hotter, 360)]
     (deviation,) = physical_validation.ensemble.check(*runs, verbosity=0, bootstrap_seed=0)
     assert deviation < LIMIT
 

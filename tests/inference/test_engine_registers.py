@@ -119,8 +119,8 @@ np.savez(sys.argv[2], width=simd.BYTES, energies=got.energies, forces=got.forces
 
 
 @pytest.mark.slow
-def test_every_width_gives_the_same_energies_and_forces(tmp_path):
-    """Compiled afresh for each: numba's cache need not know the variable."""
+def test_every_width_gives_the_same_energies_and_forces(tmp_path, request):
+    """Each has a cache of its own, which lasts: no code of another width is found there."""
     model = random_model(SchNetConfig(40, 20, n_interactions=2, n_rbf=20, cutoff=4.0, gamma=4.0))
     save_model(tmp_path / "model", model)
     expected = evaluate(Ensemble(model), molecule("CH3COCH3"))
@@ -129,7 +129,8 @@ def test_every_width_gives_the_same_energies_and_forces(tmp_path):
     for width in WIDTHS:
         if width == simd.BYTES:
             continue
-        environment = {VARIABLE: str(width), "NUMBA_CACHE_DIR": str(tmp_path / f"cache-{width}")}
+        compiled = request.config.cache.mkdir(f"registers-{width}")  # again where sources changed
+        environment = {VARIABLE: str(width), "NUMBA_CACHE_DIR": str(compiled)}
         running[width] = subprocess.Popen(
             [sys.executable, "code.py", "model", f"{width}.npz"],
             cwd=tmp_path,

@@ -89,6 +89,7 @@ def test_what_the_cheap_method_fails_on_is_left_out_and_named(dear, tmp_path):
         assert kept[after].tolist() == [k for k in before if k != 3]
 
 
+@pytest.mark.slow
 def test_no_member_learns_from_what_judges_it(trained, dear):
     _, model = trained
     card = json.loads((model / "model.json").read_text())["training"]
@@ -106,6 +107,7 @@ def test_no_member_learns_from_what_judges_it(trained, dear):
         assert 0 < len(pool) < len(origins)
 
 
+@pytest.mark.slow
 def test_labels_are_cheap_plus_the_difference_of_the_own_teacher(trained, dear):
     _, model = trained
     work = model / "training/pretraining"
@@ -153,6 +155,7 @@ def test_where_bonds_break_the_spread_is_what_two_cheap_methods_differ_by(traine
         assert np.mean([pool.E[s] for pool in pools]) == pytest.approx(cheap.E[k] + 9 * energy)
 
 
+@pytest.mark.slow
 def test_the_card_says_which_distances_rest_on_which_method(trained):
     _, path = trained
     model = load_model(path)
@@ -168,6 +171,7 @@ def test_the_card_says_which_distances_rest_on_which_method(trained):
     assert model.card["training"]["augmentation"]["reference"] == "gfn2-xtb"
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_begun_anew(trained, capsys, monkeypatch):
     options, _ = trained
     monkeypatch.setattr("ase_schnet.pretraining.run._prepare", None)
@@ -178,6 +182,7 @@ def test_a_finished_training_is_not_begun_anew(trained, capsys, monkeypatch):
     assert "far_weight" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_members_as_jobs_need_the_pool_first(trained, tmp_path, capsys):
     options, _ = trained
     options = [str(tmp_path / "n") if word.endswith("/m") else word for word in options]

@@ -50,9 +50,8 @@ class Modified(Calculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        inner = atoms.copy()
-        inner.calc = self.calculator
-        energy, forces = inner.get_potential_energy(), inner.get_forces()
+        self.calculator.calculate(atoms, ("energy", "forces"), all_changes)
+        energy, forces = (self.calculator.results[name] for name in ("energy", "forces"))
         energy, forces = self.change(energy, forces, atoms.positions)
         self.results = {"energy": energy, "forces": forces}
 

@@ -1,9 +1,5 @@
 """Losses, one fit, its checkpoint, and the cross-validation."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +11,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from batches import energy_and_forces
 from factory import TINY, labelled_molecules, potentials, small_dataset
+from forked import end, fork
 from safetensors.torch import load_file
 
 from ase_schnet.calculator import SchNetCalculator
@@ -35,8 +32,6 @@ from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit, TrainingDiverged
 from ase_schnet.training.workdir import WORK
-
-PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
 
 QUICK = FitSettings(epochs=10, batch_size=4, seed=3)
 
@@ -303,15 +298,9 @@ def test_training_leaves_global_state_alone():
 
 # ---- resume ------------------------------------------------------------------------------------
 
-KILLED = """
-import sys
-sys.path[:0] = {tests!r}
-from test_training import make_fit
-from ase_schnet.training.run import run_fit
-if __name__ == "__main__":
-    path = __import__("pathlib").Path({path!r})
+
+def fit_that_saves_every_epoch(path: Path) -> None:
     run_fit(make_fit(), path, log=path.with_suffix(".csv"), checkpoint_every_s=0.0)
-"""
 
 
 @pytest.mark.slow
@@ -319,15 +308,13 @@ def test_ten_epochs_equal_five_a_kill_and_five_more_bit_for_bit(tmp_path):
     whole = tmp_path / "whole.safetensors"
     run_fit(make_fit(), whole)
     path = tmp_path / "killed.safetensors"
-    code = KILLED.format(tests=PLACES, path=str(path))
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = fork(fit_that_saves_every_epoch, path, said=tmp_path / "said")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (
         path.exists() and load_checkpoint(path)[1]["epoch"] >= 3
     ):
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    end(process)
     epoch = load_checkpoint(path)[1]["epoch"]
     assert 3 <= epoch < 10, "the kill came too late to prove anything"
     run_fit(make_fit(), path, log=path.with_suffix(".csv"))
@@ -407,8 +394,17 @@ def test_the_tables_of_the_report_are_printed(trained):
 
 
 @pytest.mark.slow
-def test_processes_do_not_change_the_weights(trained, tmp_path):
+def test_processes_do_not_change_the_weights_and_are_sent_no_structures(
+    trained, tmp_path, monkeypatch
+):
+    """They read their part of the file: what they are sent does not grow with the data."""
+    sent = []
+    reduce = Dataset.__reduce_ex__
+    monkeypatch.setattr(
+        Dataset, "__reduce_ex__", lambda self, version: sent.append(1) or reduce(self, version)
+    )
     cross_validate(small_dataset(24), tmp_path / "m", recipe(), jobs=2)
+    assert not sent
     assert (tmp_path / "m" / WEIGHTS).read_bytes() == (trained[0] / WEIGHTS).read_bytes()
 
 

@@ -1,7 +1,9 @@
 """A training whose disk is full ends in one line, keeps what it has, and ends with the same bits."""
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +11,7 @@ from dataclasses import replace
 import pytest
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
+from forked import fork
 
 from ase_schnet.cli import main
 from ase_schnet.cli.assemble import report
@@ -96,13 +99,10 @@ def test_one_fold_and_assembly_say_it_too(disk):
     assemble_ensemble(place / "m")
 
 
-LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing raises OSError
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from ase_schnet.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+def limited(arguments):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing raises OSError
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    sys.exit(main(arguments))
 
 
 @pytest.mark.slow
@@ -113,14 +113,13 @@ def test_the_command_line_says_it_in_one_line_and_resumes(tmp_path):
         *("--folds", "2", "--kept-out", "0.2", "--epochs", "2", "--interactions", "1"),
         "--no-plot",
     ]
-    command = [sys.executable, "-c", LIMITED, *arguments, "--jobs", "2"]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 2
-    line = process.stderr.splitlines()[-1]
-    assert "Traceback" not in process.stderr
-    assert {"fold 1: epoch 0/2", "fold 2: epoch 0/2"} <= {
-        k[:17] for k in process.stderr.splitlines()
-    }
+    process = fork(limited, [*arguments, "--jobs", "2"], said=tmp_path / "said")
+    process.join()
+    assert process.exitcode == 2
+    said = (tmp_path / "said").read_text()
+    line = said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert {"fold 1: epoch 0/2", "fold 2: epoch 0/2"} <= {k[:17] for k in said.splitlines()}
     assert line.startswith(f"ase-schnet train: [Errno 27] File too large: {tmp_path / 'm' / WORK}")
     assert line.endswith("correct the cause, then --resume goes on")
     assert main([*arguments, "--jobs", "1", "--resume"]) == 1  # two epochs come to nothing

@@ -1,7 +1,8 @@
 """Members as jobs by themselves: idempotent, killed and resumed, side by side, one fit in two processes."""
 
 import os
-import signal
+import runpy
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
+from forked import FORKSERVER, end, fork
 from joblib import Parallel, delayed
 
 from ase_schnet.cli import main
@@ -20,6 +22,7 @@ from ase_schnet.locks import InUseError
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.plotting import LiveFigure, plot_learning_curves
 from ase_schnet.training.crossval import assemble_ensemble, cross_validate
+from ase_schnet.training.distributed import is_rank_zero, process_group
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import TrainingLog, read_log, read_logs
 from ase_schnet.training.loss import LossWeights
@@ -57,7 +60,8 @@ def whole(tmp_path_factory):
 def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_path):
     directory, data = tmp_path / "m", small_dataset(24)
     folds = [3, 1, 2, 1]  # in any order, and one twice
-    done = Parallel(n_jobs=2)(delayed(train_fold)(data, directory, recipe(), k) for k in folds[:3])
+    jobs = (delayed(train_fold)(data, directory, recipe(), k) for k in folds[:3])
+    done = Parallel(n_jobs=2, backend=FORKSERVER)(jobs)
     assert done == [True] * 3
     before = files(directory)
     assert train_fold(data, directory, recipe(), folds[3])
@@ -161,75 +165,6 @@ def test_curves_are_drawn_while_the_training_goes_on(tmp_path, whole):
 
 # ---- processes ---------------------------------------------------------------------------------
 
-LONG = """
-import sys
-sys.path[:0] = {tests!r}
-from test_training_jobs import *
-if __name__ == "__main__":
-    data = small_dataset(24).subset(np.arange(24).repeat(100))
-    plan = plan_folds(2400, 2, n_kept_out=10)
-    long = Recipe(TINY, LossWeights(), replace(QUICK, batch_size=1), plan)  # seconds an epoch
-    cross_validate(data, {path!r}, long, jobs=2)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
-def test_the_workers_of_a_killed_training_end_at_once(tmp_path):
-    code = LONG.format(tests=PLACES, path=str(tmp_path / "m"))
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 120
-    work = tmp_path / "m" / WORK
-    while not all((work / f"fold_{k}.csv").exists() for k in (1, 2)):  # both have begun an epoch
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    killed_at = time.monotonic()
-    while any(_runs(pid) for pid in children) and time.monotonic() < killed_at + 60:
-        time.sleep(0.02)
-    assert len(children) >= 2
-    assert time.monotonic() - killed_at < 10.0
-    assert all(read_log(work / f"fold_{k}.csv") == {} for k in (1, 2)), "an epoch was waited for"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
-def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
-    """One that is half started waits for its orders, and the parent used to wait for it."""
-    code = LONG.format(tests=PLACES, path=str(tmp_path / "m"))
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    tasks, deadline = Path(f"/proc/{process.pid}/task"), time.monotonic() + 60
-    try:
-        while not any(b"spawn_main" in _command(pid) for pid in _children(tasks)):
-            assert time.monotonic() < deadline
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
-    assert "KeyboardInterrupt" in said
-
-
-def _children(tasks: Path) -> list[str]:
-    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
-
-
-def _command(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-def _runs(pid: str) -> bool:
-    """Neither gone nor a zombie that nobody has buried yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 UNGUARDED = """
 import sys
 sys.path[:0] = {tests!r}
@@ -243,15 +178,16 @@ cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
 @pytest.mark.slow
 def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_path):
     """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
-    script, work = tmp_path / "script.py", tmp_path / "m" / WORK
-    tests = PLACES
-    script.write_text(UNGUARDED.format(tests=tests, path=str(tmp_path / "m")))
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.count("Traceback") == 1  # the parent's, where the script called it
+    script, work, said = tmp_path / "script.py", tmp_path / "m" / WORK, tmp_path / "said"
+    script.write_text(UNGUARDED.format(tests=PLACES, path=str(tmp_path / "m")))
+    process = fork(runpy.run_path, str(script), None, "__main__", said=said)
+    process.join()
+    assert process.exitcode == 1
+    stderr = said.read_text()
+    assert stderr.count("Traceback") == 1  # the parent's, where the script called it
     cure = 'again from its top: put its own work under `if __name__ == "__main__":`, or give jobs=1'
-    assert done.stderr.splitlines()[-1].endswith(cure)
-    assert "resum" not in done.stderr
+    assert stderr.splitlines()[-1].endswith(cure)
+    assert "resum" not in stderr
     assert not list(work.iterdir())
 
 
@@ -287,67 +223,69 @@ def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch)
         np.testing.assert_allclose(two[column], one[column], rtol=2e-5)
 
 
-ON_ONE_RANK = """
-import sys
-sys.path[:0] = {places!r}
-from test_training_jobs import *
-from ase_schnet.training import fold as room, run
-from ase_schnet.training.distributed import is_rank_zero, process_group, on_rank_zero
-
-
 class Unsendable(Exception):
     def __init__(self, one, two):
         super().__init__(one + two)
 
 
-def fails(error, rank=0):
-    def call(*args, **kwargs):
-        if is_rank_zero() == (rank == 0):
-            raise error
-        return real(*args, **kwargs)
-    return call
+def on_one_rank(rank: int, path: Path) -> None:
+    """Meet one fault after the other in one of two processes, and write down what both raise."""
 
+    def fails(error, only=0):
+        def call(*args, **kwargs):
+            if rank == only:
+                raise error
+            return real(*args, **kwargs)
 
-real = Recipe.fit
-FAULTS = {{
-    "locked": None,
-    "disk": (run.TrainingLog, "add", fails(OSError("no room"))),
-    "finish": (WorkDirectory, "finish", fails(Unsendable("one", "two"))),
-    "begin": (WorkDirectory, "begin", fails(PermissionError("not yours"))),
-    "rank 1": (Recipe, "fit", fails(KeyError("only there"), rank=1)),
-}}
-with process_group():
-    for name, fault in FAULTS.items():
-        path = {path!r} + "/" + name
-        lock = []
-        if name == "locked" and is_rank_zero():
-            lock = [WorkDirectory(path).lock_fold(1)]
-        with pytest.MonkeyPatch.context() as patch:
-            if fault is not None:
-                patch.setattr(*fault)
-            try:
-                train_fold(small_dataset(24), path, recipe(), 1)
-            except Exception as error:
-                said = f"{{name}}: {{type(error).__name__}}: {{error}}"
-        rank = 1 - is_rank_zero()
-        with open({path!r} + f"/rank_{{rank}}.txt", "a") as file:
-            print(said, file=file)
-"""
+        return call
+
+    real = Recipe.fit
+    faults = {
+        "locked": None,
+        "disk": (TrainingLog, "add", fails(OSError("no room"))),
+        "finish": (WorkDirectory, "finish", fails(Unsendable("one", "two"))),
+        "begin": (WorkDirectory, "begin", fails(PermissionError("not yours"))),
+        "rank 1": (Recipe, "fit", fails(KeyError("only there"), only=1)),
+    }
+    with process_group():
+        assert is_rank_zero() == (rank == 0)
+        for name, fault in faults.items():
+            lock = []
+            if name == "locked" and rank == 0:
+                lock = [WorkDirectory(path / name).lock_fold(1)]
+            with pytest.MonkeyPatch.context() as patch:
+                if fault is not None:
+                    patch.setattr(*fault)
+                try:
+                    train_fold(small_dataset(24), path / name, recipe(), 1)
+                except Exception as error:
+                    said = f"{name}: {type(error).__name__}: {error}"
+            with (path / f"rank_{rank}.txt").open("a") as file:
+                print(said, file=file)
+            del lock
 
 
 @pytest.mark.slow
 def test_what_one_rank_meets_all_ranks_raise(tmp_path):
     """Whether it is the first that cannot lock or write, or another that cannot read: none waits for ever."""
-    script = tmp_path / "script.py"
-    script.write_text(ON_ONE_RANK.format(places=PLACES, path=str(tmp_path)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = {"TORCHELASTIC_RUN_ID": "one", "WORLD_SIZE": "2"}  # as torchrun sets them
+    group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    said = [tmp_path / f"said_{k}" for k in (0, 1)]
+    processes = [
+        fork(on_one_rank, k, tmp_path, said=said[k], RANK=str(k), LOCAL_RANK=str(k), **group)
+        for k in (0, 1)
+    ]
     try:
-        stderr = process.communicate(timeout=200)[1]
-    finally:
-        if process.poll() is None:  # those that wait outlive torchrun
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, stderr
+        for process in processes:
+            process.join(200)
+        codes = [process.exitcode for process in processes]
+    finally:  # those that wait for each other wait for ever
+        for process in processes:
+            end(process)
+    assert codes == [0, 0], [path.read_text() for path in said]
     first, second = ((tmp_path / f"rank_{k}.txt").read_text().splitlines() for k in (0, 1))
     expected = (
         ("locked: InUseError: fold 1 of ", " is in use by process "),
@@ -356,9 +294,9 @@ def test_what_one_rank_meets_all_ranks_raise(tmp_path):
         ("begin: PermissionError: not yours", ""),
         ("rank 1: KeyError: 'only there'", ""),
     )
-    for a, b, (start, part) in zip(first, second, expected, strict=True):
-        assert a.startswith(start)
-        assert b.startswith(start)
+    for a, b, (begin, part) in zip(first, second, expected, strict=True):
+        assert a.startswith(begin)
+        assert b.startswith(begin)
         assert part in a
         assert part in b
 

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from dataclasses import fields, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from factory import TINY, labelled_crystals, labelled_molecules, small_dataset
+from forked import end, fork
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
@@ -20,71 +22,121 @@ from ase_schnet.locks import InUseError, LockFile
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.fold import train_fold
+from ase_schnet.training.log import read_log
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.stored import StoredDataset
 from ase_schnet.training.workdir import WORK
 
-HELPERS = str(Path(__file__).parents[1] / "helpers")
-SCRIPT = """
-import sys
-sys.path[:0] = {places!r}
-from test_training_locks import *
-if __name__ == "__main__":
-    cross_validate(small_dataset(24), {path!r}, recipe({epochs}), jobs={jobs}, resume=True)
-"""
+
+def recipe(epochs=3, n=24, batch_size=4) -> Recipe:
+    settings = FitSettings(epochs=epochs, batch_size=batch_size, seed=3)
+    return Recipe(TINY, LossWeights(), settings, plan_folds(n, 2, n_kept_out=4))
 
 
-def recipe(epochs=3) -> Recipe:
-    settings = FitSettings(epochs=epochs, batch_size=4, seed=3)
-    return Recipe(TINY, LossWeights(), settings, plan_folds(24, 2, n_kept_out=4))
+def long_training(directory: Path, jobs: int) -> None:
+    """Train two members whose first epoch takes seconds."""
+    data = small_dataset(24).subset(np.arange(24).repeat(100))
+    cross_validate(data, directory, recipe(100, 2400, batch_size=1), jobs=jobs)
 
 
-def start(path, epochs, jobs=1) -> subprocess.Popen:
-    places = [str(Path(__file__).parent), HELPERS]
-    code = SCRIPT.format(places=places, path=str(path), epochs=epochs, jobs=jobs)
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+def training(directory: Path, epochs: int) -> None:
+    cross_validate(small_dataset(24), directory, recipe(epochs), jobs=1, resume=True)
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(paths: list[Path], process: BaseProcess, said: Path) -> None:
     deadline = time.monotonic() + 120
-    while not path.exists():
+    while not all(path.exists() for path in paths):
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
+        assert process.is_alive(), said.read_text()
         time.sleep(0.02)
 
 
+def children_of(pid: int) -> list[str]:
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    return [child for task in tasks for child in (task / "children").read_text().split()]
+
+
+def command_of(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def runs(pid: str) -> bool:
+    """Neither gone nor a zombie that nobody has buried yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds processes in /proc"
+)
+
+
 @pytest.mark.slow
+@needs_proc
+@pytest.mark.filterwarnings("ignore:.* are the same, to the last bit")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_killed(tmp_path, jobs):
-    directory, forever = tmp_path / "m", 100_000
-    process = start(directory, forever, jobs)
+    """And the workers of the killed one end at once, not with their epoch, and leave their locks."""
+    directory, data = tmp_path / "m", small_dataset(24).subset(np.arange(24).repeat(100))
+    same = recipe(100, 2400, batch_size=1)
+    process = fork(long_training, directory, jobs, said=tmp_path / "said")
+    logs = [directory / WORK / f"fold_{k}.csv" for k in range(1, jobs + 1)]
     try:
-        wait_for(directory / WORK / "fold_1.csv", process)
+        wait_for(logs, process, tmp_path / "said")  # all have begun an epoch
+        workers = [pid for pid in children_of(process.pid) if b"spawn_main" in command_of(pid)]
+        assert len(workers) == (0 if jobs == 1 else 2)
         name = f"process {process.pid} on {socket.gethostname()}"
         for resume in (True, False):
             with pytest.raises(InUseError, match=f"^{directory} is in use by {name}$"):
-                cross_validate(small_dataset(24), directory, recipe(forever), resume=resume)
+                cross_validate(data, directory, same, resume=resume)
         by = name if jobs == 1 else rf"process \d+ on {socket.gethostname()}"
         with pytest.raises(InUseError, match=f"fold 1 of {directory} is in use by {by}$"):
-            train_fold(small_dataset(24), directory, recipe(forever), 1)
+            train_fold(data, directory, same, 1)
         os.kill(process.pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        while any(map(runs, workers)) and time.monotonic() < killed_at + 60:
+            time.sleep(0.02)
+        assert time.monotonic() - killed_at < 10.0
     finally:
-        process.kill()
-        process.communicate()
+        end(process)
+    assert all(read_log(log) == {} for log in logs), "an epoch was waited for"
     written = json.loads((directory / WORK / "training.lock").read_text())
     assert written == {"host": socket.gethostname(), "pid": process.pid}
-    time.sleep(1.0)  # its workers end with it
-    stop = iter([True, False]).__next__
-    assert not train_fold(small_dataset(24), directory, recipe(forever), 1, keep_going=stop)
+    assert not train_fold(data, directory, same, 1, keep_going=lambda: False)  # may go on at once
+
+
+@pytest.mark.slow
+@needs_proc
+def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
+    """One that is half started waits for its orders, and the parent used to wait for it."""
+    process = fork(long_training, tmp_path / "m", 2, said=tmp_path / "said")
+    deadline = time.monotonic() + 60
+    try:
+        while not any(b"spawn_main" in command_of(pid) for pid in children_of(process.pid)):
+            assert time.monotonic() < deadline  # no sleep: the start is over within milliseconds
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 1
+    finally:
+        end(process)
+    assert "KeyboardInterrupt" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.slow
 def test_of_trainings_that_start_together_one_trains(tmp_path):
-    processes = [start(tmp_path / "m", 40) for _ in range(4)]
-    errors = [process.communicate()[1] for process in processes]
-    ended_well = [process.returncode == 0 for process in processes]
+    said = [tmp_path / f"said_{k}" for k in range(4)]
+    processes = [fork(training, tmp_path / "m", 40, said=path) for path in said]
+    for process in processes:
+        process.join()
+    errors = [path.read_text() for path in said]
+    ended_well = [process.exitcode == 0 for process in processes]
     refused = ["is in use by process" in error for error in errors]
     assert any(ended_well)
     assert all(a != b for a, b in zip(ended_well, refused, strict=True)), errors
@@ -167,15 +219,3 @@ def test_a_part_read_from_the_file_is_that_of_the_data(tmp_path, frames):
             else:
                 assert a == b, field.name
         assert part.fingerprint() == expected.fingerprint()
-
-
-@pytest.mark.slow
-def test_processes_are_sent_no_structures(tmp_path, monkeypatch):
-    """They read their part of the file: what they are sent does not grow with the data."""
-    sent = []
-    reduce = Dataset.__reduce_ex__
-    monkeypatch.setattr(
-        Dataset, "__reduce_ex__", lambda self, version: sent.append(1) or reduce(self, version)
-    )
-    cross_validate(small_dataset(24), tmp_path / "m", recipe(1), jobs=2)
-    assert not sent

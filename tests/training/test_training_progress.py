@@ -3,14 +3,15 @@
 import errno
 import io
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
+from forked import fork
 
+from ase_schnet.cli import main
 from ase_schnet.training import progress
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.progress import Progress
@@ -90,10 +91,9 @@ def test_durations(seconds, text):
 @pytest.mark.slow
 def test_a_log_file_of_both_streams_is_in_order(tmp_path):
     write(tmp_path / "molecules.xyz", labelled_molecules(24))
-    command = [sys.executable, "-m", "ase_schnet", "train", "molecules.xyz", "-o", "m", "--units"]
-    command += ["eV", "--folds", "2", "--kept-out", "0.2", "--epochs", "1", "--no-plot"]
-    with (tmp_path / "log").open("w") as log:
-        subprocess.run([*command, "--jobs", "1"], cwd=tmp_path, stdout=log, stderr=log)
+    command = ["train", str(tmp_path / "molecules.xyz"), "-o", str(tmp_path / "m"), "--units", "eV"]
+    command += ["--folds", "2", "--kept-out", "0.2", "--epochs", "1", "--no-plot", "--jobs", "1"]
+    fork(main, command, said=tmp_path / "log").join()  # its stdout is a file, and buffered
     lines = (tmp_path / "log").read_text().splitlines()
     fits = [k for k, line in enumerate(lines) if line.startswith("fold ") and "epoch " in line[:20]]
     found = next(k for k, line in enumerate(lines) if line.startswith("molecules.xyz: 24 frames"))
