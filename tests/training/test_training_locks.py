@@ -112,21 +112,37 @@ def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_kil
     assert not train_fold(data, directory, same, 1, keep_going=lambda: False)  # may go on at once
 
 
+LONG = """
+import sys
+sys.path[:0] = {places!r}
+if __name__ == "__main__":
+    from test_training_locks import Path, long_training
+    long_training(Path({path!r}), 2)
+"""
+
+
 @pytest.mark.slow
 @needs_proc
 def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
-    """One that is half started waits for its orders, and the parent used to wait for it."""
-    process = fork(long_training, tmp_path / "m", 2, said=tmp_path / "said")
+    """One that is half started waits for its orders, and the parent used to wait for it.
+
+    A program of its own: it is at the end of the interpreter that the parent waits.
+    """
+    places = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
+    code = LONG.format(places=places, path=str(tmp_path / "m"))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    try:
+    while not children_of(process.pid):  # the resource tracker, before any worker
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:  # no sleep from here: the start of the workers is over within milliseconds
         while not any(b"spawn_main" in command_of(pid) for pid in children_of(process.pid)):
-            assert time.monotonic() < deadline  # no sleep: the start is over within milliseconds
-        os.kill(process.pid, signal.SIGINT)
-        process.join(60)
-        assert process.exitcode == 1
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
     finally:
-        end(process)
-    assert "KeyboardInterrupt" in (tmp_path / "said").read_text()
+        process.kill()
+    assert "KeyboardInterrupt" in said
 
 
 @pytest.mark.slow
