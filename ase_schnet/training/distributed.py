@@ -58,6 +58,7 @@ def process_group(device: str = "cpu") -> Iterator[None]:
     dist.init_process_group("gloo")
     try:
         yield
+        dist.barrier()  # a process that ends while another still talks to it is aborted
     finally:
         dist.destroy_process_group()
 
