@@ -86,7 +86,7 @@ def _shade(
     label: str,
     alpha: float = 1.0,
 ) -> NDArray:
-    """Shade a range of the coordinate in all axes, name it in the first, and return the points in it, (P,)."""
+    """Shade a range of the coordinate, named in the first axes; return which points are in it, (P,)."""
     for ax, name in zip(panels, (label, None), strict=False):
         ax.axvspan(*limits, color=GREY, alpha=alpha, lw=0, zorder=0, label=name)
     return (x >= limits[0]) & (x <= limits[1])

@@ -27,8 +27,8 @@ from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
 from ase_schnet.training.stored import StoredDataset, damaged
 
-#: From structures with labels of the cheap method to the differences of a second one, (S,) in eV and (N, 3) in
-#: eV/Å, with a median of zero over the dear structures.
+#: From structures with labels of the cheap method to the differences of a second one, (S,) in eV and (N, 3)
+#: in eV/Å, with a median of zero over the dear structures.
 Contrast = Callable[[Dataset], tuple[NDArray, NDArray]]
 
 #: The difference is not known where the mean over the members is, on an atom, longer than the first, or their
