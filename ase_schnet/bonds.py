@@ -28,20 +28,6 @@ def pair_name(z_i: int, z_j: int) -> str:
     return "-".join(sorted((chemical_symbols[z_i], chemical_symbols[z_j])))
 
 
-def joined_ranges(*ranges: dict[str, list[list[float]]]) -> dict[str, list[list[float]]]:
-    """Return the union of distance ranges, pair name -> [[low, high], ...] in Å, sorted and disjoint."""
-    joined: dict[str, list[list[float]]] = {}
-    for name in {name for each in ranges for name in each}:
-        intervals = sorted(list(i) for each in ranges for i in each.get(name, []))
-        union = joined[name] = [intervals[0]]
-        for low, high in intervals[1:]:
-            if low <= union[-1][1]:
-                union[-1] = [union[-1][0], max(high, union[-1][1])]
-            else:
-                union.append([low, high])
-    return joined
-
-
 def fragment_of(atoms: Atoms, i: int, j: int) -> list[int]:
     """Return the atoms on the side of ``j`` of the bond i-j, found from covalent radii.
 

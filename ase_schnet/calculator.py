@@ -27,7 +27,7 @@ from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.results import names_of, potential_results
+from ase_schnet.results import Results, names_of, potential_results, stress_volume
 from ase_schnet.structures.electrons import NOTHING, stated
 
 
@@ -40,8 +40,7 @@ class SchNetCalculator(Calculator):
         Path of a model directory, or name of a shipped model (``"ethanol"``). A directory of that name in the
         working directory takes precedence.
     device
-        ``"cpu"`` (compiled, without torch), ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU where torch finds
-        one.
+        ``"cpu"`` (compiled, without torch), ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a GPU if there is one.
     dtype
         ``"float64"`` or ``"float32"``: the precision of the network.
     skin
@@ -148,11 +147,11 @@ class SchNetCalculator(Calculator):
         p = self.parameters
         options = EngineOptions(p.device, p.dtype, p.threads, p.repulsion, p.skin)
         trained = load_model(p.model)
-        self._accept(trained)
-        engine = options.open(trained)
+        evaluated, baseline = self._divided(trained)
+        engine = options.open(evaluated)
         self_check(engine)
         self.trained: TrainedModel = trained
-        self._engine = engine
+        self._engine, self._baseline = engine, baseline
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
@@ -160,8 +159,11 @@ class SchNetCalculator(Calculator):
         # a list of this object: ASE keeps it on the class, where every calculator would see it
         self.implemented_properties = names_of(trained.n_members, trained.pbc, heads.quantities)
 
-    def _accept(self, trained: TrainedModel) -> None:
-        trained.require_whole()
+    def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
+        return trained, None
+
+    def _whole(self, results: Results, atoms: Atoms) -> Results:
+        return results
 
     @property
     def on_request(self) -> tuple[str, ...]:
@@ -253,8 +255,7 @@ class SchNetCalculator(Calculator):
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        # positions in single precision are accepted
-        positions = np.asarray(atoms.positions, dtype=np.float64)
+        positions = np.asarray(atoms.positions, dtype=np.float64)  # single precision is accepted
         numbers, cell = atoms.numbers, atoms.cell.array
         pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
         if not self.trained.pbc and pairs is not self._no_images:  # once for each list
@@ -264,19 +265,18 @@ class SchNetCalculator(Calculator):
             prediction = self._engine.evaluate(numbers, positions, pairs)
         except AtomsCoincideError as error:
             raise InputError(str(error)) from None
-        self.results = potential_results(prediction, self._volume(atoms))
-        self._atoms, self._state = None, state
+        volume = stress_volume(atoms) if self.trained.pbc else None
+        results = self._whole(potential_results(prediction, volume), atoms)
+        self._atoms = self._state = (
+            None  # an interrupt here must not leave results of another structure
+        )
+        self.results = results
+        self._state = state
         if self._watch is not None:
             outside = self._watch.find(atoms, pairs, new_composition=new_kind)
             if outside is not None:  # once, so that later evaluations do not pay for it
                 self._watch = None
                 warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
-
-    def _volume(self, atoms: Atoms) -> float | None:
-        """Return the volume in Å³, also of a left-handed cell; None where a stress has no meaning."""
-        if not (self.trained.pbc and atoms.pbc.any() and atoms.cell.rank == 3):
-            return None
-        return atoms.cell.volume
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}

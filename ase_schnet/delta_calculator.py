@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, CalculationFailed, InputError
 
-from ase_schnet.atoms_state import AtomsState
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.results import STRESS, STRESS_COMMITTEE
+from ase_schnet.results import STRESS, STRESS_COMMITTEE, Results
+from ase_schnet.structures.electrons import MIXED
+
+ENERGIES, FORCES = ("energy", "free_energy", "energy_committee"), ("forces", "forces_committee")
 
 
 class DeltaCalculator(SchNetCalculator):
@@ -20,7 +24,8 @@ class DeltaCalculator(SchNetCalculator):
     A step costs an evaluation of the baseline (GFN2-xTB: some milliseconds for a small molecule). The model
     is as accurate as its dear labels allow, because the difference of two methods is small and smooth (R.
     Ramakrishnan et al., J. Chem. Theory Comput. 2015, 11, 2087, doi:10.1021/acs.jctc.5b00099). Standard
-    deviations are those of the differences.
+    deviations are those of the differences. There are no energies of atoms, and a stress only where the
+    baseline has one.
 
     The parameters are those of :class:`SchNetCalculator`. The model names its baseline: ``ase-schnet train
     --baseline gfn2-xtb`` makes such a model, and ``--pretrain`` leaves one in ``MODEL_DIR/teacher``.
@@ -28,42 +33,62 @@ class DeltaCalculator(SchNetCalculator):
     Raises
     ------
     ModelFileError
-        The model has no baseline; and what :class:`SchNetCalculator` raises.
+        The model has no baseline, or is for several charges or multiplicities; and what
+        :class:`SchNetCalculator` raises.
     ValueError
         The program of the baseline is not installed.
     """
 
-    _baseline: BaseCalculator
+    def _load(self) -> None:
+        super()._load()
+        without = ("energies", *(() if self._has_stress() else (*STRESS, *STRESS_COMMITTEE)))
+        self.implemented_properties = [p for p in self.implemented_properties if p not in without]
 
-    def _accept(self, trained: TrainedModel) -> None:
+    def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, BaseCalculator]:
+        """Return the model as it is evaluated, and its baseline."""
         if trained.baseline is None:
             raise ModelFileError(
                 f"{trained.path} holds whole energies and no difference to a baseline: use SchNetCalculator"
             )
-        card = trained.card
-        self._baseline = read_reference(trained.baseline).calculator(
-            int(card.get("charge", 0)), card.get("multiplicity")
-        )
+        return replace(trained, baseline=None), _baseline(trained)
 
-    def _evaluate(self, atoms: Atoms, state: AtomsState) -> None:
-        super()._evaluate(atoms, state)
+    def _whole(self, results: Results, atoms: Atoms) -> Results:
+        """Return the results with those of the baseline added; CalculationFailed if it fails."""
         plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        added = {"energy": ENERGIES, "forces": FORCES}
+        added |= {"stress": STRESS} if "stress" in results and self._has_stress() else {}
         try:
-            energy = self._baseline.get_property("energy", plain)
-            forces = self._baseline.get_property("forces", plain)
+            found = {name: self._baseline.get_property(name, plain) for name in added}
         except (CalculationFailed, InputError, RuntimeError) as error:
-            self.reset()
             raise CalculationFailed(f"{self.trained.baseline} failed: {error}") from error
-        results = self.results
-        for name in ("energy", "free_energy", "energy_committee"):
-            if name in results:
-                results[name] = results[name] + energy
-        for name in ("forces", "forces_committee"):
-            if name in results:
-                results[name] = np.ascontiguousarray(results[name] + forces)
-        del results["energies"]  # the baseline has no energies of atoms
+        whole = Results({}, {})
+        for name, names in added.items():
+            for key in (key for key in names if key in results):
+                total = results[key] + found[name]
+                whole[key] = np.ascontiguousarray(total) if np.ndim(total) else float(total)
+        for key in ("energy_std", "forces_std", *(STRESS_COMMITTEE if "stress" in whole else ())):
+            if key in results:
+                whole[key] = results[key]
+        return whole
 
-    def _load(self) -> None:
-        super()._load()
-        without = ("energies", *STRESS, *STRESS_COMMITTEE)
-        self.implemented_properties = [p for p in self.implemented_properties if p not in without]
+    def _has_stress(self) -> bool:
+        return "stress" in self._baseline.implemented_properties
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_baseline": None}  # programs of others cannot be pickled
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._baseline = _baseline(self.trained)
+
+
+def _baseline(trained: TrainedModel) -> BaseCalculator:
+    """Return the calculator of the baseline of a model, for the charge and multiplicity of its card."""
+    charge, multiplicity = trained.card.get("charge", 0), trained.card.get("multiplicity")
+    if MIXED in (charge, multiplicity):
+        raise ModelFileError(
+            f"{trained.path} was trained on several charges or multiplicities, and {trained.baseline} "
+            "needs to know which"
+        )
+    known = multiplicity if isinstance(multiplicity, int) else None  # a word: the lowest
+    return read_reference(trained.baseline).calculator(int(charge), known)

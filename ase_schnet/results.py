@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ase_schnet.inference.prediction import Prediction
@@ -103,6 +104,11 @@ def names_of(n_members: int, stress: bool, heads: Iterable[str]) -> list[str]:
     if n_members > 1:
         names += [*COMMITTEE, *(STRESS_COMMITTEE if stress else ())]
     return names + [name for quantity in heads for name in (quantity, f"{quantity}_std")]
+
+
+def stress_volume(atoms: Atoms) -> float | None:
+    """Return the volume in Å³, also of a left-handed cell; None where a stress has no meaning."""
+    return atoms.cell.volume if atoms.pbc.any() and atoms.cell.rank == 3 else None
 
 
 def potential_results(prediction: Prediction, volume: float | None) -> Results:

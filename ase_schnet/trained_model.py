@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from ase_schnet.bonds import joined_ranges, pair_name
+from ase_schnet.bonds import pair_name
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.schnet_config import SchNetConfig
 
@@ -103,7 +103,7 @@ class TrainedModel:
     @property
     def known_ranges(self) -> dict[str, list[list[float]]]:
         """Return the distances of pairs in the training at all levels of theory, as in `distance_ranges`."""
-        return joined_ranges(
+        return _joined(
             self.distance_ranges,
             *(level["distance_ranges_Ang"] for level in self.trained_on.values()),
         )
@@ -132,3 +132,17 @@ def _interval(
     name = pair_name(atomic_numbers[symbol_i], atomic_numbers[symbol_j])
     found = (pair for pair in ranges.get(name, []) if pair[0] <= distance <= pair[1])
     return next(((low, high) for low, high in found), None)
+
+
+def _joined(*ranges: dict[str, list[list[float]]]) -> dict[str, list[list[float]]]:
+    """Return the union of distance ranges, pair name -> [[low, high], ...] in Å, sorted and disjoint."""
+    joined: dict[str, list[list[float]]] = {}
+    for name in {name for each in ranges for name in each}:
+        intervals = sorted(list(i) for each in ranges for i in each.get(name, []))
+        union = joined[name] = [intervals[0]]
+        for low, high in intervals[1:]:
+            if low <= union[-1][1]:
+                union[-1] = [union[-1][0], max(high, union[-1][1])]
+            else:
+                union.append([low, high])
+    return joined

@@ -134,7 +134,7 @@ def prepared(case: Case, work: Path) -> Taught:
         teachers.append(fitted(*labels, own))
         differences.append(labels[0])
     contrast = Contrasted(reference, settings.second, work, frames_of(first, 0, 1), (0, 1), jobs=1)
-    taught.write(pool, model_of(teachers, first), differences[0], contrast)
+    taught.write(pool, model_of(teachers, first), differences[0], np.arange(case.n), contrast)
     return taught
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
     {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
-    {"trained_model", "processes"},
+    {"trained_model", "processes", "kept_settings"},
     {
         "files",
         "bonds",

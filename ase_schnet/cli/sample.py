@@ -12,7 +12,6 @@ from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from ase.calculators.calculator import BaseCalculator
 
     from ase_schnet.inference.features import ModelFeatures
     from ase_schnet.labelling.reference import Reference
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--features is for --select: give the number of candidates too")
     check_outputs(files=[output], inputs=args.structures)
     starts = _starts(args)
-    make = None if args.calculator is None else _maker(args.calculator, starts)
+    make = None if args.calculator is None else _reference(args.calculator, starts)
     plan, parts = _plan(args, starts), output.with_name(f"{output.name}.parts")
     features = None if args.features is None else _features(args.features, starts)
     begun = perf_counter()
@@ -192,39 +191,20 @@ def _read(name: str, args: argparse.Namespace) -> list[Atoms]:
         raise ValueError(f"{name}: {error}") from None
 
 
-class _Maker:
-    """Make the calculator of a structure by a reference method, in any process."""
-
-    def __init__(self, reference: Reference):
-        self._reference = reference
-        self.name = reference.identity
-
-    def __call__(self, atoms: Atoms) -> BaseCalculator:
-        charge, multiplicity = _electrons(atoms)
-        return self._reference.calculator(charge, multiplicity)
-
-
-def _electrons(atoms: Atoms) -> tuple[int, int | None]:
-    """Return charge and multiplicity as whole numbers."""
-    from ase_schnet.structures.electrons import stated
-
-    said = stated(atoms.info, atoms.arrays)
-    return round(said.charge or 0), None if said.multiplicity is None else round(said.multiplicity)
-
-
-def _maker(text: str, starts: list[Atoms]) -> _Maker:
+def _reference(text: str, starts: list[Atoms]) -> Reference:
     """Read the reference method, and refuse structures that it cannot describe."""
     from ase.calculators.calculator import InputError
 
+    from ase_schnet.labelling.methods import whole_electrons
     from ase_schnet.labelling.reference import read_reference
 
     reference = read_reference(text)
     for k, atoms in enumerate(starts):
         try:
-            reference.require_supported(atoms, *_electrons(atoms))
+            reference.require_supported(atoms, *whole_electrons(atoms))
         except InputError as error:
             raise InputError(f"structure {k}: {error}") from None
-    return _Maker(reference)
+    return reference
 
 
 def _features(model: str, starts: list[Atoms]) -> ModelFeatures:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import print_found, reading_options
 from ase_schnet.cli.outputs import check_outputs
-from ase_schnet.cli.train_cheap import check_cheap, pool_defaults, with_cheap_method
+from ase_schnet.cli.train_cheap import baseline_of, check_cheap, pool_defaults, with_cheap_method
 from ase_schnet.cli.train_labels import (
     Places,
     check_labels,
@@ -175,6 +175,7 @@ def _recipe(
         *electrons,
         start=start,
         level_of_theory=args.level_of_theory,
+        baseline=baseline_of(args),
     )
     provenance = {
         "command": "ase-schnet " + shlex.join(sys.argv[1:]),

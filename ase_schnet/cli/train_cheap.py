@@ -73,17 +73,30 @@ def _difference(
     args: argparse.Namespace, dataset: Dataset, recipe: Recipe
 ) -> tuple[Dataset, Recipe]:
     from ase_schnet.labelling.reference import read_reference
-    from ase_schnet.pretraining.difference import difference_of, electrons_of, plan_of
+    from ase_schnet.pretraining.difference import difference_of, electrons_of
 
     if recipe.augment is not None:
         raise ValueError("the difference to a method is trained on without augmented structures")
     reference = read_reference(args.baseline)
     path = Path(args.output) / "training" / "baseline.extxyz"
     difference, kept = difference_of(
-        dataset, reference, path, electrons=electrons_of(recipe), jobs=args.jobs
+        dataset,
+        reference,
+        path,
+        electrons=electrons_of(recipe),
+        jobs=args.jobs,
+        take_over=args.take_over,
     )
-    plan = plan_of(recipe.plan, kept)
-    return difference, replace(recipe, plan=plan, baseline=reference.text)
+    return difference, replace(recipe, plan=recipe.plan.restricted(kept))
+
+
+def baseline_of(args: argparse.Namespace) -> str | None:
+    """Return the cheap method to which the labels will be the difference, as the model will name it."""
+    if not args.baseline:
+        return None
+    from ase_schnet.labelling.reference import read_reference
+
+    return read_reference(args.baseline).text
 
 
 def pool_defaults() -> dict:

@@ -38,6 +38,13 @@ class FoldPlan:
         """Return the numbers of the structures that train member `fold`."""
         return np.concatenate([f for k, f in enumerate(self.folds) if k != fold])
 
+    def restricted(self, kept: NDArray) -> FoldPlan:
+        """Return the plan of the structures `kept` (K,) alone, in their numbering."""
+        *folds, kept_out = (
+            np.flatnonzero(np.isin(kept, part)) for part in (*self.folds, self.kept_out)
+        )
+        return FoldPlan(tuple(folds), kept_out)
+
     def divided(self, twins: NDArray) -> int:
         """Count the structures that have a twin in another part; `twins` as `twins_of` returns them."""
         part = np.full(len(twins), -1)

@@ -38,9 +38,12 @@ def open_engine(
 
     Raises
     ------
+    ModelFileError
+        If the model holds the difference to a baseline, which no engine adds.
     ValueError
         If device, precision or repulsion are unknown, or torch does not find the GPU.
     """
+    model.require_whole()
     if device == "cpu":
         return Ensemble(model, dtype, threads, repulsion)
     torch_ensemble = import_module("ase_schnet.inference.torch_ensemble")  # seconds: only if wanted

@@ -21,7 +21,8 @@ from ase_schnet.files import naming, replaced
 from ase_schnet.labelling.dispatch import Dispatcher, Inline, width_of
 from ase_schnet.labelling.jobs import Job, Outcome, job_of
 from ase_schnet.labelling.journal import Journal
-from ase_schnet.labelling.reference import Reference, read_reference
+from ase_schnet.labelling.methods import Reference, whole_electrons
+from ase_schnet.labelling.reference import read_reference
 from ase_schnet.processes import Workers, refuse_to_start_again
 from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.units import PACKAGE_UNITS
@@ -186,17 +187,16 @@ def _bare(atoms: Atoms, charge: int | None, multiplicity: int | None) -> Atoms:
 
 def _prepared(atoms: Atoms, reference: Reference) -> Job | str:
     """Return the job of a structure, or why the method cannot describe it."""
-    said = stated(atoms.info, atoms.arrays)
-    charge = 0.0 if said.charge is None else said.charge
-    for name, value in (("charge", charge), ("multiplicity", said.multiplicity)):
-        if value is not None and value != round(value):
-            return f"the {name} {value:g} is not a whole number"
-    multiplicity = None if said.multiplicity is None else int(said.multiplicity)
     try:
-        reference.require_supported(atoms, int(charge), multiplicity)
+        charge, multiplicity = whole_electrons(atoms)
+        reference.require_supported(atoms, charge, multiplicity)
     except InputError as error:
         return _NUMBERED.sub("", str(error))
-    if said == NOTHING and not atoms.pbc.any() and reference.needs_electrons:
+    if (
+        stated(atoms.info, atoms.arrays) == NOTHING
+        and not atoms.pbc.any()
+        and reference.needs_electrons
+    ):
         electrons = int(atoms.numbers.sum())
         if electrons % 2:
             return (
@@ -204,7 +204,7 @@ def _prepared(atoms: Atoms, reference: Reference) -> Job | str:
                 "state its charge, or its multiplicity if it is a radical (charge=, multiplicity=, or info "
                 "of each structure)"
             )
-    return job_of(atoms, int(charge), multiplicity)
+    return job_of(atoms, charge, multiplicity)
 
 
 def _is_missing(outcome: Outcome | None, retry_failed: bool) -> bool:

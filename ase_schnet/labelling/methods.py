@@ -13,7 +13,7 @@ from ase.calculators.calculator import BaseCalculator, InputError
 from ase.data import chemical_symbols
 
 from ase_schnet.labelling.script import EXAMPLE, called, found_in, takes_charge
-from ase_schnet.structures.electrons import lowest_multiplicity, signed
+from ase_schnet.structures.electrons import lowest_multiplicity, signed, stated
 
 INSTALL = "pip install 'ase-schnet[reference]'"
 LAST_XTB_ELEMENT = 86  # radon
@@ -37,6 +37,10 @@ class Reference(ABC):
     text: str
     level_of_theory: str
     identity: str
+
+    def __call__(self, atoms: Atoms) -> BaseCalculator:
+        """Return a new calculator for the charge and multiplicity that a structure states."""
+        return self.calculator(*whole_electrons(atoms))
 
     @property
     def needs_electrons(self) -> bool:
@@ -181,6 +185,21 @@ class ScriptReference(Reference):
                 f"the structure has charge {signed(charge)}, and {self.name} of {self.path} takes no charge; "
                 f"write {EXAMPLE}"
             )
+
+
+def whole_electrons(atoms: Atoms) -> tuple[int, int | None]:
+    """Return the charge (0 if unknown) and multiplicity (None if unknown) that a structure states.
+
+    Raises
+    ------
+    InputError
+        One of them is not a whole number.
+    """
+    said = stated(atoms.info, atoms.arrays)
+    for name, value in (("charge", said.charge), ("multiplicity", said.multiplicity)):
+        if value is not None and value != round(value):
+            raise InputError(f"the {name} {value:g} is not a whole number")
+    return int(said.charge or 0), None if said.multiplicity is None else int(said.multiplicity)
 
 
 def engine(module: str, package: str, wanted: str) -> ModuleType:

@@ -30,7 +30,7 @@ from ase import Atoms
 from ase.calculators.calculator import InputError
 
 from ase_schnet.applicability.model import require_supported
-from ase_schnet.inference.engine import self_check
+from ase_schnet.inference.engine import open_engine, self_check
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import AtomsCoincideError, Prediction
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
@@ -96,7 +96,7 @@ def attach(
     comm = lmp.get_mpi_comm().Dup()
     if threads is None and comm.size > 1:
         threads = 1
-    engine = Ensemble(trained, dtype, threads, repulsion)
+    engine = open_engine(trained, "cpu", dtype, threads, repulsion)
     self_check(engine)
     lmp.commands_list(_commands(trained.config["cutoff"], skin, fix_id))
     potential = LammpsPotential(lmp, comm, engine, numbers, skin, fix_id)

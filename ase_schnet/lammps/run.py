@@ -113,6 +113,7 @@ def _run(
 ) -> MDRecord:
     """Check structure, model and directory, and run to the end."""
     settings, trained = physics | asked.settings(), load_model(model)
+    trained.require_whole()
     require_supported(trained, atoms)
     require_finite(atoms)
     box = Box(atoms, triclinic=settings.get("full_cell", False))

@@ -11,10 +11,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.splits import FoldPlan
 from ase_schnet.files import naming
 from ase_schnet.labelling.label import label_structures
-from ase_schnet.labelling.reference import Reference
+from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.training.recipe import Recipe
 
 #: Charge and multiplicity of all structures; None where each states its own.
@@ -28,6 +27,7 @@ def difference_of(
     *,
     electrons: Electrons = (None, None),
     jobs: int | None = None,
+    take_over: bool = False,
 ) -> tuple[Dataset, NDArray]:
     """Return the labels of `dataset` minus those of a method, and which structures have them.
 
@@ -43,6 +43,8 @@ def difference_of(
         Charge and multiplicity of all structures; None: what each states.
     jobs
         Processes; None: all cores.
+    take_over
+        Count a process of another host that labels into `path` as dead.
 
     Returns
     -------
@@ -61,13 +63,11 @@ def difference_of(
     UserWarning
         For structures that the method fails on; they are left out.
     """
-    if dataset.E is None or dataset.F is None:
-        raise ValueError("the difference to a method needs energies and forces of the data")
+    require_difference(dataset, reference, electrons)
     frames = frames_of(dataset, *electrons)
-    reference.require_supported(frames[0], electrons[0] or 0, electrons[1])
     with naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    result = label_structures(frames, reference, path, jobs=jobs)
+    result = label_structures(frames, reference, path, jobs=jobs, take_over=take_over)
     kept = np.setdiff1d(np.arange(len(dataset)), list(result.failures))
     if result.failures:
         first, why = next(iter(result.failures.items()))
@@ -77,6 +77,14 @@ def difference_of(
             stacklevel=2,
         )
     return _minus(dataset.subset(kept), Dataset.from_atoms(result.frames), reference), kept
+
+
+def require_difference(dataset: Dataset, reference: Reference, electrons: Electrons) -> None:
+    """Refuse data without energies or forces (ValueError), or that a method cannot describe (InputError)."""
+    if dataset.E is None or dataset.F is None:
+        raise ValueError("the difference to a method needs energies and forces of the data")
+    first = frames_of(dataset.subset(np.array([0])), *electrons)[0]
+    reference.require_supported(first, *whole_electrons(first))
 
 
 def _minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
@@ -106,15 +114,6 @@ def frames_of(
                 atoms.info[name] = number
         frames.append(atoms)
     return frames
-
-
-def plan_of(plan: FoldPlan, kept: NDArray) -> FoldPlan:
-    """Return the plan of the structures `kept` (K,), in their numbering."""
-
-    def part(structures: NDArray) -> NDArray:
-        return np.flatnonzero(np.isin(kept, structures))
-
-    return FoldPlan(tuple(part(fold) for fold in plan.folds), part(plan.kept_out))
 
 
 def electrons_of(recipe: Recipe) -> Electrons:

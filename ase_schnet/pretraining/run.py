@@ -1,11 +1,13 @@
 """Prepare a training: pool, difference, teacher. Every step is on disk when it is done.
 
-dear structures ─► pool (cheap method) ───────────────┐
-└─► difference, dear − cheap ─► teacher ─► labels of the pool, for each member ─► training
+The cheap method makes a pool of structures around the dear ones, and labels it. A network learns the
+difference dear − cheap on the dear ones: the teacher. Cheap label and difference together are what the
+members learn of the pool.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -13,16 +15,22 @@ from typing import cast
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.pretraining.contrast import Contrasted
-from ase_schnet.pretraining.difference import difference_of, electrons_of, frames_of, plan_of
+from ase_schnet.pretraining.difference import (
+    difference_of,
+    electrons_of,
+    frames_of,
+    require_difference,
+)
 from ase_schnet.pretraining.pool import sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.workdir import WORK, WorkDirectory
+from ase_schnet.training.workdir import PRETRAINING, WorkDirectory
 
 TEACHER = "teacher"
 
@@ -45,10 +53,8 @@ def pretrained(
         The dear structures.
     directory
         The model directory that will be trained.
-    recipe
-        How its members will be trained, with all defaults decided.
-    settings
-        Of the pretraining.
+    recipe, settings
+        How its members will be trained, and the settings of the pretraining.
     jobs
         Processes; None: all cores.
     only_find
@@ -59,13 +65,13 @@ def pretrained(
     Returns
     -------
     tuple
-        The recipe with the pool, and what else the card says: "trained_on" by level of theory.
+        The recipe with the pool, and "trained_on" of the card, by level of theory.
 
     Raises
     ------
     ValueError
-        For data without energies or forces, augmented data, an unknown or missing program of the cheap
-        method, and what `cross_validate` raises.
+        For data without energies or forces, augmented data, an unknown or missing cheap method, a pool that
+        was made for something else, and what `cross_validate` raises.
     InputError
         If the cheap method cannot describe the structures.
     InUseError
@@ -73,24 +79,53 @@ def pretrained(
     """
     if recipe.augment is not None:
         raise ValueError("a pretraining makes its own structures: train without augmented ones")
-    reference = read_reference(settings.reference)
-    work = Path(directory) / WORK / "pretraining"
-    taught = Taught(work, settings, reference.level_of_theory)
+    reference = _methods(settings)
+    work = WorkDirectory(directory)
+    place = work.path / PRETRAINING
+    taught = Taught(place, settings, reference.level_of_theory)
     recipe = replace(recipe, augment=taught)
-    if WorkDirectory(directory).complete:
+    if work.complete:
         return recipe, {}
-    if not taught.written and only_find:
-        raise ValueError(
-            f"{work} holds no pool yet: make it with --prepare before the members are trained"
-        )
-    if not taught.written:
-        _prepare(dataset, directory, recipe, reference, jobs, take_over)
+    if only_find and not taught.written:
+        raise ValueError(f"{place} holds no pool yet: make it with --prepare first")
+    require_difference(dataset, reference, electrons_of(recipe))
+    with nullcontext() if only_find else work.lock(take_over):
+        place.mkdir(parents=True, exist_ok=True)
+        agree(place / "prepared_for.json", _made_from(dataset, recipe), "a pool")
+        if not taught.written:
+            _prepare(dataset, work.model_dir, recipe, reference, jobs, take_over)
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
+
+
+def _methods(settings: Pretraining) -> Reference:
+    """Return the cheap method, after a look at the second one: its absence should not be seen hours later."""
+    reference = read_reference(settings.reference)
+    if settings.second is not None:
+        second = read_reference(settings.second)
+        if second.identity == reference.identity:
+            raise ValueError(
+                f"the second method is {reference.text} too: give another one (second=gfn2-xtb), or "
+                "second=none"
+            )
+    return reference
+
+
+def _made_from(dataset: Dataset, recipe: Recipe) -> dict:
+    """Return all that the pool and the teacher depend on, in plain types."""
+    taught = cast(Taught, recipe.augment)
+    return {
+        "data": dataset.fingerprint(),
+        **taught.settings.of_pool(),
+        **{
+            name: recipe.to_dict()[name] for name in ("folds", "kept_out", "charge", "multiplicity")
+        },
+        "network": recipe.config.to_dict(),
+    }
 
 
 def _prepare(
     dataset: Dataset,
-    directory: str | Path,
+    directory: Path,
     recipe: Recipe,
     reference: Reference,
     jobs: int | None,
@@ -101,21 +136,26 @@ def _prepare(
     work, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
     frames = frames_of(dataset, *electrons)
     difference, kept = difference_of(
-        dataset, reference, work / "dear.extxyz", electrons=electrons, jobs=jobs
+        dataset,
+        reference,
+        work / "dear.extxyz",
+        electrons=electrons,
+        jobs=jobs,
+        take_over=take_over,
     )
-    starts = np.setdiff1d(
-        kept, recipe.plan.kept_out
-    )  # nothing is made from what tests the ensemble
-    pool = sample_pool([frames[k] for k in starts], reference, settings, work, jobs)
+    # nothing is made from what tests the ensemble
+    starts = np.setdiff1d(kept, recipe.plan.kept_out)
+    near = [frames[k] for k in starts]
+    pool = sample_pool(near, reference, settings, work, jobs, take_over)
     for atoms in pool:
         atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
     say(f"pretraining: a network of the difference to {reference.level_of_theory}")
     teacher = cross_validate(
         difference,
-        Path(directory) / TEACHER,
+        directory / TEACHER,
         replace(
             recipe,
-            plan=plan_of(recipe.plan, kept),
+            plan=recipe.plan.restricted(kept),
             settings=teacher_settings(recipe.settings, difference),
             augment=None,
             start=None,
@@ -128,4 +168,4 @@ def _prepare(
         take_over=take_over,
     )
     contrast = Contrasted(reference, settings.second, work, frames, electrons, jobs)
-    taught.write(pool, teacher, difference, contrast)
+    taught.write(pool, teacher, difference, kept, contrast)

@@ -10,15 +10,23 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.training.settings import FitSettings
 
 #: Epochs and structures per step of members that learn a pool, in place of the defaults of `FitSettings`
-#: (benchmarks/pretraining.md).
+#: (benchmarks/defaults.md).
 POOL_EPOCHS, POOL_BATCH = 40, 20
 #: Steps of a fit of the difference, for any number of dear structures; and its epochs, at least and at most.
 TEACHER_STEPS, TEACHER_EPOCHS = 15_000, (200, 2000)
 
+_KINDS: dict[str, type] = {
+    "n_thermal": int,
+    "n_far": int,
+    "temperature": float,
+    "far_weight": float,
+}
+_KINDS |= {"dear_share": float, "second": str, "second_spread": float, "seed": int}
+
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Hold the settings of a pretraining (benchmarks/pretraining.md).
+    """Hold the settings of a pretraining (benchmarks/defaults.md).
 
     Attributes
     ----------
@@ -63,6 +71,11 @@ class Pretraining:
         if not 0 <= self.dear_share < 1:
             raise ValueError(f"dear_share must be from 0 to below 1, not {self.dear_share:g}")
 
+    def of_pool(self) -> dict:
+        """Return what the pool and its labels depend on; the rest decides how the members learn them."""
+        later = ("far_weight", "dear_share", "second_spread")
+        return {name: value for name, value in asdict(self).items() if name not in later}
+
     def to_dict(self) -> dict:
         """Return plain types, for the card."""
         return asdict(self)
@@ -95,23 +108,20 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
     reference, *rest = [part.strip() for part in text.split(",")]
     if "=" in reference:
         raise ValueError(f"{reference!r}: the cheap method comes first, then settings after commas")
-    kinds = {"n_thermal": int, "n_far": int, "temperature": float}
-    kinds |= {"far_weight": float, "dear_share": float, "seed": int}
-    kinds |= {"second": str, "second_spread": float}
-    given: dict = {"seed": seed}
+    given: dict = {}
     for name, _, value in (part.partition("=") for part in rest):
         name = name.strip()
-        if name not in kinds:
-            raise ValueError(f"{name!r} is not known; known are {', '.join(kinds)}")
-        if name in given and name != "seed":
+        if name not in _KINDS:
+            raise ValueError(f"{name!r} is not known; known are {', '.join(_KINDS)}")
+        if name in given:
             raise ValueError(f"{name} is given twice")
         try:
-            given[name] = kinds[name](value.strip())
+            given[name] = _KINDS[name](value.strip())
         except ValueError:
-            what = "a whole number" if kinds[name] is int else "a number"
+            what = "a whole number" if _KINDS[name] is int else "a number"
             raise ValueError(f"{name}={value.strip()!r} is not {what}") from None
     if given.get("second") == "none":
         given["second"] = None
     if "temperature" in given:
         given["temperature_K"] = given.pop("temperature")
-    return Pretraining(reference, **given)
+    return Pretraining(reference, **{"seed": seed, **given})

@@ -68,7 +68,12 @@ class Taught:
         return self._teacher.exists()
 
     def write(
-        self, pool: list[Atoms], teacher: TrainedModel, difference: Dataset, contrast: Contrast
+        self,
+        pool: list[Atoms],
+        teacher: TrainedModel,
+        difference: Dataset,
+        dear: NDArray,
+        contrast: Contrast,
     ) -> None:
         """Write the pool and the difference of every member of the teacher at its structures.
 
@@ -78,12 +83,13 @@ class Taught:
             Structures with labels of the cheap method.
         teacher
             The network of the difference.
-        difference
-            The dear structures with differences as labels.
+        difference, dear
+            The dear structures with differences as labels, and their numbers in the data.
         contrast
             Returns what the second method says differently of structures.
         """
         cheap = Dataset.from_atoms(pool, source=f"pool, {self.level_of_theory}")
+        cheap = replace(cheap, stress=None)  # of the cheap method: the teacher corrects it nowhere
         energies, forces = _evaluate(teacher, cheap)  # (M, S), (M, N, 3)
         rms = float(np.sqrt((difference.F**2).mean()))
         mean = np.linalg.norm(forces.mean(axis=0), axis=1)  # (N,)
@@ -91,8 +97,8 @@ class Taught:
         if len(forces) > 1:
             unsure |= (forces.std(axis=0, ddof=1) > FAR_STD * rms).any(axis=1)
         far = np.logical_or.reduceat(unsure, cheap.ptr[:-1])
-        breaking = np.isin([str(atoms.info["sampled_by"]) for atoms in pool], BOND_BREAKING)
         kinds = np.array([str(atoms.info["sampled_by"]) for atoms in pool])
+        breaking = np.isin(kinds, BOND_BREAKING)
         other_energies, other_forces = np.zeros(len(cheap)), np.zeros(cheap.F.shape)
         chosen = np.flatnonzero(far & breaking)
         if len(chosen):
@@ -110,7 +116,8 @@ class Taught:
                 other_forces=other_forces.astype(np.float32),
                 thermal=kinds == THERMAL,
                 origins=origins(pool),
-                energy_per_atom=np.array(np.median(difference.E / difference.n_atoms)),
+                dear=dear,
+                dear_per_atom=difference.E / difference.n_atoms,
             )
 
     def __call__(self, dataset: Dataset, training: NDArray, fold: int) -> Dataset:
@@ -123,20 +130,17 @@ class Taught:
                 told = dict(file)
         except (OSError, ValueError, KeyError) as error:
             raise damaged(self._teacher, error) from None
-        far = told["far"]
+        far, cheap = told["far"], self._pool.read()
         mine = np.isin(told["origins"], training) & (~far | told["breaking"])
-        chosen = np.flatnonzero(mine)
-        cheap = self._pool.read()
-        atoms_far = np.repeat(far, cheap.n_atoms)
+        mean = np.median(told["dear_per_atom"][np.isin(told["dear"], training)])  # eV per atom
         shift = self._shift(fold, len(told["energies"]))
-        beyond = told["energy_per_atom"] * cheap.n_atoms + shift * told["other_energies"]
+        beyond = mean * cheap.n_atoms + shift * told["other_energies"]
         E = cheap.E + np.where(far, beyond, told["energies"][fold])
-        other = shift * told["other_forces"]
+        atoms_far, other = np.repeat(far, cheap.n_atoms), shift * told["other_forces"]
         F = cheap.F + np.where(atoms_far[:, None], other, told["forces"][fold])
-        known = training if dataset.force_mask is None else training[:0]
-        rms = _rms_force(dataset.subset(known) if len(known) else dataset)
+        rms = _rms_force(dataset.subset(training))
         weight = np.where(told["thermal"], 1.0, self.settings.far_weight) * _softened(F, cheap, rms)
-        pool = replace(cheap, E=E, F=F, weight=weight).subset(chosen)
+        pool = replace(cheap, E=E, F=F, weight=weight).subset(np.flatnonzero(mine))
         share = self.settings.dear_share
         times = round(share / (1 - share) * len(pool) / len(training))
         if times < 2:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.files import unreadable, whole_file, write_whole
+from ase_schnet.files import unreadable, whole_file
+from ase_schnet.kept_settings import agree
 from ase_schnet.locks import LockFile
 from ase_schnet.sampling.chunks import Chunk, Frame
 
@@ -45,7 +45,7 @@ class Parts:
             self._directory / LOCK, f"the sampling in {directory}", take_over=take_over
         )
         try:
-            self._agree(settings)
+            agree(self._directory / SETTINGS, settings, "parts of a sampling")
         except BaseException:
             self._lock.release()
             raise
@@ -100,23 +100,6 @@ class Parts:
     def _path(self, name: str, number: int) -> Path:
         return self._directory / f"{name.replace(' ', '-')}.{number:05d}.npz"
 
-    def _agree(self, settings: dict) -> None:
-        path, settings = self._directory / SETTINGS, json.loads(json.dumps(settings))
-        if not path.exists():
-            write_whole(path, json.dumps(settings, indent=1).encode())
-            return
-        try:
-            before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): remove {self._directory}") from None
-        for name in [*settings, *before]:
-            if settings.get(name) != before.get(name):
-                raise ValueError(
-                    f"{self._directory} holds parts of a sampling with another {name} "
-                    f"({_short(before.get(name))}, not {_short(settings.get(name))}): give the settings "
-                    f"that it was begun with, or remove {self._directory}"
-                )
-
 
 def remove_parts(directory: str | Path) -> None:
     """Remove the directory of a sampling once its structures are written elsewhere.
@@ -142,8 +125,3 @@ def _require_parts(directory: Path) -> None:
             raise ValueError(
                 f"{directory} is not a directory of parts: {min(names)} is in it, and no {SETTINGS}"
             )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

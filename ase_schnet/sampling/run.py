@@ -64,8 +64,8 @@ def sample_structures(
     starts
         One structure near rest, or many, such as the frames of a data set. Constraints are left out.
     calculator
-        Returns the calculator of a structure; can be pickled. Its attribute ``name`` tells it from others
-        when a sampling goes on. None if the plan has no runs and no normal modes.
+        Returns the calculator of a structure and can be pickled, as what `read_reference` returns. Its
+        ``identity`` tells it from others on resume. None if the plan has no runs and no normal modes.
     n, plan
         Number of structures; their kinds and settings (None: :meth:`SamplingPlan.for_starts`).
     seed, jobs
@@ -175,7 +175,7 @@ def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence
         raise ValueError(f"the calculator fails on the first structure ({said(error)})") from error
     if not finite:
         raise ValueError("the calculator gives forces of the first structure that are not finite")
-    return str(getattr(calculator, "name", None) or describe_calculator(atoms.calc))
+    return str(getattr(calculator, "identity", None) or describe_calculator(atoms.calc))
 
 
 def _settings(

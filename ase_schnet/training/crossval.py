@@ -77,7 +77,7 @@ def cross_validate(
     work = WorkDirectory(directory)
     if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
-    recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions)
+    recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions, work.complete)
     _warn_of_divided_twins(dataset, recipe)
     with resumable("resume=True"):
         if work.complete:
@@ -116,7 +116,7 @@ def _train_what_is_left(
             train_members(dataset, work, recipe, due, jobs, take_over)
         except StartedAgain:
             if fresh:  # nothing was trained: the mended script begins anew
-                work.clean()
+                work.clean(pool=False)
             raise
 
 

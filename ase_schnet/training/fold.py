@@ -103,8 +103,8 @@ def train_fold(
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
     work = WorkDirectory(directory)
     complete = on_rank_zero(lambda: work.complete)
-    allowed = complete or allow_outliers, complete or allow_contradictions
-    recipe = on_every_rank(lambda: checked_recipe(dataset, recipe, *allowed))
+    allowed = allow_outliers, allow_contradictions
+    recipe = on_every_rank(lambda: checked_recipe(dataset, recipe, *allowed, complete))
     with resumable("the same call"):
         on_rank_zero(lambda: work.begin(dataset, recipe, provenance))
         if complete:
@@ -114,16 +114,24 @@ def train_fold(
 
 
 def checked_recipe(
-    dataset: Dataset, recipe: Recipe, allow_outliers: bool, allow_contradictions: bool
+    dataset: Dataset,
+    recipe: Recipe,
+    allow_outliers: bool,
+    allow_contradictions: bool,
+    complete: bool,
 ) -> Recipe:
-    """Check the labels of `dataset`; return the recipe with the defaults for them.
+    """Return the recipe with the defaults for `dataset`; before a training, check labels and augmentation.
 
     Raises
     ------
     ValueError
-        For labels that are missing, outlying or contradictory.
+        For labels that are missing, outlying or contradictory; and what the augmentation raises.
     """
     recipe = recipe.with_defaults_for(dataset)
+    if complete:
+        return recipe
+    if recipe.augment is not None:  # its errors should come here, before a directory is begun
+        recipe.augment(dataset, recipe.plan.training(0), 0)
     if not allow_outliers:
         refuse_outliers(dataset)
     if not allow_contradictions:

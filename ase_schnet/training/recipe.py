@@ -61,7 +61,7 @@ class Recipe:
     Raises
     ------
     ValueError
-        If `config` is not the shape of the model in `start`.
+        If `config` is not the shape of the model in `start`, or `baseline` not its baseline.
     """
 
     config: SchNetConfig
@@ -79,6 +79,12 @@ class Recipe:
     def __post_init__(self):
         if self.start is not None and self.config != self.start.config:
             raise ValueError(f"the network must have the shape of that in {self.start.name}")
+        if self.start is not None and self.baseline != self.start.model.baseline:
+            holds = self.start.model.baseline or "no baseline"
+            raise ValueError(
+                f"{self.start.name} was trained with {holds}, and cannot be the start of a training with "
+                f"{self.baseline or 'no baseline'}: whole energies and differences are other functions"
+            )
 
     @property
     def n_folds(self) -> int:
@@ -107,15 +113,13 @@ class Recipe:
         ------
         ValueError
             If a term with weight has no labels in the data or, of stress, in the training part of a fold;
-            and what the augmentation and `settled_electrons` raise.
+            and what `settled_electrons` raises.
         """
         charge, multiplicity = settled_electrons(dataset, self.charge, self.multiplicity)
         weights = self.weights.with_defaults_for(dataset)
         weights.require(dataset, "data")
         for fold in range(self.n_folds):
             weights.require_stress(dataset, self.plan.training(fold))
-        if self.augment is not None:  # an error of it should come here, before a directory is begun
-            self.augment(dataset, self.plan.training(0), 0)
         return replace(self, weights=weights, charge=charge, multiplicity=multiplicity)
 
     settled = renamed(with_defaults_for, "Recipe.settled", "Recipe.with_defaults_for")

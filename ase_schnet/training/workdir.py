@@ -8,6 +8,7 @@
 ``fold_3_done.safetensors``        its weights, once it is finished
 ``fold_3_again*``                  the same of its second attempt, with another seed, if there is one
 ``fold_3.lock``, ``training.lock`` the process that trains fold 3; the process that trains all folds
+``pretraining``                    the pool of a pretraining and its labels, if there is one
 =================================  ====================================================================
 
 Folds are counted from 1. Every file is replaced as a whole, and the files of a fold are written by the job of
@@ -17,6 +18,7 @@ that fold alone. So jobs on several machines share this directory and nothing el
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +37,7 @@ from ase_schnet.training.result import TrainingDiverged
 from ase_schnet.training.stored import StoredDataset, damaged
 from ase_schnet.training.trainer import TINY_LOSS
 
-WORK = "training"
+WORK, PRETRAINING = "training", "pretraining"
 PLAN, DATA = "plan.json", "data.npz"
 # what the card's "training" has of a recipe; ELECTRONS stand beside it
 IN_CARD = ("loss", "settings", "kept_out", "folds", "augmentation", "start")
@@ -210,12 +212,14 @@ class WorkDirectory:
         worse = self.times_worse(fold)
         return f"ended {worse:.1f} times worse than the others" if worse else "diverged"
 
-    def clean(self) -> None:
-        """Remove all files but the logs."""
+    def clean(self, *, pool: bool = True) -> None:
+        """Remove all files but the logs, and, if asked to, but the pool of a pretraining."""
         ours = ("fold_*", "*.lock", f"{PLAN}*", f"{DATA}*", f".{PLAN}.*", f".{DATA}.*")
         for path in (path for pattern in ours for path in self.path.glob(pattern)):
             if path.suffix != ".csv":
                 path.unlink()
+        if pool and (self.path / PRETRAINING).exists():
+            shutil.rmtree(self.path / PRETRAINING)
 
     def _finished_plan(self) -> dict:
         """Return what `plan` was, from the card of the finished model."""

@@ -1,15 +1,17 @@
 """A cheap method teaches the members: GFN2-xTB, with GFN1-xTB in the place of the dear method."""
 
 import json
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase.calculators.fd import calculate_numerical_forces
 from ase.io import read, write
-from factory import TINY, ethanol, random_model
+from factory import TINY, ethanol, labelled_crystals, random_model
 
-from ase_schnet import DeltaCalculator, Pretraining, SchNetCalculator
+from ase_schnet import DeltaCalculator, Pretraining, SchNetCalculator, pretrained
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
@@ -17,10 +19,14 @@ from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.modelfile import load_model, save_model
-from ase_schnet.pretraining.difference import difference_of, plan_of
+from ase_schnet.pretraining.difference import difference_of
 from ase_schnet.pretraining.settings import read_pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
+from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.start import Start
+from ase_schnet.training.workdir import WorkDirectory
 
 FAR = 0.4  # of the rms difference
 POOL = "gfn2-xtb, n_thermal=24, n_far=40"
@@ -56,8 +62,11 @@ def trained(dear, tmp_path_factory):
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (2, 4))
         # a teacher of four epochs knows no large differences: so that some are far, and some are not
         patch.setattr("ase_schnet.pretraining.taught.FAR_DIFFERENCE", FAR)
-        patch.setattr("ase_schnet.training.workdir.WorkDirectory.clean", lambda self: None)
+        patch.setattr(
+            "ase_schnet.training.workdir.WorkDirectory.clean", lambda self, pool=True: None
+        )
         assert main(options) in (0, 1)
+    shutil.copytree(folder / "m/training/pretraining", folder / "pool")  # goes when all is done
     return options, folder / "m"
 
 
@@ -82,7 +91,7 @@ def test_what_the_cheap_method_fails_on_is_left_out_and_named(dear, tmp_path):
     assert 3 not in kept
     assert len(kept) == 19
     plan = plan_folds(20, 2, n_kept_out=4)
-    fewer = plan_of(plan, kept)
+    fewer = plan.restricted(kept)
     for before, after in zip(
         (*plan.folds, plan.kept_out), (*fewer.folds, fewer.kept_out), strict=True
     ):
@@ -139,7 +148,8 @@ def test_where_bonds_break_the_spread_is_what_two_cheap_methods_differ_by(traine
     taught = Taught(work, replace(read_pretraining(POOL), dear_share=0.0), "GFN2-xTB")
     cheap = taught._pool.read()
     with np.load(work / "teacher.npz") as file:
-        far, energy = np.flatnonzero(file["far"] & file["breaking"]), float(file["energy_per_atom"])
+        far = np.flatnonzero(file["far"] & file["breaking"])
+        energy = float(np.median(file["dear_per_atom"]))
     assert len(far) > 0
     pools = [taught(Dataset.from_atoms(dear), np.arange(20), fold) for fold in (0, 1)]
     kept = [pools[0].atoms(s).positions for s in range(len(pools[0]))]
@@ -277,3 +287,162 @@ def test_teachers_take_as_many_steps_for_few_structures_as_for_many(dear):
     assert few.batch_size == 10
     assert TINY.n_interactions == 2  # the shape is that of the members, not of the teacher's own
     assert Pretraining("gfn2-xtb").to_dict()["n_far"] == 20_000
+
+
+@pytest.mark.slow
+def test_a_pool_that_was_made_for_something_else_is_not_used(trained, tmp_path, capsys):
+    """Other settings, other data or another split: the pool of the directory is refused by name."""
+    options, model = trained
+    shutil.copytree(model.parent / "pool", tmp_path / "m/training/pretraining")
+    options = [str(tmp_path / "m") if word.endswith("/m") else word for word in options]
+    others = read(options[1], ":")[1:]
+    write(tmp_path / "others.xyz", others)
+    changes = [
+        (
+            [POOL + ", temperature=300" if word == POOL else word for word in options],
+            "temperature_K",
+        ),
+        ([*options, "--seed", "7"], "seed"),
+        ([*options, "--cutoff", "4"], "network"),
+        ([str(tmp_path / "others.xyz") if k == 1 else w for k, w in enumerate(options)], "data"),
+    ]
+    for words, name in changes:
+        assert main([*words, "--prepare"]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"another {name}" in error
+    assert main([*options, "--prepare"]) == 0  # as it was made: found
+
+
+def test_a_pool_is_kept_from_a_script_without_a_guard_and_removed_with_the_rest(tmp_path):
+    work = WorkDirectory(tmp_path)
+    (work.path / "pretraining").mkdir(parents=True)
+    (work.path / "pretraining/pool.npz").touch()
+    work.clean(pool=False)
+    assert (work.path / "pretraining/pool.npz").exists()
+    work.clean()
+    assert not (work.path / "pretraining").exists()
+
+
+@pytest.mark.slow
+def test_a_baseline_is_trained_from_the_command_line(dear, tmp_path, capsys):
+    """The card names it, the calculator adds it, and a finished training is found again."""
+    write(tmp_path / "dear.xyz", dear)
+    options = ["train", str(tmp_path / "dear.xyz"), "-o", str(tmp_path / "d"), "--folds", "2"]
+    options += ["--kept-out", "0.1", "--interactions", "1", "--epochs", "120", "--no-plot"]
+    options += ["--jobs", "1", "--baseline", "gfn2-xtb", "--level-of-theory", "GFN1-xTB"]
+    assert main(options) in (0, 1)
+    model = load_model(tmp_path / "d")
+    assert (model.baseline, model.level_of_theory) == ("gfn2-xtb", "GFN1-xTB")
+    atoms = dear[0].copy()
+    atoms.calc = DeltaCalculator(tmp_path / "d")
+    error = np.abs(atoms.get_forces() - dear[0].get_forces()).mean()
+    cheap = dear[0].copy()
+    cheap.calc = read_reference("gfn2-xtb").calculator()
+    assert error < 0.7 * np.abs(cheap.get_forces() - dear[0].get_forces()).mean()
+    capsys.readouterr()
+    assert main([*options, "--resume"]) in (0, 1)
+    assert "nothing to do" in capsys.readouterr().out
+    assert main([*options[:-4], "--resume", *options[-2:]]) == 2  # without the baseline
+    assert "baseline" in capsys.readouterr().err
+
+
+def test_an_interrupted_step_of_a_delta_calculator_leaves_no_half_result(tmp_path, monkeypatch):
+    """Ctrl-C while the baseline computes: what comes next is the whole energy, not the difference alone."""
+    atoms = ethanol()
+    atoms.calc = calculator = DeltaCalculator(
+        save_model(tmp_path / "d", replace(random_model(), baseline="gfn2-xtb"))
+    )
+    atoms.get_potential_energy()
+    atoms.positions[8] += 0.05
+    with monkeypatch.context() as patch:
+        patch.setattr(calculator._baseline, "get_property", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            atoms.get_potential_energy()
+    fresh = atoms.copy()
+    fresh.calc = DeltaCalculator(tmp_path / "d")
+    assert atoms.get_potential_energy() == pytest.approx(fresh.get_potential_energy(), abs=1e-6)
+    again = pickle.loads(pickle.dumps(calculator))
+    assert again.get_potential_energy(atoms) == pytest.approx(
+        atoms.get_potential_energy(), abs=1e-6
+    )
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("electrons", "works"),
+    [
+        ({"charge": 0, "multiplicity": "lowest"}, True),
+        ({"charge": "mixed", "multiplicity": "mixed"}, False),
+        ({"charge": 0, "multiplicity": "mixed"}, False),
+    ],
+)
+def test_a_baseline_needs_one_charge_and_multiplicity(tmp_path, electrons, works):
+    model = replace(random_model(), baseline="gfn2-xtb", card=electrons)
+    path = save_model(tmp_path / "d", model)
+    if works:
+        assert np.isfinite(DeltaCalculator(path).get_potential_energy(ethanol()))
+    else:
+        with pytest.raises(ModelFileError, match="several charges or multiplicities"):
+            DeltaCalculator(path)
+
+
+def test_no_engine_takes_a_difference_for_an_energy(tmp_path, capsys, dear):
+    """Neither LAMMPS nor evaluate adds the baseline: both refuse, as the calculator does."""
+    path = save_model(tmp_path / "d", replace(random_model(pbc=True), baseline="gfn2-xtb"))
+    write(tmp_path / "a.xyz", dear)
+    box = ethanol()
+    box.set_cell([14, 14, 14])
+    box.pbc = True
+    write(tmp_path / "box.xyz", box)
+    for command in (
+        [
+            "lammps",
+            str(path),
+            str(tmp_path / "box.xyz"),
+            "--time",
+            "0.01",
+            "-o",
+            str(tmp_path / "r"),
+        ],
+        ["evaluate", str(path), str(tmp_path / "a.xyz")],
+        ["predict", str(path), str(tmp_path / "a.xyz"), "-o", str(tmp_path / "p.xyz")],
+    ):
+        assert main(command) == 2, command[0]
+        assert "DeltaCalculator" in capsys.readouterr().err
+    for model, baseline in ((random_model(), "gfn2-xtb"), (load_model(path), None)):
+        plan = plan_folds(24, 2, n_kept_out=4)
+        with pytest.raises(ValueError, match="whole energies and differences"):
+            Recipe(
+                TINY, LossWeights(), FitSettings(), plan, start=Start(model, "m"), baseline=baseline
+            )
+
+
+def test_the_second_method_is_another_one_and_there(tmp_path, dear):
+    dataset = Dataset.from_atoms(dear)
+    recipe = Recipe(TINY, LossWeights(), FitSettings(), plan_folds(20, 2, n_kept_out=4))
+    for text, message in (
+        ("gfn1-xtb", "second method is gfn1-xtb too"),
+        ("gfn2-xtb, second=x", "'x'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pretrained(dataset, tmp_path / "m", recipe, read_pretraining(text))
+    assert not (tmp_path / "m").exists()
+
+
+def test_cells_are_taught_no_stress_of_the_cheap_method(tmp_path):
+    """The teacher corrects energies and forces of the pool; its stresses would be those of another method."""
+    cells = labelled_crystals(6)
+    dataset = Dataset.from_atoms(cells)
+    assert dataset.stress is not None
+    for k, atoms in enumerate(cells):
+        atoms.info |= {"sampled_by": "thermal", "sampled_from": k}
+    settings = replace(Pretraining("gfn2-xtb"), dear_share=0.0)
+    taught = Taught(tmp_path, settings, "cheap")
+    model = replace(random_model(pbc=True), elements=dataset.elements)
+    taught.write(cells, model, dataset, np.arange(6), contrast=None)
+    pool = taught(dataset, np.arange(6), 0)
+    assert len(pool) > 0
+    assert pool.stress is None
