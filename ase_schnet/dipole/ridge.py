@@ -104,10 +104,8 @@ def best_penalty(
     for penalty in (p for p in PENALTIES if p <= at_most):
         try:
             weights = [total.without(fold).solve(penalty) for fold in folds]
-        except (
-            np.linalg.LinAlgError
-        ):  # too small for the round-off of FᵀF; larger penalties come first
-            break
+        except np.linalg.LinAlgError:
+            break  # too small for the round-off of FᵀF; larger penalties come first
         error = sum(fold.squared_error(w) for fold, w in zip(folds, weights, strict=True))
         found.append((penalty, error, np.stack(weights, axis=1)))
     return min(found, key=lambda trial: trial[1])

@@ -138,9 +138,8 @@ class _Cache(FunctionCache):
     def _load(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
-        except (
-            Exception
-        ):  # truncated, emptied or garbled files raise whatever pickle or LLVM raises
+        except Exception:
+            # truncated, emptied or garbled files raise whatever pickle or LLVM raises
             self._remove()
             return None
 

@@ -70,9 +70,8 @@ def langevin_frames(
             if overlapping(atoms, plan.shortest):
                 return frames, "overlapping atoms"
             frames.append(bare(atoms))
-    except (
-        Exception
-    ) as error:  # calculators raise nearly everything where the SCF does not converge
+    except Exception as error:
+        # calculators raise nearly everything where the SCF does not converge
         return frames, said(error)
     return frames, ""
 

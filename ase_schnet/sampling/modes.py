@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from ase import Atoms, units
 from ase.optimize import BFGS
+from ase.vibrations import Vibrations
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -41,9 +45,8 @@ def mode_frames(
         with BFGS(relaxed, logfile=None) as optimiser:
             optimiser.run(fmax=FMAX, steps=MAX_STEPS)
         widths = _widths(relaxed)
-    except (
-        Exception
-    ) as error:  # calculators raise nearly everything where the SCF does not converge
+    except Exception as error:
+        # calculators raise nearly everything where the SCF does not converge
         return [], said(error)
     frames = []
     low, high = min(plan.temperatures_K), max(plan.temperatures_K)
@@ -73,15 +76,8 @@ def _widths(atoms: Atoms) -> NDArray:
 
 
 def _hessian(atoms: Atoms) -> NDArray:
-    """Return the second derivatives (3N, 3N) of the energy, eV/Å², from central differences of forces."""
-    rows, rest = [], atoms.positions.copy()
-    for k in range(3 * len(atoms)):
-        forces = []
-        for sign in (1, -1):
-            atoms.positions = rest
-            atoms.positions[k // 3, k % 3] += sign * STEP_ANG
-            forces.append(atoms.get_forces().ravel())
-        rows.append((forces[1] - forces[0]) / (2 * STEP_ANG))
-    atoms.positions = rest
-    hessian = np.array(rows)
-    return (hessian + hessian.T) / 2
+    """Return the second derivatives (3N, 3N) of the energy, eV/Å²."""
+    with tempfile.TemporaryDirectory() as folder:  # ASE keeps the displacements in files
+        vibrations = Vibrations(atoms, name=Path(folder) / "modes", delta=STEP_ANG)
+        vibrations.run()
+        return vibrations.get_vibrations().get_hessian_2d()
