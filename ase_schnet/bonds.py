@@ -81,9 +81,9 @@ def vectors_to(atoms: Atoms, centre: int, members: Sequence[int]) -> NDArray:
     return vectors
 
 
-def bonded_pairs(atoms: Atoms) -> tuple[NDArray, NDArray, NDArray]:
+def bonded_pairs(atoms: Atoms, factor: float = BOND_FACTOR) -> tuple[NDArray, NDArray, NDArray]:
     """Return first and second atom (B,) of every bond, each bond twice, and the vectors (B, 3) in Å."""
-    return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR))
+    return neighbor_list("ijD", atoms, natural_cutoffs(atoms, mult=factor))
 
 
 def bonds_of(atoms: Atoms) -> list[tuple[int, int]]:

@@ -35,7 +35,7 @@ from ase_schnet.model.schnet import PRESETS, SchNetConfig
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import difference_of, frames_of
-from ase_schnet.pretraining.pool import sample_pool
+from ase_schnet.pretraining.pool import label_pool, sample_pool
 from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS, Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.loss import LossWeights
@@ -123,6 +123,7 @@ def prepared(case: Case, work: Path) -> Taught:
     work.mkdir(parents=True, exist_ok=True)
     first, *_ = parts_of(case, SEEDS[0])
     pool = sample_pool(frames_of(first, 0, 1), reference, settings, work, jobs=1)
+    pool = label_pool(pool, reference, work, jobs=1)
     teachers, differences = [], []
     for seed in SEEDS:
         dear, validation, _ = parts_of(case, seed)

@@ -10,6 +10,7 @@ from ase.io import read
 
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference
+from ase_schnet.pretraining.given_pool import GIVEN, has_labels
 from ase_schnet.pretraining.settings import Pretraining
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.plan import SamplingPlan
@@ -19,7 +20,7 @@ from ase_schnet.training.progress import say
 
 #: Kinds of structures with bonds far from their length. Where the difference of the methods is not known,
 #: such a structure keeps the labels of the cheap one, and any other is left out.
-BOND_BREAKING = ("stretched", "two stretched", "collision")
+BOND_BREAKING = ("stretched", "two stretched", "collision", GIVEN)
 THERMAL = "thermal"
 #: Force on an atom, eV/Å, above which a structure is left out of the pool.
 MAX_FORCE_EV_PER_ANG = 60.0
@@ -33,7 +34,9 @@ def sample_pool(
     jobs: int | None = None,
     take_over: bool = False,
 ) -> list[Atoms]:
-    """Return labelled structures; ``info["sampled_by"]`` is THERMAL or a kind of `SamplingPlan`.
+    """Return structures around those of the data, their kind in ``info["sampled_by"]``.
+
+    It is THERMAL or a kind of `SamplingPlan`.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def sample_pool(
     settings
         How many of which kind.
     directory
-        Where the structures and their labels are kept, so that an interrupted call goes on.
+        Where the structures are kept, so that an interrupted call goes on.
     jobs
         Processes; None: all cores.
     take_over
@@ -53,19 +56,30 @@ def sample_pool(
     everything = directory / "pool.extxyz"
     if not everything.exists():
         _sample(everything, starts, reference, settings, jobs, take_over)
-    say(f"pretraining: labels of the pool by {reference.level_of_theory}")
-    result = label_structures(
-        read(everything, ":"),
-        reference,
-        directory / "pool_labelled.extxyz",
-        jobs=jobs,
-        take_over=take_over,
-    )
-    if warning := result.warning():
-        say(f"pretraining: {warning}")
-    return [
-        atoms for atoms in result.frames if np.abs(atoms.get_forces()).max() <= MAX_FORCE_EV_PER_ANG
-    ]
+    return read(everything, ":")
+
+
+def label_pool(
+    pool: list[Atoms],
+    reference: Reference,
+    directory: Path,
+    jobs: int | None = None,
+    take_over: bool = False,
+) -> list[Atoms]:
+    """Return a pool with labels of the cheap method, without structures of very large forces.
+
+    Those that have its labels keep them; the labels of the others are kept in `directory`.
+    """
+    labelled = [atoms for atoms in pool if has_labels(atoms, reference)]
+    missing = [atoms for atoms in pool if not has_labels(atoms, reference)]
+    if missing:
+        say(f"pretraining: labels of the pool by {reference.level_of_theory}")
+        path = directory / "pool_labelled.extxyz"
+        result = label_structures(missing, reference, path, jobs=jobs, take_over=take_over)
+        if warning := result.warning():
+            say(f"pretraining: {warning}")
+        labelled += result.frames
+    return [atoms for atoms in labelled if np.abs(atoms.get_forces()).max() <= MAX_FORCE_EV_PER_ANG]
 
 
 def _sample(
@@ -106,5 +120,5 @@ def _sample(
 
 
 def origins(pool: list[Atoms]) -> np.ndarray:
-    """Return the number of the structure that each of the pool was made from, (S,)."""
+    """Return the number of the structure that each of the pool was made from, or NO_ORIGIN, (S,)."""
     return np.array([int(atoms.info["sampled_from"]) for atoms in pool])

@@ -24,7 +24,8 @@ from ase_schnet.pretraining.difference import (
     frames_of,
     require_difference,
 )
-from ase_schnet.pretraining.pool import sample_pool
+from ase_schnet.pretraining.given_pool import digest_of, given_pool
+from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.crossval import cross_validate
@@ -120,6 +121,7 @@ def _made_from(dataset: Dataset, recipe: Recipe) -> dict:
             name: recipe.to_dict()[name] for name in ("folds", "kept_out", "charge", "multiplicity")
         },
         "network": recipe.config.to_dict(),
+        "pool_file": None if taught.settings.pool is None else digest_of(taught.settings.pool),
     }
 
 
@@ -143,12 +145,16 @@ def _prepare(
         jobs=jobs,
         take_over=take_over,
     )
-    # nothing is made from what tests the ensemble
-    starts = np.setdiff1d(kept, recipe.plan.kept_out)
-    near = [frames[k] for k in starts]
-    pool = sample_pool(near, reference, settings, work, jobs, take_over)
-    for atoms in pool:
-        atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
+    if settings.pool is None:
+        # nothing is made from what tests the ensemble
+        starts = np.setdiff1d(kept, recipe.plan.kept_out)
+        near = [frames[k] for k in starts]
+        pool = sample_pool(near, reference, settings, work, jobs, take_over)
+        for atoms in pool:
+            atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
+    else:
+        pool = given_pool(settings.pool, dataset, recipe.config.cutoff, electrons, THERMAL)
+    pool = label_pool(pool, reference, work, jobs, take_over)
     say(f"pretraining: a network of the difference to {reference.level_of_theory}")
     teacher = cross_validate(
         difference,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ase_schnet.arguments import positive, whole
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.pretraining.given_pool import is_file, stated_method
 from ase_schnet.training.settings import FitSettings
 
 #: Epochs and structures per step of members that learn a pool, in place of the defaults of `FitSettings`
@@ -21,7 +22,7 @@ _KINDS: dict[str, type] = {
     "temperature": float,
     "far_weight": float,
 }
-_KINDS |= {"dear_share": float, "second": str, "second_spread": float, "seed": int}
+_KINDS |= {"dear_share": float, "second": str, "second_spread": float, "seed": int, "pool": str}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Pretraining:
         Standard deviation of these multiples over the members; their mean is zero.
     seed
         Of the sampling.
+    pool
+        File of structures that take the place of those that are sampled. Those with labels of the cheap
+        method, as `ase-schnet label` writes them, are not labelled again.
     """
 
     reference: str
@@ -60,6 +64,7 @@ class Pretraining:
     second: str | None = "gfn1-xtb"
     second_spread: float = 0.35
     seed: int = 0
+    pool: str | None = None
 
     def __post_init__(self):
         whole("n_thermal", self.n_thermal, 1)
@@ -95,8 +100,9 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
     Parameters
     ----------
     text
-        First the cheap method, then settings that differ from the defaults: n_thermal, n_far, temperature
-        (K), far_weight, dear_share, second (a method, or "none"), second_spread, seed.
+        First the cheap method, or a file of structures with its labels; then settings that differ from the
+        defaults: n_thermal, n_far, temperature (K), far_weight, dear_share, second (a method, or "none"),
+        second_spread, seed, pool (a file of structures).
     seed
         Of the sampling, where the text gives none.
 
@@ -109,6 +115,8 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
     if "=" in reference:
         raise ValueError(f"{reference!r}: the cheap method comes first, then settings after commas")
     given: dict = {}
+    if is_file(reference):
+        given["pool"], reference = reference, stated_method(reference)
     for name, _, value in (part.partition("=") for part in rest):
         name = name.strip()
         if name not in _KINDS:

@@ -23,6 +23,7 @@ from ase_schnet.files import whole_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
+from ase_schnet.pretraining.given_pool import NO_ORIGIN
 from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
 from ase_schnet.training.stored import StoredDataset, damaged
@@ -131,7 +132,7 @@ class Taught:
         except (OSError, ValueError, KeyError) as error:
             raise damaged(self._teacher, error) from None
         far, cheap = told["far"], self._pool.read()
-        mine = np.isin(told["origins"], training) & (~far | told["breaking"])
+        mine = np.isin(told["origins"], [*training, NO_ORIGIN]) & (~far | told["breaking"])
         mean = np.median(told["dear_per_atom"][np.isin(told["dear"], training)])  # eV per atom
         shift = self._shift(fold, len(told["energies"]))
         beyond = mean * cheap.n_atoms + shift * told["other_energies"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.calculators.fd import calculate_numerical_forces
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import TINY, ethanol, labelled_crystals, random_model
 
@@ -446,3 +447,75 @@ def test_cells_are_taught_no_stress_of_the_cheap_method(tmp_path):
     pool = taught(dataset, np.arange(6), 0)
     assert len(pool) > 0
     assert pool.stress is None
+
+
+def test_a_pool_of_ones_own(dear, tmp_path, capsys):
+    frames = [ethanol(0.03, seed) for seed in range(50, 62)]
+    hot = [ethanol(0.2, seed) for seed in range(5)]
+    torn = ethanol(0.0, 0)
+    torn.positions[8] += 2 * (torn.positions[8] - torn.positions[2])
+    pool = label_structures([*frames, *hot, torn], "gfn2-xtb", tmp_path / "pool.extxyz", jobs=1)
+    shifted = pool.frames[-1].copy()  # labels that are there are taken as they are
+    shifted.calc = SinglePointCalculator(shifted, energy=-300.0, forces=np.zeros((9, 3)))
+    write(tmp_path / "pool.extxyz", [*pool.frames[:-1], shifted])
+    write(tmp_path / "dear.xyz", dear)
+    options = ["train", str(tmp_path / "dear.xyz"), "-o", str(tmp_path / "m"), "--folds", "2"]
+    options += [
+        "--kept-out",
+        "0.1",
+        "--interactions",
+        "1",
+        "--epochs",
+        "1",
+        "--no-plot",
+        "--jobs",
+        "1",
+    ]
+    assert read_pretraining(str(tmp_path / "pool.extxyz")).reference == "gfn2-xtb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 4)
+        patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (1, 1))
+        code = main([*options, "--pretrain", str(tmp_path / "pool.extxyz"), "--prepare"])
+    assert code == 0, capsys.readouterr().err
+    place = WorkDirectory(tmp_path / "m").path / "pretraining"
+    assert not (place / "thermal.parts").exists()
+    assert not (place / "pool_labelled.extxyz").exists()
+    taught = Taught(place, Pretraining("gfn2-xtb"), "GFN2-xTB")
+    data = Dataset.from_atoms(dear)
+    with np.load(place / "teacher.npz") as file:
+        assert file["origins"].tolist() == [-1] * 18  # every member learns all
+        assert 6 <= file["thermal"].sum() < 18
+        assert not file["thermal"][-1]
+        assert file["breaking"][-1]
+    training = np.arange(10)
+    assert -300.0 in taught._pool.read().E
+    assert taught(data, training, 0).weight is not None
+    capsys.readouterr()
+    write(tmp_path / "pool.extxyz", pool.frames)
+    assert main([*options, "--pretrain", str(tmp_path / "pool.extxyz")]) == 2
+    assert "another pool_file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.info.update(level_of_theory="PBE"), "states PBE: name the cheap method too"),
+        (lambda a: a.info.pop("level_of_theory"), "does not state its method"),
+        (lambda a: a.info.update(charge=1), "structure 0 states charge 1, the data have 0"),
+        (
+            lambda a: a.set_atomic_numbers([7, *a.numbers[1:]]),
+            "structure 0 has N, the data have none",
+        ),
+    ],
+)
+def test_a_pool_that_does_not_fit_is_one_line(dear, tmp_path, capsys, change, message):
+    [atoms] = label_structures([ethanol(0.0, 0)], "gfn2-xtb", jobs=1).frames
+    change(atoms)
+    write(tmp_path / "pool.extxyz", atoms)
+    write(tmp_path / "dear.xyz", dear)
+    options = ["train", str(tmp_path / "dear.xyz"), "-o", str(tmp_path / "m"), "--folds", "2"]
+    assert main([*options, "--pretrain", str(tmp_path / "pool.extxyz")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "m" / "model.json").exists()
