@@ -32,6 +32,7 @@ FLOORS = [
         "forks",
         "model_directories",
         "moved",
+        "progress",
         "refusals",
         "schnet_config",
     },

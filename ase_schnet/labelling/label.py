@@ -14,7 +14,6 @@ from ase import Atoms
 from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from tqdm import tqdm
 
 from ase_schnet.cores import cores
 from ase_schnet.files import naming, replaced
@@ -24,6 +23,7 @@ from ase_schnet.labelling.journal import Journal
 from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.processes import Workers, refuse_to_start_again
+from ase_schnet.progress import Tally
 from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.units import PACKAGE_UNITS
 
@@ -154,8 +154,7 @@ def _shown(
     outcomes: Iterable[Outcome], total: int, left: int, progress: bool | None
 ) -> Iterator[Outcome]:
     """Pass outcomes on, with a bar."""
-    hidden = None if progress is None else not progress
-    with tqdm(total=total, initial=total - left, unit="structure", disable=hidden) as bar:
+    with Tally(total, "labelling", "structure", done=total - left, show=progress) as bar:
         for outcome in outcomes:
             yield outcome
             bar.update()

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
+from ase.io import iread
 
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference
 from ase_schnet.pretraining.given_pool import GIVEN, has_labels
 from ase_schnet.pretraining.settings import Pretraining
+from ase_schnet.progress import say
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.run import sample_structures
 from ase_schnet.structures.writing import write_frames
-from ase_schnet.training.progress import say
 
 #: Kinds of structures with bonds far from their length. Where the difference of the methods is not known,
 #: such a structure keeps the labels of the cheap one, and any other is left out.
@@ -56,7 +56,7 @@ def sample_pool(
     everything = directory / "pool.extxyz"
     if not everything.exists():
         _sample(everything, starts, reference, settings, jobs, take_over)
-    return read(everything, ":")
+    return list(iread(everything, ":"))
 
 
 def label_pool(

@@ -28,8 +28,8 @@ from ase_schnet.pretraining.given_pool import digest_of, given_pool
 from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
+from ase_schnet.progress import say
 from ase_schnet.training.crossval import cross_validate
-from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import PRETRAINING, WorkDirectory
 

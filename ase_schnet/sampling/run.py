@@ -13,11 +13,11 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculatorSetupError
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from ase_schnet.arguments import whole
 from ase_schnet.cores import cores
 from ase_schnet.processes import refuse_to_start_again
+from ase_schnet.progress import Tally
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.sampling.chunks import Base, random_numbers
 from ase_schnet.sampling.md import CalculatorFactory, said
@@ -112,8 +112,7 @@ def _fill(
 ) -> None:
     """Make structures of all kinds, those with a calculator first: their coolest frames are starts too."""
     total = sum(stream.wanted for stream in streams)
-    disable = None if progress is None else not progress
-    with tqdm(total=total, desc="sampling", unit="structure", disable=disable) as bar:
+    with Tally(total, "sampling", "structure", show=progress) as bar:
         bases = [Base(k, atoms, atoms) for k, atoms in enumerate(starts)]
         runs = [stream for stream in streams if stream.kind in CALCULATED]
         moves = [stream for stream in streams if stream.kind not in CALCULATED]

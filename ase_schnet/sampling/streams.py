@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 import numpy as np
 from ase import Atoms
-from tqdm import tqdm
 
+from ase_schnet.progress import Tally
 from ase_schnet.sampling.chunks import MOVES, Base, Chunk, Frame, Task, chunk_size, ordered
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan
@@ -117,7 +117,7 @@ class Stream:
         self.frames.append(atoms)
 
 
-def fill(streams: Sequence[Stream], makers: Makers, parts: Parts | None, bar: tqdm) -> None:
+def fill(streams: Sequence[Stream], makers: Makers, parts: Parts | None, bar: Tally) -> None:
     """Make chunks until every stream has its structures; those on disk are read."""
     under_way: dict[Future[Chunk], tuple[Stream, int]] = {}
     most = 1 if makers.jobs == 1 else 2 * makers.jobs
@@ -140,8 +140,8 @@ def fill(streams: Sequence[Stream], makers: Makers, parts: Parts | None, bar: tq
             _add(stream, number, chunk, bar)
 
 
-def _add(stream: Stream, number: int, chunk: Chunk, bar: tqdm) -> None:
+def _add(stream: Stream, number: int, chunk: Chunk, bar: Tally) -> None:
     before = len(stream.frames)
     stream.add(number, chunk)
-    bar.set_postfix_str(stream.name, refresh=False)
+    bar.doing(stream.name)
     bar.update(len(stream.frames) - before)

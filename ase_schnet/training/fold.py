@@ -14,6 +14,7 @@ from pathlib import Path
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
+from ase_schnet.progress import say
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
 from ase_schnet.training.distributed import (
@@ -24,7 +25,6 @@ from ase_schnet.training.distributed import (
     on_rank_zero,
     shared,
 )
-from ase_schnet.training.progress import say
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.run import run_fit

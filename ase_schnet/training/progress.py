@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
 import time
+from contextlib import nullcontext
 
 from tqdm import tqdm
 
+from ase_schnet.progress import MinuteLines, say, time_left
 from ase_schnet.training.trainer import Fit
-
-EVERY_S = 60.0
-
-
-def say(line: str) -> None:
-    """Print a line on stderr, between the bars; if stderr is closed or full, drop it and go on."""
-    with contextlib.suppress(OSError):
-        tqdm.write(line, file=sys.stderr)
-        sys.stderr.flush()
 
 
 class Progress:
@@ -49,24 +40,21 @@ class Progress:
             disable=None if label else True,  # None: off when not a terminal
         )
         self._errors = ""  # of the last epoch
-        self._end = threading.Event()
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._lines = MinuteLines(self._line) if self._in_lines else nullcontext()
 
     def __enter__(self) -> Progress:
         self._began, self._first_step = time.monotonic(), self._fit.step
         if self._in_lines:
             n = len(self._fit.training)
             self.say(f"epoch {self._fit.epoch}/{self._fit.settings.epochs}, {n} structures")
-            self._follower.start()
+        self._lines.__enter__()
         return self
 
     def __exit__(self, *error) -> None:
         self._bar.close()
-        if self._in_lines:
-            self._end.set()
-            self._follower.join()
-            if not any(error):
-                self.say(self._state())
+        self._lines.__exit__(*error)
+        if self._in_lines and not any(error):
+            self.say(self._state())
 
     def epoch(self, record: dict) -> None:
         """Show the errors of an epoch that has ended, from its record."""
@@ -79,25 +67,15 @@ class Progress:
         if self._label:
             say(f"{self._label}: {line}")
 
-    def _follow(self) -> None:
-        while not self._end.wait(EVERY_S):
-            done, steps = self._fit.step - self._first_step, self._fit.total_steps
-            spent = time.monotonic() - self._began
-            left = (
-                f", {_duration(spent * (steps - self._fit.step) / done)} left" if done > 0 else ""
-            )
-            self.say(self._state() + left)
+    def _line(self) -> str:
+        done, steps = self._fit.step - self._first_step, self._fit.total_steps - self._first_step
+        return f"{self._label}: {self._state()}{time_left(self._began, done, steps)}"
 
     def _state(self) -> str:
         fit = self._fit
         epoch = fit.step / fit.steps_per_epoch  # in the middle of one, when one takes long
         done = f"{epoch:.1f}" if fit.step % fit.steps_per_epoch else f"{fit.epoch}"
         return ", ".join(filter(None, [f"epoch {done}/{fit.settings.epochs}", self._errors]))
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
 def _describe(record: dict, per_atom: bool) -> str:

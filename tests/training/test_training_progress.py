@@ -4,6 +4,7 @@ import errno
 import io
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
 from forked import fork
 
+from ase_schnet import progress
 from ase_schnet.cli import main
-from ase_schnet.training import progress
+from ase_schnet.progress import Tally, time_left
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.progress import Progress
 from ase_schnet.training.run import run_fit
@@ -55,9 +57,9 @@ def test_without_a_terminal_there_are_lines_with_epoch_errors_and_time_left(ofte
 
 def test_an_epoch_that_takes_long_is_told_of_before_it_ends(often, capsys):
     fit = make_fit()
-    with Progress(fit, "fold 1") as told:
+    with Progress(fit, "fold 1"):
         fit.step = 2  # of five
-        told._end.wait(0.1)
+        time.sleep(0.1)
     lines = capsys.readouterr().err.splitlines()
     assert "fold 1: epoch 0.4/6, 1 min left" in lines
 
@@ -85,7 +87,20 @@ def test_without_a_label_nothing_is_said(often, capsys):
     [(5, "1 min"), (600, "10 min"), (3660, "1 h 1 min"), (90_000, "25 h 0 min")],
 )
 def test_durations(seconds, text):
-    assert progress._duration(seconds) == text
+    assert time_left(time.monotonic() - seconds, 1, 2) == f", {text} left"
+
+
+def test_long_work_on_structures_is_told_of_before_the_first_is_done(often, capsys):
+    with Tally(10, "labelling", "structure", done=4) as tally:
+        time.sleep(0.1)
+        tally.update(2)
+        time.sleep(0.1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "labelling: 4 of 10 structures"
+    assert lines[-1] == "labelling: 6 of 10 structures, 1 min left"
+    with Tally(10, "labelling", "structure", show=False):
+        time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
