@@ -19,11 +19,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from ase.io import read
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ase_schnet import SchNetCalculator
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.pairs import sampled_distances
@@ -41,6 +39,7 @@ from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
+from benchmarks.curves import errors, references
 from benchmarks.stability import Run, live
 
 HERE = Path(__file__).resolve().parent
@@ -50,15 +49,13 @@ SIZES, SEEDS, N_VALIDATION = (25, 50, 100, 200, 500, 950), (0, 1, 2), 50
 KCAL = 23.0605
 CONFIG, WEIGHTS = PRESETS["fast"], LossWeights(energy=0.001)
 ALONE_STEPS = 38_000  # 500 epochs of 760 frames in batches of ten, for any number of frames
-#: Curves of bonds: molecule -> name -> (file of the reference in md_examples, the two atoms).
-CURVES = {"ethanol": {"O-H": ("ethanol_oh_scan_pbe_def2svp.xyz", (2, 8))}}
 LIFE_K, LIFE_PS = 1000.0, 20.0
 HEAD = """# What a cheap method teaches
 
 Written by `python -m benchmarks.pretraining --work DIR`; do not edit. One member of preset `fast`, three
 seeds (other frames of rMD17, other weights), alone and pretrained by GFN2-xTB (14,000 + 20,000 structures
 around the frames); mean and half of the range. Tested on the 1000 frames of the test file. Curves: RMSE
-against PBE along a bond, all else at rest, below the data, to 1.5 times the length at rest, and to 3 Å.
+against PBE along a bond below and above the data, as in [curves.md](curves.md).
 Processor time is that of the fit of the member.
 """
 
@@ -164,35 +161,9 @@ def trained(case: Case, seed: int, taught: Taught | None, work: Path) -> dict:
         "forces_mae_meV_per_Ang": metrics["forces_mae_meV_per_Ang"],
         "life_ps": lived["life_ps"],
         "processor_s": seconds,
-        **{f"curve {bond}": curve(path, *what) for bond, what in curves(case).items()},
-    }
-
-
-def curves(case: Case) -> dict:
-    """Return the reference curves of a molecule that are there."""
-    found = CURVES.get(case.molecule, {})
-    there = HERE.parent / "md_examples"
-    return {bond: (there / file, pair) for bond, (file, pair) in found.items()}
-
-
-def curve(path: Path, reference: Path, pair: tuple[int, int]) -> dict[str, float]:
-    """Return RMSE in kcal/mol in three ranges of a bond (Å); zero is the range of the data."""
-    frames = read(reference, ":")
-    calculator = SchNetCalculator(path)
-    rows = []
-    for atoms in frames:
-        distance, expected = atoms.get_distance(*pair), atoms.get_potential_energy()
-        atoms.calc = calculator
-        rows.append((distance, expected, atoms.get_potential_energy()))
-    d, expected, found = np.array(sorted(rows)).T
-    rest = d[expected.argmin()]
-    near = np.abs(d - rest) < 0.1
-    error = KCAL * (found - expected - (found - expected)[near].mean())
-    ranges = {"below": (0.69, rest - 0.09), "to 1.5 times": (rest + 0.13, 1.5 * rest)}
-    ranges |= {"to 3 Å": (1.5 * rest, 3.01)}
-    return {
-        name: float(np.sqrt((error[(d >= low) & (d <= high)] ** 2).mean()))
-        for name, (low, high) in ranges.items()
+        **{
+            f"curve {bond}": errors(path, *what) for bond, what in references(case.molecule).items()
+        },
     }
 
 
@@ -260,8 +231,8 @@ def markdown(done: dict[str, dict]) -> str:
         for how, rows in done[key].items():
             cells = [_spread([row[c] for row in rows]) for c in columns]
             for bond in bonds:
-                parts = rows[0].get(bond, {})
-                means = (np.mean([row[bond][part] for row in rows]) for part in parts)
+                there = [row[bond] for row in rows if bond in row]
+                means = (np.mean([r[part] for r in there]) for part in ("below", "above") if there)
                 cells.append(", ".join(f"{mean:.1f}" for mean in means))
             lines.append(f"| {molecule} | {n} | {how} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n![Errors against the number of frames](pretraining.png)\n"
