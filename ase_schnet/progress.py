@@ -41,9 +41,9 @@ class MinuteLines:
     """
 
     def __init__(self, line: Callable[[], str]):
-        self._line = line
         self._end = threading.Event()
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+        # not kept here: a thread forgets its arguments at its end, and a fit must not live longer than it
+        self._follower = threading.Thread(target=self._follow, args=(line,), daemon=True)
 
     def __enter__(self) -> MinuteLines:
         self._follower.start()
@@ -53,9 +53,9 @@ class MinuteLines:
         self._end.set()
         self._follower.join()
 
-    def _follow(self) -> None:
+    def _follow(self, line: Callable[[], str]) -> None:
         while not self._end.wait(EVERY_S):
-            say(self._line())
+            say(line())
 
 
 class Tally:

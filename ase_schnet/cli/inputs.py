@@ -30,6 +30,30 @@ def add_reading_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_structure_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that want structures and read data files too, without their labels."""
+    group = parser.add_argument_group("how data files are read")
+    group.add_argument("--units", help="units of the file, for example 'Hartree, Bohr'")
+    add_reading_options(group)
+
+
+def read_structures(name: str, args: argparse.Namespace) -> list[Atoms]:
+    """Read all structures of a file of any kind, or the frame that its name ends in (@K)."""
+    from ase_schnet.data.formats import READERS, read_labelled
+    from ase_schnet.structures.reading import read_frames
+    from ase_schnet.structures.single import read_structure
+
+    path = Path(name)
+    is_data = path.suffix.lower() in READERS or args.units or args.columns or path.is_dir()
+    if path.exists() and is_data:
+        return read_labelled(path, args.units, **reading_options(args))[0]
+    last = read_structure(name).atoms  # says what is wrong with the file, in one line
+    try:
+        return list(read_frames(path)) if path.exists() else [last]
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def reading_options(args: argparse.Namespace) -> dict:
     """Return the arguments of `read_labelled` that the command has, by name."""
     names = ("energy_key", "forces_key", "mask_key", "columns", "trust_units")

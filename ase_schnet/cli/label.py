@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_no_pbc
+from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.outputs import check_outputs
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 HELP = "Compute energies and forces of structures with a reference method, as training data."
 EXAMPLE = """\
@@ -58,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("pool", metavar="POOL", help="structures in any format that ASE reads; labels are ignored")
+    add(
+        "pool",
+        metavar="POOL",
+        help="structures: any file that ase-schnet reads; labels are ignored",
+    )
     add("--reference", required=True, metavar="REF", help="reference method, see below")
     add("-o", "--output", required=True, metavar="LABELS", help="extxyz file to write")
     text = "processes of this machine, one thread each (default: number of cores)"
@@ -74,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--retry-failed", action="store_true", help=text)
     text = "go on although a process of another host is noted as writing LABELS; it must have ended"
     add("--take-over", action="store_true", help=text)
+    add_structure_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs(files=[args.output], inputs=[args.pool])
     reference = read_reference(args.reference)
-    frames = _read(Path(args.pool), args.no_pbc)
+    frames = read_structures(args.pool, args)
+    if args.no_pbc:
+        frames = [unbox(atoms, f"{args.pool}: structure {k}") for k, atoms in enumerate(frames)]
     try:
         with scheduler(args.scheduler) if args.scheduler else nullcontext() as executor:
             result = label_structures(
@@ -112,21 +114,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{args.output if result.frames else 'nothing written'}: {result.summary()}")
     return 0 if result.frames else 1
-
-
-def _read(path: Path, no_pbc: bool) -> list[Atoms]:
-    """Return the structures of a file; errors name the file."""
-    from ase_schnet.cli.inputs import unbox
-    from ase_schnet.structures.reading import no_such_file, read_frames
-
-    if not path.exists():
-        raise FileNotFoundError(no_such_file(path))
-    if path.is_dir():
-        raise ValueError(f"{path} is a directory: give the name of a file in it")
-    try:
-        frames = list(read_frames(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if not no_pbc:
-        return frames
-    return [unbox(atoms, f"{path}: structure {k}") for k, atoms in enumerate(frames)]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_no_pbc, add_reading_options, reading_options, unbox
+from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
     text = "go on although a process of another host may work in POOL.parts"
     add("--take-over", action="store_true", help=text)
-    reading = parser.add_argument_group("how data files are read")
-    reading.add_argument("--units", help="units of the file, for example 'Hartree, Bohr'")
-    add_reading_options(reading)
+    add_structure_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -161,7 +159,7 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
 
     starts = []
     for name in args.structures:
-        for atoms in _read(name, args):
+        for atoms in read_structures(name, args):
             said = stated(atoms.info, atoms.arrays)
             for key in ("charge", "multiplicity"):
                 given, there = getattr(args, key), getattr(said, key)
@@ -172,23 +170,6 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
                     atoms.info[key] = given
             starts.append(unbox(atoms, name) if args.no_pbc else atoms)
     return starts
-
-
-def _read(name: str, args: argparse.Namespace) -> list[Atoms]:
-    """Read all structures of a file of any kind, or the frame that its name ends in (@K)."""
-    from ase_schnet.data.formats import READERS, read_labelled
-    from ase_schnet.structures.reading import read_frames
-    from ase_schnet.structures.single import read_structure
-
-    path = Path(name)
-    is_data = path.suffix.lower() in READERS or args.units or args.columns or path.is_dir()
-    if path.exists() and is_data:
-        return read_labelled(path, args.units, **reading_options(args))[0]
-    last = read_structure(name).atoms  # says what is wrong with the file, in one line
-    try:
-        return list(read_frames(path)) if path.exists() else [last]
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 def _reference(text: str, starts: list[Atoms]) -> Reference:

@@ -155,14 +155,18 @@ def _prepare(
     else:
         pool = given_pool(settings.pool, dataset, recipe.config.cutoff, electrons, THERMAL)
     pool = label_pool(pool, reference, work, jobs, take_over)
-    say(f"pretraining: a network of the difference to {reference.level_of_theory}")
+    settled = teacher_settings(recipe.settings, difference)
+    say(
+        f"pretraining: networks of the difference to {reference.level_of_theory}, one for each fold, "
+        f"{settled.epochs} epochs"
+    )
     teacher = cross_validate(
         difference,
         directory / TEACHER,
         replace(
             recipe,
             plan=recipe.plan.restricted(kept),
-            settings=teacher_settings(recipe.settings, difference),
+            settings=settled,
             augment=None,
             start=None,
             baseline=reference.text,

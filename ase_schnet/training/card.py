@@ -36,6 +36,7 @@ def fold_entry(fit: Fit, result: FitResult) -> dict:
         "loss_median": float(np.median(losses)),
         "epoch": result.epoch,
         "epochs": fit.epoch,
+        "steps": fit.step,
         "recoveries": fit.recoveries,
         "history": _thinned(result.history),
         "validation": result.validation.to_dict(),

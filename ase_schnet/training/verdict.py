@@ -184,8 +184,10 @@ def _cause(
             f"too few structures: the errors of each member on its own {n_training} are {np.sqrt(ratio):.1f} "
             "times smaller than on others"
         )
-    settings = recipe["settings"]
-    steps = -(-n_training // settings["batch_size"]) * int(np.median([f["epochs"] for f in folds]))
+    an_epoch = -(
+        -n_training // recipe["settings"]["batch_size"]
+    )  # of folds that do not say their steps
+    steps = int(np.median([f.get("steps", f["epochs"] * an_epoch) for f in folds]))
     if steps < FEW_STEPS:
         return (
             f"too few epochs: {steps} steps in all, fewer than {FEW_STEPS}; or labels that do not "
