@@ -1,7 +1,7 @@
 """Bonds stretched and squeezed, against a better method: `python -m benchmarks.curves MOLECULE=MODEL ...`.
 
 Rigid scans of the reference files in md_examples, which reference_oh_scan.py and reference_bond_scan.py made
-by PBE/def2-SVP (methanol: reference_methanol_scan.py). Writes curves.md and curves.png.
+by PBE/def2-SVP (methanol: UCCSD(T), ccsdt.py). Writes curves.md and curves.png.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CURVES = {
         "C-H": ("ethanol_ch_scan_pbe_def2svp.xyz", (1, 5)),
         "C-O": ("ethanol_co_scan_pbe_def2svp.xyz", (0, 2)),
     },
-    "methanol": {"O-H": ("methanol_oh_scan_ccsdt.xyz", (1, 5))},
+    "methanol": {"O-H": ("methanol_oh_scan_ccsdt.xyz", (1, 3))},
 }
 HEAD = """# Along bonds
 

@@ -2,11 +2,11 @@
 
     python md_examples/reference_bond_scan.py molecule.xyz 2 8 oh_scan.xyz
 
-relaxes the molecule, moves atom 8 (counted from 0) with all that hangs on it along the bond from atom 2, to
+moves atom 8 (counted from 0) of a relaxed molecule, with all that hangs on it, along the bond from atom 2: to
 0.7 Å and to 3 Å, all else frozen, and writes energies (eV). Unrestricted singlets that may break symmetry, by
 pyscf: outwards, then back, each point from its neighbour's density and from mixed orbitals; the lower one is
-kept. A minute or two a point for ethanol on one core. If it was stopped, the same command continues. Another
-method: a fifth argument, such as pyscf:PBE0/def2-TZVP:uks. Needs pip install "ase-schnet[reference]".
+kept. About a minute a point for ethanol on one core. If it was stopped, the same command continues. Another
+method is a fifth argument, such as pyscf:PBE0/def2-TZVP:uks. Needs pip install "ase-schnet[reference]".
 """
 
 import sys
@@ -16,7 +16,6 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
-from ase.optimize import BFGS
 from tqdm import tqdm
 
 from ase_schnet import read_reference
@@ -24,16 +23,6 @@ from ase_schnet.bonds import fragment_of
 
 METHOD = "pyscf:PBE/def2-SVP:uks"
 STRETCH_ANG = np.r_[np.arange(0.7, 1.3, 0.06), np.arange(1.3, 3.01, 0.1)]
-
-
-def at_rest(source: str, method: str) -> Atoms:
-    """The relaxed molecule."""
-    atoms = read(source)
-    atoms.calc = read_reference(method.removesuffix(":uks")).calculator()
-    with BFGS(atoms, logfile=None) as optimiser:
-        if not optimiser.run(fmax=0.02, steps=200):
-            sys.exit(f"{source} did not relax in 200 steps")
-    return atoms
 
 
 def sweeps(rest: float) -> list[float]:
@@ -47,8 +36,7 @@ def main(source: str, i: str, j: str, target: str, method: str = METHOD) -> None
     """Compute what is not computed yet."""
     first, second, path = int(i), int(j), Path(target)
     done = {f.info["distance_Ang"]: f for f in read(path, ":")} if path.exists() else {}
-    # the structure at rest is the first one that is written
-    relaxed = next((f for f in done.values() if f.info["at_rest"]), None) or at_rest(source, method)
+    relaxed = read(source)
     rest = round(float(relaxed.get_distance(first, second)), 3)
     moving = fragment_of(relaxed, first, second)
     reference = read_reference(method)
@@ -64,8 +52,8 @@ def main(source: str, i: str, j: str, target: str, method: str = METHOD) -> None
         if r in done:
             energy = min(energy, done[r].get_potential_energy())
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
-        atoms.info = {"distance_Ang": r, "at_rest": r == rest, "sweeps": times[r]}
-        atoms.info |= {"theory": reference.level_of_theory, "units": "eV, Ang"}
+        atoms.info = {"distance_Ang": r, "sweeps": times[r], "units": "eV, Ang"}
+        atoms.info["theory"] = reference.level_of_theory
         done[r] = atoms
         write(path, [done[k] for k in sorted(done)], format="extxyz")
     print(f"{path}: {len(done)} distances")
