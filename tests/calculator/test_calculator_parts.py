@@ -9,6 +9,7 @@ from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.calculators.mixing import MixedCalculator, SumCalculator
+from factory import NARROW
 from monitor_cases import look, water
 
 from ase_schnet import SchNetCalculator
@@ -50,9 +51,9 @@ def wrapped(kind: str, model):
 @pytest.mark.parametrize("kind", ["sum", "sum in a sum", "mixed", "held"])
 def test_a_model_inside_another_calculator_is_watched_as_if_alone(kind):
     atoms = molecule("CH3CH2OH")
-    atoms.calc, factor = wrapped(kind, SchNetCalculator("ethanol"))
+    atoms.calc, factor = wrapped(kind, SchNetCalculator(NARROW))
     look(atoms)
-    alone = SchNetCalculator("ethanol")
+    alone = SchNetCalculator(NARROW)
     alone.get_potential_energy(atoms)
     atoms.get_forces()
     found = uncertainty_of(atoms.calc)
@@ -70,7 +71,7 @@ def test_a_model_inside_another_calculator_is_watched_as_if_alone(kind):
 def test_a_run_of_a_sum_is_stopped_where_the_model_in_it_guesses():
     """Before, it ended at 619,899 K without a word."""
     atoms = molecule("CH3CH2OH")
-    atoms.calc = SumCalculator([SchNetCalculator("ethanol"), Correction(epsilon=0.01, sigma=1.0)])
+    atoms.calc = SumCalculator([SchNetCalculator(NARROW), Correction(epsilon=0.01, sigma=1.0)])
     with pytest.raises(SimulationStopped, match=r"apart|uncertain"):
         run_nve(atoms, temperature_K=4000, time_ps=1.0, timestep_fs=0.5, monitor=Monitor())
 

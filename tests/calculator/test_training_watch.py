@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.mep import NEB
 from ase.optimize import BFGS
-from factory import random_model
+from factory import NARROW, random_model
 
 from ase_schnet import OutsideTrainingWarning, SchNetCalculator
 from ase_schnet.applicability.distances import DistanceWatch
@@ -30,7 +30,7 @@ def warned(function, *arguments):
     return [str(w.message) for w in caught if w.category is OutsideTrainingWarning]
 
 
-def stretched(d, model="ethanol"):
+def stretched(d, model=NARROW):
     atoms = molecule("CH3CH2OH")
     atoms.set_distance(2, 3, d, fix=0)
     atoms.calc = SchNetCalculator(model)
@@ -63,8 +63,8 @@ def test_a_single_point_outside_is_told_once(d, message):
     [
         ("methanol", "CH3CH2OH", "C2H6O, where training had only CH4O; C"),
         ("methanol", "H2O", "H2O, where training had only CH4O"),
-        ("ethanol", "CH3OH", "CH4O, where training had only C2H6O"),
-        ("ethanol", "CH3OCH3", "Å apart"),  # an isomer
+        (NARROW, "CH3OH", "CH4O, where training had only C2H6O"),
+        (NARROW, "CH3OCH3", "Å apart"),  # an isomer
     ],
 )
 def test_another_molecule_is_told(model, structure, message):
@@ -89,7 +89,7 @@ def test_an_optimiser_and_a_band_are_told():
     first, last = molecule("CH3CH2OH"), molecule("CH3CH2OH")
     last.set_dihedral(0, 1, 2, 3, 60, indices=[3])
     images = [first.copy() for _ in range(5)] + [last]
-    calculator = SchNetCalculator("ethanol")
+    calculator = SchNetCalculator(NARROW)
     for image in images:
         image.calc = calculator
     band = NEB(images, allow_shared_calculator=True, method="improvedtangent")
@@ -122,13 +122,13 @@ def test_two_molecules_have_the_composition_of_one_and_models_of_many_have_none(
     two.get_potential_energy()
 
 
-@pytest.mark.parametrize("name", ["ethanol", "silicon"])
+@pytest.mark.parametrize("name", [NARROW, "silicon"], ids=["ethanol", "silicon"])
 def test_it_finds_what_the_watch_of_dynamics_finds(name):
     """On rattled molecules, of elements with several intervals, and on rattled and strained cells."""
     model, rng, told = load_model(name), np.random.default_rng(0), []
     watch, cutoff = TrainingWatch(model), float(model.config["cutoff"])
     for k in range(100):
-        atoms = molecule("CH3CH2OH") if name == "ethanol" else bulk("Si", a=rng.uniform(3.2, 6.5))
+        atoms = molecule("CH3CH2OH") if name == NARROW else bulk("Si", a=rng.uniform(3.2, 6.5))
         atoms.rattle(rng.uniform(0, 0.2), seed=k)
         pairs = half_list(atoms.positions, cutoff, atoms.cell.array, atoms.pbc)
         expected = DistanceWatch(atoms, model.distance_ranges, cutoff, 0.15).find(atoms)

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from engine_cases import CONFIGS, PERIODIC, cluster, evaluate
-from factory import TINY, ethanol, preset, random_model
+from factory import NARROW, TINY, ethanol, preset, random_model
 
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import AtomsCoincideError
@@ -48,7 +48,7 @@ MODELS = {
     "default": lambda: random_model(preset("default"), members=1),
     "fast": lambda: random_model(preset("fast")),
     "odd widths": lambda: random_model(CONFIGS["odd widths"]),
-    "trained": lambda: load_model("ethanol"),
+    "trained": lambda: load_model(NARROW),
 }
 
 

@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.io import read
 from engine_cases import assert_same, evaluate
-from factory import ethanol, random_model
+from factory import NARROW, ethanol, random_model
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_nve
@@ -35,7 +35,7 @@ def relaxed():
 
 @pytest.fixture(scope="module")
 def shipped():
-    return SchNetCalculator("ethanol", repulsion="zbl")
+    return SchNetCalculator(NARROW, repulsion="zbl")
 
 
 def squeezed() -> Atoms:
@@ -148,7 +148,7 @@ def test_beyond_all_onsets_not_a_bit_changes(relaxed, shipped):
     atoms = relaxed.copy()
     shipped.get_forces(atoms)
     with_net = shipped.results
-    without = SchNetCalculator("ethanol", repulsion=None)
+    without = SchNetCalculator(NARROW, repulsion=None)
     without.get_forces(atoms)
     for name, value in {**without.results, **without.results.extra}.items():
         np.testing.assert_array_equal(with_net[name], value)
@@ -172,7 +172,7 @@ def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols, fall_eV):
     energies = np.array([shipped.get_potential_energy(a) for a in frames])
     assert (np.diff(energies[distances < 0.9 * onset]) > 0).all()
     assert (np.maximum.accumulate(energies) - energies).max() <= fall_eV
-    bare = SchNetCalculator("ethanol", repulsion=None)
+    bare = SchNetCalculator(NARROW, repulsion=None)
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
 
@@ -188,7 +188,7 @@ def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
         distances = np.arange(onset + 0.03, 0.3, -0.02)
         for atoms.calc, closed in (
             (shipped, True),
-            (SchNetCalculator("ethanol", repulsion=None), False),
+            (SchNetCalculator(NARROW, repulsion=None), False),
         ):
             energies = scan_distance(atoms, i, j, distances, progress=False).energies_eV
             assert (np.diff(energies) > 0).all() == closed
@@ -211,14 +211,14 @@ def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
     assert atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5  # on the side it came from
     assert record.kinetic_energy_eV.min() < 5.0  # it was stopped
     with pytest.raises(SimulationExploded):
-        shoot(SchNetCalculator("ethanol", repulsion=None))
+        shoot(SchNetCalculator(NARROW, repulsion=None))
 
 
 # --- as a user meets it ---------------------------------------------------------------------------
 
 
 def test_elements_never_seen_together_have_an_onset_of_their_own():
-    found = onsets(load_model("ethanol"))
+    found = onsets(load_model(NARROW))
     assert found["H-O"] == pytest.approx(0.884, abs=1e-3)
     assert found["O-O"] == pytest.approx(0.9 * 2 * 0.66)  # one oxygen per molecule
     assert len(found) == 6
@@ -226,7 +226,7 @@ def test_elements_never_seen_together_have_an_onset_of_their_own():
 
 def test_it_is_on_unless_switched_off_and_the_record_of_a_run_says_so(relaxed):
     atoms = relaxed.copy()
-    atoms.calc = SchNetCalculator("ethanol")
+    atoms.calc = SchNetCalculator(NARROW)
     assert atoms.calc.model_info["repulsion"] == "zbl"
     atoms.set_distance(2, 8, 0.65, fix=0)  # where the network alone is in its hole
     safe = atoms.get_potential_energy()
@@ -240,7 +240,7 @@ def test_it_is_on_unless_switched_off_and_the_record_of_a_run_says_so(relaxed):
 @pytest.mark.parametrize("kind", ["morse", "ZBL", True, 1.0])
 def test_an_unknown_repulsion_is_refused(kind):
     with pytest.raises(ValueError, match="repulsion is 'zbl' or None, got"):
-        SchNetCalculator("ethanol", repulsion=kind)
+        SchNetCalculator(NARROW, repulsion=kind)
 
 
 @pytest.mark.parametrize("engine", [Ensemble, TorchEnsemble])

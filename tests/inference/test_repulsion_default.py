@@ -9,7 +9,7 @@ from ase.io import read, write
 from ase.mep import NEB
 from ase.optimize import BFGS
 from engine_cases import evaluate
-from factory import ethanol, random_model
+from factory import NARROW, ethanol, random_model
 
 from ase_schnet import SchNetCalculator, check_nve, run_nve
 from ase_schnet.cli import main
@@ -21,11 +21,11 @@ from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
 
 
-def minimum(dihedral_deg: float):
+def minimum(dihedral_deg: float, model="ethanol"):
     """Ethanol at rest, from this C-C-O-H dihedral."""
     atoms = molecule("CH3CH2OH")
     atoms.set_dihedral(0, 1, 2, 3, dihedral_deg, indices=[3])
-    atoms.calc = SchNetCalculator("ethanol")
+    atoms.calc = SchNetCalculator(model)
     BFGS(atoms, logfile=None).run(fmax=0.01)
     return atoms
 
@@ -56,7 +56,7 @@ def test_not_a_bit_of_what_was_trained_on_changes(shared_data, model, path):
 @pytest.mark.parametrize("engine", [Ensemble, TorchEnsemble])
 def test_forces_are_the_slope_and_change_smoothly_across_the_onset(engine):
     """Central differences of the energy to 1e-6; the curvature has no step: it shrinks with the distance."""
-    evaluator = engine(load_model("ethanol"), repulsion="zbl")
+    evaluator = engine(load_model(NARROW), repulsion="zbl")
     atoms = molecule("CH3CH2OH")
     line = atoms.get_distance(2, 3, vector=True)
     line /= np.linalg.norm(line)
@@ -123,12 +123,12 @@ def test_a_band_between_two_conformers_of_ethanol_finds_the_barrier(method):
 @pytest.mark.slow
 def test_dynamics_that_passes_through_the_onsets_conserves_energy():
     """1500 K takes C-H and O-H bonds below their shortest in training many times."""
-    atoms = minimum(180)
+    atoms = minimum(180, NARROW)
     _, verdict = check_nve(
         atoms, temperature_K=1500, time_ps=1.0, timestep_fs=0.25, seed=5, test_time_ps=0.2
     )
     assert verdict.passed, str(verdict)
-    atoms, seen = minimum(180), []  # the same run, looked at
+    atoms, seen = minimum(180, NARROW), []  # the same run, looked at
     net = Repulsion("zbl", atoms.calc.trained)
 
     class Look:
@@ -205,7 +205,7 @@ def test_a_run_does_not_go_on_with_another_repulsion(model, structure, tmp_path,
 
 
 def test_the_card_says_where_the_repulsion_begins(capsys):
-    assert main(["info", "ethanol"]) == 0
+    assert main(["info", NARROW]) == 0
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("repulsion"))
     assert "H-O 0.88" in line
     assert "--repulsion none" in line

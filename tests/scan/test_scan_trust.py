@@ -6,6 +6,7 @@ from ase.build import bulk, molecule
 from ase.calculators.mixing import SumCalculator
 from ase.calculators.morse import MorsePotential
 from ase.io import write
+from factory import NARROW
 from scan_cases import CCOH, ethanol
 
 from ase_schnet import SchNetCalculator, scan_angle, scan_dihedral, scan_distance, scan_map
@@ -19,7 +20,7 @@ TRAINED = (0.884, 1.091)
 
 def modelled(name="CH3CH2OH", **options):
     atoms = molecule(name)
-    atoms.calc = SchNetCalculator("ethanol", **options)
+    atoms.calc = SchNetCalculator(NARROW, **options)
     return atoms
 
 
@@ -32,7 +33,7 @@ def structures(tmp_path_factory):
 
 def scan(structures, tmp_path, *arguments):
     path = str(structures / "ethanol.xyz")
-    return main(["scan", "ethanol", path, *arguments, "-o", str(tmp_path / "s.png")])
+    return main(["scan", NARROW, path, *arguments, "-o", str(tmp_path / "s.png")])
 
 
 # --- the scan of the issue ------------------------------------------------------------------------
