@@ -19,7 +19,7 @@ from torch import Tensor
 from ase_schnet.inference import loops
 from ase_schnet.inference.compilation import first_use
 from ase_schnet.training import orthogonal_loops
-from ase_schnet.training.orthogonal_loops import N_WORK, PADDED_TO
+from ase_schnet.training.orthogonal_loops import N_WORK, PADDED_TO, SMALLEST_NORM
 
 COEFFICIENTS = ((3.4445, -4.7750, 2.0315),) * 5  # α, β, γ of each step
 
@@ -81,7 +81,7 @@ def _iterated(x: Tensor) -> Tensor:
     """Return the result of the iteration for matrices (B, m, n), as `orthogonal_loops` does, in torch."""
     wide = x.shape[-2] < x.shape[-1]
     x = x.mT if wide else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-30)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + SMALLEST_NORM)
     for alpha, beta, gamma in COEFFICIENTS:
         a = x.mT @ x
         x = alpha * x + x @ (beta * a + gamma * (a @ a))

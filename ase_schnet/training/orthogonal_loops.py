@@ -13,6 +13,9 @@ from ase_schnet.inference.simd import BYTES, add_products, mirror
 
 N_WORK = 5  # working matrices
 PADDED_TO = 16  # columns: a multiple of a tile's rows and of its columns
+#: Added to the Frobenius norm, so that a matrix without a gradient stays where it is: its direction is noise,
+#: and squares of what is below 1e-19 are no numbers of float32. Gradients of a training have 1e-6 and more.
+SMALLEST_NORM = 1e-10
 # Narrow tiles: almost half of a tile on the diagonal is computed in vain. Eight sums hide the time of a
 # multiplication.
 VECTORS = 1 if BYTES == 64 else 2
@@ -53,7 +56,7 @@ def orthogonalise(directions, places, coefficients, work, updates):
         total = 0.0
         for k in range(start, start + rows * cols):
             total += directions[k] * directions[k]
-        inverse = real(1.0 / (total**0.5 + 1e-30))  # singular values are at most one
+        inverse = real(1.0 / (total**0.5 + SMALLEST_NORM))  # singular values are at most one
         x[:] = real(0.0)
         for i in range(height):
             for j in range(width):

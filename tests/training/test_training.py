@@ -264,6 +264,15 @@ def test_a_matrix_of_zeros_stays_and_nan_is_not_hidden():
     assert Orthogonalizer(places)(vector)[64:].isnan().all()
 
 
+@pytest.mark.parametrize("size", [1e-14, 1e-20, 1e-22, 1e-30, 1e-40])
+def test_a_matrix_without_a_gradient_stays_where_it_is(size):
+    """Directions of a layer that nothing depends on any more; one of 1e-22 moved weights by 1e16."""
+    vector, places = matrices_in_a_vector()
+    vector = size * torch.randn(len(vector), generator=torch.Generator().manual_seed(1))
+    assert Orthogonalizer(places)(vector).abs().max() < 1.0
+    assert size > 1e-19 or Orthogonalizer(places)(vector).abs().max() < 1e-5
+
+
 def test_a_vector_of_parameters_is_the_parameters():
     fit = make_fit(QUICK)
     vector, named = fit.parameters, dict(fit.potential.named_parameters())
