@@ -30,14 +30,15 @@ class TrainingWatch:
     Parameters
     ----------
     model
-        The ensemble. Distances may leave its ``known_ranges`` by 0.15 Å, as in dynamics; compositions are
-        compared if all its training was of molecules of one composition.
+        The ensemble. Distances may leave those of its level of theory by 0.15 Å; what it learnt at another
+        level is named, since a monitor lets runs go there. Compositions are compared if all its training was
+        of molecules of one composition.
     """
 
     def __init__(self, model: TrainedModel):
         self._model, self._cutoff = model, float(model.config["cutoff"])
         self._one_composition = composition_of_training(model)
-        self._ranges = model.known_ranges
+        self._ranges = model.distance_ranges
         intervals = {
             (a, b): avoided_intervals(a, b, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG)
             for a in model.elements
@@ -71,16 +72,26 @@ class TrainingWatch:
         numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
         positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
         if any_pair_within(*pairs, numbers, positions, self._avoided):
-            watch = DistanceWatch(atoms, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG)
-            pair = watch.find(atoms)
+            pair = self._pair_outside(atoms, self._ranges)
             if pair is not None:
-                found.append(pair.message)
+                found.append(pair + self._taught_by_another(atoms))
         if not found:
             return None
         return (
             f"outside what {self._model.path} was trained on: {'; '.join(found)} "
             "(said once for each calculator)"
         )
+
+    def _pair_outside(self, atoms: Atoms, ranges: dict) -> str | None:
+        pair = DistanceWatch(atoms, ranges, self._cutoff, DISTANCE_TOLERANCE_ANG).find(atoms)
+        return None if pair is None else pair.message
+
+    def _taught_by_another(self, atoms: Atoms) -> str:
+        """Say which other level of theory has data like a structure; nothing if none has."""
+        levels = self._model.other_levels
+        if not levels or self._pair_outside(atoms, self._model.known_ranges) is not None:
+            return ""
+        return f" at {self._model.level_of_theory}; here it rests on {' and '.join(levels)}"
 
 
 def composition_of_training(model: TrainedModel) -> dict[str, int] | None:

@@ -65,6 +65,7 @@ def test_a_single_point_outside_is_told_once(d, message):
         ("methanol", "H2O", "H2O, where training had only CH4O"),
         (NARROW, "CH3OH", "CH4O, where training had only C2H6O"),
         (NARROW, "CH3OCH3", "Å apart"),  # an isomer
+        ("ethanol", "CH3OCH3", "longest in training 1.73 Å at PBE/def2-SVP; here it rests on GFN2"),
     ],
 )
 def test_another_molecule_is_told(model, structure, message):
@@ -81,6 +82,13 @@ def test_a_crystal_that_is_squeezed_is_told_and_one_that_is_not_is_not():
     atoms.set_cell(0.65 * atoms.cell.array, scale_atoms=True)
     (said,) = warned(atoms.get_stress)
     assert "shortest in training 1.83 Å" in said
+
+
+def test_where_a_cheap_method_taught_and_where_nothing_did_are_told_apart():
+    (said,) = warned(stretched(1.5, "ethanol").get_potential_energy)
+    assert "at PBE/def2-SVP; here it rests on GFN2-xTB (" in said
+    (said,) = warned(stretched(0.4, "ethanol").get_potential_energy)
+    assert "shortest in training 0.88 Å (said once" in said
 
 
 def test_an_optimiser_and_a_band_are_told():
