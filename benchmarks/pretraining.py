@@ -34,7 +34,7 @@ from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import difference_of, frames_of
 from ase_schnet.pretraining.pool import label_pool, sample_pool
-from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS, Pretraining, teacher_settings
+from ase_schnet.pretraining.settings import POOL_FIT, Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
@@ -146,7 +146,7 @@ def trained(case: Case, seed: int, taught: Taught | None, work: Path) -> dict:
         fit = fitted(dear, validation, FitSettings(epochs=epochs, seed=seed))
     else:
         pool = taught(dear, np.arange(len(dear)), SEEDS.index(seed))
-        settings = FitSettings(epochs=POOL_EPOCHS, batch_size=POOL_BATCH, seed=seed)
+        settings = FitSettings(**POOL_FIT, seed=seed)
         fit = fitted(dear, validation, settings, pool)
     seconds = time.process_time() - start
     model = replace(

@@ -27,7 +27,7 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.schnet import PRESETS
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.pretraining.run import pretrained
-from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS, Pretraining
+from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.log import read_logs
 from ase_schnet.training.loss import LossWeights
@@ -200,7 +200,7 @@ def _trained(job: Job, training: Dataset, directory: Path, jobs: int) -> Trained
     plan = plan_folds(len(training), n_kept_out=KEPT_OUT)
     settings = FitSettings(epochs=job.epochs)
     if job.pretrained:
-        settings = FitSettings(epochs=POOL_EPOCHS, batch_size=POOL_BATCH)
+        settings = FitSettings(**POOL_FIT)
     recipe = Recipe(PRESETS["fast"], job.weights, settings, plan, charge=0, multiplicity=1)
     if job.pretrained:
         start = time.perf_counter()

@@ -101,6 +101,6 @@ def baseline_of(args: argparse.Namespace) -> str | None:
 
 def pool_defaults() -> dict:
     """Return the settings of fits that learn a pool."""
-    from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS
+    from ase_schnet.pretraining.settings import POOL_FIT
 
-    return {"epochs": POOL_EPOCHS, "batch_size": POOL_BATCH}
+    return POOL_FIT

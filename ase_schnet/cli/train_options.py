@@ -111,7 +111,7 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
     number(
         "learning-rate",
         "largest learning rate of Adam; the one of Muon is 10 times larger",
-        "; with --start-from 0.0005",
+        "; with --start-from 0.0005, with --pretrain 0.0003",
     )
     fit.add_argument(
         "--optimizer",

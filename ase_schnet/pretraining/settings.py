@@ -10,9 +10,8 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.pretraining.given_pool import is_file, stated_method
 from ase_schnet.training.settings import FitSettings
 
-#: Epochs and structures per step of members that learn a pool, in place of the defaults of `FitSettings`
-#: (benchmarks/defaults.md).
-POOL_EPOCHS, POOL_BATCH = 40, 20
+#: Settings of members that learn a pool, in place of the defaults of `FitSettings` (benchmarks/defaults.md).
+POOL_FIT = {"epochs": 40, "batch_size": 20, "learning_rate": 3e-4}
 #: Steps of a fit of the difference, for any number of dear structures; and its epochs, at least and at most.
 TEACHER_STEPS, TEACHER_EPOCHS = 15_000, (200, 2000)
 
@@ -88,10 +87,11 @@ class Pretraining:
 
 def teacher_settings(settings: FitSettings, dataset: Dataset) -> FitSettings:
     """Return the settings of the fits of the difference: as many steps for few structures as for many."""
-    batch = FitSettings.batch_size
+    batch, rate = FitSettings.batch_size, FitSettings.learning_rate
     low, high = TEACHER_EPOCHS
     epochs = round(TEACHER_STEPS * batch / len(dataset))
-    return replace(settings, epochs=min(max(epochs, low), high), batch_size=batch)
+    epochs = min(max(epochs, low), high)
+    return replace(settings, epochs=epochs, batch_size=batch, learning_rate=rate)
 
 
 def read_pretraining(text: str, seed: int = 0) -> Pretraining:

@@ -94,8 +94,12 @@ def test_the_run_is_the_same_whatever_the_skin(atoms):
 def test_the_scan_example_knows_where_it_stops_knowing(capsys):
     result = runpy.run_path(str(ROOT / "md_examples" / "3_oh_scan.py"))
     assert result["figure"].stat().st_size > 10_000
-    std, inside = result["std"], result["inside"]
+    std, inside, stretched = result["scan"].energy_std_eV, result["inside"], result["stretched"]
     assert np.median(std[~inside]) >= 10 * np.median(std[inside])
+    error = result["error"][stretched]
+    assert np.sqrt((error**2).mean()) * 23.06 < 5.0  # kcal/mol, although no label was beyond 1.1 Å
+    assert 0.5 < np.sqrt((error**2).mean() / (std[stretched] ** 2).mean()) < 2.0
+    assert (np.diff(result["scan"].energies_eV[stretched]) > -1e-3).all()  # it never falls again
     assert "Å" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ from ase_schnet.cli.train import _settings
 from ase_schnet.dynamics.check import check_nve
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.lammps.run import run_lammps
-from ase_schnet.pretraining.settings import POOL_BATCH, POOL_EPOCHS
+from ase_schnet.pretraining.settings import POOL_FIT
 from ase_schnet.spectra import ir_spectrum
 from ase_schnet.training.settings import FINE_TUNING_RATE
 
@@ -56,7 +56,7 @@ def test_defaults_of_fits_are_those_of_their_settings():
     args = build_parser().parse_args(["train", "d", "-o", "m", "--start-from", "ethanol"])
     assert _settings(args) == replace(FitSettings(), learning_rate=FINE_TUNING_RATE)
     args = build_parser().parse_args(["train", "d", "-o", "m", "--pretrain", "gfn2-xtb"])
-    pool = {"epochs": POOL_EPOCHS, "batch_size": POOL_BATCH}
+    pool = POOL_FIT
     assert _settings(args) == replace(FitSettings(), **pool)
     args = build_parser().parse_args(["train-dipole", "d", "-o", "m"])
     given = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
