@@ -39,15 +39,15 @@ print(f"300 K: {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0
 print(f"picture: {figure}")
 
 try:
-    run(3000, 5, "nvt_3000K", Monitor("stop"))
+    run(4000, 5, "nvt_4000K", Monitor("stop"))
 except SimulationStopped as stopped:
-    print(f"3000 K: {stopped}")
+    print(f"4000 K: {stopped}")
 
 try:
-    run(1500, 2, "nvt_1500K", Monitor("collect", max_frames=20))
+    run(4000, 2, "nvt_collect", Monitor("collect", max_frames=20))
 except SimulationStopped as stopped:
-    print(f"1500 K: {stopped}")
-frames = read(OUTPUT / "nvt_1500K" / "collected.extxyz", ":")
+    print(f"4000 K, collecting: {stopped}")
+frames = read(OUTPUT / "nvt_collect" / "collected.extxyz", ":")
 print(
     f"collected for labelling: {len(frames)} frames; the first because of {frames[0].info['reason']}"
 )
