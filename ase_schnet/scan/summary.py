@@ -124,10 +124,11 @@ def describe_scan(
     )
     if inside.any():
         holes = points_in_holes(result, (trained_range,))
-        lines += [
-            _describe_stretch(result, stretch, energy[low], trained_range, holes)
-            for stretch in _stretches(known & ~inside)
-        ]
+        for stretch in _stretches(known & ~inside):
+            taught = cheap if _all_within(result, stretch, known_range) else None
+            lines.append(
+                _describe_stretch(result, stretch, energy[low], trained_range, holes, taught)
+            )
     lost = lost_points(result)
     if lost:
         lines.append(f"lost: {lost} of {len(energy)} points did not converge or have no energy")
@@ -192,8 +193,9 @@ def _describe_stretch(
     lowest_eV: float,
     trained_range: tuple[float, float] | None,
     holes: NDArray,
+    taught: str | None,
 ) -> str:
-    """Describe in one line neighbouring points (K,) outside training."""
+    """Describe in one line neighbouring points (K,) outside training, or that a cheap method has `taught`."""
     values, above = result.values[points], result.energies_eV[points] - lowest_eV
     where = f"{values.min():.4g} to {values.max():.4g} ({len(points)} points)"
     what = f"outside training: {where if len(points) > 1 else f'{values[0]:.4g}'}, "
@@ -201,6 +203,8 @@ def _describe_stretch(
         deepest = above[holes[points]].min()
         side = f"{-deepest:.3g} eV below" if deepest < 0 else f"{deepest:.3g} eV above"
         what += f"a HOLE of the model, down to {side} the lowest"
+    elif taught is not None:
+        what += f"here it rests on {taught}, up to {above.max():.3g} eV above the lowest"
     elif trained_range is not None and values.max() < trained_range[0]:
         what += f"a wall of repulsion, up to {above.max():.3g} eV above the lowest"
     else:
@@ -208,6 +212,18 @@ def _describe_stretch(
     told = result.outside_training or []
     reason = next((told[k] for k in points[np.argsort(-np.abs(above))] if told and told[k]), "")
     return f"{what}: {reason}" if reason else what
+
+
+def _all_within(
+    result: ScanResult, points: NDArray, known_range: tuple[float, float] | None
+) -> bool:
+    """Tell whether points (K,) lie in a range, and all other distances in what the model knows."""
+    if None in (known_range, result.outside_training) or any(
+        result.outside_training[k] for k in points
+    ):
+        return False
+    values = result.values[points]
+    return bool((values >= known_range[0]).all() and (values <= known_range[1]).all())
 
 
 def _stretches(mask: NDArray) -> list[NDArray]:

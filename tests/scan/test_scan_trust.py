@@ -197,3 +197,14 @@ def test_values_that_are_hardly_meant_come_with_a_warning(function, indices, val
 )
 def test_values_that_may_be_meant_come_without(function, indices, values):
     assert len(function(ethanol(), *indices, values).values) == len(values)
+
+
+def test_what_a_cheap_method_taught_is_told_from_what_nothing_did(structures, tmp_path, capsys):
+    path, plot = str(structures / "ethanol.xyz"), str(tmp_path / "s.png")
+    arguments = ["--distance", "2", "3", "--from", "0.5", "--to", "2", "--points", "16"]
+    assert main(["scan", "ethanol", path, *arguments, "-o", plot]) == 0
+    below, above = (
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("outside")
+    )
+    assert "a wall of repulsion" in below
+    assert "1.1 to 2 (10 points), here it rests on GFN2-xTB, up to" in above
