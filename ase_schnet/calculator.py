@@ -267,9 +267,7 @@ class SchNetCalculator(Calculator):
             raise InputError(str(error)) from None
         volume = stress_volume(atoms) if self.trained.pbc else None
         results = self._whole(potential_results(prediction, volume), atoms)
-        self._atoms = self._state = (
-            None  # an interrupt here must not leave results of another structure
-        )
+        self._atoms = self._state = None  # an interrupt must not leave results of another structure
         self.results = results
         self._state = state
         if self._watch is not None:

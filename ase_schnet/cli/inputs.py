@@ -47,9 +47,10 @@ def read_structures(name: str, args: argparse.Namespace) -> list[Atoms]:
     is_data = path.suffix.lower() in READERS or args.units or args.columns or path.is_dir()
     if path.exists() and is_data:
         return read_labelled(path, args.units, **reading_options(args))[0]
-    last = read_structure(name).atoms  # says what is wrong with the file, in one line
+    if not path.exists():
+        return [read_structure(name).atoms]
     try:
-        return list(read_frames(path)) if path.exists() else [last]
+        return list(read_frames(path))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

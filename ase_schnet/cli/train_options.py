@@ -102,9 +102,8 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
     def number(option: str, text: str, otherwise: str = "") -> None:
         default = getattr(FitSettings, option.replace("-", "_"))
         text = f"{text} [{default:g}{otherwise}]"
-        fit.add_argument(
-            f"--{option}", type=type(default), help=text
-        )  # None: the default of the work
+        # without a default: it depends on what is trained
+        fit.add_argument(f"--{option}", type=type(default), help=text)
 
     number("epochs", "number of passes over the training data", "; with --pretrain 40")
     number("batch-size", "structures per step", "; with --pretrain 20")

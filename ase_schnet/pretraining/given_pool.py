@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ase_schnet.labelling.reference import XTB_METHODS
 from ase_schnet.pretraining.difference import Electrons
 from ase_schnet.structures.electrons import stated
 from ase_schnet.structures.reading import no_such_file, read_frames
+from ase_schnet.units import PACKAGE_UNITS
 
 #: `sampled_from` of structures that were made from none of the data, or from one that is not known.
 NO_ORIGIN = -1
@@ -33,7 +35,7 @@ def stated_method(path: str | Path) -> str:
     ValueError
         If the file cannot be read, or states a method that only its user can name.
     """
-    level = _frames(path)[0].info.get("level_of_theory")
+    level = next(_frames(path)).info.get("level_of_theory")
     known = {name: text for text, name in XTB_METHODS.items()}
     if level not in known:
         said = f"states {level}" if level else "does not state its method"
@@ -107,10 +109,12 @@ def _unlike(atoms: Atoms, data: Dataset, electrons: Electrons) -> str | None:
 
 
 def has_labels(atoms: Atoms, reference: Reference) -> bool:
-    """Tell whether a structure states labels of a method, with energy and forces."""
-    return atoms.info.get("level_of_theory") == reference.level_of_theory and (
-        atoms.calc is not None and {"energy", "forces"} <= atoms.calc.results.keys()
-    )
+    """Tell whether a structure has labels of a method, as `label_structures` writes them."""
+    said = atoms.info.get("level_of_theory"), atoms.info.get("units")
+    if said != (reference.level_of_theory, str(PACKAGE_UNITS)) or atoms.calc is None:
+        return False
+    labels = [atoms.calc.results.get(name) for name in ("energy", "forces")]
+    return all(label is not None and np.isfinite(label).all() for label in labels)
 
 
 def is_file(text: str) -> bool:
@@ -131,14 +135,12 @@ def _there(path: str | Path) -> Path:
     return path
 
 
-def _frames(path: str | Path) -> list[Atoms]:
+def _frames(path: str | Path) -> Iterator[Atoms]:
     path = _there(path)
     try:
-        frames = list(read_frames(path))
+        for k, atoms in enumerate(read_frames(path)):
+            if not np.isfinite(atoms.positions).all():
+                raise ValueError(f"structure {k} has positions that are not numbers")
+            yield atoms
     except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
-    if not frames:
-        raise ValueError(f"{path} holds no structures")
-    if not all(np.isfinite(atoms.positions).all() for atoms in frames):
-        raise ValueError(f"{path} holds positions that are not numbers")
-    return frames
+        raise ValueError(f"{path}: {error}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from ase import Atoms
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.kept_settings import agree
@@ -73,10 +74,8 @@ def pretrained(
     ValueError
         For data without energies or forces, augmented data, an unknown or missing cheap method, a pool that
         was made for something else, and what `cross_validate` raises.
-    InputError
-        If the cheap method cannot describe the structures.
-    InUseError
-        If another process works here.
+    InputError, InUseError
+        If the cheap method cannot describe the structures; if another process works here.
     """
     if recipe.augment is not None:
         raise ValueError("a pretraining makes its own structures: train without augmented ones")
@@ -90,11 +89,12 @@ def pretrained(
     if only_find and not taught.written:
         raise ValueError(f"{place} holds no pool yet: make it with --prepare first")
     require_difference(dataset, reference, electrons_of(recipe))
+    own = _own_pool(dataset, recipe)  # before a directory is begun
     with nullcontext() if only_find else work.lock(take_over):
         place.mkdir(parents=True, exist_ok=True)
         agree(place / "prepared_for.json", _made_from(dataset, recipe), "a pool")
         if not taught.written:
-            _prepare(dataset, work.model_dir, recipe, reference, jobs, take_over)
+            _prepare(dataset, work.model_dir, recipe, reference, own, jobs, take_over)
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
 
 
@@ -104,11 +104,21 @@ def _methods(settings: Pretraining) -> Reference:
     if settings.second is not None:
         second = read_reference(settings.second)
         if second.identity == reference.identity:
+            other = "gfn1-xtb" if reference.text.lower().startswith("gfn2") else "gfn2-xtb"
             raise ValueError(
-                f"the second method is {reference.text} too: give another one (second=gfn2-xtb), or "
+                f"the second method is {reference.text} too: give another one (second={other}), or "
                 "second=none"
             )
     return reference
+
+
+def _own_pool(dataset: Dataset, recipe: Recipe) -> list[Atoms] | None:
+    """Return the structures that are given as a pool, if there are some and they are still needed."""
+    taught = cast(Taught, recipe.augment)
+    if taught.settings.pool is None or taught.written:
+        return None
+    cutoff, electrons = recipe.config.cutoff, electrons_of(recipe)
+    return given_pool(taught.settings.pool, dataset, cutoff, electrons, THERMAL)
 
 
 def _made_from(dataset: Dataset, recipe: Recipe) -> dict:
@@ -130,10 +140,11 @@ def _prepare(
     directory: Path,
     recipe: Recipe,
     reference: Reference,
+    own: list[Atoms] | None,
     jobs: int | None,
     take_over: bool,
 ) -> None:
-    """Make the pool and the teacher, and write what the teacher says of the pool."""
+    """Make the pool, unless there is an `own` one, and the teacher; write what this says of the pool."""
     taught = cast(Taught, recipe.augment)
     work, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
     frames = frames_of(dataset, *electrons)
@@ -145,15 +156,14 @@ def _prepare(
         jobs=jobs,
         take_over=take_over,
     )
-    if settings.pool is None:
+    pool = own
+    if pool is None:
         # nothing is made from what tests the ensemble
         starts = np.setdiff1d(kept, recipe.plan.kept_out)
         near = [frames[k] for k in starts]
         pool = sample_pool(near, reference, settings, work, jobs, take_over)
         for atoms in pool:
             atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
-    else:
-        pool = given_pool(settings.pool, dataset, recipe.config.cutoff, electrons, THERMAL)
     pool = label_pool(pool, reference, work, jobs, take_over)
     settled = teacher_settings(recipe.settings, difference)
     say(

@@ -128,6 +128,9 @@ def read_pretraining(text: str, seed: int = 0) -> Pretraining:
         except ValueError:
             what = "a whole number" if _KINDS[name] is int else "a number"
             raise ValueError(f"{name}={value.strip()!r} is not {what}") from None
+    unused = [name for name in ("n_thermal", "n_far", "temperature", "seed") if name in given]
+    if "pool" in given and unused:
+        raise ValueError(f"{unused[0]} is for structures that are sampled, and a pool is given")
     if given.get("second") == "none":
         given["second"] = None
     if "temperature" in given:

@@ -14,7 +14,7 @@ from ase_schnet.inference.simd import BYTES, add_products, mirror
 N_WORK = 5  # working matrices
 PADDED_TO = 16  # columns: a multiple of a tile's rows and of its columns
 #: Added to the Frobenius norm, so that a matrix without a gradient stays where it is: its direction is noise,
-#: and squares of what is below 1e-19 are no numbers of float32. Gradients of a training have 1e-6 and more.
+#: and squares of what is below 1e-19 are no numbers of float32 (benchmarks/defaults.md).
 SMALLEST_NORM = 1e-10
 # Narrow tiles: almost half of a tile on the diagonal is computed in vain. Eight sums hide the time of a
 # multiplication.

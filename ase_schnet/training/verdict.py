@@ -184,9 +184,8 @@ def _cause(
             f"too few structures: the errors of each member on its own {n_training} are {np.sqrt(ratio):.1f} "
             "times smaller than on others"
         )
-    an_epoch = -(
-        -n_training // recipe["settings"]["batch_size"]
-    )  # of folds that do not say their steps
+    # logs of older trainings do not say their steps
+    an_epoch = -(-n_training // recipe["settings"]["batch_size"])
     steps = int(np.median([f.get("steps", f["epochs"] * an_epoch) for f in folds]))
     if steps < FEW_STEPS:
         return (

@@ -472,6 +472,8 @@ def test_a_pool_of_ones_own(dear, tmp_path, capsys):
         "1",
     ]
     assert read_pretraining(str(tmp_path / "pool.extxyz")).reference == "gfn2-xtb"
+    with pytest.raises(ValueError, match="n_far is for structures that are sampled"):
+        read_pretraining(f"{tmp_path / 'pool.extxyz'}, n_far=7")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 4)
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (1, 1))
@@ -518,4 +520,4 @@ def test_a_pool_that_does_not_fit_is_one_line(dear, tmp_path, capsys, change, me
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-    assert not (tmp_path / "m" / "model.json").exists()
+    assert not (tmp_path / "m").exists()  # so that a mended pool can be given
