@@ -51,6 +51,16 @@ def pair(symbols: str, d: float) -> Atoms:
     return Atoms(symbols, [[0.0, 0.1, -0.2], [d, 0.1, -0.2]])
 
 
+def shot_at_each_other(calculator):
+    """The record of O and H that meet with 30 eV, and where they are after it."""
+    atoms = pair("OH", 2.5)
+    atoms.calc = calculator
+    masses = atoms.get_masses()
+    momentum = np.sqrt(2 * 30.0 * masses.prod() / masses.sum())
+    atoms.set_momenta([[momentum, 0, 0], [-momentum, 0, 0]])
+    return run_nve(atoms, keep_momenta=True, time_ps=0.01, timestep_fs=0.01), atoms
+
+
 # --- the repulsion --------------------------------------------------------------------------------
 
 
@@ -176,6 +186,18 @@ def test_every_kind_of_pair_repels_all_the_way_in(shipped, symbols, fall_eV):
     assert np.diff([bare.get_potential_energy(a) for a in frames]).min() < -0.1
 
 
+@pytest.mark.parametrize("name", ["ethanol", "methanol"])
+@pytest.mark.parametrize("symbols", ["HH", "CH", "OH", "CC", "CO", "OO"])
+def test_pretrained_models_repel_all_the_way_in(name, symbols):
+    """Their distances reach farther in, and so the repulsion begins farther in."""
+    calculator = SchNetCalculator(name)
+    onset = onsets(calculator.trained)["-".join(sorted(symbols))]
+    distances = np.arange(onset, 0.3, -0.01)
+    energies = np.array([calculator.get_potential_energy(pair(symbols, d)) for d in distances])
+    assert (np.diff(energies[distances < 0.9 * onset]) > 0).all()
+    assert (np.maximum.accumulate(energies) - energies).max() < 0.2
+
+
 @pytest.mark.slow
 def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
     """The two halves of the molecule are pushed into each other; the network alone falls by 16 eV or more."""
@@ -195,23 +217,22 @@ def test_every_bond_of_ethanol_repels_all_the_way_in(relaxed, shipped):
             assert closed or (np.maximum.accumulate(energies) - energies).max() > 15
 
 
+@pytest.mark.parametrize("name", ["ethanol", "methanol"])
+def test_atoms_shot_at_each_other_bounce_off_pretrained_models_too(name):
+    record, atoms = shot_at_each_other(SchNetCalculator(name))
+    assert not drift(record).reasons, str(drift(record))
+    assert atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5
+    assert record.kinetic_energy_eV.min() < 5.0
+
+
 def test_atoms_shot_at_each_other_bounce_and_conserve_energy(shipped):
     """O and H at 30 eV. Without the net the hydrogen falls into the hole."""
-
-    def shoot(calculator):
-        atoms = pair("OH", 2.5)
-        atoms.calc = calculator
-        masses = atoms.get_masses()
-        momentum = np.sqrt(2 * 30.0 * masses.prod() / masses.sum())
-        atoms.set_momenta([[momentum, 0, 0], [-momentum, 0, 0]])
-        return run_nve(atoms, keep_momenta=True, time_ps=0.01, timestep_fs=0.01), atoms
-
-    record, atoms = shoot(shipped)
+    record, atoms = shot_at_each_other(shipped)
     assert not drift(record).reasons, str(drift(record))
     assert atoms.positions[1, 0] - atoms.positions[0, 0] > 1.5  # on the side it came from
     assert record.kinetic_energy_eV.min() < 5.0  # it was stopped
     with pytest.raises(SimulationExploded):
-        shoot(SchNetCalculator(NARROW, repulsion=None))
+        shot_at_each_other(SchNetCalculator(NARROW, repulsion=None))
 
 
 # --- as a user meets it ---------------------------------------------------------------------------
