@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from ase.io import read
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -201,6 +202,10 @@ def draw(spreads: dict[str, Spread], scale: float, bond: np.ndarray) -> Figure:
         s = spreads[part]
         points = 1e3 * np.array(quintiles(scale * s.std, s.error))
         left.loglog(*points.T, "o-", color=colour, label=part)
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     ends = np.array(left.get_xlim())
     left.fill_between(ends, 0.75 * ends, 1.25 * ends, color="0.9", label="± 25 %")
     left.plot(ends, ends, color="0.5", lw=0.8)

@@ -18,7 +18,8 @@ def add_cheap_options(group: argparse._ArgumentGroup) -> None:
         "--pretrain",
         metavar="HOW",
         help="let a cheap method teach the members the shape of the surface, and the data its accuracy: "
-        "'gfn2-xtb', or with settings 'gfn2-xtb, n_far=20000, temperature=500' (see ase_schnet.Pretraining)",
+        "'gfn2-xtb', or with settings 'gfn2-xtb, n_far=20000, temperature=500' (see ase_schnet.Pretraining); "
+        "or a file of structures that ase-schnet label has labelled by it",
     )
     group.add_argument(
         "--prepare",
