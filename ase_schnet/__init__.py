@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.augment.settings import Augmentation as Augmentation
     from ase_schnet.augment.springs import fit_springs as fit_springs
     from ase_schnet.calculator import SchNetCalculator as SchNetCalculator
+    from ase_schnet.conformal import Intervals as Intervals
+    from ase_schnet.conformal import fit_intervals as fit_intervals
     from ase_schnet.data.dataset import Dataset as Dataset
     from ase_schnet.data.formats import read_dataset as read_dataset
     from ase_schnet.data.formats import read_labelled as read_labelled
@@ -40,6 +42,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
     from ase_schnet.pretraining.settings import Pretraining as Pretraining
+    from ase_schnet.recalibration import calibrate_intervals as calibrate_intervals
     from ase_schnet.runs.drift import Drift as Drift
     from ase_schnet.runs.drift import drift as drift
     from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
@@ -113,6 +116,9 @@ _HOME = {
     "RPRSettings": "dipole.fit",
     "fit_rpr": "dipole.fit",
     "calibrate_std": "uncertainty",
+    "calibrate_intervals": "recalibration",
+    "fit_intervals": "conformal",
+    "Intervals": "conformal",
     "run_nve": "dynamics.md",
     "run_nvt": "dynamics.md",
     "run_npt": "dynamics.md",

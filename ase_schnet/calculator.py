@@ -21,6 +21,7 @@ from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_
 from ase_schnet.dipole.heads import PropertyHeads
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
+from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
@@ -68,26 +69,25 @@ class SchNetCalculator(Calculator):
     a model that was trained on periodic structures. An ensemble of two or more members also has the sample
     standard deviations (ddof = 1, not calibrated) ``energy_std`` (float), ``forces_std`` (N, 3) and
     ``stress_std`` (6,), and the values of all members, ``energy_committee`` (M,) and ``forces_committee``
-    (M, N, 3). One evaluation gives all of them.
+    (M, N, 3). One evaluation gives all of them. A model with intervals (``ase-schnet info``) also has error
+    bars, half-widths that cover nine errors of ten or as the card says: ``energy_error`` (float),
+    ``forces_error`` (N, 3), ``stress_error`` (6,); infinite where the structure is unlike all training.
 
-    A model directory can have property heads. Then there are ``dipole`` (3,) in e·Å about the centre of mass
-    and ``polarizability`` (3, 3) in e²Å²/eV, each with its ``_std``. They are calculated when they are asked
-    for, so that dynamics does not pay for them. ``on_request`` names them.
+    Models with property heads have ``dipole`` (3,) in e·Å about the centre of mass and ``polarizability``
+    (3, 3) in e²Å²/eV, each with its ``_std``, calculated when asked for; ``on_request`` names them.
 
-    Iterating over ``results`` gives ASE's names only, so that ``SinglePointCalculator(atoms,
-    **calc.results)`` works. ``results[name]`` finds the others; `write_predictions` writes all.
+    Iterating over ``results`` gives ASE's names only, for ``SinglePointCalculator(atoms, **calc.results)``.
+    ``results[name]`` finds the others; `write_predictions` writes all.
 
     **Not supported.**
 
     - Elements that the model was not trained on.
     - A charge or spin multiplicity that differs from that of the training data. The structure states it by
       ``info["charge"]``, ``info["spin"]``, ``info["multiplicity"]``, initial charges or magnetic moments.
-    - Periodic structures with a model of molecules, unless the cell is so large that no atom is near a
-      periodic image.
+    - Periodic structures with a model of molecules, unless no atom is near a periodic image.
     - ``stress`` with a model of molecules, or of a structure without three cell vectors.
     - ``stresses``, ``charges``, ``magmom(s)``; interactions beyond the cutoff, such as those of charges.
-    - Dipole and polarizability of a structure that is periodic, or not the molecule of the property head with
-      the bonds of its training data.
+    - Dipole and polarizability of a periodic structure, or one without the atoms and bonds of their data.
 
     The first structure with a composition or a distance outside the training data gives an
     `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
@@ -155,9 +155,10 @@ class SchNetCalculator(Calculator):
         self._neighbors = VerletList(trained.config["cutoff"], p.skin)
         self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
+        self._bars = ErrorBars.of(trained)
         heads = self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained.n_members, trained.pbc, heads.quantities)
+        self.implemented_properties = names_of(trained, self._bars, heads.quantities)
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
@@ -266,7 +267,8 @@ class SchNetCalculator(Calculator):
         except AtomsCoincideError as error:
             raise InputError(str(error)) from None
         volume = stress_volume(atoms) if self.trained.pbc else None
-        results = self._whole(potential_results(prediction, volume), atoms)
+        errors = self._bars and self._bars.later(state, pairs)
+        results = self._whole(potential_results(prediction, volume, errors), atoms)
         self._atoms = self._state = None  # an interrupt must not leave results of another structure
         self.results = results
         self._state = state
@@ -287,7 +289,7 @@ class SchNetCalculator(Calculator):
     def repair_after_fork(self) -> None:
         """Reset a calculator in a forked process, if a thread of the parent was using it.
 
-        That thread does not exist here: its lock would be held for ever, and its work is half done.
+        That thread does not exist here: its lock would stay held, and its work is half done.
         """
         if self._lock.acquire(blocking=False):
             self._lock.release()

@@ -12,7 +12,7 @@ from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.results import STRESS, STRESS_COMMITTEE, Results
+from ase_schnet.results import STRESS, STRESS_COMMITTEE, STRESS_ERRORS, Results
 from ase_schnet.structures.electrons import MIXED
 
 ENERGIES, FORCES = ("energy", "free_energy", "energy_committee"), ("forces", "forces_committee")
@@ -24,8 +24,8 @@ class DeltaCalculator(SchNetCalculator):
     A step costs an evaluation of the baseline (GFN2-xTB: some milliseconds for a small molecule). The model
     is as accurate as its dear labels allow, because the difference of two methods is small and smooth (R.
     Ramakrishnan et al., J. Chem. Theory Comput. 2015, 11, 2087, doi:10.1021/acs.jctc.5b00099). Standard
-    deviations are those of the differences. There are no energies of atoms, and a stress only where the
-    baseline has one.
+    deviations and error bars are those of the differences. There are no energies of atoms, and a stress only
+    where the baseline has one.
 
     The parameters are those of :class:`SchNetCalculator`. The model names its baseline: ``ase-schnet train
     --baseline gfn2-xtb`` makes such a model, and ``--pretrain`` leaves one in ``MODEL_DIR/teacher``.
@@ -41,7 +41,10 @@ class DeltaCalculator(SchNetCalculator):
 
     def _load(self) -> None:
         super()._load()
-        without = ("energies", *(() if self._has_stress() else (*STRESS, *STRESS_COMMITTEE)))
+        without = (
+            "energies",
+            *(() if self._has_stress() else (*STRESS, *STRESS_COMMITTEE, *STRESS_ERRORS)),
+        )
         self.implemented_properties = [p for p in self.implemented_properties if p not in without]
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, BaseCalculator]:
@@ -61,7 +64,7 @@ class DeltaCalculator(SchNetCalculator):
             found = {name: self._baseline.get_property(name, plain) for name in added}
         except (CalculationFailed, InputError, RuntimeError) as error:
             raise CalculationFailed(f"{self.trained.baseline} failed: {error}") from error
-        whole = Results({}, {})
+        whole = Results({}, {}, results.errors)
         for name, names in added.items():
             for key in (key for key in names if key in results):
                 total = results[key] + found[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.applicability.model import electrons_mismatch
+from ase_schnet.conformal import Residuals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
@@ -98,6 +100,10 @@ class Comparison:
         (M, S, 6), eV/Å³, in ASE's order and sign; None if all structures are molecules.
     reference_stress
         (S, 6), eV/Å³; None without labels, rows of NaN for structures without labels.
+    numbers
+        (N,), atomic numbers.
+    ptr
+        (S + 1,), first atom of each structure, and N.
     n_atoms
         (S,), given if energies are to be printed per atom: structures are periodic or of several sizes.
     labelled_atoms
@@ -108,6 +114,8 @@ class Comparison:
     forces: np.ndarray
     reference_energies: np.ndarray | None
     reference_forces: np.ndarray | None
+    numbers: np.ndarray
+    ptr: np.ndarray
     stress: np.ndarray | None = None
     reference_stress: np.ndarray | None = None
     n_atoms: np.ndarray | None = None
@@ -188,6 +196,24 @@ class Comparison:
             )
         return {k: calibrate_std(*pair) for k, pair in pairs.items() if can_judge(*pair)}
 
+    def residuals(self) -> Iterator[Residuals]:
+        """Yield predictions and labels of one structure after the other, to fit intervals to."""
+        forces, stress = self.reference_forces, self.reference_stress
+        if forces is not None and self.labelled_atoms is not None:
+            forces = np.where(self.labelled_atoms[:, None], forces, np.nan)
+        for s in range(len(self.ptr) - 1):
+            part = slice(self.ptr[s], self.ptr[s + 1])
+            has_stress = stress is not None and not np.isnan(stress[s, 0])
+            yield Residuals(
+                self.numbers[part],
+                self.energies[:, s],
+                None if self.reference_energies is None else float(self.reference_energies[s]),
+                self.forces[:, part],
+                None if forces is None else forces[part],
+                self.stress[:, s] if self.stress is not None and has_stress else None,
+                stress[s] if stress is not None and has_stress else None,
+            )
+
 
 def compare(engine: Engine, dataset: Dataset) -> Comparison:
     """Evaluate every structure of a data set with all members, and return predictions and labels.
@@ -228,6 +254,8 @@ def compare(engine: Engine, dataset: Dataset) -> Comparison:
         np.concatenate(forces, axis=1),
         dataset.E,
         dataset.F,
+        dataset.Z,
+        dataset.ptr,
         stress=_stress(np.stack(virials, axis=1), dataset) if len(periodic) else None,
         reference_stress=dataset.stress,
         n_atoms=dataset.n_atoms if dataset.per_atom_metrics else None,

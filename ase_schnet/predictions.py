@@ -21,6 +21,7 @@ from ase_schnet.results import EXTRA_RESULTS
 
 #: Results beside ASE's own properties that are written: one value or array for each structure or atom.
 WRITTEN = tuple(name for name in EXTRA_RESULTS if not name.endswith("_committee"))
+PER_ATOM = ("forces_std", "forces_error")
 SUFFIXES = (".extxyz", ".xyz", ".traj", ".db")
 #: Types of values in a structure's ``info`` that a database can store.
 PLAIN = (str, bool, int, float, np.generic, np.ndarray)
@@ -38,8 +39,9 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     ``.db``                 ``row.energy_std``, ``row.data.forces_std``, ``row.data.stress_std``
     ======================  =========================================================================
 
-    ``dipole_std``, ``polarizability`` and ``polarizability_std`` of a model that has these property heads are
-    in the same place as ``stress_std``.
+    The error bars, ``energy_error``, ``forces_error`` and ``stress_error``, are written beside them if the
+    model has them. ``dipole_std``, ``polarizability`` and ``polarizability_std`` of a model that has these
+    property heads are in the same place as ``stress_std``.
 
     One structure is held in memory at a time. If an error or Ctrl-C ends the writing, the file remains as it
     was.
@@ -101,12 +103,13 @@ def _opened(path: Path) -> Iterator[Callable[[Atoms, dict], None]]:
 def _add_to_database(database, atoms: Atoms, extra: dict) -> None:
     numbers = {k: v for k, v in extra.items() if np.ndim(v) == 0}
     info = {k: v for k, v in atoms.info.items() if isinstance(v, PLAIN)}
+    info = {k: v.item() if isinstance(v, np.generic) else v for k, v in info.items()}
     database.write(atoms, key_value_pairs=numbers, data=info | extra)
 
 
 def _for_xyz(atoms: Atoms, extra: dict) -> Atoms:
-    atoms.arrays |= {k: v for k, v in extra.items() if k == "forces_std"}
-    return _with_info(atoms, {k: v for k, v in extra.items() if k != "forces_std"})
+    atoms.arrays |= {k: v for k, v in extra.items() if k in PER_ATOM}
+    return _with_info(atoms, {k: v for k, v in extra.items() if k not in PER_ATOM})
 
 
 def _with_info(atoms: Atoms, extra: dict) -> Atoms:

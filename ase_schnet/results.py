@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ase_schnet.inference.prediction import Prediction
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.uncertainty import committee_mean_std
 
 SINGLE = ("energy", "free_energy", "energies", "forces")
 COMMITTEE = ("energy_std", "forces_std", "energy_committee", "forces_committee")
 STRESS = ("stress",)
 STRESS_COMMITTEE = ("stress_std",)
+ERRORS = ("energy_error", "forces_error")
+STRESS_ERRORS = ("stress_error",)
 
 #: Names that ASE's ``Properties`` and its writers do not know.
 EXTRA_RESULTS = (
     *COMMITTEE,
     *STRESS_COMMITTEE,
+    *ERRORS,
+    *STRESS_ERRORS,
     "dipole_std",
     "polarizability",
     "polarizability_std",
 )
+
+
+class Named(Protocol):
+    """Have error bars."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of `ERRORS` and `STRESS_ERRORS` that there are; the latter only where there is a stress."""
+        ...
+
+
+class LateErrors(Named, Protocol):
+    """Make the error bars of a structure from its results."""
+
+    def __call__(self, results: Results) -> dict:
+        """Return them by name, in eV, eV/Å and eV/Å³."""
+        ...
 
 
 class Results(dict):
@@ -40,11 +63,14 @@ class Results(dict):
         Values under ASE's names.
     extra
         Values under the names of `EXTRA_RESULTS`, kept as an attribute.
+    errors
+        What makes the error bars from these results when the first of them is asked for, so that dynamics
+        does not pay for them. None: there are none.
     """
 
-    def __init__(self, known: dict, extra: dict):
+    def __init__(self, known: dict, extra: dict, errors: LateErrors | None = None):
         super().__init__(known)
-        self.extra = extra
+        self.extra, self.errors = extra, errors
 
     def __setitem__(self, name: str, value) -> None:
         if name in EXTRA_RESULTS:
@@ -53,10 +79,16 @@ class Results(dict):
             super().__setitem__(name, value)
 
     def __missing__(self, name: str):
+        if name not in self.extra and name in self._error_names():
+            self.extra |= self.errors(self)
         return self.extra[name]
 
     def __contains__(self, name) -> bool:
-        return super().__contains__(name) or name in self.extra
+        return super().__contains__(name) or name in self.extra or name in self._error_names()
+
+    def _error_names(self) -> Sequence[str]:
+        names = () if self.errors is None else self.errors.names
+        return names if "stress_std" in self.extra else [n for n in names if n not in STRESS_ERRORS]
 
     def __ior__(self, other):
         self.update(other)
@@ -74,7 +106,10 @@ class Results(dict):
 
     def get(self, name: str, default=None):
         """Return the value of a name of either kind, or `default`."""
-        return super().get(name, self.extra.get(name, default))
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def update(self, *args, **kwargs) -> None:
         """Set the names of a mapping; of another `Results`, all names."""
@@ -85,24 +120,25 @@ class Results(dict):
 
     def copy(self) -> Results:
         """Return a copy that shares the values."""
-        return Results(self, dict(self.extra))
+        return Results(self, dict(self.extra), self.errors)
 
 
-def names_of(n_members: int, stress: bool, heads: Iterable[str]) -> list[str]:
+def names_of(model: TrainedModel, errors: Named | None, heads: Iterable[str]) -> list[str]:
     """Return the names of all results of a model.
 
     Parameters
     ----------
-    n_members
-        Number of members, M.
-    stress
-        Whether the model was trained on periodic structures.
+    model
+        The ensemble.
+    errors
+        Its error bars, if it has any.
     heads
         Quantities of its property heads.
     """
-    names = [*SINGLE, *(STRESS if stress else ())]
-    if n_members > 1:
-        names += [*COMMITTEE, *(STRESS_COMMITTEE if stress else ())]
+    names = [*SINGLE, *(STRESS if model.pbc else ())]
+    if model.n_members > 1:
+        names += [*COMMITTEE, *(STRESS_COMMITTEE if model.pbc else ())]
+    names += () if errors is None else errors.names
     return names + [name for quantity in heads for name in (quantity, f"{quantity}_std")]
 
 
@@ -111,7 +147,9 @@ def stress_volume(atoms: Atoms) -> float | None:
     return atoms.cell.volume if atoms.pbc.any() and atoms.cell.rank == 3 else None
 
 
-def potential_results(prediction: Prediction, volume: float | None) -> Results:
+def potential_results(
+    prediction: Prediction, volume: float | None, errors: LateErrors | None = None
+) -> Results:
     """Return the results of a potential as Python floats and C-contiguous float64 arrays.
 
     Parameters
@@ -120,6 +158,8 @@ def potential_results(prediction: Prediction, volume: float | None) -> Results:
         Values of the M members.
     volume
         Volume of the cell in Å³; None leaves the stress out.
+    errors
+        What makes the error bars.
     """
     energies, members = prediction.energies, len(prediction.energies)
     several, energy = members > 1, float(energies.sum() / members)
@@ -138,4 +178,4 @@ def potential_results(prediction: Prediction, volume: float | None) -> Results:
         known["stress"] = stresses.mean(axis=0)
         if several:
             extra["stress_std"] = committee_mean_std(stresses)[1]
-    return Results(known, extra)
+    return Results(known, extra, errors)

@@ -13,13 +13,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"pretraining", "delta_calculator"},
-    {"training", "calculator", "plugin", "predictions"},
+    {"pretraining", "delta_calculator", "recalibration"},
+    {"training", "calculator", "plugin", "predictions", "coverage"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "uncertainty", "structures", "locks"},
+    {"units", "neighbors", "modelfile", "uncertainty", "conformal", "structures", "locks"},
     {"trained_model", "processes", "kept_settings"},
     {
         "files",

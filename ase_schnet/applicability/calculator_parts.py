@@ -55,28 +55,38 @@ def limits_of(calculator: BaseCalculator | None) -> dict | None:
     return None
 
 
-def uncertainty_of(calculator: BaseCalculator | None) -> dict[str, float | np.ndarray]:
+def uncertainty_of(
+    calculator: BaseCalculator | None, *, error_bars: bool = False
+) -> dict[str, float | np.ndarray]:
     """Return standard deviations and committee energies of the structure last evaluated.
 
     If one calculator of a sum has standard deviations, they are multiplied by its weight, and the committee
     energies include the energies of the others. If several have them, their errors are taken as independent:
-    the squares are added, and there are no committee energies.
+    the squares are added, and there are no committee energies. So it is with error bars.
+
+    Parameters
+    ----------
+    calculator
+        A calculator, or a sum of them.
+    error_bars
+        Return ``energy_error`` (eV) and ``forces_error`` (N, 3) (eV/Å) too, which take a while to make.
 
     Returns
     -------
     dict
         ``energy_std`` (eV), ``forces_std`` (N, 3) (eV/Å) and ``energy_committee`` (M,) (eV), if known.
     """
+    spreads = ("energy_std", "forces_std", *(("energy_error", "forces_error") * error_bars))
     results = getattr(calculator, "results", {})
     parts = components_of(calculator)
     if len(parts) == 1 and parts[0][0] is calculator:
-        names = ("energy_std", "forces_std", "energy_committee")
+        names = (*spreads, "energy_committee")
         return {name: results[name] for name in names if name in results}
     known = [(part.results, w) for part, w in parts if "energy_std" in getattr(part, "results", {})]
     if not known:
         return {}
     found = {}
-    for name in ("energy_std", "forces_std"):
+    for name in spreads:
         if all(name in mine for mine, _ in known):
             found[name] = np.sqrt(sum((w * mine[name]) ** 2 for mine, w in known))
     (mine, weight), energy = known[0], results.get("energy")

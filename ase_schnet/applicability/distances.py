@@ -1,13 +1,16 @@
 """Pairs of atoms at distances outside the training data, and collisions."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from numpy.typing import NDArray
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.neighbors import Pairs, VerletList
+from ase_schnet.schnet_config import MAX_ELEMENTS
 
 #: Atoms nearer than this fraction of the sum of their covalent radii collide. The shortest bond relative to
 #: its radii, that of N2, is 0.77 long.
@@ -144,3 +147,28 @@ def avoided_intervals(
     ends.append(cutoff_Ang - tolerance_Ang)
     gaps = zip(ends[::2], ends[1::2], strict=True)
     return [collision, *((low, high) for low, high in gaps if low < high)]
+
+
+def avoided_squares(
+    elements: Sequence[int],
+    ranges_Ang: dict[str, list[list[float]]] | None,
+    cutoff_Ang: float,
+    tolerance_Ang: float,
+) -> NDArray:
+    """Return the same as `avoided_intervals` for all pairs of elements, as compiled code reads it.
+
+    Returns
+    -------
+    NDArray
+        (100, 100, K, 2), squares of the ends in Å² by atomic numbers; those of no interval are 0.
+    """
+    intervals = {
+        (a, b): avoided_intervals(a, b, ranges_Ang, cutoff_Ang, tolerance_Ang)
+        for a in elements
+        for b in elements
+    }
+    squares = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, max(map(len, intervals.values())), 2))
+    for pair, ends in intervals.items():
+        for k, (low, high) in enumerate(ends):
+            squares[*pair, k] = (low * low if low > 0 else -1.0), high * high
+    return squares

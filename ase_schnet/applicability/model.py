@@ -28,7 +28,7 @@ def limits(model: TrainedModel) -> dict:
 
         With two or more members also ``forces_std_scale``: the expected error of a force component whose std
         is one, from the kept-out structures; and ``max_forces_std_eV_per_Ang``: the largest std, multiplied
-        by this scale, that is still a prediction.
+        by this scale, that is still a prediction. With error bars also ``error_level``, their probability.
     """
     known = {
         "distance_ranges_Ang": model.known_ranges,
@@ -39,6 +39,8 @@ def limits(model: TrainedModel) -> dict:
         known["forces_std_scale"] = float(calibration.get("scale", 1.0))
         # the scale of a trained network is the rms force component in eV/Å
         known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * float(np.mean(model.scale))
+        if intervals := model.card.get("intervals"):
+            known["error_level"] = float(intervals["level"])
     return known
 
 

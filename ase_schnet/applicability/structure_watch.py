@@ -49,6 +49,8 @@ class StructureWatch:
         limits = limits or {}
         self._scale = limits.get("forces_std_scale", 1.0)
         self._max_std = max_forces_std_eV_per_Ang
+        own = self._max_std is None and "error_level" in limits
+        self._beyond = ", beyond which error bars are infinite" if own else ""
         if self._max_std is None:
             self._max_std = limits.get("max_forces_std_eV_per_Ang", MAX_FORCES_STD_EV_PER_ANG)
         self._distances = DistanceWatch(
@@ -80,5 +82,5 @@ class StructureWatch:
             return None
         return (
             f"the force on {atoms.symbols[worst]}{worst} is uncertain by {largest:.2f} eV/Å, "
-            f"the limit is {self._max_std:.2f} eV/Å"
+            f"the limit is {self._max_std:.2f} eV/Å{self._beyond}"
         )

@@ -18,6 +18,7 @@ from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from ase_schnet.data.dataset import Dataset
+    from ase_schnet.evaluation import Comparison
     from ase_schnet.modelfile import TrainedModel
 
 HELP = "Compare a model with labelled structures: errors, calibration, parity plot."
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
         lines += calibration_lines(calibration, metrics)
+        lines += _bar_lines(model, comparison, dataset)
     lines += _part_lines(model, dataset)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity, save_figure
@@ -90,6 +92,25 @@ def run(args: argparse.Namespace) -> int:
         lines.append(f"plot: {save_figure(plot_parity(comparison), args.output)}")
     print("\n".join(lines))
     return 0
+
+
+def _bar_lines(model: TrainedModel, comparison: Comparison, dataset: Dataset) -> list[str]:
+    """Describe how many errors the error bars cover, and whether the model was trained on the structures."""
+    from ase_schnet.conformal import Intervals
+    from ase_schnet.coverage import coverage_of_bars
+    from ase_schnet.data.seen import seen_in_training
+    from ase_schnet.training.report import coverage_lines, interval_lines
+
+    lines = interval_lines(model.card)
+    if covered := coverage_of_bars(model, comparison, dataset):
+        lines += coverage_lines(covered, Intervals.from_dict(model.card["intervals"]).level)
+    seen = seen_in_training(model.card, dataset)
+    if seen is not None and seen.any():
+        lines.append(
+            f"note: the model was trained on {seen.sum()} of these {len(dataset)} structures: on others its "
+            "errors are larger"
+        )
+    return lines
 
 
 def _part_lines(model: TrainedModel, dataset: Dataset) -> list[str]:

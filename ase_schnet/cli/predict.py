@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ase_schnet.calculator import SchNetCalculator
 
-HELP = "Predict energies, forces and their standard deviations for all structures of a file."
+HELP = "Predict energies, forces and their error bars for all structures of a file."
 EXAMPLE = """\
 examples:
   ase-schnet predict ethanol conformers.xyz -o predicted.xyz
@@ -34,10 +34,11 @@ examples:
 The suffix of PREDICTED (.xyz, .extxyz, .traj, .db) says the format. It holds, under ASE's names, energy (eV),
 forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
 energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability (e²Å²/eV)
-and polarizability_std. Labels of the file itself are not copied. info["frame_in_file"] is the number of the
-structure in the file, from 0. Structures that the model cannot describe (other elements, another charge) are
-left out and listed. Structures are read one by one, so the file may be long. PREDICTED is replaced only when
-all are done; new rows are added to an existing database.
+and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error and
+stress_error, which are infinite for structures unlike the training. Labels of the file itself are not copied.
+info["frame_in_file"] is the number of the structure in the file, from 0. Structures that the model cannot
+describe (other elements, another charge) are left out and listed. Structures are read one by one, so the file
+may be long. PREDICTED is replaced only when all are done; new rows are added to an existing database.
 
 exit code: 0 all predicted, 1 some left out, 2 bad input
 """
@@ -115,8 +116,8 @@ class _Found:
         self.left_out: dict[str, list[int]] = {}
 
     def in_order(self) -> list[str]:
-        """Return the names in the order of UNITS, each followed by its standard deviation."""
-        known = [name for part in UNITS for name in (part, f"{part}_std")]
+        """Return the names in the order of UNITS, each followed by its standard deviation and error bar."""
+        known = [name for part in UNITS for name in (part, f"{part}_std", f"{part}_error")]
         return [name for name in known if name in self.names]
 
     def leave_out(self, frame: int, error: Exception) -> None:

@@ -13,10 +13,10 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from ase_schnet.applicability.distances import DistanceWatch, avoided_intervals
+from ase_schnet.applicability.distances import DistanceWatch, avoided_squares
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG
 from ase_schnet.inference.intervals import any_pair_within
-from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
 
@@ -39,17 +39,9 @@ class TrainingWatch:
         self._model, self._cutoff = model, float(model.config["cutoff"])
         self._one_composition = composition_of_training(model)
         self._ranges = model.distance_ranges
-        intervals = {
-            (a, b): avoided_intervals(a, b, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG)
-            for a in model.elements
-            for b in model.elements
-        }
-        most = max(map(len, intervals.values()))
-        # squares of the ends of what each pair should avoid, Å²; those of no interval stay 0
-        self._avoided = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, most, 2))
-        for pair, ends in intervals.items():
-            for k, (low, high) in enumerate(ends):
-                self._avoided[*pair, k] = (low * low if low > 0 else -1.0), high * high
+        self._avoided = avoided_squares(
+            model.elements, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
+        )
 
     def find(self, atoms: Atoms, pairs: Pairs, *, new_composition: bool) -> str | None:
         """Return in words what of a structure training has not seen, or None.
@@ -66,7 +58,7 @@ class TrainingWatch:
         found = []
         if new_composition and self._one_composition is not None:
             now = Counter(atoms.symbols)
-            if _proportions(now) != _proportions(self._one_composition):
+            if proportions(now) != proportions(self._one_composition):
                 formula = Formula.from_dict(self._one_composition).format("hill")
                 found.append(f"{atoms.get_chemical_formula()}, where training had only {formula}")
         numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
@@ -107,6 +99,7 @@ def composition_of_training(model: TrainedModel) -> dict[str, int] | None:
     return dict(Counter(chemical_symbols[z] for z in one["numbers"]))
 
 
-def _proportions(counts: dict[str, int]) -> dict[str, int]:
+def proportions(counts: dict[str, int]) -> dict[str, int]:
+    """Divide numbers of atoms by their greatest common divisor: water and its clusters are alike."""
     divisor = int(np.gcd.reduce(list(counts.values())))
     return {symbol: n // divisor for symbol, n in counts.items()}

@@ -27,10 +27,11 @@ from ase_schnet.runs.rundir import RunDirectory
 SAME_PLACE_ANG = 1e-6
 
 
-def checksums(model: TrainedModel) -> dict[str, str | None]:
-    """Return the sha256 of a model and, if it was converted from an older format, that of then."""
+def checksums(model: TrainedModel) -> dict[str, str | list[str]]:
+    """Return the sha256 of a model and those of before its card, and nothing else, was written anew."""
     converted = model.card.get("provenance", {}).get("converted_from", {})
-    return {"sha256": model.checksum, "converted_from": converted.get("sha256")}
+    earlier = [*model.card.get("earlier_sha256", ()), *filter(None, [converted.get("sha256")])]
+    return {"sha256": model.checksum, "earlier_sha256": earlier}
 
 
 def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps: int) -> None:
@@ -57,7 +58,7 @@ def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps:
     if not np.allclose(first.positions, atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
         raise another_structure(path)
     then = (directory.about.get("calculator") or {}).get("model_info") or {}
-    if then.get("sha256") not in (info["sha256"], info.get("converted_from")):
+    if then.get("sha256") not in (info["sha256"], *info["earlier_sha256"]):
         raise ValueError(f"{path} holds a run with another model, {then.get('model')}")
     require_same_repulsion(path, then, info)
     n_done = max(directory.begin.step, directory.n_logged)

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREY, RED, figure_of, legend_above, panels_of
+from ase_schnet.plotting.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    figure_of,
+    legend_above,
+    panels_of,
+)
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanResult
@@ -28,7 +37,10 @@ def plot_scan(
     *,
     known_range: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw the energies of a scan, eV, with ensemble band and reference, and below them the errors.
+    """Draw the energies of a scan, eV, with error band and reference, and below them the errors.
+
+    The band is the error bar of the model where the scan has one; no band then means that the model has no
+    data like it. Otherwise it is one and two standard deviations of the ensemble.
 
     Each curve is relative to its own energy at one common point: where the reference is lowest (without a
     reference, the model), within the trained range if it is known. The limits of the energy axis follow the
@@ -52,12 +64,7 @@ def plot_scan(
     """
     order = np.argsort(result.values, kind="stable")  # (P,)
     x, model = result.values[order], result.energies_eV[order]
-    std, reference = (
-        None if values is None else values[order]
-        for values in (result.energy_std_eV, result.reference_energies_eV)
-    )
-    if reference is not None and np.isnan(reference).all():  # the scan is outside its range
-        reference = None
+    std, reference = _sorted(result.energy_std_eV, order), _reference(result, order)
     n = 1 if std is None and reference is None else 2
     names, heights = ["energies", "errors"][:n], [2, 1][:n]
     panels = panels_of(
@@ -72,11 +79,25 @@ def plot_scan(
     model = model - model[zero]
     if reference is not None:
         reference = reference - reference[zero]
-    _curves(panels, x, model, std, reference, zero)
+    bars = _bars(result, order)
+    _draw_energies(panels[0], x, model, reference)
+    _draw_band(panels[0], x, model, std, bars)
+    if len(panels) > 1:
+        _draw_errors(panels[1], x, model, std, bars, reference, zero)
     _mark_failed(panels[0], x, model, result.converged, order)
     panels[0].set_ylim(_legible_limits(model, reference, legible))
     _label(panels, result, x, x[zero])
     return figure_of(panels)
+
+
+def _sorted(values: NDArray | None, order: NDArray) -> NDArray | None:
+    return None if values is None else values[order]
+
+
+def _reference(result: ScanResult, order: NDArray) -> NDArray | None:
+    """Return the energies of the reference (P,); None if the scan is outside its range."""
+    known = _sorted(result.reference_energies_eV, order)
+    return None if known is None or np.isnan(known).all() else known
 
 
 def _shade(
@@ -114,28 +135,54 @@ def _label(panels: Sequence[Axes], result: ScanResult, x: NDArray, zero: float) 
         legend_above(ax)
 
 
-def _curves(
-    axes: Sequence[Axes],
+def _bars(result: ScanResult, order: NDArray) -> tuple[NDArray, str] | None:
+    """Return the error bars (P,), NaN where they are infinite, and what they are called; None without."""
+    if result.energy_error_eV is None:
+        return None
+    bars = result.energy_error_eV[order]
+    level = "" if result.error_level is None else f"{100 * result.error_level:.3g} % "
+    return np.where(np.isfinite(bars), bars, np.nan), f"{level}error bar"
+
+
+def _draw_energies(ax: Axes, x: NDArray, model: NDArray, reference: NDArray | None) -> None:
+    """Draw model and reference (P,), eV."""
+    if reference is not None:
+        ax.plot(x, reference, color=BLACK, lw=1.5, ls="--", label="reference", zorder=4)
+    ax.plot(x, model, color=BLUE, lw=2, label="model")
+
+
+def _draw_band(
+    ax: Axes, x: NDArray, model: NDArray, std: NDArray | None, bars: tuple[NDArray, str] | None
+) -> None:
+    """Draw the error bars about the model, or one and two std (P,), eV."""
+    if bars is not None:
+        half, label = bars
+        ax.fill_between(x, model - half, model + half, color=BLUE, alpha=0.3, lw=0, label=label)
+    elif std is not None:
+        for n, alpha in ((2, 0.2), (1, 0.35)):
+            band = {"color": BLUE, "alpha": alpha, "lw": 0, "label": f"± {n} std"}
+            ax.fill_between(x, model - n * std, model + n * std, **band)
+
+
+def _draw_errors(
+    ax: Axes,
     x: NDArray,
     model: NDArray,
     std: NDArray | None,
+    bars: tuple[NDArray, str] | None,
     reference: NDArray | None,
     zero: int,
 ) -> None:
-    """Draw model, band and reference (P,), eV, in the first axes, and the errors in the second."""
+    """Draw |model − reference|, std and error bars (P,), eV; all energies are relative to that at `zero`."""
     if reference is not None:
         error = np.abs(model - reference)
         error[zero] = np.nan  # zero by construction
-        axes[0].plot(x, reference, color=BLACK, lw=1.5, ls="--", label="reference", zorder=4)
-        if len(axes) > 1:
-            axes[1].semilogy(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
+        ax.semilogy(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
     if std is not None:
-        for n, alpha in ((2, 0.2), (1, 0.35)):
-            band = {"color": BLUE, "alpha": alpha, "lw": 0, "label": f"± {n} std"}
-            axes[0].fill_between(x, model - n * std, model + n * std, **band)
-        if len(axes) > 1:
-            axes[1].semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
-    axes[0].plot(x, model, color=BLUE, lw=2, label="model")
+        ax.semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
+    if bars is not None:
+        half, label = bars
+        ax.semilogy(x, half, color=ORANGE, lw=1.5, label=label)
 
 
 def known(energy: NDArray, std: NDArray | None) -> NDArray:

@@ -146,7 +146,7 @@ def order_outwards(
 def energy_and_spread(
     frame: Atoms, calculator: BaseCalculator, where: str
 ) -> dict[str, float | NDArray]:
-    """Compute the energy (eV) and, with an ensemble, its spread; NaN with a warning if that fails."""
+    """Compute the energy (eV), and its spread and error bar if known; NaN with a warning if that fails."""
     atoms = frame.copy()
     atoms.calc = calculator
     try:
@@ -154,8 +154,9 @@ def energy_and_spread(
     except CalculationFailed as error:
         warnings.warn(f"no energy at {where}: {error}", stacklevel=5)
         return {"energy": math.nan}
-    known = uncertainty_of(calculator)
+    known = uncertainty_of(calculator, error_bars=True)
     known.pop("forces_std", None)
+    known.pop("forces_error", None)
     return results | {name: np.copy(value) for name, value in known.items()}
 
 

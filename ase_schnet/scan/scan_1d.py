@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import ArrayLike, NDArray
 
+from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import check_scan, member_columns, stack_results, visit_points
@@ -43,6 +44,10 @@ class ScanResult:
     outside_training
         For each of P structures, what is outside the training data: unknown distances, or forces on which the
         members disagree; "" for nothing. None if the calculator does not know.
+    energy_error_eV
+        Error bars, (P,), eV, infinite for structures unlike all training; None if the calculator has none.
+    error_level
+        Probability with which an error bar covers the error.
     """
 
     coordinate_name: str
@@ -54,6 +59,8 @@ class ScanResult:
     frames: list[Atoms]
     converged: NDArray | None = None
     outside_training: list[str] | None = None
+    energy_error_eV: NDArray | None = None
+    error_level: float | None = None
 
     @property
     def unit(self) -> str:
@@ -66,6 +73,7 @@ class ScanResult:
             self.coordinate_name: self.values,
             "energy_eV": self.energies_eV,
             "energy_std_eV": self.energy_std_eV,
+            "energy_error_eV": self.energy_error_eV,
             "reference_energy_eV": self.reference_energies_eV,
             "converged": self.converged,
             "outside_training": self._is_outside,
@@ -265,4 +273,6 @@ def _scan(
         frames=frames,
         converged=None if limit is None else np.array([p.converged for p in points]),
         outside_training=None if None in outside else outside,
+        energy_error_eV=stack_results(results, "energy_error"),
+        error_level=(limits_of(atoms.calc) or {}).get("error_level"),
     )

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from ase_schnet import __version__
+from ase_schnet.conformal import TooFewStructures, fit_intervals
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.seen import seen_entry
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.evaluation import Comparison, compare
 from ase_schnet.inference.ensemble import Ensemble
@@ -52,9 +54,18 @@ def judge(model: TrainedModel, kept_out: Dataset) -> dict:
         "kept_out": comparison.metrics(),
         "kept_out_std": comparison.spread(),
         "calibration": {k: c.to_dict() for k, c in comparison.calibration().items()},
+        "intervals": _intervals(comparison, kept_out.source),
         "tables": tables_accuracy(comparison, compare(network, some)),
         "self_check": _self_check(network, kept_out.subset(np.array([0]))),
     }
+
+
+def _intervals(comparison: Comparison, source: str) -> dict | None:
+    """Return the error bars that the kept-out structures allow, None where they are too few or alike."""
+    try:
+        return {**fit_intervals(comparison.residuals()).to_dict(), "source": source}
+    except TooFewStructures:
+        return None
 
 
 def tables_accuracy(compiled: Comparison, network: Comparison) -> dict:
@@ -109,13 +120,14 @@ def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
     }
 
 
-def conditions(dataset: Dataset, fingerprint: str) -> dict:
-    """Return the data and the versions that a training used."""
+def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict:
+    """Return the data and the versions that a training used; `kept_out` are numbers of structures."""
     statistics = label_statistics(dataset)
     return {
         "source": dataset.source,
         "units_in_source": dataset.units,
         "data_fingerprint": fingerprint,
+        "seen": seen_entry(dataset, kept_out),
         "n_structures": len(dataset),
         "species_shifts_undetermined": statistics.undetermined,
         "versions": {

@@ -177,11 +177,12 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     also = plan["provenance"].pop("trained_on", {})
     model = replace(model, trained_on={**model.trained_on, **also})
     entries = [_fold_card(work, fold) for fold in folds]
-    judged = judge(model, dataset.subset(np.array(recipe["kept_out"])))
+    kept_out = np.array(recipe["kept_out"])
+    judged = judge(model, dataset.subset(kept_out))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
-        "training": {**plan["provenance"], **conditions(dataset, plan["data"]), **recipe},
+        "training": {**plan["provenance"], **conditions(dataset, plan["data"], kept_out), **recipe},
         "verdict": verdict.to_dict(),
         "folds": entries,
         **judged,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ase.units import GPa, kcal, mol
 
+from ase_schnet.conformal import DEFAULT_LEVEL, Intervals, structures_needed
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.verdict import TrainingVerdict
 from ase_schnet.uncertainty import ENOUGH
+
+if TYPE_CHECKING:
+    from ase_schnet.coverage import Coverage
 
 # factor and name of the unit that other people use, from that of a metric
 OTHER_UNITS = {
@@ -125,6 +131,44 @@ def calibration_lines(calibration: dict[str, dict], metrics: dict) -> list[str]:
     ]
 
 
+def interval_lines(card: dict) -> list[str]:
+    """Return what the error bars of a model rest on, or that it has none."""
+    known = card.get("intervals")
+    if not known:
+        needed = structures_needed(DEFAULT_LEVEL)
+        return [
+            "error bars       none: ase-schnet calibrate MODEL DATA fits them to labelled structures that no "
+            f"member saw, at least {needed}"
+        ]
+    intervals = Intervals.from_dict(known)
+    names = ("energy", "forces", "stress")
+    of = ", ".join(name for name in names if getattr(intervals, name))
+    atoms = f", {intervals.n_atoms} atoms" if intervals.n_atoms else ""
+    return [
+        f"error bars       of {of} cover {100 * intervals.level:.4g} % of the errors: from "
+        f"{intervals.n_structures} structures{atoms} that no member saw"
+    ]
+
+
+def coverage_lines(covered: list[Coverage], level: float) -> list[str]:
+    """Return for each quantity how many errors its error bars cover, and how wide they are.
+
+    Parameters
+    ----------
+    covered
+        What the error bars did on labelled structures.
+    level
+        Probability that they state.
+    """
+    return [
+        f"{c.name:<7} {100 * c.fraction:.1f} % of the errors within the {100 * level:.4g} % bars "
+        f"({100 * c.low:.1f} to {100 * c.high:.1f}); median bar ±{1000 * c.median_bar:.3g} {c.unit}, "
+        f"{c.median_bar / c.median_error:.1f} times the median error"
+        + (f"; {100 * c.without:.1f} % have none: unlike all training" if c.without else "")
+        for c in covered
+    ]
+
+
 def _judged(model: TrainedModel) -> list[str]:
     if model.n_members < 2:
         return []
@@ -154,6 +198,8 @@ def training_summary(model: TrainedModel) -> str:
     if "kept_out" in card:
         lines = error_lines(card["kept_out"]) + _judged(model)
         parts.append("\n".join(["Ensemble on the kept-out part", *lines]))
+    if model.n_members > 1:
+        parts.append("\n".join(interval_lines(card)))
     free = card.get("training", {}).get("species_shifts_undetermined")
     if free:
         parts.append(

@@ -283,6 +283,8 @@ def comparison(members=3, forces=True) -> Comparison:
         forces=components + noise,
         reference_energies=energies,
         reference_forces=components if forces else None,
+        numbers=np.ones(450, int),
+        ptr=np.arange(0, 451, 9),
     )
 
 

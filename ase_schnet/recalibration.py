@@ -1,0 +1,117 @@
+"""Fit the error bars of a finished model to labelled structures that none of its members saw."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ase_schnet.conformal import DEFAULT_LEVEL, Intervals, fit_intervals
+from ase_schnet.coverage import error_bars_of
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.seen import seen_entry, seen_in_training
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.inference.error_bars import ErrorBars
+from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
+
+
+def calibrate_intervals(
+    directory: str | Path,
+    dataset: Dataset,
+    *,
+    level: float = DEFAULT_LEVEL,
+    level_of_theory: str | None = None,
+) -> Intervals:
+    """Fit the intervals of a model to new labels, and write them into its card.
+
+    Energies and forces do not change, so runs and trainings that use the model go on.
+
+    Parameters
+    ----------
+    directory
+        The model directory.
+    dataset
+        Labelled structures that no member saw. The data of the training themselves will do as well: then the
+        part is taken that was kept out.
+    level
+        Probability that an interval is to cover an error.
+    level_of_theory
+        Of the labels, if it is known: it must be that of the model, where the card says it.
+
+    Raises
+    ------
+    ValueError
+        Members were trained on some of the structures, or the labels are of another level of theory; and
+        what `fit_intervals` and `compare` raise. The model remains as it was.
+    """
+    model = load_model(directory)
+    if not Path(directory).is_dir():
+        raise ValueError(
+            f"{directory} is a model that comes with the package: copy {model.path} and calibrate the copy"
+        )
+    model.require_whole()
+    known = {model.level_of_theory, level_of_theory} - {None, UNSPECIFIED}
+    if len(known) > 1:
+        raise ValueError(
+            f"the labels are of {level_of_theory}, model {model.path} is of {model.level_of_theory}: the "
+            "error bars would hold the difference of the two methods"
+        )
+    unseen, training = _unseen(model, dataset)
+    intervals = _fit(model, unseen, level)
+    card = {**model.card, "intervals": {**intervals.to_dict(), "source": Path(dataset.source).name}}
+    card |= {"training": training} if training else {}
+    card["earlier_sha256"] = [*card.get("earlier_sha256", []), model.checksum]
+    save_model(model.path, replace(model, card=card))
+    return intervals
+
+
+def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
+    """Return the intervals from those structures that will have finite error bars."""
+    comparison = compare(Ensemble(model), dataset)
+    residuals = list(comparison.residuals())
+    intervals = fit_intervals(residuals, level)
+    bars = ErrorBars(replace(model, card={**model.card, "intervals": intervals.to_dict()}))
+    like = [
+        error_bars_of(bars, dataset.atoms(s), r).get("energy_error", 0.0) < math.inf
+        for s, r in enumerate(residuals)
+    ]
+    if all(like):
+        return intervals
+    unlike = len(like) - sum(like)
+    if not any(like):
+        raise ValueError(
+            f"none of the {unlike} structures is like the training of {model.path}: another composition, or "
+            "distances outside it; their error bars are infinite whatever their errors"
+        )
+    warnings.warn(
+        f"{unlike} of {len(like)} structures are unlike the training of {model.path} and left out: their "
+        "error bars are infinite",
+        stacklevel=3,
+    )
+    return fit_intervals((r for r, known in zip(residuals, like, strict=True) if known), level)
+
+
+def _unseen(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
+    """Return the structures that no member saw, and what the card is to say of the training."""
+    training = model.card.get("training", {})
+    if "kept_out" in training and training.get("data_fingerprint") == dataset.fingerprint():
+        kept_out = np.array(training["kept_out"])
+        return dataset.subset(kept_out), {**training, "seen": seen_entry(dataset, kept_out)}
+    seen = seen_in_training(model.card, dataset)
+    if seen is None:
+        warnings.warn(
+            f"the card of {model.path} does not tell which structures its members saw: if these are among "
+            "them, the error bars will be too narrow",
+            stacklevel=3,
+        )
+    elif seen.any():
+        raise ValueError(
+            f"{seen.sum()} of {len(dataset)} structures were in the training of {model.path}, where its "
+            "errors are smaller than elsewhere: give structures that no member saw, or the whole training "
+            "data, of which the kept-out part is taken"
+        )
+    return dataset, training

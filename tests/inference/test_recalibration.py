@@ -1,0 +1,163 @@
+"""Error bars are fitted to what no member saw; nothing else of a model changes."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from ase.io import read, write
+from factory import NARROW
+
+from ase_schnet import SchNetCalculator, calibrate_intervals, load_model, read_dataset
+from ase_schnet.cli import main
+from ase_schnet.conformal import TooFewStructures
+from ase_schnet.coverage import coverage_of_bars
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.seen import seen_in_training, structure_hashes
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.lammps.restart import checksums
+
+pytestmark = pytest.mark.filterwarnings("ignore:1 of .* are unlike the training")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of a model, and what it was."""
+    return shutil.copytree(NARROW, tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def ethanol_data(shared_data):
+    """Training and test frames of rMD17's ethanol."""
+    folder = shared_data("rmd17-npz")
+    return {
+        part: read_dataset(folder / f"rmd17_ethanol_{part}_01.npz", units="kcal/mol")[0]
+        for part in ("train", "test")
+    }
+
+
+def test_frames_that_members_saw_are_refused_and_the_kept_out_part_is_taken(copy, ethanol_data):
+    train, before = ethanol_data["train"], load_model(copy)
+    with pytest.raises(ValueError, match="19 of 20 structures were in the training"):
+        calibrate_intervals(copy, train.subset(np.arange(20)))  # number 7 was kept out
+    assert load_model(copy).checksum == before.checksum
+    intervals = calibrate_intervals(copy, train)
+    assert intervals.n_structures == len(before.card["training"]["kept_out"]) == 50
+    assert intervals.to_dict().items() <= before.card["intervals"].items()
+
+
+def test_bars_of_another_level_are_wider_and_energies_the_same(copy, ethanol_data):
+    before = load_model(copy)
+    calibrate_intervals(copy, ethanol_data["test"].subset(np.arange(300)), level=0.99)
+    after = load_model(copy)
+    atoms = ethanol_data["test"].atoms(400)
+    results = []
+    for model in (NARROW, copy):
+        atoms.calc = SchNetCalculator(model)
+        atoms.get_forces()
+        results.append(atoms.calc.results)
+    assert results[0]["energy"] == results[1]["energy"]
+    assert results[1]["energy_error"] > 1.5 * results[0]["energy_error"]
+    assert (results[1]["forces_error"] > 1.5 * results[0]["forces_error"]).all()
+    assert before.checksum in checksums(after)["earlier_sha256"]  # runs of LAMMPS go on
+
+
+@pytest.mark.slow
+def test_bars_cover_the_test_set_and_are_not_wide(ethanol_data):
+    test = ethanol_data["test"].subset(np.arange(0, 1000, 3))
+    for name, few in ((NARROW, 0.0), ("ethanol", 0.0)):
+        model = load_model(name)
+        for c in coverage_of_bars(model, compare(Ensemble(model), test), test):
+            assert c.low - 0.04 < 0.9 < c.high + 0.04  # fitted to fifty structures
+            assert c.low < c.fraction < c.high
+            assert 2.0 < c.median_bar / c.median_error < 4.0
+            assert few <= c.without < 0.05
+
+
+def test_labels_of_another_level_of_theory_are_refused(copy, ethanol_data):
+    from dataclasses import replace
+
+    from ase_schnet.modelfile import save_model
+
+    save_model(copy, replace(load_model(copy), level_of_theory="PBE/def2-SVP"))
+    part = ethanol_data["test"].subset(np.arange(30))
+    calibrate_intervals(copy, part, level_of_theory="PBE/def2-SVP")
+    with pytest.raises(ValueError, match=r"are of PBE0/def2-TZVP, model .* is of PBE/def2-SVP"):
+        calibrate_intervals(copy, part, level_of_theory="PBE0/def2-TZVP")
+
+
+def test_too_few_structures_and_structures_unlike_the_training_are_refused(copy, ethanol_data):
+    part = ethanol_data["test"].subset(np.arange(30))
+    with pytest.raises(TooFewStructures, match="needs at least 99 structures"):
+        calibrate_intervals(copy, part, level=0.99)
+    far = Dataset.from_atoms([_stretched(part, s) for s in range(10)])
+    with pytest.raises(ValueError, match="none of the 10 structures is like the training"):
+        calibrate_intervals(copy, far)
+    mixed = Dataset.from_atoms([_stretched(part, s, 0.7 * (s < 3)) for s in range(30)])
+    with pytest.warns(UserWarning, match=r"[34] of 30 structures are unlike the training"):
+        assert calibrate_intervals(copy, mixed).n_structures in (26, 27)
+
+
+def _stretched(dataset: Dataset, s: int, by: float = 0.7):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = dataset.atoms(s)
+    forces = dataset.F[dataset.ptr[s] : dataset.ptr[s + 1]]
+    atoms.set_distance(2, 8, atoms.get_distance(2, 8) + by, fix=0)
+    atoms.calc = SinglePointCalculator(atoms, energy=dataset.E[s], forces=forces)
+    return atoms
+
+
+def test_a_shipped_model_is_not_calibrated_by_its_name(ethanol_data):
+    with pytest.raises(ValueError, match="comes with the package: copy"):
+        calibrate_intervals("ethanol", ethanol_data["test"])
+
+
+def test_structures_are_known_again_in_other_files_and_places(tmp_path, ethanol_data):
+    some = ethanol_data["test"].subset(np.arange(20))
+    hashes = structure_hashes(some)
+    frames = [_stretched(some, s, 0.0) for s in range(20)]
+    write(tmp_path / "a.extxyz", frames)
+    assert (structure_hashes(Dataset.from_atoms(read(tmp_path / "a.extxyz", ":"))) == hashes).all()
+    for atoms in frames:
+        atoms.translate((1.0, -2.0, 0.5))
+    assert (structure_hashes(Dataset.from_atoms(frames)) == hashes).all()
+    frames[0].positions[3, 1] += 0.01
+    assert structure_hashes(Dataset.from_atoms(frames))[0] != hashes[0]
+
+
+def test_the_card_knows_which_frames_members_saw(ethanol_data):
+    card = load_model(NARROW).card
+    seen = seen_in_training(card, ethanol_data["train"])
+    assert np.flatnonzero(~seen).tolist() == card["training"]["kept_out"]
+    assert not seen_in_training(card, ethanol_data["test"]).any()
+    assert seen_in_training({}, ethanol_data["test"]) is None
+    with pytest.raises(ValueError, match="damaged or edited"):
+        seen_in_training({"training": {"seen": "no hashes"}}, ethanol_data["test"])
+
+
+def test_the_command_fits_and_says_what_the_bars_rest_on(copy, shared_data, tmp_path, capsys):
+    frames, _ = read_labelled(shared_data("rmd17-npz/rmd17_ethanol_test_01.npz"), "kcal/mol")
+    write(tmp_path / "new.extxyz", frames[:40])
+    data = str(tmp_path / "new.extxyz")
+    assert main(["calibrate", str(copy), data, "--units", "eV", "--level", "0.8"]) == 0
+    said = capsys.readouterr().out
+    assert "cover 80 % of the errors: from 39 structures, 351 atoms that no member saw" in said
+    assert main(["info", str(copy)]) == 0
+    assert "cover 80 %" in capsys.readouterr().out
+    assert main(["evaluate", str(copy), data, "--units", "eV", "--no-plot"]) == 0
+    assert "% of the errors within the 80 % bars" in capsys.readouterr().out
+    for frame in frames[:40]:
+        frame.info["level_of_theory"] = "PBE" if frame is frames[0] else "B3LYP"
+    write(tmp_path / "two.extxyz", frames[:40])
+    assert main(["calibrate", str(copy), str(tmp_path / "two.extxyz"), "--units", "eV"]) == 2
+    assert "labels of several methods: B3LYP, PBE" in capsys.readouterr().err
+
+
+def test_evaluating_on_the_training_data_says_so(shared_data, capsys):
+    data = str(shared_data("rmd17-npz/rmd17_ethanol_train_01.npz"))
+    assert main(["evaluate", NARROW, data, "--no-plot"]) == 0
+    assert "was trained on 950 of these 1000 structures" in capsys.readouterr().out
