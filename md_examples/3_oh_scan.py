@@ -42,7 +42,11 @@ print(
     f"from 1.1 to 3 Å: error {1000 * np.sqrt((error[stretched] ** 2).mean()):.0f} meV (rms), ensemble std "
     f"{1000 * np.sqrt((scan.energy_std_eV[stretched] ** 2).mean()):.0f} meV"
 )
+bars = scan.energy_error_eV
+covered = np.abs(error) <= bars
 print(
-    f"within training: ensemble std {1000 * np.median(scan.energy_std_eV[inside]):.1f} meV (median)"
+    f"error bars of {100 * scan.error_level:.0f} %: {covered[stretched].sum()} of {stretched.sum()} points "
+    f"beyond 1.1 Å are within them; median {1000 * np.median(bars[inside]):.1f} meV within training, "
+    f"{1000 * np.median(bars[stretched]):.0f} beyond"
 )
 print(f"picture: {figure}")

@@ -17,8 +17,8 @@ from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsi
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
+    from ase_schnet.coverage import Coverage
     from ase_schnet.data.dataset import Dataset
-    from ase_schnet.evaluation import Comparison
     from ase_schnet.modelfile import TrainedModel
 
 HELP = "Compare a model with labelled structures: errors, calibration, parity plot."
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print and draw; return the exit code."""
+    from ase_schnet.coverage import coverage_of_bars
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
@@ -80,30 +81,30 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)
     metrics = comparison.metrics()
-    lines = error_lines(metrics)
+    lines, covered = error_lines(metrics), []
     if model.n_members > 1:
         calibration = {k: c.to_dict() for k, c in comparison.calibration().items()}
         lines += calibration_lines(calibration, metrics)
-        lines += _bar_lines(model, comparison, dataset)
+        covered = coverage_of_bars(model, comparison, dataset)
+        lines += _bar_lines(model, covered, dataset)
     lines += _part_lines(model, dataset)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity, save_figure
 
-        lines.append(f"plot: {save_figure(plot_parity(comparison), args.output)}")
+        level = model.card["intervals"]["level"] if covered else 0.9
+        lines.append(f"plot: {save_figure(plot_parity(comparison, covered, level), args.output)}")
     print("\n".join(lines))
     return 0
 
 
-def _bar_lines(model: TrainedModel, comparison: Comparison, dataset: Dataset) -> list[str]:
+def _bar_lines(model: TrainedModel, covered: list[Coverage], dataset: Dataset) -> list[str]:
     """Describe how many errors the error bars cover, and whether the model was trained on the structures."""
-    from ase_schnet.conformal import Intervals
-    from ase_schnet.coverage import coverage_of_bars
     from ase_schnet.data.seen import seen_in_training
     from ase_schnet.training.report import coverage_lines, interval_lines
 
     lines = interval_lines(model.card)
-    if covered := coverage_of_bars(model, comparison, dataset):
-        lines += coverage_lines(covered, Intervals.from_dict(model.card["intervals"]).level)
+    if covered:
+        lines += coverage_lines(covered, model.card["intervals"]["level"])
     seen = seen_in_training(model.card, dataset)
     if seen is not None and seen.any():
         lines.append(

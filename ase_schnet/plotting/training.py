@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
 
 if TYPE_CHECKING:
+    from ase_schnet.coverage import Coverage
     from ase_schnet.evaluation import Comparison, Quantity
 
 MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
@@ -57,13 +59,19 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
     return figure
 
 
-def plot_parity(comparison: Comparison) -> Figure:
-    """Draw predictions against labels and, for an ensemble, how well its std describes the error.
+def plot_parity(
+    comparison: Comparison, covered: Sequence[Coverage] = (), level: float = 0.9
+) -> Figure:
+    """Draw predictions against labels and, for an ensemble, how well std and error bars describe the error.
 
     Parameters
     ----------
     comparison
         Predictions of an ensemble, with labels.
+    covered
+        What its error bars did on these labels.
+    level
+        Probability that the error bars state.
 
     Returns
     -------
@@ -74,11 +82,14 @@ def plot_parity(comparison: Comparison) -> Figure:
     ensemble = len(comparison.energies) > 1
     figure = Figure(figsize=(4.2 * (1 + 2 * ensemble), 3.9 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 1 + 2 * ensemble, squeeze=False)
+    bars = {c.name: c for c in covered}
     for row, quantity in zip(axes, rows, strict=True):
         _parity(row[0], quantity)
         if ensemble:
             _error_by_std(row[1], quantity)
             _coverage(row[2], quantity)
+            _covered(row[2], level, bars.get(quantity.name))
+            legend_above(row[2])
     return figure
 
 
@@ -130,4 +141,12 @@ def _coverage(ax: Axes, q: Quantity) -> None:
     ax.set_xlabel(f"expected coverage of the {q.name} errors")
     ax.set_ylabel("observed coverage")
     ax.set_aspect("equal")
-    legend_above(ax)
+
+
+def _covered(ax: Axes, level: float, bars: Coverage | None) -> None:
+    """Mark how many errors the error bars cover, with the 95 % interval of that."""
+    if bars is None:
+        return
+    reach = [[max(bars.fraction - bars.low, 0)], [max(bars.high - bars.fraction, 0)]]
+    style = {"fmt": "o", "ms": 5, "color": ORANGE, "capsize": 3, "zorder": 5}
+    ax.errorbar([level], [bars.fraction], reach, label="error bars", **style)
