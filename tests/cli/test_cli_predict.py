@@ -39,13 +39,18 @@ def calculator():
 def test_what_the_calculator_says_is_in_the_file(tmp_path, capsys, calculator, suffix):
     source, output = tmp_path / "in.traj", tmp_path / f"out{suffix}"
     frames = conformers()
+    for k, atoms in enumerate(frames):
+        atoms.info["sweeps"] = np.int64(k)
     frames[1].calc = SinglePointCalculator(
         frames[1], energy=7.0
     )  # a label that is not carried over
     write(source, frames)
     assert predict("ethanol", source, output) == 0
     said = capsys.readouterr().out
-    assert f"{output}: 3 structures with energy (eV), energy_std, forces (eV/Å), forces_std" in said
+    assert (
+        f"{output}: 3 structures with energy (eV), energy_std, energy_error, forces (eV/Å)" in said
+    )
+    assert "forces_std, forces_error" in said
     assert "dipole (e·Å), dipole_std" in said
     for k, (atoms, found) in enumerate(zip(frames, read(output, ":"), strict=True)):
         atoms.calc = calculator
@@ -54,9 +59,11 @@ def test_what_the_calculator_says_is_in_the_file(tmp_path, capsys, calculator, s
         np.testing.assert_allclose(found.get_dipole_moment(), atoms.get_dipole_moment(), atol=1e-7)
         info = connect(output).get(k + 1).data if suffix == ".db" else found.info
         assert (info["frame_in_file"], info["name"]) == (k, f"conformer {k}")
-        std = found.arrays["forces_std"] if "xyz" in suffix else info["forces_std"]
-        np.testing.assert_allclose(std, calculator.results["forces_std"], atol=1e-7)
-        for name in ("energy_std", "dipole_std"):
+        assert info["sweeps"] == k  # numpy's integers reach databases too
+        for name in ("forces_std", "forces_error"):
+            each = found.arrays[name] if "xyz" in suffix else info[name]
+            np.testing.assert_allclose(each, calculator.results[name], atol=1e-7)
+        for name in ("energy_std", "energy_error", "dipole_std"):
             np.testing.assert_allclose(info[name], calculator.results[name], atol=1e-7)
 
 
