@@ -140,15 +140,16 @@ def _recipe(
     args: argparse.Namespace, dataset: Dataset, files: list[dict], augment: Augment | None
 ) -> tuple[Recipe, dict]:
     """Return what to train, and where it came from."""
-    from ase_schnet.data.splits import plan_folds
+    from ase_schnet.data.splits import default_kept_out, plan_folds
     from ase_schnet.training.electrons import settled_electrons
     from ase_schnet.training.loss import LossWeights
     from ase_schnet.training.recipe import Recipe
 
+    n = len(dataset)
     plan = plan_folds(
-        len(dataset),
+        n,
         args.folds,
-        n_kept_out=round(args.kept_out * len(dataset)),
+        n_kept_out=default_kept_out(n) if args.kept_out is None else round(args.kept_out * n),
         seed=args.seed,
         contiguous=args.contiguous,
         twins=count_twins(dataset),

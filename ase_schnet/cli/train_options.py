@@ -41,9 +41,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kept-out",
         type=float,
-        default=0.05,
         metavar="FRACTION",
-        help="fraction of the data that no member sees and that tests the ensemble (default: 0.05)",
+        help="fraction of the data that no member sees: it tests the ensemble and gives its error bars "
+        "(default: 0.05; of 90 to 180 structures nine)",
     )
     parser.add_argument(
         "--contiguous",

@@ -21,6 +21,7 @@ from ase_schnet.conformal import (
     fit_intervals,
     structures_needed,
 )
+from ase_schnet.data.splits import default_kept_out
 from ase_schnet.modelfile import load_model, save_model
 
 MEMBERS, ATOMS = 5, 6
@@ -284,3 +285,10 @@ def test_the_model_that_ends_at_its_data_claims_no_error_beyond_them():
         atoms.get_potential_energy()
         known.append(bool(np.isfinite(atoms.calc.results["energy_error"])))
     assert known == [False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("n", "kept_out"), [(24, 1), (50, 2), (89, 4), (90, 9), (179, 9), (200, 10), (1000, 50)]
+)
+def test_a_training_keeps_enough_out_for_error_bars_where_that_is_at_most_a_tenth(n, kept_out):
+    assert default_kept_out(n) == kept_out
