@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -91,6 +91,22 @@ class TrainedModel:
     def other_levels(self) -> list[str]:
         """Return the levels of theory, besides its own, that it was trained on."""
         return [level for level in self.trained_on if level != self.level_of_theory]
+
+    def member(self, k: int) -> TrainedModel:
+        """Return member `k`, counted from 0, as a model of its own; its arrays are views.
+
+        Its card has no ``self_check``: the forces stored there are those of all members.
+        """
+        only = slice(k, k + 1)
+        factors = self.element_scale
+        return replace(
+            self,
+            energy_shift=self.energy_shift[only],
+            scale=self.scale[only],
+            weights={name: tensor[only] for name, tensor in self.weights.items()},
+            element_scale=None if factors is None else factors[only],
+            card={name: value for name, value in self.card.items() if name != "self_check"},
+        )
 
     def require_whole(self) -> None:
         """Raise ModelFileError if the model holds the difference to a baseline and not whole energies."""

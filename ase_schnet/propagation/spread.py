@@ -1,0 +1,152 @@
+"""One function: the spread of an observable over the members of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+
+from ase_schnet.bars import LEVEL, overconfidence, student_quantile
+from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.progress import Tally
+from ase_schnet.propagation.cumulant import expanded_averages
+from ase_schnet.propagation.frames import frames_of, require_energies
+from ase_schnet.propagation.members import member_calculators, open_calculator
+from ase_schnet.propagation.observables import density, volume
+from ase_schnet.propagation.result import Spread
+
+#: Observables of frames that go by a name, with their units.
+NAMED = {"potential_energy": "eV", "volume": "Å³", "density": "g/cm³"}
+
+
+def spread(
+    observable: Callable[..., ArrayLike] | str,
+    model: str | Path | SchNetCalculator,
+    *,
+    frames: str | Path | Sequence[Atoms] | None = None,
+    temperature_K: float | None = None,
+    skip_ps: float | None = None,
+    of_members: bool = False,
+    level: float = LEVEL,
+    factor: float | None = None,
+    progress: bool | None = None,
+) -> Spread:
+    """Return an observable with the error bar that the members of an ensemble give it.
+
+    Without ``frames`` the observable is computed once by the ensemble and once by each member. With the
+    frames of one run at constant temperature it is averaged, and what the averages of members' own runs would
+    be follows from the cumulant expansion (G. Imbalzano et al., doi:10.1063/5.0036522). docs/spread.md says
+    which is for what, and how well both were found to agree with the truth.
+
+    Parameters
+    ----------
+    observable
+        Without ``frames`` a function of a calculator: ``lambda calc: barrier(calc)``. With them a function of
+        a frame, or "potential_energy" (eV), "volume" (Å³), "density" (g/cm³). It returns a float or an array,
+        whose unit is that of the result.
+    model
+        The ensemble: name, model directory or calculator, which keeps its options.
+    frames
+        Directory of a run by this model, or frames of it. The ensemble is evaluated again at each.
+    temperature_K
+        Temperature at which a list of frames was sampled, K; a run directory says it.
+    skip_ps
+        Time at the start of a run directory in ps that is left out. None: a tenth of the run.
+    of_members
+        The observable of a frame depends on the potential (stress, forces): it is asked with the ensemble
+        and with each member as calculator of the frame.
+    level
+        Probability that the truth lies within ``value`` ± ``half_width``.
+    factor
+        How many times larger errors are than members' disagreement has them; None: what the model's card
+        knows of it from the forces of kept-out frames, at least 1.
+    progress
+        Show a progress bar; None shows it on a terminal only.
+
+    Returns
+    -------
+    Spread
+        Value, members, std and interval; of a run also the effective number of frames.
+
+    Raises
+    ------
+    ValueError
+        The model has one member; the run is not at constant temperature or of another model; too few of its
+        frames are independent for the expansion.
+    """
+    student_quantile(1, level)  # refuses a level before the work
+    whole = open_calculator(model)
+    known = {"level": level, "factor": _factor(whole) if factor is None else float(factor)}
+    if frames is not None:
+        sampled = frames_of(frames, whole, temperature_K, skip_ps)
+        of_frame = _named(observable) if isinstance(observable, str) else observable
+        seen = _observe(of_frame, sampled.atoms, whole, of_members, progress)
+        value, members, replicas, sampling = expanded_averages(*seen, sampled.temperature_K)
+        how = {"method": "cumulant", "sampling": sampling, "replicas": replicas}
+        return Spread(value[()], members, **known, **how)
+    if isinstance(observable, str):
+        raise ValueError(f"{observable!r} is an average over a run: give its frames=")
+    if of_members or temperature_K is not None or skip_ps is not None:
+        raise ValueError("of_members, temperature_K and skip_ps are for frames=")
+    values = []
+    with Tally(1 + whole.trained.n_members, "spread", "calculation", show=progress) as tally:
+        for calculator in (whole, *member_calculators(whole)):
+            values.append(np.asarray(observable(calculator), dtype=float))
+            tally.update()
+    return Spread(values[0][()], np.array(values[1:]), **known)
+
+
+def _factor(calculator: SchNetCalculator) -> float:
+    """Return how overconfident the members are about forces, as the card of the model has it."""
+    calibration = calculator.trained.card.get("calibration", {}).get("forces", {})
+    return overconfidence(float(calibration.get("scale", 1.0)), calculator.trained.n_members)
+
+
+def _named(name: str) -> Callable[[Atoms], float] | None:
+    """Return the observable of a name; None for the energy, which is evaluated anyhow."""
+    known = {"potential_energy": None, "volume": volume, "density": density}
+    if name not in known:
+        raise ValueError(f"observable is a function or one of {', '.join(known)}, not {name!r}")
+    return known[name]
+
+
+def _observe(
+    observable: Callable[[Atoms], ArrayLike] | None,
+    frames: Sequence[Atoms],
+    whole: SchNetCalculator,
+    of_members: bool,
+    progress: bool | None,
+) -> tuple[NDArray, NDArray | None, NDArray]:
+    """Return the observable by the ensemble (T, ...) and by members (T, M, ...), and energies (T, M), eV."""
+    energies, observed, by_members = [], [], []
+    members = member_calculators(whole) if of_members and observable is not None else []
+    with Tally(len(frames), "spread", "frame", show=progress) as tally:
+        for frame in frames:
+            ask = partial(_ask, observable, frame)
+            energies.append(_energies(frame, whole))
+            if observable is not None:
+                observed.append(ask(whole))
+                by_members.append([ask(member) for member in members])
+            tally.update()
+    energies = np.array(energies)
+    require_energies(frames, energies.mean(axis=1))
+    if observable is None:
+        return energies.mean(axis=1), energies, energies
+    return np.array(observed), np.array(by_members) if members else None, energies
+
+
+def _energies(frame: Atoms, whole: SchNetCalculator) -> NDArray:
+    atoms = frame.copy()
+    atoms.calc = whole
+    atoms.get_potential_energy()
+    return np.array(whole.results["energy_committee"])
+
+
+def _ask(observable: Callable[[Atoms], ArrayLike], frame: Atoms, calculator: SchNetCalculator):
+    atoms = frame.copy()
+    atoms.calc = calculator
+    return np.asarray(observable(atoms), dtype=float)
