@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from ase_schnet.bars import overconfidence
 from ase_schnet.bonds import pair_name
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.schnet_config import SchNetConfig
@@ -76,6 +77,16 @@ class TrainedModel:
     def n_members(self) -> int:
         """Number of members M."""
         return len(self.scale)
+
+    @property
+    def overconfidence(self) -> float:
+        """How many times larger errors are than the disagreement of the members has them; at least 1.
+
+        By the forces of structures that no member saw; 1 also where the card does not know. See
+        :func:`~ase_schnet.bars.overconfidence`.
+        """
+        forces = self.card.get("calibration", {}).get("forces", {})
+        return overconfidence(float(forces.get("scale", 1.0)), self.n_members)
 
     @property
     def symbols(self) -> list[str]:

@@ -111,7 +111,7 @@ def compared(temperature_K: float, time_ps: float, runs: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, help="directory of the runs, kept")
-    parser.add_argument("--time", type=float, default=60.0, metavar="PS", help="length of each run")
+    parser.add_argument("--time", type=float, default=16.0, metavar="PS", help="length of each run")
     args = parser.parse_args()
     found = []
     for temperature_K in TEMPERATURES_K:

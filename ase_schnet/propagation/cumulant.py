@@ -18,7 +18,9 @@ from ase_schnet.propagation.result import Sampling
 MIN_EFFECTIVE = 20
 #: Blocks of the jackknife.
 N_BLOCKS = 20
-#: The expansion is refused where the term left out is this large beside what is kept, and no noise.
+#: Variance of (U_k − Ū) / kT that is no difference of potentials.
+ROUNDING = 1e-16
+#: The expansion is refused where the terms left out are this large beside the bars, and no noise.
 MAX_SECOND_ORDER = 0.5
 
 
@@ -67,7 +69,9 @@ def expanded_averages(
     own = a if of_members is None else of_members.reshape(n_frames, n_members, -1)
     x = beta * (energies - energies.mean(axis=1, keepdims=True))  # (T, M)
     variance = x.var(axis=0)
-    inefficiency = max(statistical_inefficiency(x), statistical_inefficiency(a[:, 0]))
+    inefficiency = statistical_inefficiency(a[:, 0])
+    if variance.max() > ROUNDING:
+        inefficiency = max(inefficiency, statistical_inefficiency(x))
     n_effective = n_frames / inefficiency / (1 + variance)
     _require_enough(n_effective, n_frames / inefficiency, variance)
     value, members, second = _estimates(a, own, x)
@@ -75,7 +79,7 @@ def expanded_averages(
     left = [np.delete(np.arange(n_frames), block) for block in blocks]
     rows = [_estimates(a[t], own[t], x[t]) for t in left]
     replicas = np.array([np.concatenate([v[None], m]) for v, m, _ in rows])  # (B, 1 + M, K)
-    ratio = _second_order(second, np.array([s for *_, s in rows]), members - value)
+    ratio = _second_order(second, np.array([s for *_, s in rows]), members, replicas[:, 0])
     sampling = Sampling(
         n_frames, temperature_K, inefficiency, n_effective, _kish(x) / inefficiency, ratio
     )
@@ -114,19 +118,29 @@ def _require_enough(n_effective: NDArray, n_independent: float, variance: NDArra
     )
 
 
-def _second_order(second: NDArray, replicas: NDArray, first: NDArray) -> float:
-    """Return the rms of the second-order terms over that of the first, noise removed; refuse a large one."""
+def _second_order(
+    second: NDArray, second_replicas: NDArray, members: NDArray, replicas: NDArray
+) -> float:
+    """Return the rms of the second-order terms, noise removed, over that of the bars; refuse a large one.
+
+    Parameters
+    ----------
+    second, second_replicas
+        (M, K) and (B, M, K), with one block of the run left out.
+    members, replicas
+        Averages of the members (M, K), and of the ensemble with one block left out (B, K).
+    """
     n = len(replicas)
-    noise = (n - 1) / n * ((replicas - replicas.mean(axis=0)) ** 2).sum(axis=0)  # variance, (M, K)
-    size, noise_size = (second**2).mean(), noise.mean()
-    expected = ((first - first.mean(axis=0)) ** 2).mean()
-    if expected == 0:
+    noise = ((n - 1) * second_replicas.var(axis=0)).mean()
+    size = (second**2).mean()
+    bars = members.var(axis=0, ddof=1).mean() + ((n - 1) * replicas.var(axis=0)).mean()
+    if bars == 0:
         return 0.0
-    ratio = math.sqrt(max(size - noise_size, 0.0) / expected)
-    if ratio > MAX_SECOND_ORDER and size > 4 * noise_size:
+    ratio = math.sqrt(max(size - noise, 0.0) / bars)
+    if ratio > MAX_SECOND_ORDER and size > 4 * noise:
         raise ValueError(
             f"the members are too far from the mean potential for an expansion: its second order is {ratio:.2g} "
-            "times the spread. Let each member have a run of its own (member_calculators)"
+            "times the error bar. Let each member have a run of its own (member_calculators)"
         )
     return ratio
 
@@ -140,17 +154,24 @@ def _kish(x: NDArray) -> NDArray:
 def statistical_inefficiency(series: NDArray) -> float:
     """Return how many frames of series (T, K) are worth one independent frame, 1 or more.
 
-    1 + 2 Σ (1 − t/T) C(t), up to the first t at which the correlation C, of all K series together, is not
-    positive (Chodera et al., J. Chem. Theory Comput. 2007, 3, 26, doi:10.1021/ct0502864).
+    The larger of two estimates: 1 + 2 Σ (1 − t/T) C(t) up to the first t at which the correlation C, of all K
+    series together, is not positive (Chodera et al., J. Chem. Theory Comput. 2007, 3, 26,
+    doi:10.1021/ct0502864), which oscillations end too early; and by how much more the averages of N_BLOCKS
+    blocks scatter than those of independent frames would.
     """
-    n = len(series)
+    n, size = len(series), (series**2).mean(axis=0).sum()
     series = series - series.mean(axis=0)
-    if not series.any():
+    variance = (series**2).mean(axis=0).sum()
+    if variance <= 1e-24 * size:  # constant but for rounding, as the density of a run at constant volume
         return 1.0
     power = np.abs(np.fft.rfft(series, 2 * n, axis=0)) ** 2
-    covariance = np.fft.irfft(power.sum(axis=1))[:n] / (n - np.arange(n))
-    correlation = covariance / covariance[0]
+    correlation = np.fft.irfft(power.sum(axis=1))[:n] / (n - np.arange(n)) / variance
     ends = np.flatnonzero(correlation <= 0)
-    last = ends[0] if len(ends) else n
-    t = np.arange(1, last)
-    return float(max(1.0, 1 + 2 * ((1 - t / n) * correlation[1:last]).sum()))
+    t = np.arange(1, ends[0] if len(ends) else n)
+    correlated = 1 + 2 * ((1 - t / n) * correlation[t]).sum()
+    size = n // N_BLOCKS
+    if size < 1:
+        return float(max(1.0, correlated))
+    means = series[: size * N_BLOCKS].reshape(N_BLOCKS, size, -1).mean(axis=1)
+    scattered = size * means.var(axis=0, ddof=1).sum() / variance
+    return float(max(1.0, correlated, scattered))

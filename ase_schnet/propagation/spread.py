@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
-from ase_schnet.bars import LEVEL, overconfidence, student_quantile
+from ase_schnet.bars import LEVEL, student_quantile
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.progress import Tally
 from ase_schnet.propagation.cumulant import expanded_averages
@@ -80,7 +80,7 @@ def spread(
     """
     student_quantile(1, level)  # refuses a level before the work
     whole = open_calculator(model)
-    known = {"level": level, "factor": _factor(whole) if factor is None else float(factor)}
+    known = {"level": level, "factor": whole.trained.overconfidence if factor is None else factor}
     if frames is not None:
         sampled = frames_of(frames, whole, temperature_K, skip_ps)
         of_frame = _named(observable) if isinstance(observable, str) else observable
@@ -98,12 +98,6 @@ def spread(
             values.append(np.asarray(observable(calculator), dtype=float))
             tally.update()
     return Spread(values[0][()], np.array(values[1:]), **known)
-
-
-def _factor(calculator: SchNetCalculator) -> float:
-    """Return how overconfident the members are about forces, as the card of the model has it."""
-    calibration = calculator.trained.card.get("calibration", {}).get("forces", {})
-    return overconfidence(float(calibration.get("scale", 1.0)), calculator.trained.n_members)
 
 
 def _named(name: str) -> Callable[[Atoms], float] | None:
