@@ -31,7 +31,9 @@ def main() -> None:
     BFGS(atoms, logfile=None).run(fmax=1e-3)
     atoms.calc = DFTCalculator(DFTSettings("PBE", "def2-SVP", grid_level=GRID_LEVEL))
     BFGS(atoms, logfile="-").run(fmax=1e-3, steps=60)
-    mol = gto.M(atom=list(zip(atoms.symbols, atoms.positions.tolist(), strict=True)), basis="def2-svp")
+    mol = gto.M(
+        atom=list(zip(atoms.symbols, atoms.positions.tolist(), strict=True)), basis="def2-svp"
+    )
     mean_field = dft.RKS(mol, xc="PBE").density_fit()
     mean_field.grids.level, mean_field.conv_tol = GRID_LEVEL, 1e-11
     mean_field.kernel()

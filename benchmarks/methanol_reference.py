@@ -1,10 +1,11 @@
 """CCSD(T)/aug-cc-pVTZ energies of methanol along normal modes, for its harmonic frequencies.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.methanol_reference --minutes 60      adds to methanol_reference.json
+    OMP_NUM_THREADS=1 python -m benchmarks.methanol_reference --minutes 60     adds to methanol_reference.json
 
 Frozen core, as the data of models/methanol have it (M. Käser et al., doi:10.1021/acs.jctc.1c00249). The first
 call chooses the structures: the minimum of models/methanol and displacements along its modes whose harmonic
-energy is 0.02 eV (0.004 for the torsion), both signs where the mode keeps the mirror plane, one where the other follows by symmetry.
+energy is 0.02 eV (0.004 for the torsion), both signs where the mode keeps the mirror plane, one where the
+other follows by symmetry.
 Each energy is on disk when it is there; three to ten minutes of one core and 9 GB each. Needs pyscf.
 """
 
@@ -28,7 +29,7 @@ from ase_schnet.spectra import normal_modes
 FILE = Path(__file__).with_name("methanol_reference.json")
 BASIS, FROZEN = "aug-cc-pvtz", 2
 LEVEL = "CCSD(T)/aug-cc-pVTZ, frozen core"
-#: Harmonic energy of a displacement, and of one below 500 cm⁻¹: a straight line is no rotation of a methyl group.
+#: Harmonic energy of a displacement, and of one below 500 cm⁻¹: a straight line is no rotation of a methyl.
 DISPLACED_EV, SOFT_EV = 0.02, 0.004
 
 
@@ -66,7 +67,9 @@ def _mirrored(atoms: Atoms, modes: np.ndarray) -> list[bool]:
     z = atoms.numbers
     c, o = (int(np.flatnonzero(z == n)[0]) for n in (6, 8))
     h = int(np.argmin(np.where(z == 1, atoms.get_all_distances()[o], np.inf)))
-    normal = np.cross(atoms.positions[o] - atoms.positions[c], atoms.positions[h] - atoms.positions[o])
+    normal = np.cross(
+        atoms.positions[o] - atoms.positions[c], atoms.positions[h] - atoms.positions[o]
+    )
     normal /= np.linalg.norm(normal)
     heavy = modes[:, [c, o, h]] * np.sqrt(atoms.get_masses()[[c, o, h], None])
     hydrogens = np.array([i for i in np.flatnonzero(z == 1) if i != h])
@@ -117,7 +120,9 @@ class Energies:
         before, (t1, t2), _ = self.first
         n = mean_field.mol.nelectron // 2
         u = before.T @ mean_field.get_ovlp() @ mean_field.mo_coeff
-        occupied, empty = (_orthogonal(u[part, part]) for part in (slice(FROZEN, n), slice(n, None)))
+        occupied, empty = (
+            _orthogonal(u[part, part]) for part in (slice(FROZEN, n), slice(n, None))
+        )
         t1 = occupied.T @ t1 @ empty
         t2 = lib.einsum("ijab,ik->kjab", t2, occupied)
         t2 = lib.einsum("kjab,jl->klab", t2, occupied)
@@ -132,7 +137,9 @@ def _orthogonal(matrix: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin no energy after this time")
+    parser.add_argument(
+        "--minutes", type=float, default=1e9, help="begin no energy after this time"
+    )
     minutes = parser.parse_args().minutes
     began = time.monotonic()
     told = json.loads(FILE.read_text()) if FILE.exists() else structures()
@@ -146,7 +153,10 @@ def main() -> None:
             continue
         told["energies_Ha"][name] = energies(positions_of(told, point))
         write_whole(FILE, (json.dumps(told, indent=1) + "\n").encode())
-        print(f"{name}: {told['energies_Ha'][name]:.9f} Ha, {time.monotonic() - began:.0f} s", flush=True)
+        print(
+            f"{name}: {told['energies_Ha'][name]:.9f} Ha, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

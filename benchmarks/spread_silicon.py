@@ -1,6 +1,6 @@
 """The cumulant expansion of one run against runs of the members: silicon, 64 atoms, constant temperature.
 
-    python -m benchmarks.spread_silicon RUNS_DIR         writes benchmarks/spread_silicon.json; goes on where it was
+    python -m benchmarks.spread_silicon RUNS_DIR      writes benchmarks/spread_silicon.json; resumes
 
 Mean potential energy, and place and height of the first peak of the rdf. All runs have the same thermal noise
 (Langevin, one seed), so that a member's run stays close to that of the ensemble and their difference has a
@@ -64,7 +64,9 @@ def tables(frames: list) -> dict[str, np.ndarray]:
 
 def observables(table: dict[str, np.ndarray], keep: np.ndarray) -> np.ndarray:
     """Mean energy (eV), mean distance (Å) and height of the first peak over the frames to keep."""
-    return np.array([table["potential_energy"][keep].mean(), *peak(table["rdf"][keep].mean(axis=0))])
+    return np.array(
+        [table["potential_energy"][keep].mean(), *peak(table["rdf"][keep].mean(axis=0))]
+    )
 
 
 def paired(whole: dict, own: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +82,9 @@ def paired(whole: dict, own: dict) -> tuple[np.ndarray, np.ndarray]:
 def compared(temperature_K: float, time_ps: float, runs: Path) -> dict:
     """What the expansion says of each member, and what the members' own runs say."""
     calculator = SchNetCalculator("silicon", threads=1)
-    directory = runs / f"{temperature_K}K"
+    directory = (
+        runs / calculator.trained.checksum[:8] / f"{temperature_K}K"
+    )  # another model, other runs
     frames = trajectory(calculator, temperature_K, time_ps, directory / "ensemble")
     run, options = str(directory / "ensemble"), {"skip_ps": SKIP_PS}
     energy = spread("potential_energy", calculator, frames=run, **options)

@@ -1,4 +1,4 @@
-"""Run silicon at 300 K, check its conserved energy, and average the radial distribution function with its error.
+"""Run silicon at 300 K, check its conserved energy, and average energy and rdf with their errors.
 
 python md_examples/6_silicon_rdf.py
 """

@@ -22,9 +22,9 @@ examples:
   ase-schnet average npt --of rdf --bins 100 -o rdf.png
 
 What each member of the model would have found in a run of its own follows from one run of all of them, by the
-cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames are
-worth too few independent ones are refused, and so are runs at constant energy. A picture of the rdf has a csv
-file beside it, with the same name.
+cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
+are worth too few independent ones are refused, and so are runs at constant energy. A picture of the rdf has a
+csv file beside it, with the same name.
 """
 OBSERVABLES = ("potential_energy", "volume", "density", "rdf")
 
@@ -34,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add = parser.add_argument
     add("run_dir", metavar="RUN_DIR", help="run directory of ase-schnet md or lammps, nvt or npt")
-    text = "what to average: potential energy (eV), volume (Å³), density (g/cm³) or radial distribution function"
-    add("--of", choices=OBSERVABLES, default="potential_energy", help=f"{text} (default: %(default)s)")
+    text = "potential energy (eV), volume (Å³), density (g/cm³) or radial distribution function"
+    add(
+        "--of",
+        choices=OBSERVABLES,
+        default="potential_energy",
+        help=f"{text} (default: %(default)s)",
+    )
     text = "model of the run (default: the one that the run names)"
     add("--model", metavar="MODEL", help=text)
     text = "time in ps to leave out at the start of the run (default: a tenth of it)"

@@ -127,7 +127,10 @@ def _harmonic_table(output: Path) -> Path:
 def _modes(
     signals: TrajectorySignals, model: str, structure: str
 ) -> tuple[NormalModes, HarmonicSpread | None]:
-    """Compute the normal modes of a structure, with the spread of the members; ValueError if its atoms are not those of the run."""
+    """Compute the normal modes of a structure, and the spread of the members.
+
+    ValueError if its atoms are not those of the run.
+    """
     import numpy as np
 
     from ase_schnet.calculator import SchNetCalculator

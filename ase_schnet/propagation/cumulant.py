@@ -139,8 +139,8 @@ def _second_order(
     ratio = math.sqrt(max(size - noise, 0.0) / bars)
     if ratio > MAX_SECOND_ORDER and size > 4 * noise:
         raise ValueError(
-            f"the members are too far from the mean potential for an expansion: its second order is {ratio:.2g} "
-            "times the error bar. Let each member have a run of its own (member_calculators)"
+            "the members are too far from the mean potential for an expansion: its second order is "
+            f"{ratio:.2g} times the error bar. Let each member have a run of its own (member_calculators)"
         )
     return ratio
 
@@ -162,7 +162,9 @@ def statistical_inefficiency(series: NDArray) -> float:
     n, size = len(series), (series**2).mean(axis=0).sum()
     series = series - series.mean(axis=0)
     variance = (series**2).mean(axis=0).sum()
-    if variance <= 1e-24 * size:  # constant but for rounding, as the density of a run at constant volume
+    if (
+        variance <= 1e-24 * size
+    ):  # constant but for rounding, as the density of a run at constant volume
         return 1.0
     power = np.abs(np.fft.rfft(series, 2 * n, axis=0)) ** 2
     correlation = np.fft.irfft(power.sum(axis=1))[:n] / (n - np.arange(n)) / variance

@@ -57,7 +57,9 @@ def frames_of(
         if skip_ps is not None:
             raise ValueError("skip_ps is for a run directory: give fewer frames instead")
         if temperature_K is None:
-            raise ValueError("temperature_K is missing: frames do not say what they were sampled at")
+            raise ValueError(
+                "temperature_K is missing: frames do not say what they were sampled at"
+            )
         return _checked(Frames(list(run), positive("temperature_K", temperature_K)), "the frames")
     if temperature_K is not None:
         raise ValueError("temperature_K is for a list of frames: a run directory says its own")
@@ -108,14 +110,16 @@ def _require_canonical(path: Path, settings: dict, failure: str | None) -> None:
             "constant temperature (--ensemble nvt), or let each member have a run of its own"
         )
     if settings.get("temperature_end_K") is not None:
-        raise ValueError(f"{path} was heated or cooled along the way: average a run at one temperature")
+        raise ValueError(
+            f"{path} was heated or cooled along the way: average a run at one temperature"
+        )
 
 
 def _require_same_model(path: Path, about: dict, calculator: SchNetCalculator) -> None:
     info = (about.get("calculator") or {}).get("model_info") or {}
     if "member" in info:
         raise ValueError(
-            f"{path} is a run of member {info['member']} alone: averages are expanded from one of the ensemble"
+            f"{path} is a run of member {info['member']} alone: averages are expanded from a run of all"
         )
     if "sha256" in info and info["sha256"] != calculator.trained.checksum:
         raise ValueError(
@@ -135,5 +139,5 @@ def require_energies(frames: Sequence[Atoms], energies: np.ndarray) -> None:
         if known is not None and not abs(known - energies[k]) < SAME_ENERGY * len(atoms):
             raise ValueError(
                 f"frame {k} has the energy {known:.4f} eV and by this model {energies[k]:.4f} eV: give the "
-                "model that made the run, with its repulsion; if it was a sum of calculators, there is no spread"
+                "model that made the run, with its repulsion. A run by a sum of calculators has no spread"
             )

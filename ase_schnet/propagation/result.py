@@ -29,8 +29,8 @@ class Sampling:
     n_effective_weights
         (M,), what it would be worth if the frames were weighted by exp(−β(U_k − Ū)) instead.
     second_order
-        Rms of the first terms that the expansion leaves out, over the rms of spread and statistical error. They
-        vanish where observable and energies are normally distributed.
+        Rms of the first terms that the expansion leaves out, over the rms of spread and statistical error.
+        They vanish where observable and energies are normally distributed.
     """
 
     n_frames: int

@@ -38,9 +38,8 @@ def spread(
     """Return an observable with the error bar that the members of an ensemble give it.
 
     Without ``frames`` the observable is computed once by the ensemble and once by each member. With the
-    frames of one run at constant temperature it is averaged, and what the averages of members' own runs would
-    be follows from the cumulant expansion (G. Imbalzano et al., doi:10.1063/5.0036522). docs/spread.md says
-    which is for what, and how well both were found to agree with the truth.
+    frames of one run at constant temperature it is averaged, and the averages of members' own runs follow
+    from the cumulant expansion (G. Imbalzano et al., doi:10.1063/5.0036522). See docs/spread.md.
 
     Parameters
     ----------
@@ -83,8 +82,7 @@ def spread(
     known = {"level": level, "factor": whole.trained.overconfidence if factor is None else factor}
     if frames is not None:
         sampled = frames_of(frames, whole, temperature_K, skip_ps)
-        of_frame = _named(observable) if isinstance(observable, str) else observable
-        seen = _observe(of_frame, sampled.atoms, whole, of_members, progress)
+        seen = _observe(observable, sampled.atoms, whole, of_members, progress)
         value, members, replicas, sampling = expanded_averages(*seen, sampled.temperature_K)
         how = {"method": "cumulant", "sampling": sampling, "replicas": replicas}
         return Spread(value[()], members, **known, **how)
@@ -92,12 +90,22 @@ def spread(
         raise ValueError(f"{observable!r} is an average over a run: give its frames=")
     if of_members or temperature_K is not None or skip_ps is not None:
         raise ValueError("of_members, temperature_K and skip_ps are for frames=")
+    value, *members = _calculate(observable, whole, progress)
+    return Spread(value[()], np.array(members), **known)
+
+
+def _calculate(
+    observable: Callable[[SchNetCalculator], ArrayLike],
+    whole: SchNetCalculator,
+    progress: bool | None,
+) -> list[NDArray]:
+    """Return the observable by the ensemble, and then by each member."""
     values = []
     with Tally(1 + whole.trained.n_members, "spread", "calculation", show=progress) as tally:
         for calculator in (whole, *member_calculators(whole)):
             values.append(np.asarray(observable(calculator), dtype=float))
             tally.update()
-    return Spread(values[0][()], np.array(values[1:]), **known)
+    return values
 
 
 def _named(name: str) -> Callable[[Atoms], float] | None:
@@ -109,13 +117,14 @@ def _named(name: str) -> Callable[[Atoms], float] | None:
 
 
 def _observe(
-    observable: Callable[[Atoms], ArrayLike] | None,
+    wanted: Callable[[Atoms], ArrayLike] | str,
     frames: Sequence[Atoms],
     whole: SchNetCalculator,
     of_members: bool,
     progress: bool | None,
 ) -> tuple[NDArray, NDArray | None, NDArray]:
     """Return the observable by the ensemble (T, ...) and by members (T, M, ...), and energies (T, M), eV."""
+    observable = _named(wanted) if isinstance(wanted, str) else wanted
     energies, observed, by_members = [], [], []
     members = member_calculators(whole) if of_members and observable is not None else []
     with Tally(len(frames), "spread", "frame", show=progress) as tally:

@@ -67,7 +67,9 @@ def test_a_model_adds_its_harmonic_frequencies_and_a_table_the_measured(places, 
     run = ["{here}/ethanol", "--kind", "vdos", *RESOLUTION, "--skip", "0.05", "-o", str(plot)]
     assert main(command(places, *run, *more)) == 0
     out = capsys.readouterr().out
-    assert re.search(r"harmonic .* 371\d\.\d+ ± \d+\.\d+ cm⁻¹ \(90 %\)\nzero-point energy  2\.1\d+ ± ", out)
+    assert re.search(
+        r"harmonic .* 371\d\.\d+ ± \d+\.\d+ cm⁻¹ \(90 %\)\nzero-point energy  2\.1\d+ ± ", out
+    )
     table = np.genfromtxt(tmp_path / "vdos-harmonic.csv", delimiter=",", skip_header=1)
     assert table.shape[0] == 21
     assert (table[:, 1] > 0).all()

@@ -94,7 +94,9 @@ def test_the_inefficiency_of_a_decaying_correlation_is_its_sum(r):
     for k in range(1, len(noise)):
         series[k] = r * series[k - 1] + noise[k]
     # of twenty blocks the scatter is known to a third
-    assert (1 + r) / (1 - r) * 0.85 < statistical_inefficiency(series[:, None]) < (1 + r) / (1 - r) * 2
+    assert (
+        (1 + r) / (1 - r) * 0.85 < statistical_inefficiency(series[:, None]) < (1 + r) / (1 - r) * 2
+    )
 
 
 def test_an_oscillation_does_not_hide_a_slow_drift():

@@ -42,7 +42,9 @@ def run(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize(("name", "atoms"), [("methanol", molecule("CH3OH")), ("silicon", bulk("Si"))])
+@pytest.mark.parametrize(
+    ("name", "atoms"), [("methanol", molecule("CH3OH")), ("silicon", bulk("Si"))]
+)
 def test_members_are_those_of_the_committee_and_their_mean_is_the_ensemble(name, atoms):
     atoms = atoms.copy()
     atoms.rattle(0.03, seed=1)
@@ -54,7 +56,9 @@ def test_members_are_those_of_the_committee_and_their_mean_is_the_ensemble(name,
     for k, member in enumerate(member_calculators(whole)):
         atoms.calc = member
         assert atoms.get_potential_energy() == pytest.approx(committee[k], abs=1e-8)
-        np.testing.assert_allclose(atoms.get_forces(), whole.results["forces_committee"][k], atol=1e-8)
+        np.testing.assert_allclose(
+            atoms.get_forces(), whole.results["forces_committee"][k], atol=1e-8
+        )
         for p in asked:
             found[p].append(member.get_property(p, atoms))
         assert "energy_std" not in member.results
