@@ -31,7 +31,7 @@ print(drift(record))
 # one run tells what each of the five members would find in its own; the first picosecond is for equilibration
 averaged = spread(rdf(R_MAX, N_BINS), atoms.calc, frames=RUN, skip_ps=1)
 energy = spread("potential_energy", atoms.calc, frames=RUN, skip_ps=1)
-print(f"potential energy: {energy} eV\n{energy.sampling}")
+print(f"potential energy: {energy.describe('eV')}\n{energy.sampling}")
 r, g = bin_centres(R_MAX, N_BINS), averaged.value  # Å
 
 # the crystal at rest: distances and numbers of its neighbours

@@ -12,7 +12,6 @@ from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from ase_schnet.calculator import SchNetCalculator
-    from ase_schnet.propagation import Spread
 
 HELP = "Average an observable over a run at constant temperature, with the error of model and run."
 EXAMPLE = """\
@@ -70,14 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if odd:
         raise ValueError(f"{', '.join(odd)} applies to --of rdf only")
     found = spread(args.of, _calculator(args), **options)
-    print(f"{args.of.replace('_', ' ')}  {_told(found, NAMED[args.of])}\n{found.sampling}")
+    print(f"{args.of.replace('_', ' ')}  {found.describe(NAMED[args.of])}\n{found.sampling}")
     return 0
-
-
-def _told(found: Spread, unit: str) -> str:
-    """Write value, half width and unit, and what they are made of."""
-    value, _, parts = str(found).partition(" (")
-    return f"{value} {unit} ({parts}"
 
 
 def _calculator(args: argparse.Namespace) -> SchNetCalculator:

@@ -121,14 +121,19 @@ class Spread:
         )
 
     def __str__(self) -> str:
+        return self.describe()
+
+    def describe(self, unit: str = "") -> str:
+        """Describe the observable with its unit, its interval, and what that is made of."""
         if np.ndim(self.value):
-            return f"an observable of shape {np.shape(self.value)}; its largest std {self.std.max():.3g}"
+            largest = f"{self.std.max():.3g} {unit}".rstrip()
+            return f"an observable of shape {np.shape(self.value)}; its largest std {largest}"
         parts = f"std of {len(self.members)} members {self.std:.2g}"
         if self.factor > 1:
             parts += f", errors known to be {self.factor:.2g} times larger"
         if self.statistical_error is not None:
             parts += f"; statistical error {self.statistical_error:.2g}"
-        value = rounded(float(self.value), float(self.half_width))
+        value = f"{rounded(float(self.value), float(self.half_width))} {unit}".rstrip()
         return f"{value} ({100 * self.level:g} %: {parts})"
 
 

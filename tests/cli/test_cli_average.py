@@ -31,7 +31,8 @@ def test_a_run_is_averaged_by_the_model_that_it_names(crystal, capsys):
     assert main(["average", str(crystal)]) == 0
     out = capsys.readouterr().out
     found = spread("potential_energy", "silicon", frames=crystal)
-    assert f"potential energy  {str(found).partition(' (')[0]} eV (90 %: std of 5 members" in out
+    assert f"potential energy  {found.describe('eV')}" in out
+    assert " eV (90 %: std of 5 members" in out
     assert "frames at 300 K" in out
     assert main(["average", str(crystal), "--of", "density", "--level", "0.5"]) == 0
     assert "g/cm³ (50 %" in capsys.readouterr().out

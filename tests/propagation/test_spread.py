@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ase.build import bulk, molecule
 from ase.io import read
 from factory import ethanol, random_model
 
-from ase_schnet import SchNetCalculator, run_nve, run_nvt, spread
+from ase_schnet import DeltaCalculator, SchNetCalculator, run_nve, run_nvt, spread
 from ase_schnet.modelfile import save_model
 from ase_schnet.propagation import density, harmonic_spread, member_calculators, rdf
 from ase_schnet.propagation.harmonic import paired
@@ -165,6 +166,17 @@ def test_bad_arguments_are_one_clear_line(run, change, message):
     given = {"observable": "potential_energy", "model": "methanol", "frames": run} | change
     with pytest.raises(ValueError, match=message):
         spread(given.pop("observable"), given.pop("model"), **given)
+
+
+def test_members_of_a_model_of_differences_have_its_baseline_each(tmp_path):
+    pytest.importorskip("tblite")
+    delta = replace(random_model(members=3), baseline="gfn2-xtb")
+    whole = DeltaCalculator(save_model(tmp_path / "delta", delta))
+    found = spread(energy_of(ethanol()), whole)
+    np.testing.assert_allclose(found.members, whole.results["energy_committee"], rtol=1e-12)
+    assert found.value == pytest.approx(found.members.mean(), rel=1e-12)
+    with pytest.raises(ValueError, match="use DeltaCalculator"):
+        spread(energy_of(ethanol()), whole.trained.path)
 
 
 def test_one_member_has_no_spread(tmp_path):
