@@ -53,6 +53,7 @@ def test_members_are_those_of_the_committee_and_their_mean_is_the_ensemble(name,
     forces, committee = atoms.get_forces(), whole.results["energy_committee"]
     asked = [p for p in ("stress", "dipole") if p in whole.implemented_properties]
     means = {p: np.array(whole.get_property(p, atoms)) for p in asked}
+    stds = {p: np.array(whole.results[f"{p}_std"]) for p in asked}
     found = {p: [] for p in asked}
     for k, member in enumerate(member_calculators(whole)):
         atoms.calc = member
@@ -67,6 +68,8 @@ def test_members_are_those_of_the_committee_and_their_mean_is_the_ensemble(name,
     assert asked
     for p in asked:
         np.testing.assert_allclose(np.mean(found[p], axis=0), means[p], atol=1e-10)
+        std = np.std(found[p], axis=0, ddof=1)
+        np.testing.assert_allclose(std, stds[p], rtol=1e-4, atol=1e-10)
     np.testing.assert_allclose(whole.results["forces"], forces)
 
 
@@ -204,6 +207,16 @@ def test_modes_of_members_are_paired_with_those_of_the_mean_although_they_cross(
     first = NormalModes(np.arange(6.0), None, ("",) * 6, displacements)
     second = NormalModes(np.arange(6.0), None, ("",) * 6, -displacements[order])
     np.testing.assert_array_equal(order[paired(first, second, masses)], np.arange(6))
+
+
+@pytest.mark.slow
+def test_bands_of_members_stand_where_their_fellows_of_the_mean_do(monkeypatch):
+    monkeypatch.setattr(
+        "ase_schnet.propagation.harmonic.paired",
+        lambda first, *_: np.arange(len(first.names))[::-1],
+    )
+    turned = harmonic_spread(molecule("CH3OH"), "methanol").wavenumber.members
+    assert (np.diff(turned, axis=1) < 0).all()
 
 
 @pytest.mark.slow
