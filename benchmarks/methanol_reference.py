@@ -100,7 +100,7 @@ class Energies:
 
     def __call__(self, positions: np.ndarray) -> float:
         places = list(zip(self.numbers, positions.tolist(), strict=True))
-        mol = gto.M(atom=places, basis=BASIS, verbose=4, max_memory=12000)
+        mol = gto.M(atom=places, basis=BASIS, verbose=0, max_memory=12000)
         mol.incore_anyway = True  # all integrals in memory: a third of the time
         mean_field = scf.RHF(mol)
         mean_field.conv_tol, mean_field.conv_tol_grad = 1e-11, 1e-6

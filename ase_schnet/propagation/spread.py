@@ -14,7 +14,7 @@ from ase_schnet.bars import LEVEL, student_quantile
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.progress import Tally
 from ase_schnet.propagation.cumulant import expanded_averages
-from ase_schnet.propagation.frames import frames_of, require_energies
+from ase_schnet.propagation.frames import Frames, frames_of, require_energies
 from ase_schnet.propagation.members import member_calculators, open_calculator
 from ase_schnet.propagation.observables import density, volume
 from ase_schnet.propagation.result import Spread
@@ -37,16 +37,15 @@ def spread(
 ) -> Spread:
     """Return an observable with the error bar that the members of an ensemble give it.
 
-    Without ``frames`` the observable is computed once by the ensemble and once by each member. With the
-    frames of one run at constant temperature it is averaged, and the averages of members' own runs follow
-    from the cumulant expansion (G. Imbalzano et al., doi:10.1063/5.0036522). See docs/spread.md.
+    Without ``frames`` the ensemble and each member compute the observable. With the frames of one run at
+    constant temperature it is averaged, and the averages of members' own runs follow from the cumulant
+    expansion (G. Imbalzano et al., doi:10.1063/5.0036522). See docs/spread.md.
 
     Parameters
     ----------
     observable
-        Without ``frames`` a function of a calculator: ``lambda calc: barrier(calc)``. With them a function of
-        a frame, or "potential_energy" (eV), "volume" (Å³), "density" (g/cm³). It returns a float or an array,
-        whose unit is that of the result.
+        Without ``frames`` a function of a calculator. With them a function of a frame, or "potential_energy"
+        (eV), "volume" (Å³), "density" (g/cm³). It returns a float or an array; the result has its unit.
     model
         The ensemble: name, model directory or calculator, which keeps its options.
     frames
@@ -56,8 +55,7 @@ def spread(
     skip_ps
         Time at the start of a run directory in ps that is left out. None: a tenth of the run.
     of_members
-        The observable of a frame depends on the potential (stress, forces): it is asked with the ensemble
-        and with each member as calculator of the frame.
+        The observable of a frame depends on the potential: each member is the calculator of the frame once.
     level
         Probability that the truth lies within ``value`` ± ``half_width``.
     factor
@@ -66,32 +64,31 @@ def spread(
     progress
         Show a progress bar; None shows it on a terminal only.
 
-    Returns
-    -------
-    Spread
-        Value, members, std and interval; of a run also the effective number of frames.
-
     Raises
     ------
     ValueError
-        The model has one member; the run is not at constant temperature or of another model; too few of its
-        frames are independent for the expansion.
+        The model has one member; the run is not at constant temperature, of another model or too short.
     """
     student_quantile(1, level)  # refuses a level before the work
     whole = open_calculator(model)
     known = {"level": level, "factor": whole.trained.overconfidence if factor is None else factor}
     if frames is not None:
-        sampled = frames_of(frames, whole, temperature_K, skip_ps)
-        seen = _observe(observable, sampled.atoms, whole, of_members, progress)
-        value, members, replicas, sampling = expanded_averages(*seen, sampled.temperature_K)
-        how = {"method": "cumulant", "sampling": sampling, "replicas": replicas}
-        return Spread(value[()], members, **known, **how)
+        run = frames_of(frames, whole, temperature_K, skip_ps)
+        seen = _observe(observable, run.atoms, whole, of_members, progress)
+        return _averaged(seen, run, known)
     if isinstance(observable, str):
         raise ValueError(f"{observable!r} is an average over a run: give its frames=")
     if of_members or temperature_K is not None or skip_ps is not None:
         raise ValueError("of_members, temperature_K and skip_ps are for frames=")
     value, *members = _calculate(observable, whole, progress)
     return Spread(value[()], np.array(members), **known)
+
+
+def _averaged(seen: tuple, run: Frames, known: dict) -> Spread:
+    """Return the spread of an average of what was seen at each frame, with level and factor as known."""
+    value, members, replicas, sampling = expanded_averages(*seen, run.temperature_K)
+    how = {"method": "cumulant", "sampling": sampling, "replicas": replicas}
+    return Spread(value[()], members, **known, **how)
 
 
 def _calculate(
