@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 HELP = "Average an observable over a run at constant temperature, with the error of model and run."
 EXAMPLE = """\
 examples:
-  ase-schnet md silicon si.xyz --ensemble npt --timestep 2 --time 50 --trajectory-every 20 -o npt
-  ase-schnet average npt --of density
-  ase-schnet average npt --of rdf --bins 100 -o rdf.png
+  ase-schnet md silicon si.xyz --ensemble nvt --timestep 2 --time 20 --trajectory-every 20 -o nvt
+  ase-schnet average nvt --of potential_energy
+  ase-schnet average nvt --of rdf --bins 100 -o rdf.png
 
 What each member of the model would have found in a run of its own follows from one run of all of them, by the
 cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
-are worth too few independent ones are refused, and so are runs at constant energy. A picture of the rdf has a
+are worth too few independent ones are refused, and so are runs at constant energy, and at constant pressure
+where the volume is not sampled yet. A picture of the rdf has a
 csv file beside it, with the same name.
 """
 OBSERVABLES = ("potential_energy", "volume", "density", "rdf")

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
+from numpy.typing import NDArray
 
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.runs.record import RUN_FILE
+from ase_schnet.runs.record import RUN_FILE, MDRecord
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
 #: Part of a run that is left out at its start, where nothing else is said.
 SKIPPED = 0.1
+#: −Cov(P, V) / kT of a run at constant pressure; 1 at equilibrium, less where the volume has not moved.
+VOLUME_SAMPLED = (0.6, 1.7)
 #: Energies of frames may differ by this from those of the model, eV per atom; float32 is worth 1e-6.
 SAME_ENERGY = 1e-4
 
@@ -77,7 +80,35 @@ def frames_of(
         n_skipped = int(np.ceil(skip_ps / interval_ps - 1e-9))
     else:
         raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
-    return _checked(Frames(atoms[n_skipped:], float(settings["temperature_K"])), str(path))
+    frames = _checked(Frames(atoms[n_skipped:], float(settings["temperature_K"])), str(path))
+    if settings["ensemble"] == "npt":
+        _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
+    return frames
+
+
+def volume_sampling(volume_Ang3: NDArray, pressure_GPa: NDArray, temperature_K: float) -> float:
+    """Return −Cov(P, V) / kT of a run at constant pressure, (T,) each.
+
+    At equilibrium it is 1: V is distributed as exp(−β(F(V) + P₀V)), and ⟨(P − P₀)(V − ⟨V⟩)⟩ = −kT by partial
+    integration.
+    """
+    covariance = np.cov(volume_Ang3, pressure_GPa * units.GPa)[0, 1]
+    return float(-covariance / (units.kB * temperature_K))
+
+
+def _require_volume_sampled(path: Path, skipped_ps: float, temperature_K: float) -> None:
+    """Raise ValueError for a run whose volume has not fluctuated as it does at equilibrium."""
+    record = MDRecord.read(path)
+    if record.volume_Ang3 is None or record.pressure_GPa is None:
+        return
+    kept = record.time_fs >= 1000 * skipped_ps
+    found = volume_sampling(record.volume_Ang3[kept], record.pressure_GPa[kept], temperature_K)
+    low, high = VOLUME_SAMPLED
+    if not low <= found <= high:
+        raise ValueError(
+            f"{path}: volume and pressure covary by {found:.2f} kT, at equilibrium by 1: the volume is not "
+            "sampled yet. Make the run longer, or leave out more of its start (skip_ps)"
+        )
 
 
 def _read_about(path: Path) -> dict:

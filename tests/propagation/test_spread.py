@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import units
 from ase.build import bulk, molecule
 from ase.io import read
 from factory import ethanol, random_model
 
-from ase_schnet import DeltaCalculator, SchNetCalculator, run_nve, run_nvt, spread
+from ase_schnet import DeltaCalculator, SchNetCalculator, run_npt, run_nve, run_nvt, spread
 from ase_schnet.modelfile import save_model
 from ase_schnet.propagation import density, harmonic_spread, member_calculators, rdf
+from ase_schnet.propagation.frames import volume_sampling
 from ase_schnet.propagation.harmonic import paired
 from ase_schnet.spectra import NormalModes, normal_modes
 
@@ -142,6 +144,22 @@ def test_runs_that_no_expansion_holds_for_are_one_clear_line(run, tmp_path):
     plain = SchNetCalculator("methanol", repulsion=None)
     with pytest.raises(ValueError, match="with repulsion='zbl'"):
         spread("potential_energy", plain, frames=run)
+
+
+def test_a_volume_at_equilibrium_covaries_with_the_pressure_by_kt():
+    rng, stiffness = np.random.default_rng(0), 0.4  # −dP/dV, GPa/Å³
+    width = (units.kB * 300 / (stiffness * units.GPa)) ** 0.5
+    volume = 1300 + width * rng.normal(size=50_000)
+    pressure = 1.0 - stiffness * (volume - 1300) + rng.normal(scale=0.5, size=50_000)
+    assert volume_sampling(volume, pressure, 300) == pytest.approx(1, abs=0.05)
+
+
+def test_a_run_whose_volume_is_not_sampled_yet_is_refused(tmp_path):
+    atoms = bulk("Si", cubic=True, a=5.469)
+    atoms.calc = SchNetCalculator("silicon", threads=1)
+    run_npt(atoms, temperature_K=300, run_dir=tmp_path / "npt", **SHORT)
+    with pytest.raises(ValueError, match="the volume is not sampled yet"):
+        spread("density", "silicon", frames=tmp_path / "npt")
 
 
 def test_frames_of_another_potential_are_refused(run):
