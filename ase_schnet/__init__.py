@@ -42,6 +42,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
     from ase_schnet.pretraining.settings import Pretraining as Pretraining
+    from ase_schnet.propagation.result import Spread as Spread
+    from ase_schnet.propagation.spread import spread as spread
     from ase_schnet.recalibration import calibrate_intervals as calibrate_intervals
     from ase_schnet.runs.drift import Drift as Drift
     from ase_schnet.runs.drift import drift as drift
@@ -123,6 +125,8 @@ _HOME = {
     "run_nvt": "dynamics.md",
     "run_npt": "dynamics.md",
     "run_lammps": "lammps.run",
+    "spread": "propagation.spread",
+    "Spread": "propagation.result",
     "MDRecord": "runs.record",
     "Monitor": "runs.monitor",
     "SimulationStopped": "runs.failures",

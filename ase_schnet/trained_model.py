@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from ase_schnet.bars import overconfidence
 from ase_schnet.bonds import pair_name
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.schnet_config import SchNetConfig
@@ -78,6 +79,16 @@ class TrainedModel:
         return len(self.scale)
 
     @property
+    def overconfidence(self) -> float:
+        """How many times larger errors are than the disagreement of the members has them; at least 1.
+
+        By the forces of structures that no member saw; 1 also where the card does not know. See
+        :func:`~ase_schnet.bars.overconfidence`.
+        """
+        forces = self.card.get("calibration", {}).get("forces", {})
+        return overconfidence(float(forces.get("scale", 1.0)), self.n_members)
+
+    @property
     def symbols(self) -> list[str]:
         """Chemical symbols of the elements that it was trained on."""
         return [chemical_symbols[z] for z in self.elements]
@@ -91,6 +102,22 @@ class TrainedModel:
     def other_levels(self) -> list[str]:
         """Return the levels of theory, besides its own, that it was trained on."""
         return [level for level in self.trained_on if level != self.level_of_theory]
+
+    def member(self, k: int) -> TrainedModel:
+        """Return member `k`, counted from 0, as a model of its own; its arrays are views.
+
+        Its card has no ``self_check``: the forces stored there are those of all members.
+        """
+        only = slice(k, k + 1)
+        factors = self.element_scale
+        return replace(
+            self,
+            energy_shift=self.energy_shift[only],
+            scale=self.scale[only],
+            weights={name: tensor[only] for name, tensor in self.weights.items()},
+            element_scale=None if factors is None else factors[only],
+            card={name: value for name, value in self.card.items() if name != "self_check"},
+        )
 
     def require_whole(self) -> None:
         """Raise ModelFileError if the model holds the difference to a baseline and not whole energies."""

@@ -1,4 +1,4 @@
-"""Run silicon at 300 K, check its conserved energy, and compute the radial distribution function.
+"""Run silicon at 300 K, check its conserved energy, and average energy and rdf with their errors.
 
 python md_examples/6_silicon_rdf.py
 """
@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from ase.build import bulk
-from ase.geometry.rdf import get_rdf
-from ase.io import read
-from matplotlib.figure import Figure
 
-from ase_schnet import SchNetCalculator, drift, run_nvt
-from ase_schnet.plotting import save_figure
+from ase_schnet import SchNetCalculator, drift, run_nvt, spread
+from ase_schnet.plotting import plot_rdf, save_figure
+from ase_schnet.propagation import bin_centres, rdf
 
 OUTPUT = Path(__file__).parent / "output"
 RUN = OUTPUT / "silicon_nvt"
@@ -23,15 +21,18 @@ R_MAX = 5.4  # Å, below half of the cell
 atoms = bulk("Si", "diamond", a=SPACING, cubic=True) * (2, 2, 2)  # 64 atoms
 atoms.calc = SchNetCalculator("silicon")
 # if it was stopped, the same command continues
-record = run_nvt(atoms, temperature_K=300, timestep_fs=1, time_ps=10, run_dir=RUN, resume=True)
+options = {"time_ps": 10, "timestep_fs": 1, "trajectory_every": 20}
+record = run_nvt(atoms, temperature_K=300, run_dir=RUN, resume=True, **options)
 print(
     f"64 atoms of silicon, {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average"
 )
 print(drift(record))
 
-frames = read(RUN / "trajectory.traj", ":")[50:]  # the first picosecond is for equilibration
-r = (np.arange(N_BINS) + 0.5) * R_MAX / N_BINS  # Å
-g = np.mean([get_rdf(frame, R_MAX, N_BINS)[0] for frame in frames], axis=0)
+# one run tells what each of the five members would find in its own; the first picosecond is for equilibration
+averaged = spread(rdf(R_MAX, N_BINS), atoms.calc, frames=RUN, skip_ps=1)
+energy = spread("potential_energy", atoms.calc, frames=RUN, skip_ps=1)
+print(f"potential energy: {energy.describe('eV')}\n{energy.sampling}")
+r, g = bin_centres(R_MAX, N_BINS), averaged.value  # Å
 
 # the crystal at rest: distances and numbers of its neighbours
 shells = np.sqrt([3 / 16, 1 / 2, 11 / 16]) * SPACING
@@ -45,12 +46,10 @@ for shell, (low, high) in enumerate(itertools.pairwise([0, 3.2, 4.2, 5.0])):
         f"shell {shell + 1}: {neighbours:.1f} neighbours at {mean:.3f} Å, at rest {shells[shell]:.3f} Å"
     )
 
-figure = Figure(figsize=(7, 4), layout="constrained")
-ax = figure.subplots()
-ax.plot(r, g, color="#0072B2", lw=1.5, label="300 K, models/silicon")
+figure = plot_rdf(r, averaged)
+ax = figure.axes[0]
 for k, shell in enumerate(shells):
     ax.axvline(shell, color="#D55E00", lw=1, ls="--", label=None if k else "crystal at rest")
 ax.axhline(1, color="#000000", lw=0.5)
-ax.set(xlabel="distance  (Å)", ylabel="g(r)", xlim=(0, R_MAX), ylim=(0, None))
 ax.legend(frameon=False)
 print(f"picture: {save_figure(figure, OUTPUT / 'silicon_rdf.png')}")

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
-    {"pretraining", "delta_calculator", "recalibration"},
+    {"pretraining", "delta_calculator", "recalibration", "propagation"},
     {"training", "calculator", "plugin", "predictions", "coverage"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},
@@ -26,6 +26,7 @@ FLOORS = [
         "bonds",
         "arguments",
         "atoms_state",
+        "bars",
         "cores",
         "degrees_of_freedom",
         "deprecation",

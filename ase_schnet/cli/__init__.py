@@ -22,7 +22,7 @@ from ase_schnet.cli.language import in_options, refuse_unknown
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("sample", "label", "augment"),
-    *("md", "lammps", "drift", "scan", "spectrum"),
+    *("md", "lammps", "drift", "average", "scan", "spectrum"),
 )
 
 

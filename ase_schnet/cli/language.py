@@ -16,6 +16,7 @@ OTHER_NAMES = {
     "time_constant_fs": "time_constant",
     "test_time_ps": "test_time",
     "run_dir": "output",
+    "skip_ps": "skip",
     "n_folds": "folds",
     "n_interactions": "interactions",
     "temperatures_K": "temperature",

@@ -191,7 +191,8 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     known_range = _trained_range(atoms, indices, every_level=True)
     lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
     cheap = " and ".join(atoms.calc.trained.other_levels) or "none"
-    summary = describe_scan(result, trained_range, known_range, cheap)
+    factor = atoms.calc.trained.overconfidence
+    summary = describe_scan(result, trained_range, known_range, cheap, factor)
     draw = partial(plot_scan, result, trained_range, known_range=known_range)
     return _Found(result, summary, draw, lost)
 
@@ -222,7 +223,7 @@ def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     trained_ranges = [_trained_range(atoms, indices) for indices in args.coordinates]
     lost = lost_points(result) + int(points_in_holes(result, trained_ranges).sum())
     summary, draw = (
-        describe_map(result, trained_ranges),
+        describe_map(result, trained_ranges, atoms.calc.trained.overconfidence),
         partial(plot_scan_map, result, trained_ranges),
     )
     return _Found(result, summary, draw, lost)

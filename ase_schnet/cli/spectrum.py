@@ -11,6 +11,7 @@ from ase_schnet.cli.outputs import check_outputs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ase_schnet.propagation import HarmonicSpread
     from ase_schnet.spectra import NormalModes, Spectrum, TrajectorySignals
 
 HELP = "Compute the infrared or Raman spectrum, or the vibrational density of states, of MD runs."
@@ -26,7 +27,8 @@ the intensity of a band is proportional to the energy of its vibration: the comm
 energies are. Save frames often: every 4 fs with hydrogen, or every 2 fs so that overtones of its vibrations
 are not folded to lower wavenumbers (aliasing). An nve run that starts from a relaxed structure ends at about
 half of its start temperature; --ensemble nvt keeps it. A csv file is written beside the picture, with the
-same name.
+same name. Harmonic wavenumbers have the error that the members of the model give them, at 90 %, and a table
+of their own (PLOT-harmonic.csv).
 """
 KINDS = ("ir", "vdos", "raman")
 
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     output = Path(args.output)
     check_outputs(
-        files=[output.with_suffix(".csv")],
+        files=[output.with_suffix(".csv"), _harmonic_table(output) if args.harmonic else None],
         plots=[None if args.no_plot else output],
         inputs=[args.measured, *(args.harmonic or ())[1:]],
     )
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     measured = MeasuredBands.read(args.measured) if args.measured else None
     signals = [TrajectorySignals.read(run_dir, skip_ps=args.skip) for run_dir in args.runs]
     spectra = _spectra(signals, args)
-    modes = _modes(signals[0], *args.harmonic) if args.harmonic else None
+    modes, harmonic = _modes(signals[0], *args.harmonic) if args.harmonic else (None, None)
     lines = []
     for spectrum in spectra:
         name = spectrum.kind.removeprefix("raman-") if len(spectra) > 1 else ""
@@ -87,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
         lines += [_summary(spectrum), f"table: {table}"]
     lines.append(f"vibrations         {_equipartition(spectra[0])}")
     if modes is not None:
-        lines.append(f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹")
+        lines.append(_harmonic_summary(modes, harmonic))
+    if harmonic is not None:
+        harmonic.write_csv(_harmonic_table(output))
+        lines.append(f"table: {_harmonic_table(output)}")
     if not args.no_plot:
         from ase_schnet.plotting import plot_spectrum, save_figure
 
@@ -114,12 +119,23 @@ def _spectra(signals: list[TrajectorySignals], args: argparse.Namespace) -> list
     return [vibrational_density_of_states(signals, **options)]
 
 
-def _modes(signals: TrajectorySignals, model: str, structure: str) -> NormalModes:
-    """Compute the normal modes of a structure; ValueError if its atoms are not those of the run."""
+def _harmonic_table(output: Path) -> Path:
+    """Return the file of the harmonic modes that goes with a picture."""
+    return output.with_name(f"{output.stem}-harmonic.csv")
+
+
+def _modes(
+    signals: TrajectorySignals, model: str, structure: str
+) -> tuple[NormalModes, HarmonicSpread | None]:
+    """Compute the normal modes of a structure, and the spread of the members.
+
+    ValueError if its atoms are not those of the run.
+    """
     import numpy as np
 
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
+    from ase_schnet.propagation import harmonic_spread
     from ase_schnet.spectra import normal_modes
 
     refuse_swapped(model, structure)
@@ -131,7 +147,28 @@ def _modes(signals: TrajectorySignals, model: str, structure: str) -> NormalMode
             "atoms in the runs: give the structure of the runs"
         )
     atoms.calc = SchNetCalculator(model)
-    return normal_modes(atoms)
+    if atoms.calc.trained.n_members < 2:
+        return normal_modes(atoms), None
+    harmonic = harmonic_spread(atoms, atoms.calc)
+    return harmonic.modes, harmonic
+
+
+def _harmonic_summary(modes: NormalModes, harmonic: HarmonicSpread | None) -> str:
+    """Describe wavenumbers and zero-point energy, with their errors where the model has members."""
+    from ase_schnet.propagation.result import rounded
+
+    if harmonic is None:
+        return (
+            f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹\n"
+            f"zero-point energy  {modes.zero_point_energy_eV:.4f} eV (no errors: the model has one member)"
+        )
+    pairs = zip(modes.wavenumber_cm, modes.wavenumber_error_cm, strict=True)
+    bands = ", ".join(rounded(float(value), float(error)) for value, error in pairs)
+    zero = harmonic.zero_point_energy
+    return (
+        f"harmonic           {bands} cm⁻¹ ({100 * zero.level:g} %)\n"
+        f"zero-point energy  {rounded(zero.value, zero.half_width)} eV"
+    )
 
 
 def _summary(spectrum: Spectrum) -> str:

@@ -21,6 +21,9 @@ class PropertyHeads:
     ----------
     directory
         The model directory; it may have no heads.
+    member
+        Predict what this member of each head does, counted from 0, and no standard deviation; of a head
+        without that member the mean. None: mean and standard deviation of all.
 
     Attributes
     ----------
@@ -28,8 +31,8 @@ class PropertyHeads:
         Names of what the heads predict: "dipole", "polarizability".
     """
 
-    def __init__(self, directory: str | Path):
-        self._directory = directory
+    def __init__(self, directory: str | Path, member: int | None = None):
+        self._directory, self._member = directory, member
         self._heads = load_heads(directory)
         self.quantities = tuple(self._heads)
         self._orders: dict[str, np.ndarray | None] = {}
@@ -56,6 +59,10 @@ class PropertyHeads:
                 "periodic, or has broken bonds"
             )
         value = head.predict(atoms.positions[order])
+        if self._member is not None:
+            there = self._member < len(value.members)
+            own = value.members[self._member] if there else value.mean
+            return {quantity: np.ascontiguousarray(own)}
         return {
             quantity: np.ascontiguousarray(value.mean),
             f"{quantity}_std": np.ascontiguousarray(value.std),

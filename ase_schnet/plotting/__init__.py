@@ -5,6 +5,7 @@ They do not use pyplot, so they need no display and do not change the caller's b
 
 from ase_schnet.plotting.dynamics import plot_drift
 from ase_schnet.plotting.live import LiveFigure
+from ase_schnet.plotting.rdf import plot_rdf
 from ase_schnet.plotting.scan import plot_scan
 from ase_schnet.plotting.scan_map import plot_scan_map
 from ase_schnet.plotting.spectrum import plot_spectrum
@@ -17,6 +18,7 @@ __all__ = [
     "plot_drift",
     "plot_learning_curves",
     "plot_parity",
+    "plot_rdf",
     "plot_scan",
     "plot_scan_map",
     "plot_spectrum",

@@ -55,8 +55,8 @@ def plot_spectrum(
     *spectra
         One spectrum or more, in the same unit.
     modes
-        Harmonic modes. Infrared intensities are drawn as sticks with an axis of their own; without them, or
-        for another kind of spectrum, the modes are ticks below the spectrum.
+        Harmonic modes, with the errors that they have. Infrared intensities are drawn as sticks with an axis
+        of their own; without them, or for another kind of spectrum, the modes are ticks below the spectrum.
     measured
         Measured bands, drawn as ticks below the spectrum.
     axes
@@ -73,9 +73,11 @@ def plot_spectrum(
         )
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
-    rows = [("harmonic", modes.wavenumber_cm, RED)] if modes is not None and not sticks else []
+    rows = []
+    if modes is not None and not sticks:
+        rows.append(("harmonic", modes.wavenumber_cm, modes.wavenumber_error_cm, RED))
     if measured is not None:
-        rows.append(("measured", measured.wavenumber_cm, BLACK))
+        rows.append(("measured", measured.wavenumber_cm, None, BLACK))
     n, room = (2 if rows else 1), 0.25 * len(rows)
     names, heights = ["spectrum", "ticks"][:n], [3.6, room][:n]
     size = 8, 4.2 + room
@@ -88,7 +90,7 @@ def plot_spectrum(
     if rows:
         _ticks(drawn[1], rows)
     top.set_ylabel(LABELS[spectra[0].kind][1])
-    end = max([*map(_end, spectra), *(values.max() for _, values, _ in rows)])
+    end = max([*map(_end, spectra), *(values.max() for _, values, *_ in rows)])
     if modes is not None:
         end = max(end, modes.wavenumber_cm.max())
     top.set_xlim(0, MARGIN * end)
@@ -123,17 +125,23 @@ def _sticks(ax: Axes, modes: NormalModes) -> None:
     ax.patch.set_visible(False)
     heights = modes.intensity_km_per_mol
     right.vlines(modes.wavenumber_cm, 0, heights, color=RED, lw=1.5, alpha=0.8)
+    errors = {"yerr": modes.intensity_error_km_per_mol, "xerr": modes.wavenumber_error_cm}
+    if any(error is not None for error in errors.values()):
+        style = {"fmt": "none", "ecolor": RED, "elinewidth": 0.8, "capsize": 2}
+        right.errorbar(modes.wavenumber_cm, heights, **errors, **style)
     right.set_ylim(0, 1.5 * heights.max() or 1.0)
     right.set_ylabel("harmonic intensity  (km/mol)", color=RED)
     right.tick_params(axis="y", colors=RED)
     ax.plot([], [], color=RED, lw=1.5, label="harmonic")  # for the legend
 
 
-def _ticks(ax: Axes, rows: list[tuple[str, NDArray, str]]) -> None:
-    """Draw a row of vertical ticks for each of (name, wavenumbers, colour)."""
-    for k, (_, wavenumber, color) in enumerate(rows):
+def _ticks(ax: Axes, rows: list[tuple[str, NDArray, NDArray | None, str]]) -> None:
+    """Draw a row of vertical ticks for each of (name, wavenumbers, their errors, colour)."""
+    for k, (_, wavenumber, error, color) in enumerate(rows):
         ax.vlines(wavenumber, -k - 0.35, -k + 0.35, color=color, lw=1.5)
-    ax.set_yticks([-k for k in range(len(rows))], [name for name, _, _ in rows])
+        if error is not None:
+            ax.hlines(np.full(len(error), -k), wavenumber - error, wavenumber + error, color=color)
+    ax.set_yticks([-k for k in range(len(rows))], [name for name, *_ in rows])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-len(rows) + 0.45, 0.55)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ase_schnet.bars import LEVEL, half_width
 from ase_schnet.scan.scan_1d import ScanResult
 from ase_schnet.scan.scan_2d import ScanMap
 
@@ -89,8 +90,11 @@ def describe_scan(
     trained_range: tuple[float, float] | None = None,
     known_range: tuple[float, float] | None = None,
     cheap: str = "a cheap method",
+    factor: float = 1.0,
 ) -> str:
     """Describe a scan in words: lowest and highest point within training, wall or hole outside it.
+
+    The difference of their energies has an error bar, if members of an ensemble gave theirs.
 
     Parameters
     ----------
@@ -101,6 +105,8 @@ def describe_scan(
     known_range, cheap
         The same with the data of a cheap method, which taught the model the shape of the energy there, and
         its name.
+    factor
+        How many times larger errors are than the disagreement of the members has them.
     """
     name, energy = result.coordinate_name, result.energies_eV
     known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
@@ -120,7 +126,7 @@ def describe_scan(
         where = "; no point is converged and within training, so none of this is reliable"
     lines.append(
         f"{name}: lowest at {result.values[low]:.4g}, highest at {result.values[high]:.4g}, "
-        f"{energy[high] - energy[low]:.4f} eV higher{where}"
+        f"{_higher(result, low, high, factor)} higher{where}"
     )
     if inside.any():
         holes = points_in_holes(result, (trained_range,))
@@ -135,8 +141,23 @@ def describe_scan(
     return "\n".join(lines)
 
 
+def _higher(
+    result: ScanResult | ScanMap, low: tuple | np.intp, high: tuple | np.intp, factor: float
+) -> str:
+    """Write by how much the energy at one point is above that at another, with its error."""
+    height = f"{result.energies_eV[high] - result.energies_eV[low]:.4f}"
+    members = result.energy_committee_eV
+    if members is None:
+        return f"{height} eV"
+    differences = members[high] - members[low]  # (M,)
+    error = half_width(differences.std(ddof=1), len(differences), factor=factor)
+    return f"{height} ± {error:.4f} eV ({100 * LEVEL:g} %)"
+
+
 def describe_map(
-    result: ScanMap, trained_ranges: Sequence[tuple[float, float] | None] = (None, None)
+    result: ScanMap,
+    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
+    factor: float = 1.0,
 ) -> str:
     """Describe a map in words: lowest and highest point within training, number of points outside it.
 
@@ -146,6 +167,8 @@ def describe_map(
         The map.
     trained_ranges
         For each coordinate its range in the training data, Å, or None if unknown.
+    factor
+        How many times larger errors are than the disagreement of the members has them.
     """
     pairs = zip(result.coordinate_names, trained_ranges, strict=True)
     lines = ["{}: {:.3f} to {:.3f} in training".format(n, *limits) for n, limits in pairs if limits]
@@ -167,7 +190,7 @@ def describe_map(
     )
     lines.append(
         f"{' and '.join(result.coordinate_names)}: lowest at {at[0]}, highest at {at[1]}, "
-        f"{energy[high] - energy[low]:.4f} eV higher{guessed}"
+        f"{_higher(result, low, high, factor)} higher{guessed}"
     )
     beyond = int((known & ~inside).sum())
     if beyond and inside.any():

@@ -34,11 +34,29 @@ class NormalModes:
         Infrared intensities (M,), km/mol; None if the calculator has no dipole.
     names
         Names of the M modes, such as "O–H stretch"; "" for modes that stretch no bonds.
+    displacements
+        Displacements (M, N, 3) of the atoms, normalised to Σ m d² = 1 with m in amu; or None.
+    wavenumber_error_cm, intensity_error_km_per_mol
+        Half widths (M,) of the intervals that an ensemble gives them; None where nothing is known of it.
+        :func:`~ase_schnet.propagation.harmonic_spread` fills them in.
     """
 
     wavenumber_cm: NDArray
     intensity_km_per_mol: NDArray | None
     names: tuple[str, ...]
+    displacements: NDArray | None = None
+    wavenumber_error_cm: NDArray | None = None
+    intensity_error_km_per_mol: NDArray | None = None
+
+    @property
+    def zero_point_energy_eV(self) -> float:
+        """Half of Σ hν over the modes that are not imaginary, eV."""
+        return zero_point_energy(self.wavenumber_cm)
+
+
+def zero_point_energy(wavenumber_cm: NDArray) -> float:
+    """Return half of Σ hν (eV) of harmonic wavenumbers (M,), cm⁻¹; imaginary ones, negative, have none."""
+    return float(0.5 * units.invcm * wavenumber_cm[wavenumber_cm > 0].sum())
 
 
 def normal_modes(atoms: Atoms) -> NormalModes:
@@ -87,7 +105,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     if has_dipole:
         intensity = vibrations.intensities[kept] * vibrations.intensity_prefactor("km/mol")[0]
     names = tuple(_stretches(relaxed, displacements[kept]))
-    return NormalModes(wavenumber[kept], intensity, names)
+    return NormalModes(wavenumber[kept], intensity, names, displacements[kept])
 
 
 def _stretches(atoms: Atoms, displacements: NDArray) -> list[str]:

@@ -1,5 +1,7 @@
 """Scans that leave what training has seen: where they begin, what they say, what they return."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
@@ -125,6 +127,19 @@ def test_a_turn_within_training_says_nothing_of_training():
     result = scan_dihedral(modelled(), *CCOH, np.linspace(0, 300, 6))
     assert result.outside_training == [""] * 6
     assert "training" not in describe_scan(result)
+
+
+def test_the_barrier_has_the_bar_of_the_members_differences_not_of_their_energies():
+    result = scan_dihedral(modelled(), *CCOH, np.linspace(0, 300, 6))
+    low, high = result.energies_eV.argmin(), result.energies_eV.argmax()
+    differences = result.energy_committee_eV[high] - result.energy_committee_eV[low]
+    t, n = 2.1318, len(differences)  # of four degrees of freedom, 95 % to either side
+    bar = t * np.sqrt(1 + 1 / n) * differences.std(ddof=1)
+    height = result.energies_eV[high] - result.energies_eV[low]
+    assert f"{height:.4f} ± {bar:.4f} eV (90 %) higher" in describe_scan(result)
+    assert f"± {3 * bar:.4f} eV" in describe_scan(result, factor=3.0)
+    alone = replace(result, energy_committee_eV=None, energy_std_eV=None)
+    assert f"{height:.4f} eV higher" in describe_scan(alone)
 
 
 def test_a_periodic_scan_names_the_pair():

@@ -1,0 +1,125 @@
+"""Average over a run, with an error bar: ``ase-schnet average RUN_DIR --of potential_energy``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ase_schnet.cli.options import add_threads
+from ase_schnet.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    from ase_schnet.calculator import SchNetCalculator
+
+HELP = "Average an observable over a run at constant temperature, with the error of model and run."
+EXAMPLE = """\
+examples:
+  ase-schnet md silicon si.xyz --ensemble nvt --timestep 2 --time 20 --trajectory-every 20 -o nvt
+  ase-schnet average nvt --of potential_energy
+  ase-schnet average nvt --of rdf --bins 100 -o rdf.png
+
+What each member of the model would have found in a run of its own follows from one run of all of them, by the
+cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
+are worth too few independent ones are refused, and so are runs at constant energy, and at constant pressure
+where the volume is not sampled yet. A picture of the rdf has a
+csv file beside it, with the same name.
+"""
+OBSERVABLES = ("potential_energy", "volume", "density", "rdf")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EXAMPLE
+    add = parser.add_argument
+    add("run_dir", metavar="RUN_DIR", help="run directory of ase-schnet md or lammps, nvt or npt")
+    text = "potential energy (eV), volume (Å³), density (g/cm³) or radial distribution function"
+    add(
+        "--of",
+        choices=OBSERVABLES,
+        default="potential_energy",
+        help=f"{text} (default: %(default)s)",
+    )
+    text = "model of the run (default: the one that the run names)"
+    add("--model", metavar="MODEL", help=text)
+    text = "time in ps to leave out at the start of the run (default: a tenth of it)"
+    add("--skip", type=float, metavar="PS", help=text)
+    text = "probability that the truth lies within the error bar (default: %(default)s)"
+    add("--level", type=float, default=0.9, help=text)
+    text = "rdf only: largest distance in Å (default: half of the shortest height of the cell)"
+    add("--r-max", type=float, metavar="ANG", help=text)
+    add("--bins", type=int, metavar="N", help="rdf only: number of bins (default: 100)")
+    text = "rdf only: picture to draw; the table gets its name with .csv (default: rdf.png)"
+    add("-o", "--output", metavar="PLOT", help=text)
+    add("--no-plot", action="store_true", help="rdf only: write only the csv file")
+    add_threads(add)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Average, write and print; return the exit code."""
+    from ase_schnet.propagation import spread
+    from ase_schnet.propagation.spread import NAMED
+
+    options = {"frames": args.run_dir, "skip_ps": args.skip, "level": args.level}
+    if args.of == "rdf":
+        return _rdf(args, options)
+    given = {"--r-max": args.r_max, "--bins": args.bins, "--output": args.output}
+    odd = [name for name, value in given.items() if value is not None]
+    odd += ["--no-plot"] if args.no_plot else []
+    if odd:
+        raise ValueError(f"{', '.join(odd)} applies to --of rdf only")
+    found = spread(args.of, _calculator(args), **options)
+    print(f"{args.of.replace('_', ' ')}  {found.describe(NAMED[args.of])}\n{found.sampling}")
+    return 0
+
+
+def _calculator(args: argparse.Namespace) -> SchNetCalculator:
+    """Open the model of the run, with its repulsion."""
+    from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+    from ase_schnet.runs.provenance import repulsion_of_run
+    from ase_schnet.runs.record import RUN_FILE
+
+    path = Path(args.run_dir) / RUN_FILE
+    model = args.model
+    if model is None:
+        try:
+            model = json.loads(path.read_text())["calculator"]["model_info"]["model"]
+        except OSError:
+            raise ValueError(f"{args.run_dir} is no run directory: it has no {RUN_FILE}") from None
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{path} does not name a model: give --model") from None
+    repulsion = repulsion_of_run(args.run_dir, DEFAULT_REPULSION)
+    return SchNetCalculator(model, repulsion=repulsion, threads=args.threads)
+
+
+def _rdf(args: argparse.Namespace, options: dict) -> int:
+    """Average the rdf, write its table and draw it."""
+    from ase_schnet.files import write_csv
+    from ase_schnet.propagation import bin_centres, rdf, spread
+    from ase_schnet.propagation.observables import largest_r
+    from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
+
+    output = Path(args.output or "rdf.png")
+    table = output.with_suffix(".csv")
+    check_outputs(files=[table], plots=[None if args.no_plot else output])
+    calculator, n_bins, r_max = _calculator(args), args.bins or 100, args.r_max
+    if r_max is None:  # the cell of a run at constant pressure also shrinks
+        with open_trajectory(Path(args.run_dir) / TRAJECTORY_FILE) as trajectory:
+            frames = list(trajectory)
+        r_max = min(map(largest_r, frames))
+    found = spread(rdf(r_max, n_bins), calculator, **options)
+    r = bin_centres(r_max, n_bins)
+    columns = {"distance (Å)": r, "g(r)": found.value, "±": found.half_width, "std": found.std}
+    members = {f"member {k}": values for k, values in enumerate(found.members)}
+    write_csv(table, columns | {"statistical error": found.statistical_error} | members)
+    highest = int(found.value.argmax())
+    peak = found.map(lambda g: g[highest])
+    lines = [f"highest g(r)  {peak} at {r[highest]:.3g} Å", str(found.sampling), f"table: {table}"]
+    if not args.no_plot:
+        from ase_schnet.plotting import plot_rdf, save_figure
+
+        lines.append(f"plot: {save_figure(plot_rdf(r, found), output)}")
+    print("\n".join(lines))
+    return 0

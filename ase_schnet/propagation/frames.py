@@ -1,0 +1,174 @@
+"""The frames of a run at constant temperature, whose averages are to be expanded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms, units
+from numpy.typing import NDArray
+
+from ase_schnet.arguments import positive
+from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.runs.record import RUN_FILE, MDRecord
+from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
+
+#: Part of a run that is left out at its start, where nothing else is said.
+SKIPPED = 0.1
+#: −Cov(P, V) / kT of a run at constant pressure; 1 at equilibrium, less where the volume has not moved.
+VOLUME_SAMPLED = (0.6, 1.7)
+#: Energies of frames may differ by this from those of the model, eV per atom; float32 is worth 1e-6.
+SAME_ENERGY = 1e-4
+
+
+class Frames(NamedTuple):
+    """Hold frames, and the temperature (K) that they were sampled at."""
+
+    atoms: list[Atoms]
+    temperature_K: float
+
+
+def frames_of(
+    run: str | Path | Sequence[Atoms],
+    calculator: SchNetCalculator,
+    temperature_K: float | None,
+    skip_ps: float | None,
+) -> Frames:
+    """Return the frames of a run directory, or those given.
+
+    Parameters
+    ----------
+    run
+        Directory of a run at constant temperature by the ensemble, or frames of one.
+    calculator
+        The ensemble.
+    temperature_K
+        Of given frames; a run directory says it.
+    skip_ps
+        Time at the start of the run in ps to leave out; None: a tenth of it.
+
+    Raises
+    ------
+    ValueError
+        The run was not at constant temperature, by another model, or ended early; there are fewer than two
+        frames; or their temperature is not known.
+    """
+    if not isinstance(run, (str, Path)):
+        if skip_ps is not None:
+            raise ValueError("skip_ps is for a run directory: give fewer frames instead")
+        if temperature_K is None:
+            raise ValueError(
+                "temperature_K is missing: frames do not say what they were sampled at"
+            )
+        return _checked(Frames(list(run), positive("temperature_K", temperature_K)), "the frames")
+    if temperature_K is not None:
+        raise ValueError("temperature_K is for a list of frames: a run directory says its own")
+    path = Path(run)
+    about = _read_about(path)
+    settings = about["settings"]
+    _require_canonical(path, settings, about.get("failure"))
+    _require_same_model(path, about, calculator)
+    with open_trajectory(path / TRAJECTORY_FILE) as trajectory:
+        atoms = [f for f in trajectory if f.info["step"] % settings["trajectory_every"] == 0]
+    interval_ps = settings["timestep_fs"] * settings["trajectory_every"] / 1000
+    if skip_ps is None:
+        n_skipped = int(np.ceil(SKIPPED * len(atoms)))
+    elif 0 <= skip_ps < np.inf:
+        n_skipped = int(np.ceil(skip_ps / interval_ps - 1e-9))
+    else:
+        raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
+    frames = _checked(Frames(atoms[n_skipped:], float(settings["temperature_K"])), str(path))
+    if settings["ensemble"] == "npt":
+        _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
+    return frames
+
+
+def volume_sampling(volume_Ang3: NDArray, pressure_GPa: NDArray, temperature_K: float) -> float:
+    """Return −Cov(P, V) / kT of a run at constant pressure, (T,) each.
+
+    At equilibrium it is 1: V is distributed as exp(−β(F(V) + P₀V)), and ⟨(P − P₀)(V − ⟨V⟩)⟩ = −kT by partial
+    integration.
+    """
+    covariance = np.cov(volume_Ang3, pressure_GPa * units.GPa)[0, 1]
+    return float(-covariance / (units.kB * temperature_K))
+
+
+def _require_volume_sampled(path: Path, skipped_ps: float, temperature_K: float) -> None:
+    """Raise ValueError for a run whose volume has not fluctuated as it does at equilibrium."""
+    record = MDRecord.read(path)
+    if record.volume_Ang3 is None or record.pressure_GPa is None:
+        return
+    kept = record.time_fs >= 1000 * skipped_ps
+    found = volume_sampling(record.volume_Ang3[kept], record.pressure_GPa[kept], temperature_K)
+    low, high = VOLUME_SAMPLED
+    if not low <= found <= high:
+        raise ValueError(
+            f"{path}: volume and pressure covary by {found:.2f} kT, at equilibrium by 1: the volume is not "
+            "sampled yet. Make the run longer, or leave out more of its start (skip_ps)"
+        )
+
+
+def _read_about(path: Path) -> dict:
+    try:
+        about = json.loads((path / RUN_FILE).read_text())
+        _ = about["settings"]["ensemble"], about["settings"]["trajectory_every"]
+        return about
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{path} is no run directory: it has no {RUN_FILE}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {RUN_FILE}: {error}") from None
+
+
+def _checked(frames: Frames, name: str) -> Frames:
+    if len(frames.atoms) < 2:
+        raise ValueError(f"{name}: {len(frames.atoms)} frames are left, an average needs many")
+    first = frames.atoms[0]
+    if any(not np.array_equal(atoms.numbers, first.numbers) for atoms in frames.atoms):
+        raise ValueError(f"{name}: the atoms differ from frame to frame")
+    return frames
+
+
+def _require_canonical(path: Path, settings: dict, failure: str | None) -> None:
+    """Raise ValueError for a run whose frames do not follow Boltzmann's law at one temperature."""
+    if failure is not None:
+        raise ValueError(f"{path} ended early ({failure}): it is no average at equilibrium")
+    if settings["ensemble"] == "nve":
+        raise ValueError(
+            f"{path} is a run at constant energy, where no member's average follows from another's: run at "
+            "constant temperature (--ensemble nvt), or let each member have a run of its own"
+        )
+    if settings.get("temperature_end_K") is not None:
+        raise ValueError(
+            f"{path} was heated or cooled along the way: average a run at one temperature"
+        )
+
+
+def _require_same_model(path: Path, about: dict, calculator: SchNetCalculator) -> None:
+    info = (about.get("calculator") or {}).get("model_info") or {}
+    if "member" in info:
+        raise ValueError(
+            f"{path} is a run of member {info['member']} alone: averages are expanded from a run of all"
+        )
+    if "sha256" in info and info["sha256"] != calculator.trained.checksum:
+        raise ValueError(
+            f"{path} is a run of another model ({info.get('model')}): give the model of the run"
+        )
+    if "repulsion" in info and info["repulsion"] != calculator.parameters.repulsion:
+        raise ValueError(
+            f"{path} is a run with repulsion={info['repulsion']!r}: give SchNetCalculator(..., "
+            f"repulsion={info['repulsion']!r})"
+        )
+
+
+def require_energies(frames: Sequence[Atoms], energies: np.ndarray) -> None:
+    """Raise ValueError where frames have energies that are not those (T,) of the mean potential, eV."""
+    for k, atoms in enumerate(frames):
+        known = getattr(atoms.calc, "results", {}).get("energy")
+        if known is not None and not abs(known - energies[k]) < SAME_ENERGY * len(atoms):
+            raise ValueError(
+                f"frame {k} has the energy {known:.4f} eV and by this model {energies[k]:.4f} eV: give the "
+                "model that made the run, with its repulsion. A run by a sum of calculators has no spread"
+            )

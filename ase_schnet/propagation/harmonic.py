@@ -1,0 +1,109 @@
+"""Normal modes with error bars: each member relaxes the structure and has modes of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ase_schnet.bars import LEVEL
+from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.files import write_csv
+from ase_schnet.propagation.result import Spread
+from ase_schnet.propagation.spread import spread
+from ase_schnet.spectra.harmonic import NormalModes, normal_modes, zero_point_energy
+
+
+@dataclass(frozen=True, eq=False)
+class HarmonicSpread:
+    """Hold M normal modes of a structure with what each member of an ensemble makes of them.
+
+    Attributes
+    ----------
+    modes
+        Those of the mean potential, with the half widths of their intervals.
+    wavenumber
+        Of the M modes, cm⁻¹.
+    intensity
+        Infrared intensities of the M modes, km/mol; None if the model has no dipole.
+    zero_point_energy
+        Half of Σ hν, eV.
+    """
+
+    modes: NormalModes
+    wavenumber: Spread
+    intensity: Spread | None
+    zero_point_energy: Spread
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write a table with a line for each mode; every number reads back to the same bits."""
+        columns = {"wavenumber (cm⁻¹)": self.wavenumber, "intensity (km/mol)": self.intensity}
+        table: dict[str, NDArray] = {}
+        for name, values in columns.items():
+            if values is not None:
+                table[name] = np.asarray(values.value)
+                table[f"± {name}"] = np.asarray(values.half_width)
+                table[f"std of {name}"] = np.asarray(values.std)
+        for k, values in enumerate(self.wavenumber.members):
+            table[f"wavenumber of member {k} (cm⁻¹)"] = values
+        write_csv(path, table | {"mode": np.array(self.modes.names, dtype=object)})
+
+
+def harmonic_spread(
+    atoms: Atoms,
+    model: str | Path | SchNetCalculator,
+    *,
+    level: float = LEVEL,
+    factor: float | None = None,
+    progress: bool | None = None,
+) -> HarmonicSpread:
+    """Return the normal modes of a structure by an ensemble, with the spread of its members.
+
+    Each member relaxes the structure itself. Its modes are paired with those of the mean potential by their
+    displacements, since modes close to each other can change places.
+
+    Parameters
+    ----------
+    atoms
+        Structure near an energy minimum; its calculator is not used, and it does not change.
+    model, level, factor, progress
+        As for :func:`~ase_schnet.propagation.spread`.
+
+    Raises
+    ------
+    ValueError, InputError
+        What :func:`~ase_schnet.propagation.spread` and :func:`~ase_schnet.spectra.normal_modes` raise.
+    """
+    found: list[NormalModes] = []
+
+    def table(calculator: SchNetCalculator) -> NDArray:
+        copy = atoms.copy()
+        copy.calc = calculator
+        modes = normal_modes(copy)
+        found.append(modes)
+        order = paired(found[0], modes, copy.get_masses())
+        columns = [modes.wavenumber_cm, modes.intensity_km_per_mol]
+        return np.array([column[order] for column in columns if column is not None])
+
+    both = spread(table, model, level=level, factor=factor, progress=progress)
+    wavenumber = both.map(lambda rows: rows[0])
+    intensity = both.map(lambda rows: rows[1]) if len(both.value) > 1 else None
+    modes = replace(
+        found[0],
+        wavenumber_error_cm=wavenumber.half_width,
+        intensity_error_km_per_mol=None if intensity is None else intensity.half_width,
+    )
+    return HarmonicSpread(modes, wavenumber, intensity, wavenumber.map(zero_point_energy))
+
+
+def paired(first: NormalModes, second: NormalModes, masses: NDArray) -> NDArray:
+    """Return the order (M,) of the second modes in which each is most like its fellow of the first.
+
+    Most alike are those with the largest sum of squared overlaps Σ m d·d'.
+    """
+    overlap = np.einsum("knx,lnx,n->kl", first.displacements, second.displacements, masses)
+    return linear_sum_assignment(overlap**2, maximize=True)[1]
