@@ -30,9 +30,9 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from ase_schnet.bars import LEVEL
 from ase_schnet.schnet_config import MAX_ELEMENTS
 
-DEFAULT_LEVEL = 0.9
 #: Forces of an element, for a factor of its own; rarer elements have that of all atoms.
 ENOUGH_FORCES = 300
 #: c·σ_F over σ_E, in the median: more costs coverage on hotter structures, less widens bars at home.
@@ -173,7 +173,7 @@ class Intervals:
         return cls(**{**known, **parts})
 
 
-def fit_intervals(structures: Iterable[Residuals], level: float = DEFAULT_LEVEL) -> Intervals:
+def fit_intervals(structures: Iterable[Residuals], level: float = LEVEL) -> Intervals:
     """Fit the intervals of an ensemble to its errors on structures that no member saw.
 
     Parameters

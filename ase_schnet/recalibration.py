@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.conformal import DEFAULT_LEVEL, Intervals, fit_intervals
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import Intervals, fit_intervals
 from ase_schnet.coverage import error_bars_of
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import seen_entry, seen_in_training
@@ -23,7 +24,7 @@ def calibrate_intervals(
     directory: str | Path,
     dataset: Dataset,
     *,
-    level: float = DEFAULT_LEVEL,
+    level: float = LEVEL,
     level_of_theory: str | None = None,
 ) -> Intervals:
     """Fit the intervals of a model to new labels, and write them into its card.

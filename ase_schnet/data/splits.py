@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from ase_schnet.conformal import DEFAULT_LEVEL, structures_needed
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import structures_needed
 from ase_schnet.data.dataset import Dataset
 
 
@@ -76,7 +77,7 @@ def default_kept_out(n_structures: int) -> int:
 
     Of small data sets nine, which error bars of 90 % need, where that is no more than a tenth.
     """
-    share, needed = round(0.05 * n_structures), structures_needed(DEFAULT_LEVEL)
+    share, needed = round(0.05 * n_structures), structures_needed(LEVEL)
     return max(share, needed) if n_structures >= 10 * needed else share
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ase.units import GPa, kcal, mol
 
-from ase_schnet.conformal import DEFAULT_LEVEL, Intervals, structures_needed
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import Intervals, structures_needed
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.verdict import TrainingVerdict
 from ase_schnet.uncertainty import ENOUGH
@@ -135,7 +136,7 @@ def interval_lines(card: dict) -> list[str]:
     """Return what the error bars of a model rest on, or that it has none."""
     known = card.get("intervals")
     if not known:
-        needed = structures_needed(DEFAULT_LEVEL)
+        needed = structures_needed(LEVEL)
         return [
             "error bars       none: ase-schnet calibrate MODEL DATA fits them to labelled structures that no "
             f"member saw, at least {needed}"
