@@ -4,8 +4,9 @@
     python -m benchmarks.training_length --report       writes it from training_length.json alone
 
 DATA_DIR holds rmd17-npz/ and mlearn/. Each case is one member, preset fast, trained for E, 2E, 4E, ... epochs
-from the same seed; the truth is the change of its error on frames that neither trained nor validated it
-(silicon: of its validation loss). The estimators see the history of the shorter training alone.
+from the same seed; the truth is the change of its error on 200 frames that neither trained nor validated it
+(of its validation loss where so many are not left). The estimators see the history of the shorter training
+alone.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 STORE = HERE / "training_length.json"
 COLUMNS = ("epoch", "training_loss", "validation_loss")
 SILICON = LossWeights(0.1, 1.0, "standardised", 0.5)
+ENOUGH = 100  # frames of a test part; else the validation loss is the truth
 DEV_TIMES, DEV_SNAPSHOTS, DEV_SURFACES = (28000, 68000), (4, 11, 18, 25), (3, 9)
 
 
@@ -54,7 +56,7 @@ def cases() -> list[Case]:
     """All trainings, short ones first."""
     ethanol = [Case("ethanol", 200, e, s) for e in (25, 50, 100, 200) for s in (0, 1)]
     ethanol += [Case("ethanol", 200, 400, 0)]
-    more = [Case("ethanol", 950, e, 0) for e in (25, 50, 100)]
+    more = [Case("ethanol", 950, e, 0) for e in (25, 50, 100, 200)]
     silicon = [Case("silicon", 188, e, 0) for e in (50, 100, 200)]
     return ethanol + more + silicon
 
@@ -87,7 +89,7 @@ def parts_of(case: Case, data: Path) -> tuple[Dataset, Dataset, Dataset]:
         frames = read_labelled(data / "mlearn" / "Si_training.extxyz.gz", "eV")[0]
         dataset = Dataset.from_atoms(correction["put_right"](frames))
         training, validation = silicon_parts(dataset, [a.info for a in frames])
-        return training, validation, validation
+        return training, validation, validation  # 26 frames: too few to keep others out
     dataset = read_dataset([data / "rmd17-npz" / f"rmd17_{case.data}_train_01.npz"])[0]
     order = np.random.default_rng(case.seed).permutation(len(dataset))
     most = 4 * case.frames // 5
@@ -105,7 +107,7 @@ def trained(case: Case, data: Path) -> dict:
     while not fit.finished:
         fit.run_epoch()
     history = {name: [row[name] for row in fit.history] for name in COLUMNS}
-    if periodic:
+    if len(test) < ENOUGH:
         return {"history": history, "test": history["validation_loss"][-1]}
     source = source_of(test, PRESETS["fast"].cutoff, torch.float32, "cpu")
     squares = [_squares(fit, batch, labels) for batch, labels in source.epoch(50)]
@@ -168,8 +170,9 @@ def report(rows: dict[str, dict]) -> str:
         "# Was the training long enough?",
         "",
         "Written by `python -m benchmarks.training_length`; do not edit. Change of ln(mean squared error) by",
-        "twice the epochs: as it came out (ethanol: forces of frames that neither training saw; silicon:",
-        "validation loss), and as estimated from the shorter training alone. One member each, preset `fast`.",
+        "twice the epochs: as it came out (ethanol, 200: forces of 200 frames that neither training saw;",
+        "others: validation loss), and as estimated from the shorter training alone. One member each, preset",
+        "`fast`.",
         "",
         "| case | epochs | seed | T/V | truth | " + " | ".join(ESTIMATORS) + " |",
         "|---|" + "---:|" * (4 + len(ESTIMATORS)),
@@ -178,7 +181,7 @@ def report(rows: dict[str, dict]) -> str:
     for case, change, row in pairs(rows):
         guesses = {name: estimate(row) for name, estimate in ESTIMATORS.items()}
         for name, guess in guesses.items():
-            wrong[name] += [] if guess is None else [guess - change]
+            wrong[name] += [] if None in guesses.values() else [guess - change]
         history = row["history"]
         ratio = history["training_loss"][-1] / history["validation_loss"][-1]
         told = " | ".join("" if g is None else f"{g:+.2f}" for g in guesses.values())
@@ -187,12 +190,33 @@ def report(rows: dict[str, dict]) -> str:
             f"{change:+.2f} | {told} |"
         )
     rms = " | ".join(f"{np.sqrt(np.mean(np.square(w))):.2f}" for w in wrong.values())
-    lines += [f"| **rms error** | | | | | {rms} |", ""]
+    lines += [f"| **rms error of the rows without blanks** | | | | | {rms} |", ""]
     return "\n".join(lines) + PROSE
 
 
 PROSE = """
-PLACEHOLDER
+T/V is the training loss of the last epoch over its validation loss.
+
+- *Slope, last third* is that of ln(validation loss) against log2(epoch). Where the training part is
+  learnt (T/V small) it promises gains that do not come: it is the learning rate that falls. Before that
+  it is too small.
+- *Slope, middle third*, where the rate is still high, and the slope against the summed learning rate,
+  with a term for the rate itself, promise more still: losses fall fast then, but towards the same floor.
+- *Of the package* is the slope of the last third times min(1.5, 3 T/V)
+  (`ase_schnet/training/length.py`): more epochs lower what the network has not learnt of its own frames,
+  and T/V says how much of the validation loss that is. The two numbers were chosen with the rows of 200
+  frames in sight; the others came later. Blank: fewer than 12 epochs in the last third, of which the
+  package says nothing.
+
+The error that is stated is 0.1 beside a fifth of the change in ln(loss), which is what the last column
+is wrong by, and the scatter of the members. What it does not see: that silicon begins to overfit after
+50 epochs (its curve is flat there: +0.00 said, +0.23 came). A single validation part of 40 frames moves
+by as much: ethanol, 200 frames, 100 → 200 epochs, validation loss −0.03 and −0.42 with the two seeds, on
+other frames −0.09 and −0.13; ethanol, 950, 50 → 100: −0.47 on 190 validation frames, −0.17 in the forces
+of the 50 that are left.
+
+Members that learn a pool or augmented structures beside the data get no such sentence: their training
+loss is of other structures, and no training of twice the length was made.
 """
 
 

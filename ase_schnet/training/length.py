@@ -22,12 +22,10 @@ FEWEST_EPOCHS = 12
 #: A doubling lowers ln(loss) by so many times its slope over the last third, while both losses are alike;
 #: and by so many times slope · training loss / validation loss once they are not.
 ALIKE, APART = 1.5, 3.0
-#: What the estimate itself is wrong by: so much of ln(loss), and this share of the change.
-UNCERTAIN, SHARE = 0.05, 0.25
-#: Smallest change of the loss per doubling that is worth words.
-WORTH = 0.05
+#: What the estimate itself is wrong by: so much of ln(loss), and this share of the change beside it.
+UNCERTAIN, SHARE = 0.1, 0.2
 #: Change and twice its error above which nothing is called flat.
-UNCLEAR = 0.25
+UNCLEAR = 0.35
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class TrainingLength:
     def words(self) -> str:
         """Say the change, and what to do."""
         each = f"{100 * abs(self.change):.0f} ± {100 * self.error:.0f} % per doubling of the epochs"
-        certain = abs(self.change) > max(WORTH, 2 * self.error)
+        certain = abs(math.log1p(self.change)) > 2 * self.error / (1 + self.change)
         if certain and self.change < 0:
             return (
                 f"validation loss still falling {each}: train again with --epochs {2 * self.epochs} "
@@ -123,5 +121,5 @@ def training_length(folds: Sequence[dict]) -> TrainingLength | None:
         return None
     mean = float(np.mean(members))
     scatter = float(np.std(members, ddof=1)) / math.sqrt(len(members))
-    error = math.exp(mean) * math.hypot(scatter, UNCERTAIN + SHARE * abs(mean))
+    error = math.exp(mean) * math.hypot(scatter, UNCERTAIN, SHARE * mean)
     return TrainingLength(folds[0]["epochs"], tuple(members), math.expm1(mean), error)

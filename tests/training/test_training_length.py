@@ -68,7 +68,7 @@ def test_it_foretells_trainings_twice_as_long():
     assert len(far) >= 6
     assert np.sqrt(np.mean(np.square(far))) < 1.5
     wrong = [ours(row) - truth for _, truth, row in measured if ours(row) is not None]
-    assert np.sqrt(np.mean(np.square(wrong))) < 0.6 * np.sqrt(np.mean(np.square(naive)))
+    assert np.sqrt(np.mean(np.square(wrong))) < 0.8 * np.sqrt(np.mean(np.square(naive)))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_words_are_those_of_the_numbers(changes, words):
 
 def test_members_that_scatter_make_a_larger_error():
     narrow, wide = (training_length(folds([-0.2 - d, -0.2 + d])) for d in (0.0, 0.3))
-    assert narrow.error == pytest.approx(wide.error, rel=1.0)
+    assert narrow.error < wide.error
     assert wide.error**2 - narrow.error**2 == pytest.approx((math.exp(-0.2) * 0.3) ** 2)
 
 
