@@ -23,7 +23,7 @@ FEWEST_EPOCHS = 12
 #: and by so many times slope · training loss / validation loss once they are not.
 ALIKE, APART = 1.5, 3.0
 #: What the estimate itself is wrong by: so much of ln(loss), and this share of the change beside it.
-UNCERTAIN, SHARE = 0.1, 0.2
+UNCERTAIN, SHARE = 0.1, 0.35
 #: Change and twice its error above which nothing is called flat.
 UNCLEAR = 0.35
 
