@@ -53,7 +53,8 @@ def _draw(model: TrainedModel, directory: str) -> None:
     from ase_schnet.plotting import plot_learning_curves, save_figure
 
     try:
-        path = save_figure(plot_learning_curves(model.card["folds"]), f"{directory}/training.png")
+        figure = plot_learning_curves(model.card["folds"], model.card.get("training_length"))
+        path = save_figure(figure, f"{directory}/training.png")
     except OSError as error:
         print(f"learning curves could not be drawn: {error}")
         return

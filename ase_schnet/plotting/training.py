@@ -20,13 +20,16 @@ MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
-def plot_learning_curves(folds: list[dict]) -> Figure:
+def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figure:
     """Draw training loss, validation loss and validation errors of each fold over the epochs.
 
     Parameters
     ----------
     folds
         The "folds" entry of a model card, or the result of :func:`~ase_schnet.training.log.read_logs`.
+    length
+        The "training_length" entry of a model card; a line from the end of the training to where twice the
+        epochs would come.
 
     Returns
     -------
@@ -48,6 +51,8 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
         axes[0].plot(history["epoch"], history["validation_loss"], color=colour, label=label)
         for ax, column in zip(axes[1:], known, strict=True):
             ax.plot(history["epoch"], history[column], color=colour)
+    if length is not None:
+        _draw_length(axes[0], folds, length)
     axes[0].set_ylabel("loss  (dashed: training, solid: validation)")
     for ax, column in zip(axes[1:], known, strict=True):
         ax.set_ylabel(columns[column])
@@ -57,6 +62,16 @@ def plot_learning_curves(folds: list[dict]) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes[0])
     return figure
+
+
+def _draw_length(ax: Axes, folds: list[dict], length: dict) -> None:
+    """Draw what twice the epochs would make of the mean loss, with its error, beyond the curves."""
+    end = np.exp(np.mean([np.log(fold["history"]["validation_loss"][-1]) for fold in folds]))
+    epochs, then = (length["epochs"], 2 * length["epochs"]), end * (1 + length["change"])
+    ax.errorbar(epochs, (end, then), (0, end * length["error"]), color=BLACK, ls=":", capsize=3)
+    text = f"twice the epochs:\n{100 * length['change']:+.0f} ± {100 * length['error']:.0f} %"
+    place = {"transform": ax.transAxes, "ha": "right", "va": "top", "fontsize": "small"}
+    ax.text(0.97, 0.97, text.replace("-", "−"), **place)
 
 
 def plot_parity(

@@ -19,6 +19,7 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
+from ase_schnet.training.length import change_per_doubling
 from ase_schnet.training.metrics import losses_per_structure
 from ase_schnet.training.result import FitResult
 from ase_schnet.training.trainer import Fit
@@ -40,9 +41,15 @@ def fold_entry(fit: Fit, result: FitResult) -> dict:
         "epochs": fit.epoch,
         "steps": fit.step,
         "recoveries": fit.recoveries,
+        "change_per_doubling": _change_per_doubling(fit, result),
         "history": _thinned(result.history),
         "validation": result.validation.to_dict(),
     }
+
+
+def _change_per_doubling(fit: Fit, result: FitResult) -> float | None:
+    """Return what twice the epochs would change; None beside augmented structures: not tried on such."""
+    return None if fit.augmented else change_per_doubling(result.history, fit.settings)
 
 
 def judge(model: TrainedModel, kept_out: Dataset) -> dict:

@@ -22,6 +22,7 @@ from ase_schnet.processes import StartedAgain, refuse_to_start_again
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import checked_recipe
+from ase_schnet.training.length import training_length
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
 from ase_schnet.training.workdir import WorkDirectory, resumable
@@ -184,12 +185,19 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
         **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
         "training": {**plan["provenance"], **conditions(dataset, plan["data"], kept_out), **recipe},
         "verdict": verdict.to_dict(),
+        **_length(verdict.passed, entries),
         "folds": entries,
         **judged,
     }
     save_model(work.model_dir, replace(model, card=card))
     work.clean()
     return load_model(work.model_dir)
+
+
+def _length(passed: bool, entries: list[dict]) -> dict:
+    """Return what the card says of the length of the training; nothing of one that failed."""
+    length = training_length(entries) if passed else None
+    return {} if length is None else {"training_length": length.to_dict()}
 
 
 def _fold_card(work: WorkDirectory, fold: int) -> dict:

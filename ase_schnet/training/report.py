@@ -184,7 +184,7 @@ def verdict_of(card: dict) -> TrainingVerdict | None:
 
 
 def training_summary(model: TrainedModel) -> str:
-    """Return the text that a training prints at its end: tables, errors, calibration, verdict.
+    """Return the text that a training prints at its end: tables, errors, calibration, length, verdict.
 
     Parameters
     ----------
@@ -207,6 +207,8 @@ def training_summary(model: TrainedModel) -> str:
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
             "undetermined; only their sum over a structure is meaningful"
         )
+    if "training_length" in card:
+        parts.append(card["training_length"]["words"])
     if verdict := verdict_of(card):
         parts.append(str(verdict))
     return "\n\n".join(parts)

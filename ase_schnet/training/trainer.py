@@ -98,6 +98,7 @@ class Fit:
         self.optimizers = optimizers_for(self.parameters, settings)
         self._frozen = self.parameters.copies(begin.is_frozen)
         self.loss = Loss(weights, statistics, device)
+        self.augmented = augmented is not None
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
         self.validation = source_of(validation, config.cutoff, torch.float32, device)
