@@ -79,7 +79,7 @@ class Results(dict):
             super().__setitem__(name, value)
 
     def __missing__(self, name: str):
-        if name not in self.extra and name in self._error_names():
+        if self.errors is not None and name not in self.extra and name in self._error_names():
             self.extra |= self.errors(self)
         return self.extra[name]
 
