@@ -13,11 +13,17 @@ from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import Intervals, fit_intervals
 from ase_schnet.coverage import error_bars_of
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.seen import seen_entry, seen_in_training
-from ase_schnet.evaluation import compare
+from ase_schnet.data.seen import seen_entry, seen_in_training, structure_hashes
+from ase_schnet.evaluation import Comparison, compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
+
+#: Mean error over mean std below which labels are the model's own predictions, written and read.
+OWN = 1e-3
+#: Mean error over that of the kept-out structures above which labels are of something else. At three times
+#: the temperature it is four.
+ODD = 30.0
 
 
 def calibrate_intervals(
@@ -55,19 +61,40 @@ def calibrate_intervals(
             f"{directory} is a model that comes with the package: copy {model.path} and calibrate the copy"
         )
     model.require_whole()
-    known = {model.level_of_theory, level_of_theory} - {None, UNSPECIFIED}
-    if len(known) > 1:
-        raise ValueError(
-            f"the labels are of {level_of_theory}, model {model.path} is of {model.level_of_theory}: the "
-            "error bars would hold the difference of the two methods"
-        )
+    _require_same_level(model, level_of_theory)
     unseen, training = _unseen(model, dataset)
     intervals = _fit(model, unseen, level)
+    _warn_of_lost_bars(model, intervals)
     card = {**model.card, "intervals": {**intervals.to_dict(), "source": Path(dataset.source).name}}
     card |= {"training": training} if training else {}
     card["earlier_sha256"] = [*card.get("earlier_sha256", []), model.checksum]
     save_model(model.path, replace(model, card=card))
     return intervals
+
+
+def _require_same_level(model: TrainedModel, level_of_theory: str | None) -> None:
+    if level_of_theory in (None, model.level_of_theory):
+        return
+    if model.level_of_theory != UNSPECIFIED:
+        raise ValueError(
+            f"the labels are of {level_of_theory}, model {model.path} is of {model.level_of_theory}: the "
+            "error bars would hold the difference of the two methods"
+        )
+    warnings.warn(
+        f"the card of {model.path} does not say its level of theory: {level_of_theory} is not compared",
+        stacklevel=3,
+    )
+
+
+def _warn_of_lost_bars(model: TrainedModel, intervals: Intervals) -> None:
+    before = model.card.get("intervals") or {}
+    names = ("energy", "forces", "stress")
+    lost = [n for n in names if before.get(n) and not getattr(intervals, n)]
+    if lost:
+        warnings.warn(
+            f"too few labels of {' and '.join(lost)}: these have no error bars any more",
+            stacklevel=3,
+        )
 
 
 def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
@@ -81,6 +108,7 @@ def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
         for s, r in enumerate(residuals)
     ]
     if all(like):
+        _require_plausible(model, comparison)
         return intervals
     unlike = len(like) - sum(like)
     if not any(like):
@@ -93,7 +121,38 @@ def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
         "error bars are infinite",
         stacklevel=3,
     )
-    return fit_intervals((r for r, known in zip(residuals, like, strict=True) if known), level)
+    return _fit(model, dataset.subset(np.flatnonzero(like)), level)
+
+
+def _require_plausible(model: TrainedModel, comparison: Comparison) -> None:
+    """Refuse labels that are the model's own predictions, or hardly those of its method."""
+    before = model.card.get("kept_out", {})
+    for q in comparison.quantities(total_energies=True):
+        size = float(np.abs(q.error).mean())
+        if size < OWN * float(q.std.mean()):
+            raise ValueError(
+                f"the {q.name} labels are the predictions of {model.path} itself: its errors are those of "
+                "labels from elsewhere"
+            )
+        unit = q.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
+        usual = before.get(f"{q.name}_mae_{unit}")
+        if usual and 1000 * size > ODD * usual:
+            raise ValueError(
+                f"the {q.name} errors are {1000 * size:.3g} {q.unit} on average, {1000 * size / usual:.0f} "
+                f"times those of the structures that {model.path} was tested on: labels of another method, "
+                "another unit or another zero of energy"
+            )
+
+
+def _distinct(dataset: Dataset) -> Dataset:
+    """Return each structure once: copies are no evidence of their own."""
+    first = np.sort(np.unique(structure_hashes(dataset), return_index=True)[1])
+    if len(first) < len(dataset):
+        warnings.warn(
+            f"{len(dataset) - len(first)} of {len(dataset)} structures are copies of others and left out",
+            stacklevel=4,
+        )
+    return dataset.subset(first)
 
 
 def _unseen(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
@@ -115,4 +174,4 @@ def _unseen(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
             "errors are smaller than elsewhere: give structures that no member saw, or the whole training "
             "data, of which the kept-out part is taken"
         )
-    return dataset, training
+    return _distinct(dataset), training

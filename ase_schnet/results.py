@@ -81,6 +81,11 @@ class Results(dict):
     def __missing__(self, name: str):
         if self.errors is not None and name not in self.extra and name in self._error_names():
             self.extra |= self.errors(self)
+        if name in (*ERRORS, *STRESS_ERRORS) and name not in self.extra:
+            raise KeyError(
+                f"{name}: the model has no such error bar for this structure; ase-schnet calibrate MODEL "
+                "DATA fits error bars"
+            )
         return self.extra[name]
 
     def __contains__(self, name) -> bool:

@@ -74,6 +74,12 @@ class TrainedModel:
     baseline: str | None = None
 
     @property
+    def checksums(self) -> tuple[str, ...]:
+        """Return `checksum`, and those of before the card, and nothing else, was written anew."""
+        converted = self.card.get("provenance", {}).get("converted_from", {}).get("sha256")
+        return self.checksum, *self.card.get("earlier_sha256", ()), *filter(None, [converted])
+
+    @property
     def n_members(self) -> int:
         """Number of members M."""
         return len(self.scale)

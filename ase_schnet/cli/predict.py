@@ -102,7 +102,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nase-schnet predict: stopped; {output} is left as it was", file=sys.stderr)
         return 130
     named = (f"{name} ({UNITS[name]})" if name in UNITS else name for name in found.in_order())
-    print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}")
+    level = calculator.limits.get("error_level")
+    bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""
+    print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}{bars}")
     for line in found.complaints():
         print(line, file=sys.stderr)
     return 1 if found.left_out else 0

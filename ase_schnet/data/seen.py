@@ -15,25 +15,32 @@ from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 
-#: Decimals of Å to which positions are compared: files round them, to eight at the most.
-DECIMALS = 4
+#: Decimals of Å to which lengths are compared. Files round positions; few atoms have few lengths to tell them
+#: apart by.
+DECIMALS, DECIMALS_OF_FEW, FEW = 3, 5, 5
 
 
 def structure_hashes(dataset: Dataset) -> NDArray:
     """Return 64 bits for each structure, (S,) uint64: equal structures have equal ones, whatever the file.
 
-    Equal are structures with the same atoms in the same order at the same places, to 1e-4 Å, about the first
-    of them; labels are not looked at.
+    A molecule is told by the distances of its atoms of each element from their centre, wherever it lies,
+    however it is turned, and in any order of its atoms. A periodic structure is told by its cell and the
+    positions of its atoms about the first of them. Labels are not looked at.
     """
     hashes = np.empty(len(dataset), dtype="<u8")
     for s in range(len(dataset)):
         atoms = slice(dataset.ptr[s], dataset.ptr[s + 1])
-        positions = dataset.R[atoms] - dataset.R[dataset.ptr[s]]
-        digest = hashlib.sha256(dataset.Z[atoms].astype("<i8").tobytes())
-        for lengths in (positions, dataset.cells[s] if dataset.pbc[s].any() else positions[:0]):
-            # + 0.0: there is a negative zero
-            digest.update((np.round(lengths, DECIMALS) + 0.0).astype("<f8").tobytes())
-        digest.update(dataset.pbc[s].tobytes())
+        numbers, positions = dataset.Z[atoms], dataset.R[atoms]
+        if dataset.pbc[s].any():
+            lengths = np.concatenate([dataset.cells[s], positions - positions[0]])
+        else:
+            lengths = np.linalg.norm(positions - positions.mean(axis=0), axis=1)
+            order = np.lexsort((lengths, numbers))
+            numbers, lengths = numbers[order], lengths[order]
+        decimals = DECIMALS if len(numbers) > FEW else DECIMALS_OF_FEW
+        digest = hashlib.sha256(numbers.astype("<i8").tobytes() + dataset.pbc[s].tobytes())
+        # + 0.0: there is a negative zero
+        digest.update((np.round(lengths, decimals) + 0.0).astype("<f8").tobytes())
         hashes[s] = int.from_bytes(digest.digest()[:8], "little")
     return hashes
 

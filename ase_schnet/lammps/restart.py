@@ -28,10 +28,9 @@ SAME_PLACE_ANG = 1e-6
 
 
 def checksums(model: TrainedModel) -> dict[str, str | list[str]]:
-    """Return the sha256 of a model and those of before its card, and nothing else, was written anew."""
-    converted = model.card.get("provenance", {}).get("converted_from", {})
-    earlier = [*model.card.get("earlier_sha256", ()), *filter(None, [converted.get("sha256")])]
-    return {"sha256": model.checksum, "earlier_sha256": earlier}
+    """Return the sha256 of a model, and those that it had before its card was written anew."""
+    first, *earlier = model.checksums
+    return {"sha256": first, "earlier_sha256": earlier}
 
 
 def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps: int) -> None:

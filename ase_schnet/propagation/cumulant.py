@@ -40,7 +40,11 @@ class Averages(NamedTuple):
 
 
 def expanded_averages(
-    observed: NDArray, of_members: NDArray | None, energies: NDArray, temperature_K: float
+    observed: NDArray,
+    of_members: NDArray | None,
+    energies: NDArray,
+    temperature_K: float,
+    least_inefficiency: float = 1.0,
 ) -> Averages:
     """Return what the average of an observable would be in a run of each member.
 
@@ -57,6 +61,8 @@ def expanded_averages(
         (T, M), energies of the members at each frame, eV.
     temperature_K
         Temperature of the run, K.
+    least_inefficiency
+        Frames from one independent frame to the next, at least.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def expanded_averages(
     own = a if of_members is None else of_members.reshape(n_frames, n_members, -1)
     x = beta * (energies - energies.mean(axis=1, keepdims=True))  # (T, M)
     variance = x.var(axis=0)
-    inefficiency = statistical_inefficiency(a[:, 0])
+    inefficiency = max(least_inefficiency, statistical_inefficiency(a[:, 0]))
     if variance.max() > ROUNDING:
         inefficiency = max(inefficiency, statistical_inefficiency(x))
     n_effective = n_frames / inefficiency / (1 + variance)

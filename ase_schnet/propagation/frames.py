@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE, MDRecord
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
@@ -20,15 +21,30 @@ from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 SKIPPED = 0.1
 #: −Cov(P, V) / kT of a run at constant pressure; 1 at equilibrium, less where the volume has not moved.
 VOLUME_SAMPLED = (0.6, 1.7)
+#: Standard deviations by which the kinetic temperature of frames may differ from that of their run.
+MAX_OFF = 4.0
 #: Energies of frames may differ by this from those of the model, eV per atom; float32 is worth 1e-6.
 SAME_ENERGY = 1e-4
 
 
 class Frames(NamedTuple):
-    """Hold frames, and the temperature (K) that they were sampled at."""
+    """Hold frames of a run.
+
+    Attributes
+    ----------
+    atoms
+        The frames.
+    temperature_K
+        Temperature that they were sampled at, K.
+    least_inefficiency
+        Frames from one independent frame to the next, at least: a thermostat changes the energy of a
+        molecule no faster than its time constant τ, whatever oscillates within, and 2τ is what an exponential
+        correlation of τ costs. A list of frames does not tell: 1.
+    """
 
     atoms: list[Atoms]
     temperature_K: float
+    least_inefficiency: float = 1.0
 
 
 def frames_of(
@@ -80,7 +96,10 @@ def frames_of(
         n_skipped = int(np.ceil(skip_ps / interval_ps - 1e-9))
     else:
         raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
-    frames = _checked(Frames(atoms[n_skipped:], float(settings["temperature_K"])), str(path))
+    _require_complete(path, about, atoms)
+    least = max(1.0, 2 * settings.get("time_constant_fs", 0.0) / (1000 * interval_ps))
+    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least)
+    frames = _checked(frames, str(path))
     if settings["ensemble"] == "npt":
         _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
     return frames
@@ -131,6 +150,44 @@ def _checked(frames: Frames, name: str) -> Frames:
     return frames
 
 
+def _require_complete(path: Path, about: dict, atoms: list[Atoms]) -> None:
+    """Raise ValueError for a run that was stopped before its end: it can go on."""
+    settings = about["settings"]
+    last = atoms[-1].info["step"] + settings["trajectory_every"] if atoms else 0
+    done_ps, time_ps = last * settings["timestep_fs"] / 1000, about.get("time_ps", 0.0)
+    if done_ps < time_ps * (1 - 1e-9):
+        raise ValueError(
+            f"{path} has {done_ps:.3g} of its {time_ps:g} ps: let it come to its end (--resume) first"
+        )
+
+
+def require_temperature(frames: Frames, inefficiency: float) -> None:
+    """Raise ValueError for frames whose velocities are not at their temperature: they are too few.
+
+    The kinetic temperature of n independent frames with f degrees of freedom scatters by T √(2 / (f n)).
+    Frames without velocities are not judged.
+
+    Parameters
+    ----------
+    frames
+        The frames.
+    inefficiency
+        Frames from one independent frame to the next.
+    """
+    free = degrees_of_freedom(frames.atoms[0])
+    kinetic = np.array([atoms.get_kinetic_energy() for atoms in frames.atoms])
+    if free == 0 or not kinetic.any():
+        return
+    found = temperature(float(kinetic.mean()), free)
+    expected = frames.temperature_K * np.sqrt(2 * inefficiency / (free * len(kinetic)))
+    if abs(found - frames.temperature_K) > MAX_OFF * expected:
+        raise ValueError(
+            f"the velocities of the frames are at {found:.0f} K, not at {frames.temperature_K:g} ± "
+            f"{expected:.0f} K: this is no equilibrium yet. Make the run longer, or leave out more of "
+            "its start"
+        )
+
+
 def _require_canonical(path: Path, settings: dict, failure: str | None) -> None:
     """Raise ValueError for a run whose frames do not follow Boltzmann's law at one temperature."""
     if failure is not None:
@@ -152,7 +209,7 @@ def _require_same_model(path: Path, about: dict, calculator: SchNetCalculator) -
         raise ValueError(
             f"{path} is a run of member {info['member']} alone: averages are expanded from a run of all"
         )
-    if "sha256" in info and info["sha256"] != calculator.trained.checksum:
+    if "sha256" in info and info["sha256"] not in calculator.trained.checksums:
         raise ValueError(
             f"{path} is a run of another model ({info.get('model')}): give the model of the run"
         )

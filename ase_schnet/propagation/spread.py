@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from ase_schnet.arguments import positive
 from ase_schnet.bars import LEVEL, student_quantile
 from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.progress import Tally
 from ase_schnet.propagation.cumulant import expanded_averages
-from ase_schnet.propagation.frames import Frames, frames_of, require_energies
+from ase_schnet.propagation.frames import Frames, frames_of, require_energies, require_temperature
 from ase_schnet.propagation.members import member_calculators, open_calculator
 from ase_schnet.propagation.observables import density, volume
 from ase_schnet.propagation.result import Spread
@@ -71,7 +74,7 @@ def spread(
     """
     student_quantile(1, level)  # refuses a level before the work
     whole = open_calculator(model)
-    known = {"level": level, "factor": whole.trained.overconfidence if factor is None else factor}
+    known = {"level": level, "factor": _factor(factor, whole)}
     if frames is not None:
         run = frames_of(frames, whole, temperature_K, skip_ps)
         seen = _observe(observable, run.atoms, whole, of_members, progress)
@@ -84,9 +87,16 @@ def spread(
     return Spread(value[()], np.array(members), **known)
 
 
+def _factor(factor: float | None, whole: SchNetCalculator) -> float:
+    return whole.trained.overconfidence if factor is None else positive("factor", factor)
+
+
 def _averaged(seen: tuple, run: Frames, known: dict) -> Spread:
     """Return the spread of an average of what was seen at each frame, with level and factor as known."""
-    value, members, replicas, sampling = expanded_averages(*seen, run.temperature_K)
+    value, members, replicas, sampling = expanded_averages(
+        *seen, run.temperature_K, run.least_inefficiency
+    )
+    require_temperature(run, sampling.inefficiency)
     how = {"method": "cumulant", "sampling": sampling, "replicas": replicas}
     return Spread(value[()], members, **known, **how)
 
@@ -99,10 +109,22 @@ def _calculate(
     """Return the observable by the ensemble, and then by each member."""
     values = []
     with Tally(1 + whole.trained.n_members, "spread", "calculation", show=progress) as tally:
-        for calculator in (whole, *member_calculators(whole)):
-            values.append(np.asarray(observable(calculator), dtype=float))
-            tally.update()
+        values.append(_finite(observable(whole)))
+        tally.update()
+        with warnings.catch_warnings():  # the ensemble has said it
+            warnings.simplefilter("ignore", OutsideTrainingWarning)
+            for member in member_calculators(whole):
+                values.append(_finite(observable(member)))
+                tally.update()
     return values
+
+
+def _finite(observed: ArrayLike) -> NDArray:
+    """Return an observable as an array; ValueError where it is none."""
+    value = np.asarray(observed, dtype=float)
+    if not np.isfinite(value).all():
+        raise ValueError(f"the observable is {observed!r:.100}: it must return finite numbers")
+    return value
 
 
 def _named(name: str) -> Callable[[Atoms], float] | None:
@@ -149,4 +171,4 @@ def _energies(frame: Atoms, whole: SchNetCalculator) -> NDArray:
 def _ask(observable: Callable[[Atoms], ArrayLike], frame: Atoms, calculator: SchNetCalculator):
     atoms = frame.copy()
     atoms.calc = calculator
-    return np.asarray(observable(atoms), dtype=float)
+    return _finite(observable(atoms))

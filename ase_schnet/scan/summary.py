@@ -150,8 +150,9 @@ def _higher(
     if members is None:
         return f"{height} eV"
     differences = members[high] - members[low]  # (M,)
-    error = half_width(differences.std(ddof=1), len(differences), factor=factor)
-    return f"{height} ± {error:.4f} eV ({100 * LEVEL:g} %)"
+    level = (result.error_level if isinstance(result, ScanResult) else None) or LEVEL
+    error = half_width(differences.std(ddof=1), len(differences), level, factor)
+    return f"{height} ± {error:.4f} eV ({100 * level:g} %)"
 
 
 def describe_map(

@@ -57,7 +57,7 @@ class TrainingLength:
         if certain and self.change < 0:
             return (
                 f"validation loss still falling {each}: train again with --epochs {2 * self.epochs} "
-                "(a finished training cannot go on: its learning rate has come to zero)"
+                "(a finished training cannot go on: its learning rate has come to its end)"
             )
         if certain:
             return f"validation loss rising {each}: more epochs overfit"

@@ -163,8 +163,8 @@ def coverage_lines(covered: list[Coverage], level: float) -> list[str]:
     """
     return [
         f"{c.name:<7} {100 * c.fraction:.1f} % of the errors within the {100 * level:.4g} % bars "
-        f"({100 * c.low:.1f} to {100 * c.high:.1f}); median bar ±{1000 * c.median_bar:.3g} {c.unit}, "
-        f"{c.median_bar / c.median_error:.1f} times the median error"
+        f"({100 * c.low:.1f} to {100 * c.high:.1f}); median bar ±{1000 * c.median_bar:.3g} {c.unit}, median "
+        f"error {1000 * c.median_error:.3g}"
         + (f"; {100 * c.without:.1f} % have none: unlike all training" if c.without else "")
         for c in covered
     ]

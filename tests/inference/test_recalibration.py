@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
-from factory import NARROW
+from factory import NARROW, ethanol
 
-from ase_schnet import SchNetCalculator, calibrate_intervals, load_model, read_dataset
+from ase_schnet import (
+    SchNetCalculator,
+    calibrate_intervals,
+    load_model,
+    read_dataset,
+    write_predictions,
+)
 from ase_schnet.cli import main
 from ase_schnet.conformal import TooFewStructures
 from ase_schnet.coverage import coverage_of_bars
@@ -19,6 +27,7 @@ from ase_schnet.data.seen import seen_in_training, structure_hashes
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.lammps.restart import checksums
+from ase_schnet.modelfile import save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of .* are unlike the training")
 
@@ -78,10 +87,6 @@ def test_bars_cover_the_test_set_and_are_not_wide(ethanol_data):
 
 
 def test_labels_of_another_level_of_theory_are_refused(copy, ethanol_data):
-    from dataclasses import replace
-
-    from ase_schnet.modelfile import save_model
-
     save_model(copy, replace(load_model(copy), level_of_theory="PBE/def2-SVP"))
     part = ethanol_data["test"].subset(np.arange(30))
     calibrate_intervals(copy, part, level_of_theory="PBE/def2-SVP")
@@ -102,8 +107,6 @@ def test_too_few_structures_and_structures_unlike_the_training_are_refused(copy,
 
 
 def _stretched(dataset: Dataset, s: int, by: float = 0.7):
-    from ase.calculators.singlepoint import SinglePointCalculator
-
     atoms = dataset.atoms(s)
     forces = dataset.F[dataset.ptr[s] : dataset.ptr[s + 1]]
     atoms.set_distance(2, 8, atoms.get_distance(2, 8) + by, fix=0)
@@ -161,3 +164,69 @@ def test_evaluating_on_the_training_data_says_so(shared_data, capsys):
     data = str(shared_data("rmd17-npz/rmd17_ethanol_train_01.npz"))
     assert main(["evaluate", NARROW, data, "--no-plot"]) == 0
     assert "was trained on 950 of these 1000 structures" in capsys.readouterr().out
+
+
+def _labelled(dataset: Dataset, s: int, energy: float = 0.0):
+    """Structure s with its labels, its energy shifted."""
+    return _relabelled(dataset, s, dataset.E[s] + energy, _forces(dataset, s))
+
+
+def _forces(dataset: Dataset, s: int) -> np.ndarray:
+    return dataset.F[dataset.ptr[s] : dataset.ptr[s + 1]]
+
+
+def _relabelled(dataset: Dataset, s: int, energy: float, forces: np.ndarray):
+    atoms = dataset.atoms(s)
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+    return atoms
+
+
+def test_the_models_own_predictions_and_labels_of_another_zero_are_refused(copy, ethanol_data):
+    part = ethanol_data["test"].subset(np.arange(30))
+    own = compare(Ensemble(load_model(copy)), part)
+    energies, forces = own.energies.mean(axis=0), own.forces.mean(axis=0)
+    frames = [
+        _relabelled(part, s, energies[s], forces[part.ptr[s] : part.ptr[s + 1]]) for s in range(30)
+    ]
+    with pytest.raises(ValueError, match="labels are the predictions of"):
+        calibrate_intervals(copy, Dataset.from_atoms(frames))
+    shifted = Dataset.from_atoms([_labelled(part, s, 5.0) for s in range(30)])
+    with pytest.raises(ValueError, match="another unit or another zero of energy"):
+        calibrate_intervals(copy, shifted)
+
+
+def test_turned_and_relabelled_training_frames_are_known_again(copy, ethanol_data):
+    train, turned = ethanol_data["train"], []
+    for s in range(40):
+        atoms = _labelled(train, s)
+        forces = atoms.get_forces()
+        order = np.random.default_rng(s).permutation(9)
+        atoms.calc = None
+        atoms.arrays["f"] = forces
+        atoms.rotate(20.0 * s, (1, 2, 3))
+        atoms = atoms[order]
+        forces = atoms.arrays.pop("f")
+        atoms.calc = SinglePointCalculator(atoms, energy=train.E[s], forces=forces)
+        turned.append(atoms)
+    with pytest.raises(ValueError, match="of 40 structures were in the training"):
+        calibrate_intervals(copy, Dataset.from_atoms(turned))
+
+
+def test_copies_count_once_and_lost_bars_are_named(copy, ethanol_data):
+    part = ethanol_data["test"].subset(np.arange(20))
+    twice = Dataset.from_atoms([_labelled(part, s % 20) for s in range(40)])
+    with pytest.warns(UserWarning, match="20 of 40 structures are copies of others"):
+        assert calibrate_intervals(copy, twice).n_structures == 20
+    energies = Dataset.from_atoms([_labelled(part, s) for s in range(20)])
+    with pytest.warns(UserWarning, match="too few labels of forces"):
+        calibrate_intervals(copy, replace(energies, F=None))
+
+
+def test_evaluating_a_models_own_predictions_divides_by_no_zero(copy, tmp_path, capsys):
+    frames = [ethanol(0.02, seed=k) for k in range(12)]
+    for atoms in frames:
+        atoms.calc = SchNetCalculator(copy)
+    write_predictions(tmp_path / "own.extxyz", frames)
+    data = str(tmp_path / "own.extxyz")
+    assert main(["evaluate", str(copy), data, "--units", "eV", "--no-plot"]) == 0
+    assert "100.0 % of the errors within the 90 % bars" in capsys.readouterr().out

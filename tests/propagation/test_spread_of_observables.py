@@ -1,6 +1,8 @@
 """spread(): each member as a calculator, runs that can be averaged, and those that cannot."""
 
+import json
 import pickle
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk, molecule
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from factory import ethanol, random_model
 
@@ -253,3 +256,50 @@ def test_harmonic_bands_have_the_spread_of_members_that_relax_themselves(tmp_pat
         warnings.simplefilter("error")
         table = np.genfromtxt(tmp_path / "modes.csv", delimiter=",", skip_header=1)
     np.testing.assert_array_equal(table[:, 0], found.modes.wavenumber_cm)
+
+
+def test_frames_between_two_exchanges_with_the_thermostat_are_not_independent(run):
+    whole = spread("potential_energy", "methanol", frames=run)
+    per_frame_fs = SHORT["timestep_fs"] * SHORT["trajectory_every"]
+    assert whole.sampling.inefficiency >= 2 * 100.0 / per_frame_fs  # Bussi's 100 fs
+    with pytest.raises(ValueError, match="frames are independent"):
+        spread("potential_energy", "methanol", frames=run, skip_ps=4.0)
+
+
+def test_a_run_that_was_stopped_before_its_end_is_refused(run, tmp_path):
+    stopped = shutil.copytree(run, tmp_path / "stopped")
+    about = json.loads((stopped / "run.json").read_text())
+    about["time_ps"] *= 2
+    (stopped / "run.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="has 6 of its 12 ps: let it come to its end"):
+        spread("potential_energy", "methanol", frames=stopped)
+
+
+def test_frames_that_are_hotter_than_their_run_are_refused(run):
+    frames = read(run / "trajectory.traj", ":")
+    spread("potential_energy", "methanol", frames=frames, temperature_K=300)
+    for atoms in frames:
+        energy = atoms.get_potential_energy()
+        atoms.set_momenta(1.2 * atoms.get_momenta())
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+    with pytest.raises(ValueError, match=r"velocities of the frames are at 4\d\d K, not at 300"):
+        spread("potential_energy", "methanol", frames=frames, temperature_K=300)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_factor_that_is_none_is_refused(model_dir, factor):
+    with pytest.raises(ValueError, match="factor must be above 0"):
+        spread(energy_of(ethanol()), model_dir, factor=factor)
+
+
+@pytest.mark.parametrize("observed", [None, float("nan"), [1.0, float("inf")]])
+def test_an_observable_that_is_no_number_is_refused(model_dir, observed):
+    with pytest.raises(ValueError, match="must return finite numbers"):
+        spread(lambda _: observed, model_dir)
+
+
+def test_only_the_ensemble_warns_of_a_structure_outside_its_training():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        spread(energy_of(molecule("CH3OCH3")), "ethanol")
+    assert len([w for w in said if "outside what" in str(w.message)]) == 1
