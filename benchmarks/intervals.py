@@ -2,10 +2,11 @@
 
 Shipped models on their test sets, on hot frames and on frames of a 1000 K run; with --rmd17 also the models
 DIR/malonaldehyde, ..., here made by `ase-schnet train rmd17_NAME_train_01.npz -o DIR/NAME --epochs E`, E = 80
-for malonaldehyde, 60 for uracil and toluene, 50 for naphthalene, 40 for aspirin. Each set is judged with the intervals of the card, and ten
-times with intervals fitted to other frames: as many as were kept out of the training, drawn from the test
-set. Beside that the scales that were tried, and the cost. Writes intervals.md and intervals.png. The data
-of methanol and silicon are made by md_examples/methanol_data.py and silicon_data.py, here.
+for malonaldehyde, 60 for uracil and toluene, 50 for naphthalene, 40 for aspirin. Each set is judged with the
+intervals of the card, and ten times with intervals fitted to other frames: as many as were kept out of the
+training, drawn from the test set. Beside that the scales that were tried, and the cost. Writes intervals.md
+and intervals.png. The data of methanol and silicon are made by md_examples/methanol_data.py and
+silicon_data.py, here.
 """
 
 from __future__ import annotations
