@@ -41,8 +41,8 @@ FLOOR = 0.5
 _OCCURS = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 
-class TooFewStructures(ValueError):
-    """Say that an interval of the level asked for needs more structures."""
+class NoIntervals(ValueError):
+    """Say why there can be no intervals: too few structures, or members without a spread."""
 
 
 class Residuals(NamedTuple):
@@ -185,22 +185,22 @@ def fit_intervals(structures: Iterable[Residuals], level: float = LEVEL) -> Inte
 
     Raises
     ------
-    TooFewStructures
-        The level needs more structures: for 0.9 nine, for 0.99 ninety-nine.
+    NoIntervals
+        The level needs more structures (0.9: nine), there is one member, or all members are the same.
     ValueError
-        `level` is not between 0 and 1, there is one member only, or all members are the same.
+        `level` is not between 0 and 1.
     """
     known, needed = list(structures), structures_needed(level)
     if len(known) < needed:
-        raise TooFewStructures(
+        raise NoIntervals(
             f"an interval of {level:.4g} needs at least {needed} structures that no member saw, "
             f"there {'is' if len(known) == 1 else 'are'} {len(known)}"
         )
     if len(known[0].energies) < 2:
-        raise ValueError("one member has no std, so its errors have no scale: train at least two")
+        raise NoIntervals("one member has no std, so its errors have no scale: train at least two")
     stds = [atom_std(s.member_forces.std(axis=0, ddof=1)) for s in known]  # (N,) each
     if not any(std.any() for std in stds):
-        raise ValueError("all members are the same: their std says nothing of an error")
+        raise NoIntervals("all members are the same: their std says nothing of an error")
     by_structure = np.array([rms(std) for std in stds])
     forces, n_atoms = _force_factors(known, stds, level)
     return Intervals(

@@ -22,9 +22,9 @@ examples:
 
 What each member of the model would have found in a run of its own follows from one run of all of them, by the
 cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
-are worth too few independent ones are refused, and so are runs at constant energy, and at constant pressure
-where the volume is not sampled yet. A picture of the rdf has a
-csv file beside it, with the same name.
+are worth too few independent ones are refused, and so are runs at constant energy, runs that are not at their
+end, and runs at constant pressure where the volume is not sampled yet. A picture of the rdf has a csv file
+beside it, with the same name.
 """
 OBSERVABLES = ("potential_energy", "volume", "density", "rdf")
 

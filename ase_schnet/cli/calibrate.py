@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ase_schnet.cli.inputs import (
-    add_no_pbc,
-    add_reading_options,
-    print_found,
-    reading_options,
-    refuse_swapped,
-    unbox,
-)
+from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_swapped
 from ase_schnet.cli.options import add_model
 
 HELP = "Fit the error bars of a model to labelled structures that it was not trained on."
@@ -29,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add_model(parser.add_argument)
+    add_label_options(parser)
     add = parser.add_argument
-    add("data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file")
     add(
         "--level",
         type=float,
@@ -42,28 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="method of the labels, where the file does not say it; it must be that of the model",
     )
-    add("--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'")
-    add("--energy-key", metavar="NAME", help="name of the energies in the file")
-    add("--forces-key", metavar="NAME", help="name of the forces in the file")
-    text = "extxyz column that is false for atoms whose force is not a label"
-    add("--mask-key", metavar="NAME", help=text)
-    add_reading_options(parser)
-    add_no_pbc(add)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit, write the card and print what the error bars rest on; return the exit code."""
+    from ase_schnet.conformal import structures_needed
     from ase_schnet.data.dataset import Dataset
-    from ase_schnet.data.formats import read_labelled
     from ase_schnet.modelfile import load_model
     from ase_schnet.recalibration import calibrate_intervals
     from ase_schnet.training.report import interval_lines
 
     refuse_swapped(args.model, args.data, "DATA")
-    frames, found = read_labelled(args.data, args.units, **reading_options(args))
-    print_found(found, args)
-    if args.no_pbc:
-        frames = [unbox(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
+    structures_needed(args.level)  # refuses what is no level before a long file is read
+    frames = read_labels(args)
     levels = {str(a.info["level_of_theory"]) for a in frames if "level_of_theory" in a.info}
     levels |= {args.level_of_theory} if args.level_of_theory else set()
     if len(levels) > 1:

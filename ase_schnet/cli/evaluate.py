@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import (
-    add_no_pbc,
-    add_reading_options,
-    print_found,
-    reading_options,
-    refuse_swapped,
-    unbox,
-)
+from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_swapped
 from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
 
@@ -32,21 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add_model(parser.add_argument)
-    parser.add_argument(
-        "data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file"
-    )
-    parser.add_argument(
-        "--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'"
-    )
-    parser.add_argument("--energy-key", metavar="NAME", help="name of the energies in the file")
-    parser.add_argument("--forces-key", metavar="NAME", help="name of the forces in the file")
-    parser.add_argument(
-        "--mask-key",
-        metavar="NAME",
-        help="extxyz column that is false for atoms whose force is not a label",
-    )
-    add_reading_options(parser)
-    add_no_pbc(parser.add_argument)
+    add_label_options(parser)
     add_device(parser.add_argument)
     add_repulsion(parser.add_argument)
     text = "picture to draw (default: %(default)s)"
@@ -58,7 +37,6 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print and draw; return the exit code."""
     from ase_schnet.coverage import coverage_of_bars
     from ase_schnet.data.dataset import Dataset
-    from ase_schnet.data.formats import read_labelled
     from ase_schnet.evaluation import compare
     from ase_schnet.inference.engine import open_engine
     from ase_schnet.modelfile import load_model
@@ -67,16 +45,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_swapped(args.model, args.data, "DATA")
     check_outputs(plots=[None if args.no_plot else args.output], inputs=[args.data])
     model = load_model(args.model)
-    frames, found = read_labelled(args.data, args.units, **reading_options(args))
-    print_found(found, args)
-    if args.no_pbc:
-        frames = [unbox(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
-    true = [atoms for atoms in frames if "augmented" not in atoms.info]
-    if len(true) < len(frames):
-        print(
-            f"{len(frames) - len(true)} augmented structures are left out: their labels are approximate"
-        )
-    dataset = Dataset.from_atoms(true, source=args.data)
+    dataset = Dataset.from_atoms(read_labels(args), source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)

@@ -30,6 +30,35 @@ def add_reading_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Add DATA and the options of commands that hold a model against labelled structures."""
+    add = parser.add_argument
+    add("data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file")
+    add("--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'")
+    add("--energy-key", metavar="NAME", help="name of the energies in the file")
+    add("--forces-key", metavar="NAME", help="name of the forces in the file")
+    text = "extxyz column that is false for atoms whose force is not a label"
+    add("--mask-key", metavar="NAME", help=text)
+    add_reading_options(parser)
+    add_no_pbc(add)
+
+
+def read_labels(args: argparse.Namespace) -> list[Atoms]:
+    """Read the structures of `add_label_options`, without augmented ones, and print what was found."""
+    from ase_schnet.data.formats import read_labelled
+
+    frames, found = read_labelled(args.data, args.units, **reading_options(args))
+    print_found(found, args)
+    if args.no_pbc:
+        frames = [unbox(a, f"{args.data}: frame {k}") for k, a in enumerate(frames)]
+    true = [atoms for atoms in frames if "augmented" not in atoms.info]
+    if len(true) < len(frames):
+        print(
+            f"{len(frames) - len(true)} augmented structures are left out: their labels are approximate"
+        )
+    return true
+
+
 def add_structure_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that want structures and read data files too, without their labels."""
     group = parser.add_argument_group("how data files are read")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ase_schnet import __version__
-from ase_schnet.conformal import TooFewStructures, fit_intervals
+from ase_schnet.conformal import NoIntervals, fit_intervals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import seen_entry
 from ase_schnet.data.statistics import label_statistics
@@ -68,10 +68,10 @@ def judge(model: TrainedModel, kept_out: Dataset) -> dict:
 
 
 def _intervals(comparison: Comparison, source: str) -> dict | None:
-    """Return the error bars that the kept-out structures allow, None where they are too few or alike."""
+    """Return the error bars that the kept-out structures allow, None where they allow none."""
     try:
         return {**fit_intervals(comparison.residuals()).to_dict(), "source": source}
-    except TooFewStructures:
+    except NoIntervals:
         return None
 
 
