@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # noqa: F401, see process_group
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -49,6 +50,13 @@ def process_group(device: str = "cpu") -> Iterator[None]:
     ------
     ValueError
         For a GPU: one has never been shared or joined here.
+
+    Notes
+    -----
+    The functions of torch.distributed.nn take the group of the moment of their import as default argument.
+    Imported (by the optimizer, with the compiler) while there is a group, they keep it for ever: its threads
+    outlive `destroy_process_group` and now and then abort the interpreter at its end. So they are imported
+    above, before there is one.
     """
     if not launched_by_torchrun():
         yield
