@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # noqa: F401, see process_group
+import torch.distributed.nn.functional  # before there is a group, see process_group
 from numpy.typing import NDArray
 from torch import Tensor
 

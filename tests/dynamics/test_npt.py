@@ -7,8 +7,8 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 from ase.constraints import FixAtoms
+from factory import one_member
 
-from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_npt, run_nve
 from ase_schnet.runs.drift import drift
 from ase_schnet.runs.record import MDRecord
@@ -16,7 +16,7 @@ from ase_schnet.runs.record import MDRecord
 
 def silicon() -> Atoms:
     atoms = bulk("Si", cubic=True)
-    atoms.calc = SchNetCalculator("silicon")
+    atoms.calc = one_member("silicon")
     return atoms
 
 

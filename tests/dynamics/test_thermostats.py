@@ -9,6 +9,7 @@ from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms, FixBondLength
+from factory import one_member
 from physical_validation.data import (
     EnsembleData,
     ObservableData,
@@ -17,7 +18,6 @@ from physical_validation.data import (
     UnitData,
 )
 
-from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.integrators import STEPS_BETWEEN_REMOVALS
 from ase_schnet.dynamics.md import run_npt, run_nve, run_nvt
 from ase_schnet.dynamics.thermostats import BussiNVT
@@ -47,7 +47,7 @@ LIMIT = 4
 
 
 def ethanol() -> Atoms:
-    return molecule("CH3CH2OH", calculator=SchNetCalculator("ethanol"))
+    return molecule("CH3CH2OH", calculator=one_member("ethanol"))
 
 
 def as_simulation(record: MDRecord, temperature_K: float, equilibration=0.2) -> SimulationData:
@@ -119,7 +119,7 @@ def test_kinetic_energy_of_ethanol_has_the_canonical_distribution(thermostat, re
 def test_kinetic_energy_of_a_crystal_has_the_canonical_distribution(thermostat):
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=0)
-    atoms.calc = SchNetCalculator("silicon")
+    atoms.calc = one_member("silicon")
     options = {"time_ps": 12, "timestep_fs": 3, "record_every": 4, "time_constant_fs": 25}
     record = run_nvt(atoms, temperature_K=800, thermostat=thermostat, **options)
     assert record.n_degrees_of_freedom == (24 if thermostat == "langevin" else 21)

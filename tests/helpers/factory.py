@@ -10,9 +10,11 @@ from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ase_schnet import SchNetCalculator
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.model.potential import Potential
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.propagation import member_calculators
 from ase_schnet.schnet_config import MAX_ELEMENTS, PRESETS, SchNetConfig
 
 #: An ensemble trained on 1000 frames of rMD17's ethanol alone: it falls into holes right where they end.
@@ -54,6 +56,11 @@ def ethanol(rattle: float = 0.05, seed: int = 0):
     atoms = molecule("CH3CH2OH")
     atoms.rattle(rattle, seed=seed)
     return atoms
+
+
+def one_member(name: str) -> SchNetCalculator:
+    """Return a calculator of the first member: the dynamics of a test needs no ensemble, which costs five."""
+    return member_calculators(name)[0]
 
 
 def labelled_molecules(n: int = 24, seed: int = 0, names=("CH3CH2OH", "CH3OH", "H2O")) -> list:

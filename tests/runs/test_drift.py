@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.morse import MorsePotential
+from factory import one_member
 from scipy.signal import lfilter
 
 from ase_schnet import SchNetCalculator
@@ -252,7 +253,7 @@ def test_records_whose_truth_is_known(ensemble, time_ps):
     """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope."""
     outcomes = []
     for factor in (1.0, 1.01, 1.05):
-        atoms = ethanol(Scaled(SchNetCalculator("ethanol", threads=1), factor))
+        atoms = ethanol(Scaled(one_member("ethanol"), factor))
         options = {"time_ps": time_ps, "timestep_fs": 0.5, "temperature_K": 300, "seed": 1}
         if ensemble == "nve":
             verdict = drift(run_nve(atoms, **options))
@@ -271,7 +272,7 @@ def test_records_whose_truth_is_known(ensemble, time_ps):
     [
         (copper, 4, 300),
         (lambda: argon(LennardJones(**ARGON, smooth=True)), 4, 60),
-        (lambda: ethanol(SchNetCalculator("ethanol")), 1, 300),
+        (lambda: ethanol(one_member("ethanol")), 1, 300),
         (lambda: Atoms("N2", [(0, 0, 0), (0, 0, 1.1)], calculator=MORSE), 0.5, 300),
     ],
     ids=["copper", "argon", "ethanol at 1 fs", "one bond"],
