@@ -38,6 +38,10 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.labelling.reference import Reference as Reference
     from ase_schnet.labelling.reference import read_reference as read_reference
     from ase_schnet.lammps.run import run_lammps as run_lammps
+    from ase_schnet.learning.learn import extend_learning as extend_learning
+    from ase_schnet.learning.learn import learn as learn
+    from ase_schnet.learning.result import LearnResult as LearnResult
+    from ase_schnet.learning.settings import LearnSettings as LearnSettings
     from ase_schnet.modelfile import load_model as load_model
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
@@ -113,6 +117,10 @@ _HOME = {
     "LabelResult": "labelling.label",
     "Reference": "labelling.reference",
     "read_reference": "labelling.reference",
+    "learn": "learning.learn",
+    "extend_learning": "learning.learn",
+    "LearnSettings": "learning.settings",
+    "LearnResult": "learning.result",
     "load_model": "modelfile",
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.fit",

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
+    {"learning"},
     {"pretraining", "delta_calculator", "recalibration", "propagation"},
     {"training", "calculator", "plugin", "predictions", "coverage"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},

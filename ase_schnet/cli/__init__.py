@@ -21,7 +21,7 @@ from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
-    *("sample", "label", "augment"),
+    *("learn", "sample", "label", "augment"),
     *("md", "lammps", "drift", "average", "scan", "spectrum"),
 )
 

@@ -4,6 +4,7 @@ They do not use pyplot, so they need no display and do not change the caller's b
 """
 
 from ase_schnet.plotting.dynamics import plot_drift
+from ase_schnet.plotting.learning import plot_learning
 from ase_schnet.plotting.live import LiveFigure
 from ase_schnet.plotting.rdf import plot_rdf
 from ase_schnet.plotting.scan import plot_scan
@@ -16,6 +17,7 @@ from ase_schnet.plotting.training import plot_learning_curves, plot_parity
 __all__ = [
     "LiveFigure",
     "plot_drift",
+    "plot_learning",
     "plot_learning_curves",
     "plot_parity",
     "plot_rdf",

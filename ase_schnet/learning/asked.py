@@ -1,0 +1,54 @@
+"""The structures that were given to the reference: by the rounds, and those added after the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ase import Atoms
+
+from ase_schnet.learning.choose import CHOSEN
+from ase_schnet.learning.rounds import RoundDirectory, folders
+from ase_schnet.sampling.spread import fingerprint
+
+#: What structures say of themselves, besides atoms and cell.
+SAID = ("charge", "multiplicity")
+#: Number of the round in which added structures stand: after all others.
+AFTER_ALL = 1_000_000
+
+
+def asked(directory: Path, before: int | None = None) -> list[Atoms]:
+    """Return the structures of all rounds before one, or of all and of those added later, in their order."""
+    names = folders(directory, "")[:before]
+    names += [] if before is not None else folders(directory, "added_")
+    return [
+        atoms for name in names for atoms in RoundDirectory(directory, name).frames("chosen", list)
+    ]
+
+
+def add(directory: Path, collected: Sequence[Atoms], info: dict) -> int:
+    """Put structures behind those that were asked for, and return how many are new.
+
+    Parameters
+    ----------
+    directory
+        Of the learning.
+    collected
+        Structures; those known are left out.
+    info
+        Charge and multiplicity, for all of them.
+    """
+    earlier = asked(directory)
+    known, new = {fingerprint(atoms) for atoms in earlier}, []
+    for atoms in collected:
+        if (mark := fingerprint(atoms)) in known:
+            continue
+        known.add(mark)
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        told = {"share": CHOSEN, "kind": "collected", "at_goal": False, "round": AFTER_ALL}
+        bare.info = {**info, **told, "number": len(earlier) + len(new)}
+        new.append(bare)
+    if new:
+        name = f"added_{len(folders(directory, 'added_'))}"
+        RoundDirectory(directory, name).frames("chosen", lambda: new)
+    return len(new)

@@ -1,0 +1,100 @@
+"""Structures before there is a model, and those of aims, which any calculator can find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.labelling.reference import Reference, read_reference
+from ase_schnet.learning.aims import Aim
+from ase_schnet.learning.explore import HOTTER, uncertainty
+from ase_schnet.learning.settings import LearnSettings, Methods
+from ase_schnet.sampling.plan import SamplingPlan
+from ase_schnet.sampling.run import sample_structures
+
+#: Kinds of structures that are sampled without a model; broken bonds are for those who ask for them.
+KINDS = ("md", "displaced", "rotated", "strained")
+#: Candidates for each structure that is chosen; runs of 1 ps.
+CANDIDATES, FRAMES_PER_RUN, INTERVAL = 6, 100, 20
+FRICTION_PER_FS = 0.01
+
+
+def first_candidates(
+    starts: Sequence[Atoms],
+    methods: Methods,
+    settings: LearnSettings,
+    size: int,
+    parts: Path,
+    jobs: int | None,
+    take_over: bool,
+) -> list[Atoms]:
+    """Return structures around the starts, made by the sampler, among which the first round chooses."""
+    kelvin = settings.temperature_K
+    plan = SamplingPlan.for_starts(
+        starts,
+        temperatures_K=(kelvin, *(x * kelvin for x in HOTTER)),
+        frames_per_run=FRAMES_PER_RUN,
+        interval=INTERVAL,
+        friction_per_fs=FRICTION_PER_FS,
+    )
+    kinds = {k: share for k, share in plan.shares.items() if k in KINDS}
+    if methods.sampler is None:
+        kinds.pop("md", None)
+    total = sum(kinds.values())
+    others = {k: 0.0 for k in plan.shares if k not in kinds}
+    plan = plan.with_shares({**others, **{k: share / total for k, share in kinds.items()}})
+    frames = sample_structures(
+        starts,
+        methods.sampler,
+        CANDIDATES * size,
+        plan=plan,
+        seed=settings.seed,
+        jobs=jobs,
+        directory=parts,
+        take_over=take_over,
+    )
+    at_goal = "displaced" if methods.sampler is None else f"md {kelvin:g} K"
+    for atoms in frames:
+        kind = atoms.info["sampled_by"]
+        atoms.info |= {"kind": kind, "at_goal": kind == at_goal}
+    if methods.sampler is not None:
+        rng = np.random.default_rng([settings.seed, 0, 1])
+        frames += structures_of_aims(settings.aims(), starts[0], methods.sampler, rng)
+    return frames
+
+
+def structures_of_aims(
+    aims: Sequence[Aim], rest: Atoms, calculator: Reference | str, rng: np.random.Generator
+) -> list[Atoms]:
+    """Return the structures of aims, each with its uncertainty, and its ``aim`` in ``info``.
+
+    Parameters
+    ----------
+    aims
+        What the model is for.
+    rest
+        The structure that the user gave.
+    calculator
+        A method, or a model directory.
+    rng
+        Random numbers.
+    """
+    if not aims:
+        return []
+    reference = read_reference(calculator) if isinstance(calculator, str) else calculator
+    known = reference(rest)
+    found = []
+    for aim in aims:
+        for atoms in aim.structures(rest, known, rng):
+            atoms.calc = known
+            atoms.get_forces()
+            doubt = uncertainty(atoms)
+            atoms.calc = None
+            if calculator is not reference:
+                atoms.info["uncertainty"] = doubt
+            atoms.info |= {"kind": aim.text, "aim": aim.text, "at_goal": False}
+            found.append(atoms)
+    return found

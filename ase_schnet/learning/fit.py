@@ -1,0 +1,147 @@
+"""The members of a round: fitted to all labels so far, from where the last round left them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import FoldPlan
+from ase_schnet.learning.choose import RANDOM
+from ase_schnet.learning.settings import LearnSettings, Methods
+from ase_schnet.model.schnet import PRESETS
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.pretraining.run import pretrained
+from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
+from ase_schnet.training.crossval import cross_validate
+from ase_schnet.training.electrons import settled_electrons
+from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
+from ase_schnet.training.start import Start
+
+#: Most epochs, however few the structures are.
+MOST_EPOCHS = 2000
+#: Cheap structures, thermal and far, and epochs on them, in a round; the last one has the defaults.
+ROUND_POOL, ROUND_EPOCHS = (4_000, 6_000), 8
+#: Rounds whose random share is kept out of the fit: two, so that there are enough to calibrate on.
+KEPT_ROUNDS = 2
+
+
+class Split(NamedTuple):
+    """Hold how labels are divided, as numbers of structures."""
+
+    training: int
+    validation: int
+    random: int
+
+    def __str__(self) -> str:
+        return (
+            f"a member trains on {self.training} and is validated on {self.validation}; {self.random} random "
+            "ones judge"
+        )
+
+
+def divided(frames: list[Atoms], members: int, round_: int) -> tuple[FoldPlan, Split]:
+    """Return the folds: by the number of each label, so that a member is never trained on what validates it.
+
+    Parameters
+    ----------
+    frames
+        Labelled structures with ``round``, ``share`` and ``number`` in ``info``.
+    members
+        Number of folds.
+    round_
+        The present round. The random structures of it and the one before are kept out.
+    """
+    kept = np.array(
+        [a.info["share"] == RANDOM and a.info["round"] > round_ - KEPT_ROUNDS for a in frames]
+    )
+    fold = np.array([int(a.info["number"]) % members for a in frames])
+    folds = tuple(np.flatnonzero((fold == k) & ~kept) for k in range(members))
+    rest = int((~kept).sum())
+    validation = round(rest / members)
+    return FoldPlan(folds, np.flatnonzero(kept)), Split(
+        rest - validation, validation, int(kept.sum())
+    )
+
+
+def fit_round(
+    frames: list[Atoms],
+    directory: Path,
+    plan: FoldPlan,
+    settings: LearnSettings,
+    methods: Methods,
+    *,
+    start: TrainedModel | None = None,
+    last: bool = False,
+    jobs: int | None = None,
+    take_over: bool = False,
+) -> TrainedModel:
+    """Fit the members and write their model directory; go on where an interrupted call was.
+
+    Parameters
+    ----------
+    frames, plan
+        Labelled structures, and how they are divided.
+    directory
+        The model directory of the round.
+    settings, methods
+        Of the learning.
+    start
+        The model of the round before; None: random weights.
+    last
+        Whether to train as long as a training of its own.
+    jobs, take_over
+        As of `cross_validate`.
+    """
+    data, n_fitted = Dataset.from_atoms(frames), len(frames) - len(plan.kept_out)
+    first = None if start is None else Start(start, str(start.path))
+    recipe = Recipe(
+        PRESETS["fast"] if first is None else first.config,
+        LossWeights(),
+        _fit_settings(n_fitted, settings, methods, first is not None, last),
+        plan,
+        "cpu",
+        None,
+        *settled_electrons(data, None, None),
+        start=first,
+        level_of_theory=methods.reference.level_of_theory,
+    )
+    provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
+    if methods.pretrains:
+        cheap = _pretraining(settings, methods, last)
+        recipe, told = pretrained(data, directory, recipe, cheap, jobs=jobs, take_over=take_over)
+        provenance |= told
+    return cross_validate(
+        data,
+        directory,
+        recipe,
+        jobs=jobs,
+        resume=True,
+        provenance=provenance,
+        allow_outliers=True,  # where the model was wrong is what it shall learn
+        allow_contradictions=True,
+        take_over=take_over,
+    )
+
+
+def _pretraining(settings: LearnSettings, methods: Methods, last: bool) -> Pretraining:
+    pool = {} if last else dict(zip(("n_thermal", "n_far"), ROUND_POOL, strict=True))
+    kelvin, cheap = settings.temperature_K, methods.sampler.text
+    return Pretraining(cheap, temperature_K=kelvin, seed=settings.seed, **pool)
+
+
+def _fit_settings(
+    n: int, settings: LearnSettings, methods: Methods, started: bool, last: bool
+) -> FitSettings:
+    if methods.pretrains:
+        epochs = POOL_FIT["epochs"] if last else ROUND_EPOCHS
+        return FitSettings(**{**POOL_FIT, "epochs": epochs}, seed=settings.seed)
+    steps = settings.last_steps if last else settings.round_steps
+    epochs = min(MOST_EPOCHS, max(1, round(steps * FitSettings.batch_size / n)))
+    rate = FINE_TUNING_RATE if started else FitSettings.learning_rate
+    return FitSettings(epochs=epochs, learning_rate=rate, seed=settings.seed)

@@ -1,0 +1,103 @@
+"""Learn a model from a structure, and extend it by what it ran into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from ase import Atoms
+
+from ase_schnet.learning.asked import add
+from ase_schnet.learning.loop import Help, Loop, said_by
+from ase_schnet.learning.result import LearnResult
+from ase_schnet.learning.settings import LearnSettings
+from ase_schnet.processes import refuse_to_start_again
+from ase_schnet.progress import say
+
+
+def learn(
+    structures: Sequence[Atoms],
+    directory: str | Path,
+    settings: LearnSettings | None = None,
+    *,
+    hours: float | None = None,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    take_over: bool = False,
+    tell: Callable[[str], None] = say,
+) -> LearnResult:
+    """Make a model of a molecule or a crystal from a reference method, and show how good it is.
+
+    Every round, the model of the round before is run as it will be used; some of the structures that it meets
+    are drawn at random, others are chosen because they teach most; the reference labels them; the random ones
+    judge that model; then its members are fitted to all labels. It ends when the model was good enough twice
+    in a row, or at the budget; then an ensemble is trained from random weights on all labels.
+
+    Whatever ends the process, the same call goes on: no finished label is computed again.
+
+    Parameters
+    ----------
+    structures
+        One structure near rest, or several (conformers). Charge and multiplicity stand in ``info``.
+    directory
+        Of the learning, and the model directory that comes out.
+    settings
+        What is asked for; None: dynamics at 500 K by GFN2-xTB.
+    hours
+        No round begins later than this, h; None: no limit.
+    jobs, executor
+        Processes (None: all cores), and the executor for the labels, as in `label_structures`.
+    take_over
+        Go on although a process of another host is noted as working here.
+    tell
+        Called with a line about each round.
+
+    Raises
+    ------
+    ValueError
+        For impossible arguments, other settings than those that it was begun with, too few labels.
+    InputError
+        The reference can describe none of the structures.
+    InUseError
+        Another process learns in `directory`.
+    """
+    refuse_to_start_again()
+    help_ = Help(jobs, executor, take_over, tell)
+    loop = Loop(list(structures), Path(directory), settings or LearnSettings(), help_)
+    with loop.locked():
+        loop.begin()
+        return loop.run(hours)
+
+
+def extend_learning(
+    directory: str | Path,
+    collected: Sequence[Atoms],
+    *,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    take_over: bool = False,
+    tell: Callable[[str], None] = say,
+) -> LearnResult:
+    """Label structures that a model of `learn` ran into, and train it anew with them.
+
+    Parameters
+    ----------
+    directory
+        Of a finished learning.
+    collected
+        Structures, such as a monitor's ``collected.extxyz``; those that were labelled before are left out.
+    jobs, executor, take_over, tell
+        As in `learn`.
+
+    Raises
+    ------
+    ValueError
+        No finished learning there; and what `learn` raises.
+    """
+    refuse_to_start_again()
+    loop = Loop.of_directory(Path(directory), Help(jobs, executor, take_over, tell))
+    with loop.locked():
+        if not add(loop.directory, collected, said_by(loop.starts[0])):
+            tell("all of these structures were labelled before")
+        return loop.run(None)

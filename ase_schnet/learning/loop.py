@@ -1,0 +1,268 @@
+"""The loop: rounds until the model is good enough twice in a row, or the budget is spent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.cores import cores
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.inference.features import ModelFeatures
+from ase_schnet.kept_settings import agree
+from ase_schnet.labelling.label import LabelResult, label_structures
+from ase_schnet.learning.aims import RunAim
+from ase_schnet.learning.asked import SAID, asked
+from ase_schnet.learning.choose import RANDOM, choose
+from ase_schnet.learning.explore import Life, explore, plan_runs
+from ase_schnet.learning.first import first_candidates, structures_of_aims
+from ase_schnet.learning.fit import divided, fit_round
+from ase_schnet.learning.result import LearnResult
+from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, folders, write_table
+from ase_schnet.learning.settings import (
+    DEAR_BUDGET,
+    QUICK_BUDGET,
+    LearnSettings,
+    Methods,
+    sizes_of_rounds,
+)
+from ase_schnet.locks import LockFile
+from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.progress import say
+from ase_schnet.sampling.spread import sorted_distances
+
+LABELS, SETTINGS = "labels.extxyz", "learn.json"
+#: Rounds in a row in which the model must be good enough.
+IN_A_ROW = 2
+
+
+@dataclass(frozen=True)
+class Help:
+    """Hold who does the work: processes, an executor for labels, and whom to tell of each round."""
+
+    jobs: int | None = None
+    executor: Executor | None = None
+    take_over: bool = False
+    tell: Callable[[str], None] = say
+
+
+class Loop:
+    """Hold what all rounds have in common."""
+
+    def __init__(self, starts: list[Atoms], directory: Path, settings: LearnSettings, help_: Help):
+        if not starts:
+            raise ValueError("there is no structure to learn from")
+        self.starts, self.directory, self.settings, self.help = starts, directory, settings, help_
+        periodic = {bool(atoms.pbc.any()) for atoms in starts}
+        if len(periodic) > 1:
+            raise ValueError("some structures are molecules and some are cells: learn them apart")
+        self.aims = settings.aims()
+        for aim in self.aims:
+            aim.check(starts[0])
+        self.methods = Methods.of(settings, periodic=periodic.pop())
+        default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
+        self.sizes = sizes_of_rounds(settings.budget or default)
+
+    @classmethod
+    def of_directory(cls, directory: Path, help_: Help) -> Loop:
+        """Return the loop that a directory was begun with; ValueError where none has come to its end."""
+        path = directory / SETTINGS
+        if not path.exists() or not (directory / "model.json").exists():
+            raise ValueError(f"{directory} holds no finished learning to extend: begin one with -o")
+        told = json.loads(path.read_text(encoding="utf-8"))
+        starts = [
+            Atoms(numbers, positions, cell=cell, pbc=pbc, info=info)
+            for numbers, positions, cell, pbc, info in told["structures"]
+        ]
+        values = {field.name: told[field.name] for field in fields(LearnSettings)}
+        values["toward"] = tuple(values["toward"])
+        return cls(starts, directory, LearnSettings(**values), help_)
+
+    def locked(self) -> LockFile:
+        """Return the lock of the directory, which is made if it is not there."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        what = f"the learning in {self.directory}"
+        return LockFile(self.directory / "learn.lock", what, take_over=self.help.take_over)
+
+    def identity(self) -> dict:
+        """Return all that the outcome depends on, in plain types."""
+        starts = [
+            [
+                atoms.numbers.tolist(),
+                atoms.positions.tolist(),
+                atoms.cell.tolist(),
+                atoms.pbc.tolist(),
+            ]
+            for atoms in self.starts
+        ]
+        reference = self.methods.reference.identity
+        return {**self.settings.to_dict(), "reference": reference, "structures": starts}
+
+    def begin(self) -> None:
+        """Write the settings, or hold them against those that the directory was begun with; ValueError."""
+        agree(self.directory / SETTINGS, self.identity(), "a learning")
+
+    def run(self, hours: float | None) -> LearnResult:
+        """Do the rounds that are not done, and train the model of the end."""
+        began, rows = time.monotonic(), []
+        reached, ended = False, f"the budget of {sum(self.sizes)} structures is spent"
+        for k, size in enumerate(self.sizes):
+            place = RoundDirectory(self.directory, k)
+            if (
+                place.row is None
+                and hours is not None
+                and time.monotonic() - began > 3600 * hours
+                and k
+            ):
+                ended = f"{hours:g} h are over"
+                break
+            row = place.row or self._round(k, size, place)
+            rows.append(row)
+            write_table(self.directory, rows)
+            self.help.tell(f"round {k}: {row.said}")
+            if len(rows) >= IN_A_ROW and all(r.goal_met for r in rows[-IN_A_ROW:]):
+                reached, ended = True, f"the goal was met {IN_A_ROW} times in a row"
+                break
+        model, lives = self._last(len(rows))
+        goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
+        return LearnResult(self.directory, rows, reached, ended, goal, lives, calls, model)
+
+    def _round(self, k: int, size: int, place: RoundDirectory) -> Row:
+        """Explore, choose, label, judge the model before, and fit."""
+        before = None if k == 0 else RoundDirectory(self.directory, k - 1).model
+        lives: list[Life] = []
+        if before is None:
+            candidates = place.frames("candidates", lambda: self._first(size, place))
+        else:
+            frames, lives = self._explored(before, place, k)
+            place.write_lives(lives)
+            candidates = place.frames("candidates", lambda: frames + self._of_aims(before, k))
+        earlier = asked(self.directory, k)
+        chosen = place.frames("chosen", lambda: self._chosen(k, size, before, candidates, earlier))
+        result = self._label([*earlier, *chosen])
+        row = self._judged(k, before, lives, result)
+        plan, split = divided(result.frames, self.settings.members, k)
+        start = None if before is None else load_model(before)
+        self.help.tell(f"round {k}: {row.calls} structures labelled, {row.failed} failed; {split}")
+        self._fit(result.frames, place.model, plan, start=start)
+        place.finish(row)
+        return row
+
+    def _first(self, size: int, place: RoundDirectory) -> list[Atoms]:
+        settings, parts = self.settings, place.path / "parts"
+        return first_candidates(
+            self.starts, self.methods, settings, size, parts, self.help.jobs, self.help.take_over
+        )
+
+    def _explored(
+        self, model: Path, place: RoundDirectory, k: int | str
+    ) -> tuple[list[Atoms], list[Life]]:
+        """Return frames and lives of runs of a model, from thermal structures that were labelled."""
+        thermal = [a for a in asked(self.directory) if a.info["at_goal"]] or self.starts
+        seed = [self.settings.seed, k] if isinstance(k, int) else [self.settings.seed, 10**6]
+        rng = np.random.default_rng(seed)
+        starts = [thermal[i] for i in rng.permutation(len(thermal))[:100]]
+        aims = [aim for aim in self.aims if isinstance(aim, RunAim)]
+        goals = [(self.settings.temperature_K, self.settings.life_ps)]
+        goals += [(aim.temperature_K, aim.time_ps) for aim in aims]
+        jobs, number = self.help.jobs or cores(), int(rng.integers(2**31))
+        return explore(model, starts, plan_runs(goals), place.runs, seed=number, jobs=jobs)
+
+    def _of_aims(self, model: Path, k: int) -> list[Atoms]:
+        rng = np.random.default_rng([self.settings.seed, k, 1])
+        return structures_of_aims(self.aims, self.starts[0], str(model), rng)
+
+    def _chosen(
+        self,
+        k: int,
+        size: int,
+        before: Path | None,
+        candidates: list[Atoms],
+        earlier: list[Atoms],
+    ) -> list[Atoms]:
+        descriptor = sorted_distances if before is None else ModelFeatures(before)
+        rng = np.random.default_rng([self.settings.seed, k, 2])
+        chosen = choose(candidates, earlier, size, descriptor, rng)
+        for number, atoms in enumerate(chosen, start=len(earlier)):
+            atoms.info |= {"round": k, "number": number}
+        return chosen
+
+    def _label(self, frames: list[Atoms]) -> LabelResult:
+        """Label structures; what was labelled before is found in the journal."""
+        result = label_structures(
+            frames,
+            self.methods.reference,
+            self.directory / LABELS,
+            executor=self.help.executor,
+            jobs=self.help.jobs,
+            take_over=self.help.take_over,
+        )
+        if len(result.frames) < 2 * self.settings.members:
+            raise ValueError(f"too few structures have labels to go on: {result.summary()}")
+        if warning := result.warning():
+            self.help.tell(f"warning: {warning}")
+        return result
+
+    def _judged(self, k: int, before: Path | None, lives: list[Life], result: LabelResult) -> Row:
+        """Hold the model of the round before against the random structures of this one, and its runs."""
+        drawn = [a for a in result.frames if (a.info["round"], a.info["share"]) == (k, RANDOM)]
+        at_goal = [life for life in lives if life.plan.at_goal]
+        lived = sum(life.whole for life in at_goal)
+        forces = energy = float("nan")
+        said, met = "the first labels", False
+        if before is not None and drawn:
+            metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
+            forces, energy = metrics["forces_mae_meV_per_Ang"], _energy_mae(metrics)
+            goal = self.settings.goal_force_meV_per_Ang
+            met = forces <= goal and lived == len(at_goal)
+            said = (
+                f"forces {forces:.1f} meV/Å on {len(drawn)} random structures (goal {goal:g}), {lived} of "
+                f"{len(at_goal)} runs whole: {'good enough' if met else 'not yet'}"
+            )
+        calls = len(result.frames) + len(result.failures)
+        return Row(
+            k, calls, len(result.frames), len(result.failures), len(drawn), forces, energy,
+            lived, len(at_goal), met, said,
+        )  # fmt: skip
+
+    def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
+        """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
+        place = RoundDirectory(self.directory, f"{LAST}_{len(folders(self.directory, 'added_'))}")
+        frames = self._label(asked(self.directory)).frames
+        plan, split = divided(frames, self.settings.members, n_rounds - 1)
+        self.help.tell(f"the last training, on all labels; {split}")
+        model = self._fit(frames, place.model, plan, last=True)
+        _, lives = self._explored(place.model, place, LAST)
+        place.write_lives(lives)
+        save_model(self.directory, model)
+        return load_model(self.directory), lives
+
+    def _fit(self, frames: list[Atoms], path: Path, plan, **options) -> TrainedModel:
+        return fit_round(
+            frames,
+            path,
+            plan,
+            self.settings,
+            self.methods,
+            jobs=self.help.jobs,
+            take_over=self.help.take_over,
+            **options,
+        )
+
+
+def _energy_mae(metrics: dict) -> float:
+    """Return the error of the energies of whole structures, meV."""
+    return metrics["energy_mae_meV"]
+
+
+def said_by(atoms: Atoms) -> dict:
+    """Return the charge and multiplicity that a structure states."""
+    return {key: atoms.info[key] for key in SAID if key in atoms.info}

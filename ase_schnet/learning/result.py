@@ -1,0 +1,71 @@
+"""What came out of a learning, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase_schnet.learning.explore import Life
+from ase_schnet.learning.rounds import Row
+from ase_schnet.modelfile import TrainedModel
+
+
+@dataclass(frozen=True)
+class LearnResult:
+    """Hold what came out of a learning.
+
+    Attributes
+    ----------
+    directory
+        Of the learning; it is a model directory too.
+    rows
+        What became of each round.
+    reached
+        Whether the model met the goal twice in a row.
+    ended
+        Why the rounds ended, in words.
+    goal_force_meV_per_Ang
+        The goal, meV/Å.
+    lives
+        Of the runs of the model of the end.
+    calls
+        Structures that were given to the reference in all.
+    model
+        The model of the end.
+    """
+
+    directory: Path
+    rows: list[Row]
+    reached: bool
+    ended: str
+    goal_force_meV_per_Ang: float
+    lives: list[Life]
+    calls: int
+    model: TrainedModel
+
+    def of_the_end(self) -> tuple[int, float, float]:
+        """Return calls, error of the forces (meV/Å, on random structures), and share of whole runs."""
+        at_goal = [life for life in self.lives if life.plan.at_goal]
+        lived = sum(life.whole for life in at_goal) / len(at_goal)
+        return self.calls, self.model.card["kept_out"]["forces_mae_meV_per_Ang"], lived
+
+    def summary(self) -> str:
+        """Return what was learnt and how good it is, in a few lines."""
+        judged = self.model.card["kept_out"]
+        at_goal = [life for life in self.lives if life.plan.at_goal]
+        whole = sum(life.whole for life in at_goal)
+        lines = [
+            f"ended after {len(self.rows)} rounds and {self.calls} structures: {self.ended}",
+            f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å on {judged['n_structures']} "
+            f"random structures that no member saw; {whole} of {len(at_goal)} new runs whole",
+        ]
+        if intervals := self.model.card.get("intervals"):
+            lines.append(
+                f"error bars of {100 * intervals['level']:g} % rest on the same structures "
+                "(energy_error, forces_error)"
+            )
+        reasons = Counter(life.ended for life in at_goal if not life.whole).most_common(1)
+        if reasons:
+            lines.append(f"what ended runs, for example: {reasons[0][0]}")
+        return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""A learning on disk: one folder for each round, whose files say what was done and why.
+
+DIR/learn.json            the settings
+DIR/rounds.csv            a line for each round
+DIR/labels.extxyz         all labels; with .journal, in which every finished call of the reference stands
+DIR/rounds/K/             candidates.extxyz, chosen.extxyz, runs/, model/, round.json
+DIR/rounds/last/          the model of the end and its runs; it is copied to DIR
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import iread, write
+
+from ase_schnet.files import naming, replaced, write_csv, write_whole
+from ase_schnet.learning.explore import Life
+
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold what became of a round.
+
+    Attributes
+    ----------
+    round
+        Its number, from 0.
+    calls
+        Structures that were given to the reference so far.
+    labels, failed
+        Those with a label, and those without.
+    random
+        Structures drawn at random in this round, with labels; they judged the model of the round before.
+    forces_mae_meV_per_Ang, energy_mae_meV
+        Errors of that model on them; NaN in round 0.
+    runs_whole, runs
+        Of its runs of the dynamics that it is for, those that nothing ended, and all.
+    goal_met
+        Whether it was good enough.
+    said
+        In words.
+    """
+
+    round: int
+    calls: int
+    labels: int
+    failed: int
+    random: int
+    forces_mae_meV_per_Ang: float
+    energy_mae_meV: float
+    runs_whole: int
+    runs: int
+    goal_met: bool
+    said: str
+
+
+class RoundDirectory:
+    """Hold the files of one round, each made once.
+
+    Parameters
+    ----------
+    directory
+        Of the learning.
+    name
+        Number of the round, or "last".
+    """
+
+    def __init__(self, directory: Path, name: int | str):
+        self.path = directory / "rounds" / str(name)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.model, self.runs = self.path / "model", self.path / "runs"
+        self._row, self._lives = self.path / "round.json", self.path / "lives.json"
+
+    def frames(self, name: str, make: Callable[[], list[Atoms]]) -> list[Atoms]:
+        """Return the structures of a file of the round; make and write them if they are not there."""
+        path = self.path / f"{name}.extxyz"
+        if not path.exists():
+            frames = make()
+            with naming(path), replaced(path) as there:
+                write(there, frames, format="extxyz")
+        # read back even if they were just made: what goes on after a stop is the same to the last bit
+        return list(iread(path, ":"))
+
+    @property
+    def row(self) -> Row | None:
+        """What became of the round; None as long as it is not finished."""
+        if not self._row.exists():
+            return None
+        return Row(**json.loads(self._row.read_text(encoding="utf-8")))
+
+    def finish(self, row: Row) -> None:
+        """Write what became of the round."""
+        write_whole(self._row, (json.dumps(asdict(row), indent=1) + "\n").encode())
+
+    def write_lives(self, lives: list[Life]) -> None:
+        """Write how long the runs lived."""
+        told = [
+            {**asdict(life.plan), "life_ps": life.life_ps, "ended": life.ended} for life in lives
+        ]
+        write_whole(self._lives, (json.dumps(told, indent=1) + "\n").encode())
+
+
+def write_table(directory: Path, rows: list[Row]) -> None:
+    """Write rounds.csv."""
+    columns = {name: np.array([getattr(row, name) for row in rows]) for name in asdict(rows[0])}
+    write_csv(directory / "rounds.csv", columns)
+
+
+def folders(directory: Path, prefix: str) -> list[str]:
+    """Return the names of the rounds whose structures were chosen, in order: a prefix and a number."""
+    found = (path.parent.name for path in (directory / "rounds").glob(f"{prefix}*/chosen.extxyz"))
+    numbers = (name.removeprefix(prefix) for name in found)
+    return [f"{prefix}{k}" for k in sorted(int(text) for text in numbers if text.isdigit())]

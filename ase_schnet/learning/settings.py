@@ -1,0 +1,137 @@
+"""The settings of a learning: what is asked for, and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ase_schnet.arguments import positive, whole
+from ase_schnet.labelling.methods import Reference, XTBReference
+from ase_schnet.labelling.model import ModelReference
+from ase_schnet.labelling.reference import read_reference
+from ase_schnet.learning.aims import Aim, read_aim
+
+#: Calls of the reference by default: of one that takes milliseconds, and of any other.
+QUICK_BUDGET, DEAR_BUDGET = 1000, 150
+#: The first round takes this share of the budget; the others divide the rest.
+FIRST_SHARE, LATER_ROUNDS = 1 / 3, 4
+#: Fewer structures than this train no ensemble that could be asked what to label next.
+SMALLEST_ROUND = 20
+#: Share of every round that is drawn at random; it judges, and nothing was chosen in it.
+RANDOM_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """Hold what is asked of a learning.
+
+    Attributes
+    ----------
+    reference
+        The method to be learnt, as :func:`~ase_schnet.labelling.reference.read_reference` knows it.
+    temperature_K
+        Temperature of the dynamics that the model is for, K.
+    goal_force_meV_per_Ang
+        Mean absolute error of a force component on structures of that dynamics, meV/Å.
+    budget
+        Structures that may be given to the reference; None: 1000 for xTB and models, 150 for any other.
+    toward
+        What else the model is for, as texts that :func:`~ase_schnet.learning.aims.read_aim` knows.
+    cheap
+        Method that makes the first structures and pretrains (molecules alone); None: nothing does.
+    life_ps
+        Length of the runs that the model must survive, ps.
+    members
+        Networks of the ensemble.
+    round_steps, last_steps
+        Steps of the fit of a member in a round, and in the training of the end (without a pretraining).
+    seed
+        Of all random numbers.
+
+    Raises
+    ------
+    ValueError
+        For impossible values, and texts that name no method or aim.
+    """
+
+    reference: str = "gfn2-xtb"
+    temperature_K: float = 500.0
+    goal_force_meV_per_Ang: float = 20.0
+    budget: int | None = None
+    toward: tuple[str, ...] = ()
+    cheap: str | None = "gfn2-xtb"
+    life_ps: float = 5.0
+    members: int = 5
+    round_steps: int = 8_000
+    last_steps: int = 38_000
+    seed: int = 0
+
+    def __post_init__(self):
+        positive("temperature_K", self.temperature_K)
+        positive("goal_force_meV_per_Ang", self.goal_force_meV_per_Ang)
+        positive("life_ps", self.life_ps)
+        whole("members", self.members, 2)
+        whole("round_steps", self.round_steps, 1)
+        whole("last_steps", self.last_steps, 1)
+        whole("seed", self.seed, 0)
+        if self.budget is not None and self.budget < SMALLEST_ROUND:
+            raise ValueError(
+                f"a budget of {self.budget} structures is smaller than the first round, which needs "
+                f"{SMALLEST_ROUND}"
+            )
+        self.aims()
+
+    def aims(self) -> list[Aim]:
+        """Return what the model is for, besides dynamics at `temperature_K`."""
+        return [read_aim(text) for text in self.toward]
+
+    def to_dict(self) -> dict:
+        """Return plain types, for files."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Hold the methods of a learning.
+
+    Attributes
+    ----------
+    reference
+        What is learnt.
+    sampler
+        Moves the atoms before there is a model; None: structures are displaced at random.
+    pretrains
+        Whether the sampler teaches the members the shape of the surface.
+    """
+
+    reference: Reference
+    sampler: Reference | None
+    pretrains: bool
+
+    @classmethod
+    def of(cls, settings: LearnSettings, *, periodic: bool) -> Methods:
+        """Return the methods that settings ask for; of crystals and quick references, no other one.
+
+        Raises
+        ------
+        ValueError
+            For a method that is unknown or not installed.
+        """
+        reference = read_reference(settings.reference)
+        quick = isinstance(reference, (XTBReference, ModelReference))
+        if quick:
+            return cls(reference, reference, False)
+        if settings.cheap is None or periodic:
+            return cls(reference, None, False)
+        return cls(reference, read_reference(settings.cheap), True)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a label takes milliseconds."""
+        return self.sampler is self.reference
+
+
+def sizes_of_rounds(budget: int) -> list[int]:
+    """Return how many structures each round gives to the reference."""
+    first = min(budget, max(SMALLEST_ROUND, round(FIRST_SHARE * budget)))
+    each, more = divmod(budget - first, LATER_ROUNDS)
+    return [first, *(each + (k < more) for k in range(LATER_ROUNDS) if each + (k < more))]

@@ -1,0 +1,56 @@
+"""Picture of a learning: errors and lives against the calls of the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ase_schnet.plotting.style import BLUE, GREEN, RED
+
+if TYPE_CHECKING:
+    from ase_schnet.learning.rounds import Row
+
+
+def plot_learning(
+    rows: Sequence[Row], goal_meV_per_Ang: float, end: tuple[int, float, float]
+) -> Figure:
+    """Draw what the model of each round came to, against the number of structures labelled for it.
+
+    Parameters
+    ----------
+    rows
+        What became of each round; a row judges the model of the round before.
+    goal_meV_per_Ang
+        Error of the forces to be reached, meV/Å.
+    end
+        Calls of the reference, error of the forces (meV/Å) and share of whole runs of the model of the end.
+
+    Returns
+    -------
+    Figure
+        Two panels.
+    """
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    errors, lives = figure.subplots(1, 2)
+    calls = np.array(
+        [row.calls for row in rows[:-1]]
+    )  # what the model knew that the next row judges
+    found = np.array([row.forces_mae_meV_per_Ang for row in rows[1:]])
+    whole = np.array([row.runs_whole / max(row.runs, 1) for row in rows[1:]])
+    errors.plot(calls, found, "o-", color=BLUE, label="rounds, on random structures")
+    errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
+    errors.axhline(goal_meV_per_Ang, color=RED, ls="--", lw=1, label="goal")
+    errors.set_yscale("log")
+    errors.set_ylabel("force MAE  (meV/Å)")
+    errors.legend(frameon=False, fontsize="small")
+    lives.plot(calls, 100 * whole, "o-", color=BLUE)
+    lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
+    lives.set_ylim(-5, 105)
+    lives.set_ylabel("runs that nothing ended  (%)")
+    for ax in (errors, lives):
+        ax.set_xlabel("structures labelled")
+        ax.grid(alpha=0.3)
+    return figure
