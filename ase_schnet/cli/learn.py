@@ -26,8 +26,8 @@ examples (`ase build CH3CH2OH ethanol.xyz` writes the molecule):
   ase-schnet learn --continue my_ethanol --collect run/collected.extxyz
 
 REF is what `ase-schnet label` takes: gfn2-xtb, pyscf:FUNCTIONAL/BASIS, a model, or FILE.py:NAME (any ASE
-calculator). Dear references of molecules are learnt with the help of --cheap, which makes the first structures
-and teaches the shape of the surface (see ase-schnet train --pretrain).
+calculator). Dear references of molecules are learnt with the help of --cheap, which makes the first
+structures and teaches the shape of the surface (see ase-schnet train --pretrain).
 
 --toward, besides dynamics at --temperature; may be given several times:
   md T PS                 dynamics at another temperature, K, for PS ps
@@ -35,8 +35,8 @@ and teaches the shape of the surface (see ase-schnet train --pretrain).
   normal-modes            vibrations about the structure
 
 A quarter of each round is drawn at random from the model's own dynamics; these structures judge it. The
-rounds end when the model met the goal and survived its runs twice in a row, or at the budget. DIR is the model
-(SchNetCalculator("DIR")); DIR/labels.extxyz has every label, DIR/rounds.csv and learning.png the way.
+rounds end when the model met the goal and survived its runs twice in a row, or at the budget. DIR is the
+model (SchNetCalculator("DIR")); DIR/labels.extxyz has every label, DIR/rounds.csv and learning.png the way.
 
 After Ctrl-C or a kill the same command goes on; no finished label is computed again.
 

@@ -44,11 +44,19 @@ def add(directory: Path, collected: Sequence[Atoms], info: dict) -> int:
         if (mark := fingerprint(atoms)) in known:
             continue
         known.add(mark)
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         told = {"share": CHOSEN, "kind": "collected", "at_goal": False, "round": AFTER_ALL}
-        bare.info = {**info, **told, "number": len(earlier) + len(new)}
-        new.append(bare)
+        new.append(bare(atoms, {**info, **told, "number": len(earlier) + len(new)}))
     if new:
         name = f"added_{len(folders(directory, 'added_'))}"
         RoundDirectory(directory, name).frames("chosen", lambda: new)
     return len(new)
+
+
+def bare(atoms: Atoms, info: dict) -> Atoms:
+    """Return atoms and cell alone, with another ``info``."""
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(info))
+
+
+def said_by(atoms: Atoms) -> dict:
+    """Return the charge and multiplicity that a structure states, as plain numbers."""
+    return {key: int(atoms.info[key]) for key in SAID if key in atoms.info}

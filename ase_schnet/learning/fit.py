@@ -85,10 +85,12 @@ def fit_round(
 
     Parameters
     ----------
-    frames, plan
-        Labelled structures, and how they are divided.
+    frames
+        Labelled structures.
     directory
         The model directory of the round.
+    plan
+        How the structures are divided.
     settings, methods
         Of the learning.
     start

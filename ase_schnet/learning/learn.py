@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ase_schnet.learning.asked import add
-from ase_schnet.learning.loop import Help, Loop, said_by
+from ase_schnet.learning.asked import add, said_by
+from ase_schnet.learning.loop import Help, Loop
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.settings import LearnSettings
 from ase_schnet.processes import refuse_to_start_again

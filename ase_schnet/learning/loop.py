@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -20,7 +21,7 @@ from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
-from ase_schnet.learning.asked import SAID, asked
+from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs
 from ase_schnet.learning.first import first_candidates, structures_of_aims
@@ -40,6 +41,8 @@ from ase_schnet.progress import say
 from ase_schnet.sampling.spread import sorted_distances
 
 LABELS, SETTINGS = "labels.extxyz", "learn.json"
+#: Thermal structures from which runs of the model begin.
+MOST_STARTS = 100
 #: Rounds in a row in which the model must be good enough.
 IN_A_ROW = 2
 
@@ -60,7 +63,8 @@ class Loop:
     def __init__(self, starts: list[Atoms], directory: Path, settings: LearnSettings, help_: Help):
         if not starts:
             raise ValueError("there is no structure to learn from")
-        self.starts, self.directory, self.settings, self.help = starts, directory, settings, help_
+        self.starts = [bare(atoms, said_by(atoms)) for atoms in starts]
+        self.directory, self.settings, self.help = directory, settings, help_
         periodic = {bool(atoms.pbc.any()) for atoms in starts}
         if len(periodic) > 1:
             raise ValueError("some structures are molecules and some are cells: learn them apart")
@@ -95,16 +99,11 @@ class Loop:
     def identity(self) -> dict:
         """Return all that the outcome depends on, in plain types."""
         starts = [
-            [
-                atoms.numbers.tolist(),
-                atoms.positions.tolist(),
-                atoms.cell.tolist(),
-                atoms.pbc.tolist(),
-            ]
-            for atoms in self.starts
+            [a.numbers.tolist(), a.positions.tolist(), a.cell.tolist(), a.pbc.tolist(), a.info]
+            for a in self.starts
         ]
-        reference = self.methods.reference.identity
-        return {**self.settings.to_dict(), "reference": reference, "structures": starts}
+        method = self.methods.reference.identity  # a script may have changed, and its name has not
+        return {**self.settings.to_dict(), "method": method, "structures": starts}
 
     def begin(self) -> None:
         """Write the settings, or hold them against those that the directory was begun with; ValueError."""
@@ -112,16 +111,12 @@ class Loop:
 
     def run(self, hours: float | None) -> LearnResult:
         """Do the rounds that are not done, and train the model of the end."""
-        began, rows = time.monotonic(), []
+        end = math.inf if hours is None else time.monotonic() + 3600 * hours
+        rows: list[Row] = []
         reached, ended = False, f"the budget of {sum(self.sizes)} structures is spent"
         for k, size in enumerate(self.sizes):
             place = RoundDirectory(self.directory, k)
-            if (
-                place.row is None
-                and hours is not None
-                and time.monotonic() - began > 3600 * hours
-                and k
-            ):
+            if rows and place.row is None and time.monotonic() > end:
                 ended = f"{hours:g} h are over"
                 break
             row = place.row or self._round(k, size, place)
@@ -166,10 +161,11 @@ class Loop:
         self, model: Path, place: RoundDirectory, k: int | str
     ) -> tuple[list[Atoms], list[Life]]:
         """Return frames and lives of runs of a model, from thermal structures that were labelled."""
-        thermal = [a for a in asked(self.directory) if a.info["at_goal"]] or self.starts
-        seed = [self.settings.seed, k] if isinstance(k, int) else [self.settings.seed, 10**6]
-        rng = np.random.default_rng(seed)
-        starts = [thermal[i] for i in rng.permutation(len(thermal))[:100]]
+        earlier = asked(self.directory, k if isinstance(k, int) else None)
+        thermal = [a for a in earlier if a.info["at_goal"]] or self.starts
+        rng = np.random.default_rng([self.settings.seed, k if isinstance(k, int) else AFTER_ALL])
+        said = said_by(self.starts[0])
+        starts = [bare(thermal[i], said) for i in rng.permutation(len(thermal))[:MOST_STARTS]]
         aims = [aim for aim in self.aims if isinstance(aim, RunAim)]
         goals = [(self.settings.temperature_K, self.settings.life_ps)]
         goals += [(aim.temperature_K, aim.time_ps) for aim in aims]
@@ -220,7 +216,7 @@ class Loop:
         said, met = "the first labels", False
         if before is not None and drawn:
             metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
-            forces, energy = metrics["forces_mae_meV_per_Ang"], _energy_mae(metrics)
+            forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
             goal = self.settings.goal_force_meV_per_Ang
             met = forces <= goal and lived == len(at_goal)
             said = (
@@ -256,13 +252,3 @@ class Loop:
             take_over=self.help.take_over,
             **options,
         )
-
-
-def _energy_mae(metrics: dict) -> float:
-    """Return the error of the energies of whole structures, meV."""
-    return metrics["energy_mae_meV"]
-
-
-def said_by(atoms: Atoms) -> dict:
-    """Return the charge and multiplicity that a structure states."""
-    return {key: atoms.info[key] for key in SAID if key in atoms.info}
