@@ -20,15 +20,17 @@ from ase_schnet.applicability.structure_watch import StructureWatch
 from ase_schnet.files import naming, replaced, write_whole
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.labelling.reference import read_reference
+from ase_schnet.learning.bias import Biased
 from ase_schnet.processes import Workers
 from ase_schnet.progress import Tally
 from ase_schnet.sampling.md import langevin_frames
 from ase_schnet.sampling.plan import SamplingPlan
 
 TIMESTEP_FS, FRAME_FS, FRICTION_PER_FS = 0.5, 20.0, 0.005
-#: Runs at each temperature that the model is for; hotter ones, which see in little time what those see in
-#: much, their temperatures over the first one, and their length, ps.
-RUNS, HOTTER_RUNS, HOTTER, HOTTER_PS = 8, 4, (1.5, 2.0), 2.0
+#: Runs at each temperature that the model is for. Runs that see in little time what those see in much: of each
+#: kind so many, of so many ps; their temperature over the highest one, and their bias (see `BiasedCalculator`).
+RUNS, HOTTER_RUNS, HOTTER_PS = 8, 4, 2.0
+HOTTER = ((1.0, 4.0), (1.5, 4.0), (2.0, 0.0))
 KILLED = (
     "a process that explores was killed (out of memory?); finished runs are kept, and the same command goes "
     "on"
@@ -37,17 +39,18 @@ KILLED = (
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Hold one run: its number, temperature (K), length (ps), and whether the model is for this dynamics."""
+    """Hold one run: its number, temperature (K), length (ps), bias, and whether the model is for this dynamics."""
 
     number: int
     temperature_K: float
     time_ps: float
     at_goal: bool
+    bias: float = 0.0
 
     @property
     def kind(self) -> str:
         """Name of its frames."""
-        return f"run {self.temperature_K:g} K"
+        return f"run {self.temperature_K:g} K" + ", biased" * bool(self.bias)
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,11 @@ class Life:
 
 def plan_runs(goals: Sequence[tuple[float, float]]) -> list[RunPlan]:
     """Return the runs for temperatures (K) and lengths (ps) that a model is for, and hotter ones."""
-    wanted = [(kelvin, ps, True) for kelvin, ps in goals for _ in range(RUNS)]
+    wanted = [(kelvin, ps, True, 0.0) for kelvin, ps in goals for _ in range(RUNS)]
     hottest = max(kelvin for kelvin, _ in goals)
-    wanted += [(x * hottest, HOTTER_PS, False) for x in HOTTER for _ in range(HOTTER_RUNS)]
+    wanted += [
+        (x * hottest, HOTTER_PS, False, bias) for x, bias in HOTTER for _ in range(HOTTER_RUNS)
+    ]
     return [RunPlan(k, *what) for k, what in enumerate(wanted)]
 
 
@@ -146,7 +151,8 @@ def make_run(model: Path, start: Atoms, plan: RunPlan, seed: int, directory: Pat
     rng = np.random.default_rng([seed, plan.number])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutsideTrainingWarning)  # that is what it is sent out for
-        frames, ended = langevin_frames(start, reference, plan.temperature_K, settings, rng)
+        make = Biased(reference, plan.bias) if plan.bias else reference
+        frames, ended = langevin_frames(start, make, plan.temperature_K, settings, rng)
         seen, doubt = _looked_at(frames, reference(start), plan)
     if seen:
         with naming(_frames(directory, plan)), replaced(_frames(directory, plan)) as there:

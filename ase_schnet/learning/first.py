@@ -10,7 +10,7 @@ from ase import Atoms
 
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.learning.aims import Aim
-from ase_schnet.learning.explore import HOTTER, uncertainty
+from ase_schnet.learning.explore import uncertainty
 from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.run import sample_structures
@@ -20,6 +20,8 @@ KINDS = ("md", "displaced", "rotated", "strained")
 #: Candidates for each structure that is chosen; runs of 1 ps.
 CANDIDATES, FRAMES_PER_RUN, INTERVAL = 6, 100, 20
 FRICTION_PER_FS = 0.01
+#: Temperatures of the runs over the one that the model is for.
+TEMPERATURES = (1.0, 1.5, 2.0)
 
 
 def first_candidates(
@@ -35,7 +37,7 @@ def first_candidates(
     kelvin = settings.temperature_K
     plan = SamplingPlan.for_starts(
         starts,
-        temperatures_K=(kelvin, *(x * kelvin for x in HOTTER)),
+        temperatures_K=tuple(x * kelvin for x in TEMPERATURES),
         frames_per_run=FRAMES_PER_RUN,
         interval=INTERVAL,
         friction_per_fs=FRICTION_PER_FS,
