@@ -25,7 +25,7 @@ class BiasedCalculator(Calculator):
         κ, standard deviations of the energy that are subtracted from it.
     """
 
-    implemented_properties = ("energy", "forces")
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012 (as in ASE)
 
     def __init__(self, ensemble: Calculator, strength: float):
         super().__init__()
