@@ -27,8 +27,8 @@ from ase_schnet.sampling.md import langevin_frames
 from ase_schnet.sampling.plan import SamplingPlan
 
 TIMESTEP_FS, FRAME_FS, FRICTION_PER_FS = 0.5, 20.0, 0.005
-#: Runs at each temperature that the model is for. Of each kind of those that see in little time what they see in
-#: much: how many, ps of each, their temperature over the highest one, and their bias (`BiasedCalculator`).
+#: Runs at each temperature that the model is for. Of each kind of those that see in little time what they see
+#: in much: how many, ps of each, their temperature over the highest one, and their bias (BiasedCalculator).
 RUNS, HOTTER_RUNS, HOTTER_PS = 8, 4, 2.0
 HOTTER = ((1.0, 4.0), (1.5, 4.0), (2.0, 0.0))
 KILLED = (
