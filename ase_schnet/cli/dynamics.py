@@ -88,7 +88,23 @@ def print_result(record: MDRecord, verdict: Drift | None, args: argparse.Namespa
         from ase_schnet.plotting import plot_drift, save_figure
 
         lines.append(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
-    print("\n".join(lines))
+    print("\n".join([*lines, *_what_to_do_with_collected(run_dir, args.model)]))
+
+
+def _what_to_do_with_collected(run_dir: Path, model: str) -> list[str]:
+    """Return a line with the command for the structures that a monitor set aside; none without them."""
+    from ase_schnet.runs.collected import COLLECTED_FILE
+
+    path = run_dir / COLLECTED_FILE
+    if not path.exists() or not path.stat().st_size:
+        return []
+    if (Path(model) / "learn.json").exists():
+        return [
+            f"learn from what was collected: ase-schnet learn --continue {model} --collect {path}"
+        ]
+    return [
+        f"label what was collected, and train on it too: ase-schnet label {path} --reference REF -o LABELS"
+    ]
 
 
 def _no_verdict(record: MDRecord, args: argparse.Namespace) -> str:

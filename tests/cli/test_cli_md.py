@@ -1,6 +1,8 @@
 """`ase-schnet md`: what becomes of velocities and of a box, runs too short to judge, ramps."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from ase import units
 from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
+from factory import NARROW
 
 from ase_schnet.cli import build_parser, main
 from ase_schnet.cli.language import in_options
@@ -220,3 +223,18 @@ def test_a_command_without_the_option_does_not_advise_it():
     )
     assert in_options(text, scan) == text
     assert in_options(text, drift) == text.replace(" (--no-pbc)", "")
+
+
+@pytest.mark.slow
+def test_what_a_monitor_collected_comes_with_the_command_for_it(files, tmp_path, capsys):
+    learnt = tmp_path / "learnt"
+    shutil.copytree(NARROW, learnt)
+    (learnt / "learn.json").write_text("{}")
+    hot = ("--temperature", "6000", "--time", "0.05", "--timestep", "0.5", "--monitor", "collect")
+    for model, command in (
+        (NARROW, "ase-schnet label {} --reference REF"),
+        (str(learnt), f"ase-schnet learn --continue {learnt} --collect {{}}"),
+    ):
+        run = tmp_path / f"run {Path(model).name}"
+        main(["md", model, str(files / "ethanol.xyz"), *hot, "--no-plot", "-o", str(run)])
+        assert command.format(run / "collected.extxyz") in capsys.readouterr().out
