@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ase_schnet.cores import cores
+
 # Before anything imports torch, and for the processes that tests start: two threads on small matrices
 # are slower than one, and ten times slower where the machine has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,3 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker("data")
+
+
+@pytest.hookimpl(optionalhook=True)  # where xdist is not installed, there is no such hook
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than cores: many a test waits for processes that it starts, kills or locks out."""
+    return cores() + 1
