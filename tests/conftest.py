@@ -42,5 +42,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not installed, there is no such hook
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than cores: many a test waits for processes that it starts, kills or locks out."""
+    """Return one worker more than cores: many a test waits for processes that it starts or kills."""
     return cores() + 1
