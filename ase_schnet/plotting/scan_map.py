@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
+from ase_schnet.plotting.scan import known, level_of, set_degree_ticks, with_unit
 from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, legend_above, panels_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A std is drawn in logarithmic steps if its largest value is more than this times its smallest.
 WIDE = 30.0
+#: Grey of what has no error bar.
+UNKNOWN = "0.8"
 
 
 def plot_scan_map(
@@ -28,12 +30,13 @@ def plot_scan_map(
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
     axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
-    """Draw a map of the energy, eV, and, with an ensemble, of its standard deviation, meV.
+    """Draw a map of the energy, eV, and, with an ensemble, of its error bar or standard deviation, meV.
 
     The first coordinate is horizontal, the second vertical. The energy is relative to its lowest point
     within the trained ranges, if they are known, and where the std is not far above its median. The scale
     of the colours follows the map there: much higher energies have one colour, lower ones are white. A
-    cross marks a point that did not relax.
+    cross marks a point that did not relax. Error bars are drawn where the map has them, else the std; grey
+    is where the model has no error bar, since the structure is unlike all training.
 
     Parameters
     ----------
@@ -42,7 +45,8 @@ def plot_scan_map(
     trained_ranges
         For each coordinate its range in the training data, Å or °, which is drawn as lines, or None.
     axes
-        One or two axes to draw in: energy, and std (only with an ensemble). By default a new figure.
+        One or two axes to draw in: energy, and error bar or std (only with an ensemble). By default a new
+        figure.
 
     Returns
     -------
@@ -56,8 +60,9 @@ def plot_scan_map(
     """
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
-    energy, std = (
-        None if g is None else g[grid].T for g in (result.energies_eV, result.energy_std_eV)
+    energy, std, bars = (
+        None if g is None else g[grid].T
+        for g in (result.energies_eV, result.energy_std_eV, result.energy_error_eV)
     )  # (Q, P)
     x, y = result.values[0][x], result.values[1][y]
     if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
@@ -68,8 +73,11 @@ def plot_scan_map(
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
     levels = MaxNLocator(14).tick_values(0, top)
     panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
-    if std is not None:
-        panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
+    has_bars = bars is not None and np.isfinite(bars).sum() >= 4
+    if has_bars or std is not None:
+        shown = 1000 * np.where(np.isfinite(bars), bars, np.nan) if has_bars else 1000 * std
+        name = f"{level_of(result)}error bar" if has_bars else "ensemble std"
+        panels.append((shown, _std_levels(shown), "cividis", f"{name}  (meV)"))
     n = len(panels)
     names, size = ["energy", "std"][:n], (0.6 + 5 * n, 4.6)
     drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
@@ -77,6 +85,9 @@ def plot_scan_map(
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
         ax.set_xlabel(result.coordinate_names[0])
+        if has_bars and ax is not drawn[0] and np.isinf(bars).any():
+            ax.set_facecolor(UNKNOWN)
+            ax.fill_between([], [], color=UNKNOWN, label="no error bar")
         legend_above(ax)
     drawn[0].set_ylabel(result.coordinate_names[1])
     return figure_of(drawn)
