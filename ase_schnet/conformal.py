@@ -131,7 +131,6 @@ class Intervals:
         """
         if self.energy is None:
             return math.nan
-        # of all atoms, not per atom: the same, since a half-width is proportional to both
         return self.energy.half_width(energy_std, n_atoms * mean_forces_std)
 
     def stress_error(self, stress_std: NDArray, mean_forces_std: float) -> NDArray:

@@ -41,8 +41,9 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     ======================  =========================================================================
 
     The error bars, ``energy_error``, ``forces_error`` and ``stress_error``, are written beside them if the
-    model has them, and their level, ``error_level``, where ``energy_std`` is. ``dipole_std``, ``polarizability`` and ``polarizability_std`` of a model that has these
-    property heads are in the same place as ``stress_std``.
+    model has them, and their level, ``error_level``, where ``energy_std`` is. ``dipole_std``,
+    ``polarizability`` and ``polarizability_std`` of a model that has these property heads are in the same
+    place as ``stress_std``.
 
     One structure is held in memory at a time. If an error or Ctrl-C ends the writing, the file remains as it
     was.

@@ -166,21 +166,19 @@ class ErrorBars:
             bars["stress_error"] = error if finite else np.full(6, math.inf)
         return bars
 
-    def _widen(
-        self, kind: _Kind, state: AtomsState, pairs: Pairs, forces_error: NDArray
-    ) -> bool:
+    def _widen(self, kind: _Kind, state: AtomsState, pairs: Pairs, forces_error: NDArray) -> bool:
         """Make the bars of forces infinite where training was not; return whether none was."""
         if not kind.is_known:
             forces_error[:] = math.inf
             return False
-        positions = np.frombuffer(bytearray(state[0])).reshape(-1, 3)  # compiled code takes no bytes
+        positions = np.frombuffer(bytearray(state[0])).reshape(
+            -1, 3
+        )  # compiled code takes no bytes
         if any_pair_within(*pairs, kind.numbers, positions, self.avoided):
-            widen_around(
-                *pairs, kind.numbers, positions, self.avoided, self.cutoff, forces_error
-            )
+            widen_around(*pairs, kind.numbers, positions, self.avoided, self.cutoff, forces_error)
         new = self._pieces.are_new(kind.numbers, pieces_of(*pairs, positions, self.cutoff))
         forces_error[new] = math.inf
-        return bool(np.isfinite(forces_error).all())
+        return not np.isinf(forces_error).any()  # NaN where forces had no labels
 
     def _kind_of(self, key: bytes) -> _Kind:
         numbers = np.frombuffer(bytearray(key), np.int64)

@@ -1,4 +1,4 @@
-"""One look at every structure: does it need a closer one, by the watch over training or by error bars?"""
+"""One look at every structure tells whether the watch over training and the error bars need a closer one."""
 
 from __future__ import annotations
 

@@ -45,8 +45,7 @@ def plot_scan_map(
     trained_ranges
         For each coordinate its range in the training data, Å or °, which is drawn as lines, or None.
     axes
-        One or two axes to draw in: energy, and error bar or std (only with an ensemble). By default a new
-        figure.
+        One or two to draw in: energy, and error bar or std of an ensemble. By default a new figure.
 
     Returns
     -------
@@ -60,9 +59,8 @@ def plot_scan_map(
     """
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
-    energy, std, bars = (
-        None if g is None else g[grid].T
-        for g in (result.energies_eV, result.energy_std_eV, result.energy_error_eV)
+    energy, std = (
+        None if g is None else g[grid].T for g in (result.energies_eV, result.energy_std_eV)
     )  # (Q, P)
     x, y = result.values[0][x], result.values[1][y]
     if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
@@ -73,11 +71,10 @@ def plot_scan_map(
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
     levels = MaxNLocator(14).tick_values(0, top)
     panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
-    has_bars = bars is not None and np.isfinite(bars).sum() >= 4
-    if has_bars or std is not None:
-        shown = 1000 * np.where(np.isfinite(bars), bars, np.nan) if has_bars else 1000 * std
-        name = f"{level_of(result)}error bar" if has_bars else "ensemble std"
-        panels.append((shown, _std_levels(shown), "cividis", f"{name}  (meV)"))
+    uncertain = _uncertainty(result, grid)
+    if uncertain is not None:
+        values, name = uncertain
+        panels.append((values, _std_levels(values), "cividis", f"{name}  (meV)"))
     n = len(panels)
     names, size = ["energy", "std"][:n], (0.6 + 5 * n, 4.6)
     drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
@@ -85,12 +82,18 @@ def plot_scan_map(
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
         ax.set_xlabel(result.coordinate_names[0])
-        if has_bars and ax is not drawn[0] and np.isinf(bars).any():
-            ax.set_facecolor(UNKNOWN)
-            ax.fill_between([], [], color=UNKNOWN, label="no error bar")
         legend_above(ax)
     drawn[0].set_ylabel(result.coordinate_names[1])
     return figure_of(drawn)
+
+
+def _uncertainty(result: ScanMap, grid: tuple) -> tuple[NDArray, str] | None:
+    """Return error bars (Q, P), meV, or else stds, and what they are called; None without either."""
+    bars = result.energy_error_eV
+    if bars is not None and np.isfinite(bars).sum() >= 4:
+        return 1000 * bars[grid].T, f"{level_of(result)}error bar"
+    std = result.energy_std_eV
+    return None if std is None else (1000 * std[grid].T, "ensemble std")
 
 
 def _where_trained(
@@ -107,18 +110,22 @@ def _where_trained(
 
 
 def _std_levels(std: NDArray) -> NDArray:
-    """Choose levels of the std, meV: even steps from zero, or logarithmic ones if it spans more than WIDE."""
-    low, high = np.nanmin(std), np.nanquantile(std, 0.95)
+    """Choose levels of std or error bar, meV: even from zero, or logarithmic if they span more than WIDE."""
+    std = std[np.isfinite(std)]
+    low, high = std.min(), np.quantile(std, 0.95)
     if 0 < WIDE * low < high:
         return np.array(LogLocator(subs=(1, 2, 5)).tick_values(low, high))
-    return np.array(MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9))
+    return np.array(MaxNLocator(14).tick_values(0, std.max() or 1e-9))
 
 
 def _contours(
     ax: Axes, x: NDArray, y: NDArray, grid: NDArray, levels: NDArray, colours: str, title: str
 ) -> None:
-    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour."""
-    grid = np.ma.masked_invalid(grid)
+    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour.
+
+    What is infinite is grey.
+    """
+    endless, grid = np.isinf(grid).any(), np.ma.masked_invalid(grid)
     beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
     colormap = colormaps[colours].with_extremes(under="white")
@@ -126,6 +133,9 @@ def _contours(
     filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
     ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
     ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
+    if endless:
+        ax.set_facecolor(UNKNOWN)
+        ax.fill_between([], [], color=UNKNOWN, label="no error bar")
 
 
 def _marks(

@@ -156,7 +156,7 @@ class Taught:
         return float(self.settings.second_spread * steps[fold] / steps.std(ddof=1))
 
     def trained_on(self, cutoff: float) -> dict[str, dict]:
-        """Return the level of theory of the pool, with what `extent_of` says at `cutoff` (Å), for the card."""
+        """Return for the card the level of theory of the pool, and what `extent_of` says at `cutoff` (Å)."""
         pool = self._pool.read()
         return {self.level_of_theory: extent_of(pool, cutoff)}
 
