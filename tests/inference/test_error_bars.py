@@ -13,6 +13,7 @@ from factory import NARROW, ethanol, random_model
 from scipy.sparse.csgraph import connected_components
 
 from ase_schnet import SchNetCalculator
+from ase_schnet.atoms_state import state_of
 from ase_schnet.conformal import (
     Factors,
     Intervals,
@@ -24,6 +25,7 @@ from ase_schnet.conformal import (
 )
 from ase_schnet.data.splits import default_kept_out
 from ase_schnet.inference.compositions import KnownPieces
+from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.intervals import pieces_of
 from ase_schnet.modelfile import UNSPECIFIED, load_model, save_model
 from ase_schnet.neighbors import half_list
@@ -278,6 +280,23 @@ def test_the_oh_of_ethanol_beyond_the_cutoff_is_not_taken_for_two_molecules():
     atoms = ethanol(0.0)
     atoms.positions[[2, 3]] += 9.0 * (atoms.positions[2] - atoms.positions[1])
     assert not any(finite_forces(atoms, SchNetCalculator("ethanol")))
+
+
+def test_the_one_look_that_bars_share_with_the_warning_leaves_nothing_out():
+    """At every structure the bars are those of a closer look, inside training, at its edge and beyond."""
+    calc, seen = SchNetCalculator(NARROW), set()
+    bars, cutoff = ErrorBars(calc.trained), calc.trained.config["cutoff"]
+    for k in range(60):
+        atoms = ethanol(0.004 * k, seed=k)
+        atoms.positions[3] += [0, 0, 5.5 * (k % 20 == 0)]
+        atoms.calc = calc
+        atoms.get_forces()
+        pairs = half_list(atoms.positions, cutoff)
+        close = bars.make(state_of(atoms), pairs, calc.results.extra)
+        seen.add((calc.results.errors.ordinary, bool(np.isfinite(close["energy_error"]))))
+        for name, bar in close.items():
+            np.testing.assert_array_equal(calc.results[name], bar)
+    assert {(True, True), (False, False)} <= seen
 
 
 def test_pieces_are_what_pairs_within_the_cutoff_connect():
