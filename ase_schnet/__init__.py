@@ -10,6 +10,7 @@ TYPE_CHECKING = (
     False  # type checkers take it for True; to import typing takes longer than all the rest
 )
 if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds it equal to _HOME
+    from ase_schnet.applicability.calculator_parts import uncertainty_of as uncertainty_of
     from ase_schnet.augment.moves import RandomMoves as RandomMoves
     from ase_schnet.augment.moves import Stretches as Stretches
     from ase_schnet.augment.settings import Augmentation as Augmentation
@@ -91,6 +92,7 @@ _HOME = {
     "pretrained": "pretraining.run",
     "EngineOptions": "inference.options",
     "OutsideTrainingWarning": "inference.training_watch",
+    "uncertainty_of": "applicability.calculator_parts",
     "write_predictions": "predictions",
     "Dataset": "data.dataset",
     "read_dataset": "data.formats",

@@ -25,6 +25,7 @@ from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
+from ase_schnet.inference.survey import Survey
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
@@ -133,8 +134,7 @@ class SchNetCalculator(Calculator):
             kwargs["model"] = lasting_name(str(kwargs["model"]))
         with self._lock:
             before = dict(self.parameters)
-            changed = super().set(**kwargs)
-            if changed:
+            if changed := super().set(**kwargs):
                 try:
                     self._load()
                 except Exception:  # keep the former parameters and model
@@ -156,9 +156,10 @@ class SchNetCalculator(Calculator):
         self._checked, self._electrons, self._no_images = None, NOTHING, None
         self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
         self._bars = ErrorBars.of(trained)
-        heads = self._heads = PropertyHeads(trained.path)
+        self._survey = Survey(trained.config["cutoff"], self._watch, self._bars)
+        self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained, self._bars, heads.quantities)
+        self.implemented_properties = names_of(trained, self._bars, self._heads.quantities)
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
@@ -251,29 +252,28 @@ class SchNetCalculator(Calculator):
                 self.results |= self._heads.predict(quantity, atoms)
 
     def _evaluate(self, atoms: Atoms, state: AtomsState) -> None:
-        new_kind = state[1:] != self._checked
-        if new_kind:
+        new_elements = self._checked is None or state[1] != self._checked[0]
+        if state[1:] != self._checked:
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
         positions = np.asarray(atoms.positions, dtype=np.float64)  # single precision is accepted
-        numbers, cell = atoms.numbers, atoms.cell.array
-        pairs = self._neighbors.pairs(positions, cell, atoms.pbc)
+        pairs = self._neighbors.pairs(positions, atoms.cell.array, atoms.pbc)
         if not self.trained.pbc and pairs is not self._no_images:  # once for each list
             require_no_images(self.trained, atoms, pairs)
             self._no_images = pairs
         try:
-            prediction = self._engine.evaluate(numbers, positions, pairs)
+            prediction = self._engine.evaluate(atoms.numbers, positions, pairs)
         except AtomsCoincideError as error:
             raise InputError(str(error)) from None
         volume = stress_volume(atoms) if self.trained.pbc else None
-        errors = self._bars and self._bars.later(state, pairs)
+        ordinary = self._survey.is_ordinary(state[1], positions, pairs)
+        errors = self._bars and self._bars.later(state, pairs, ordinary=ordinary)
         results = self._whole(potential_results(prediction, volume, errors), atoms)
         self._atoms = self._state = None  # an interrupt must not leave results of another structure
-        self.results = results
-        self._state = state
-        if self._watch is not None:
-            outside = self._watch.find(atoms, pairs, new_composition=new_kind)
+        self.results, self._state = results, state
+        if self._watch is not None and (new_elements or not ordinary):
+            outside = self._watch.find(atoms, pairs, new_composition=new_elements)
             if outside is not None:  # once, so that later evaluations do not pay for it
                 self._watch = None
                 warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)

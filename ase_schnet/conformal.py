@@ -131,7 +131,7 @@ class Intervals:
         """
         if self.energy is None:
             return math.nan
-        return n_atoms * self.energy.half_width(energy_std / n_atoms, mean_forces_std)
+        return self.energy.half_width(energy_std, n_atoms * mean_forces_std)
 
     def stress_error(self, stress_std: NDArray, mean_forces_std: float) -> NDArray:
         """Return the half-widths of stress components (6,) in eV/Å³; NaN if stresses had no labels.

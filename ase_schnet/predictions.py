@@ -16,6 +16,7 @@ from ase.db import connect
 from ase.io import write
 from ase.io.trajectory import TrajectoryWriter
 
+from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.files import replaced
 from ase_schnet.results import EXTRA_RESULTS
 
@@ -40,8 +41,9 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     ======================  =========================================================================
 
     The error bars, ``energy_error``, ``forces_error`` and ``stress_error``, are written beside them if the
-    model has them. ``dipole_std``, ``polarizability`` and ``polarizability_std`` of a model that has these
-    property heads are in the same place as ``stress_std``.
+    model has them, and their level, ``error_level``, where ``energy_std`` is. ``dipole_std``,
+    ``polarizability`` and ``polarizability_std`` of a model that has these property heads are in the same
+    place as ``stress_std``.
 
     One structure is held in memory at a time. If an error or Ctrl-C ends the writing, the file remains as it
     was.
@@ -128,4 +130,8 @@ def _predicted(atoms: Atoms, k: int) -> tuple[Atoms, dict]:
     results, copy = atoms.calc.results, atoms.copy()
     known = {name: results[name] for name in all_properties if name in results}
     copy.calc = SinglePointCalculator(copy, **known)
-    return copy, {name: np.copy(results[name])[()] for name in WRITTEN if name in results}
+    extra = {name: np.copy(results[name])[()] for name in WRITTEN if name in results}
+    level = (limits_of(atoms.calc) or {}).get("error_level")
+    if level is not None and any(name.endswith("_error") for name in extra):
+        extra["error_level"] = level
+    return copy, extra

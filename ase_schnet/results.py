@@ -19,6 +19,7 @@ STRESS = ("stress",)
 STRESS_COMMITTEE = ("stress_std",)
 ERRORS = ("energy_error", "forces_error")
 STRESS_ERRORS = ("stress_error",)
+_ALL_ERRORS = frozenset((*ERRORS, *STRESS_ERRORS))
 
 #: Names that ASE's ``Properties`` and its writers do not know.
 EXTRA_RESULTS = (
@@ -79,14 +80,20 @@ class Results(dict):
             super().__setitem__(name, value)
 
     def __missing__(self, name: str):
-        if self.errors is not None and name not in self.extra and name in self._error_names():
-            self.extra |= self.errors(self)
-        if name in (*ERRORS, *STRESS_ERRORS) and name not in self.extra:
+        extra = self.extra
+        if name in extra:
+            return extra[name]
+        if name in _ALL_ERRORS:
+            errors = self.errors
+            if errors is not None and (name in ERRORS or "stress_std" in extra):
+                extra |= errors(self)
+                if name in extra:
+                    return extra[name]
             raise KeyError(
                 f"{name}: the model has no such error bar for this structure; ase-schnet calibrate MODEL "
                 "DATA fits error bars"
             )
-        return self.extra[name]
+        raise KeyError(name)
 
     def __contains__(self, name) -> bool:
         return super().__contains__(name) or name in self.extra or name in self._error_names()

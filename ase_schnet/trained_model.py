@@ -48,9 +48,9 @@ class TrainedModel:
     level_of_theory
         Whose energies it predicts, for example "PBE/def2-SVP".
     trained_on
-        All that it was trained on: level of theory -> ``distance_ranges_Ang``, ``n_structures`` and what
-        else is known of the structures. A model that was trained at several levels has several entries;
-        ``distance_ranges`` is that of ``level_of_theory``.
+        All that it was trained on: level of theory -> ``distance_ranges_Ang``, ``n_structures``, ``pieces``
+        (see `known_pieces`) and what else is known of the structures. A model that was trained at several
+        levels has several entries; ``distance_ranges`` is that of ``level_of_theory``.
     element_scale
         (M, 100), factor on ``scale`` for each atomic number; None: 1 for all.
     baseline
@@ -140,6 +140,16 @@ class TrainedModel:
             self.distance_ranges,
             *(level["distance_ranges_Ang"] for level in self.trained_on.values()),
         )
+
+    @property
+    def known_pieces(self) -> set[str]:
+        """Return formulas of pieces farther apart than the cutoff, and of single atoms, in the training.
+
+        Of all levels of theory, in Hill's order; none where the card does not know.
+        """
+        return {
+            formula for known in self.trained_on.values() for formula in known.get("pieces", ())
+        }
 
     def require_elements(self, numbers: Iterable[int]) -> None:
         """Raise ValueError naming the elements among `numbers` that the model was not trained on."""

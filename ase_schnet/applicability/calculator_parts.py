@@ -58,38 +58,48 @@ def limits_of(calculator: BaseCalculator | None) -> dict | None:
 def uncertainty_of(
     calculator: BaseCalculator | None, *, error_bars: bool = False
 ) -> dict[str, float | np.ndarray]:
-    """Return standard deviations and committee energies of the structure last evaluated.
+    """Return standard deviations and committee energies of the structure last evaluated, also of sums.
 
-    If one calculator of a sum has standard deviations, they are multiplied by its weight, and the committee
-    energies include the energies of the others. If several have them, their errors are taken as independent:
-    the squares are added, and there are no committee energies. So it is with error bars.
+    ASE's sums of calculators pass on energy, forces and stress only. If one calculator of a sum has standard
+    deviations, they are multiplied by its weight, and the committee energies include the energies of the
+    others, which count as exact. If several have them, their errors are taken as independent: the squares are
+    added, and there are no committee energies. So it is with error bars, if all are of one level. For models
+    that err alike, such as two of the same data, that is too small in a sum and too large in a difference.
 
     Parameters
     ----------
     calculator
         A calculator, or a sum of them.
     error_bars
-        Return ``energy_error`` (eV) and ``forces_error`` (N, 3) (eV/Å) too, which take a while to make.
+        Return ``energy_error`` (eV), ``forces_error`` (N, 3) (eV/Å) and, of periodic structures,
+        ``stress_std`` and ``stress_error`` (6,) (eV/Å³) too, which take a while to make.
 
     Returns
     -------
     dict
         ``energy_std`` (eV), ``forces_std`` (N, 3) (eV/Å) and ``energy_committee`` (M,) (eV), if known.
     """
-    spreads = ("energy_std", "forces_std", *(("energy_error", "forces_error") * error_bars))
+    bars = ("energy_error", "forces_error", "stress_error")
+    names = ("energy_std", "forces_std", *(("stress_std", *bars) if error_bars else ()))
     results = getattr(calculator, "results", {})
     parts = components_of(calculator)
     if len(parts) == 1 and parts[0][0] is calculator:
-        names = (*spreads, "energy_committee")
-        return {name: results[name] for name in names if name in results}
-    known = [(part.results, w) for part, w in parts if "energy_std" in getattr(part, "results", {})]
-    if not known:
+        return {name: results[name] for name in (*names, "energy_committee") if name in results}
+    uncertain = [(p, w) for p, w in parts if w and "energy_std" in getattr(p, "results", {})]
+    if not uncertain:
         return {}
+    if error_bars and len({_level_of(part) for part, _ in uncertain}) > 1:
+        names = tuple(name for name in names if name not in bars)
+    known = [(part.results, w) for part, w in uncertain]
     found = {}
-    for name in spreads:
+    for name in names:
         if all(name in mine for mine, _ in known):
             found[name] = np.sqrt(sum((w * mine[name]) ** 2 for mine, w in known))
     (mine, weight), energy = known[0], results.get("energy")
     if len(known) == 1 and energy is not None and "energy_committee" in mine:
         found["energy_committee"] = energy + weight * (mine["energy_committee"] - mine["energy"])
     return found
+
+
+def _level_of(calculator: BaseCalculator) -> float | None:
+    return (getattr(calculator, "limits", None) or {}).get("error_level")

@@ -1,6 +1,6 @@
-"""Pairs of atoms at distances outside the training data, and collisions."""
+"""Pairs of atoms at distances outside the training data, collisions, and atoms without a neighbour."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from ase_schnet.bonds import pair_name
-from ase_schnet.neighbors import Pairs, VerletList
+from ase_schnet.neighbors import Pairs, VerletList, half_list
 from ase_schnet.schnet_config import MAX_ELEMENTS
 
 #: Atoms nearer than this fraction of the sum of their covalent radii collide. The shortest bond relative to
@@ -20,14 +20,14 @@ SKIN_ANG = 1.0
 
 
 class Finding(NamedTuple):
-    """Hold two atoms at a distance outside the training data.
+    """Hold two atoms at a distance outside the training data, or one without a neighbour.
 
     Attributes
     ----------
     message
         Text for users.
     name
-        Pair name of their elements, "H-O".
+        Pair name of their elements, "H-O"; of a single atom its element.
     collision
         Whether they are nearer than in any molecule.
     """
@@ -38,12 +38,13 @@ class Finding(NamedTuple):
 
 
 class DistanceWatch:
-    """Find pairs of atoms that collide or have a distance outside the training data.
+    """Find pairs of atoms that collide or have a distance outside the training data, and single atoms.
 
     Outside are, by more than a tolerance: distances below the shortest of the training data; distances
     between two of its intervals (a stretched bond, a narrow angle); and distances above the longest, up to
     the cutoff (a broken bond of elements that were always bonded, or two molecules where the training data
-    had one). Distances of bonds that form and break in the training data are inside.
+    had one). Distances of bonds that form and break in the training data are inside. An atom farther than
+    the cutoff from all others has no distance: it is outside, unless the training had such atoms.
 
     Parameters
     ----------
@@ -56,6 +57,9 @@ class DistanceWatch:
         Cutoff of the model, Å.
     tolerance_Ang
         Å.
+    known_pieces
+        Formulas of what stood alone in the training; those of one atom ("H") may. None: single atoms are not
+        looked for.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class DistanceWatch:
         ranges_Ang: dict[str, list[list[float]]] | None,
         cutoff_Ang: float,
         tolerance_Ang: float,
+        known_pieces: Iterable[str] | None = None,
     ):
         self._numbers = atoms.numbers.copy()
         self._ranges, self._cutoff = ranges_Ang, cutoff_Ang
@@ -79,11 +84,14 @@ class DistanceWatch:
         for (a, b), intervals in gaps.items():
             for k, interval in enumerate(intervals):
                 self._bounds[a, b, :, k] = self._bounds[b, a, :, k] = interval
-        self._list = VerletList(float(self._bounds.max()), SKIN_ANG)
+        self._reach = float(self._bounds.max())
+        self._list = VerletList(self._reach, SKIN_ANG)
+        known = {*chemical_symbols} if known_pieces is None else {*known_pieces}
+        self._may_be_alone = np.array([chemical_symbols[z] in known for z in self._numbers])
         self._pairs: Pairs | None = None
 
     def find(self, atoms: Atoms) -> Finding | None:
-        """Return the pair that is farthest outside, a collision before all others; None without one."""
+        """Return the pair that is farthest outside, a collision before all others, or else a single atom."""
         pairs = self._list.pairs(atoms.positions, atoms.cell.array, atoms.pbc)
         if pairs is not self._pairs:  # lower and upper ends of the intervals outside, (P, K)
             self._pairs = pairs
@@ -94,13 +102,30 @@ class DistanceWatch:
         distances = np.sqrt(np.einsum("pa,pa->p", vectors, vectors))[:, None]  # (P, 1)
         odd = (distances > self._low) & (distances < self._high)
         if not odd.any():
-            return None
+            return self._single(atoms, pairs, distances[:, 0])
         found = np.flatnonzero(odd.any(axis=1))
         i, j, d = pairs.idx_i[found], pairs.idx_j[found], distances[found, 0]
         radii = covalent_radii[self._numbers[i]] + covalent_radii[self._numbers[j]]
         depth = np.minimum(distances - self._low, self._high - distances)[found].max(axis=1)
         worst = np.argmin(d / radii) if (d < COLLISION * radii).any() else np.argmax(depth)
         return self._describe(int(i[worst]), int(j[worst]), float(d[worst]))
+
+    def _single(self, atoms: Atoms, pairs: Pairs, distances: NDArray) -> Finding | None:
+        """Return an atom that has no other within the cutoff, and must not be so."""
+        near = distances < self._cutoff
+        fine = self._may_be_alone.copy()
+        fine[pairs.idx_i[near]] = fine[pairs.idx_j[near]] = True
+        if fine.all():
+            return None
+        if self._reach + SKIN_ANG < self._cutoff:  # this list does not tell
+            pairs = half_list(atoms.positions, self._cutoff, atoms.cell.array, atoms.pbc)
+            fine[pairs.idx_i] = fine[pairs.idx_j] = True
+            if fine.all():
+                return None
+        k = int(np.flatnonzero(~fine)[0])
+        symbol = chemical_symbols[self._numbers[k]]
+        message = f"{symbol}{k} has no other atom within {self._cutoff:g} Å"
+        return Finding(message, symbol, collision=False)
 
     def _describe(self, i: int, j: int, d: float) -> Finding:
         z_i, z_j = int(self._numbers[i]), int(self._numbers[j])

@@ -25,6 +25,8 @@ def limits(model: TrainedModel) -> dict:
     dict
         ``distance_ranges_Ang``: pair name ("H-O") -> [[low, high], ...], the distances of the training data
         in Å, at all its levels of theory. ``cutoff_Ang``: the cutoff in Å, to which these distances reach.
+        ``known_pieces``: formulas of what stood alone in the training, farther than the cutoff from all
+        other atoms; also of single atoms ("H").
 
         With two or more members also ``forces_std_scale``: the expected error of a force component whose std
         is one, from the kept-out structures; and ``max_forces_std_eV_per_Ang``: the largest std, multiplied
@@ -33,6 +35,7 @@ def limits(model: TrainedModel) -> dict:
     known = {
         "distance_ranges_Ang": model.known_ranges,
         "cutoff_Ang": float(model.config["cutoff"]),
+        "known_pieces": sorted(model.known_pieces),
     }
     if model.n_members > 1:
         calibration = model.card.get("calibration", {}).get("forces_per_atom", {})

@@ -58,6 +58,7 @@ class StructureWatch:
             limits.get("distance_ranges_Ang"),
             limits.get("cutoff_Ang", 0.0),
             distance_tolerance_Ang,
+            limits.get("known_pieces"),
         )
 
     def find(self, atoms: Atoms) -> dict[str, str]:

@@ -24,7 +24,7 @@ What each member of the model would have found in a run of its own follows from 
 cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
 are worth too few independent ones are refused, and so are runs at constant energy, runs that are not at their
 end, and runs at constant pressure where the volume is not sampled yet. A picture of the rdf has a csv file
-beside it, with the same name.
+beside it, with the same name; "±" in it is the error bar, "level of ±" its probability.
 """
 OBSERVABLES = ("potential_energy", "volume", "density", "rdf")
 
@@ -96,6 +96,8 @@ def _calculator(args: argparse.Namespace) -> SchNetCalculator:
 
 def _rdf(args: argparse.Namespace, options: dict) -> int:
     """Average the rdf, write its table and draw it."""
+    import numpy as np
+
     from ase_schnet.files import write_csv
     from ase_schnet.propagation import bin_centres, rdf, spread
     from ase_schnet.propagation.observables import largest_r
@@ -113,6 +115,7 @@ def _rdf(args: argparse.Namespace, options: dict) -> int:
     r = bin_centres(r_max, n_bins)
     columns = {"distance (Å)": r, "g(r)": found.value, "±": found.half_width, "std": found.std}
     members = {f"member {k}": values for k, values in enumerate(found.members)}
+    columns["level of ±"] = np.full(n_bins, found.level)  # a column: every reader finds it there
     write_csv(table, columns | {"statistical error": found.statistical_error} | members)
     highest = int(found.value.argmax())
     peak = found.map(lambda g: g[highest])

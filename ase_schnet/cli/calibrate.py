@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_swapped
-from ase_schnet.cli.options import add_model
 
 HELP = "Fit the error bars of a model to labelled structures that it was not trained on."
 EXAMPLE = """\
@@ -13,17 +12,20 @@ The command writes `intervals` into the card of the model, and changes neither e
 does the same with the structures that it keeps out, for 90 %; this is for another level, for more structures,
 and for models that have no error bars yet. Given the data of the training, it takes the kept-out part.
 
-example:
+examples:
   ase-schnet calibrate my_model more_frames.extxyz --level 0.95
+of a model that comes with the package (ase-schnet info ethanol says where it lies) a copy, in a checkout:
+  cp -r models/ethanol my_ethanol
+  ase-schnet calibrate my_ethanol benchmarks/ethanol_1000K_pbe_def2svp.xyz --level 0.95
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
-    add_model(parser.add_argument)
-    add_label_options(parser)
     add = parser.add_argument
+    add("model", metavar="MODEL", help="directory of your own model, or of a copy of a shipped one")
+    add_label_options(parser)
     add(
         "--level",
         type=float,

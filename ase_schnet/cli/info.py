@@ -78,6 +78,9 @@ def _levels(model: TrainedModel) -> list[str]:
         if level != model.level_of_theory:
             n = f"{known['n_structures']} structures; " if "n_structures" in known else ""
             lines.append(f"also from   {level}: {n}{_ranges(known['distance_ranges_Ang'])}")
+    if pieces := sorted(model.known_pieces):
+        cutoff = f"{model.config['cutoff']:g} Å"
+        lines.append(f"alone       farther than {cutoff} from all other atoms: {', '.join(pieces)}")
     if start := model.card.get("training", {}).get("start"):
         frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
         lines.append(f"started     from the weights of {start['model']}{frozen}")

@@ -35,7 +35,8 @@ The suffix of PREDICTED (.xyz, .extxyz, .traj, .db) says the format. It holds, u
 forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
 energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability (e²Å²/eV)
 and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error and
-stress_error, which are infinite for structures unlike the training. Labels of the file itself are not copied.
+stress_error, which are infinite for structures unlike the training, and error_level, the probability that
+they cover the error. Labels of the file itself are not copied.
 info["frame_in_file"] is the number of the structure in the file, from 0. Structures that the model cannot
 describe (other elements, another charge) are left out and listed. Structures are read one by one, so the file
 may be long. PREDICTED is replaced only when all are done; new rows are added to an existing database.

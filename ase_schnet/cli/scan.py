@@ -35,8 +35,9 @@ example of a map (each option has one value for each coordinate):
 
 Atoms are counted from 0. The first atom of a coordinate stays and the last one moves. With it moves all that
 is connected to it when the bond I-J (distance) or J-K (angle, dihedral) is cut. A csv file is written beside
-the picture, with the same name. The scan begins at the point nearest to the structure and goes outwards.
-After Ctrl-C or SIGTERM the finished points are kept.
+the picture, with the same name; of models with error bars it has energy_error_eV, infinite where the
+structure is unlike all training, and error_level, their probability. The scan begins at the point nearest to
+the structure and goes outwards. After Ctrl-C or SIGTERM the finished points are kept.
 
 exit code: 0 success, 1 some points did not converge, have no energy or lie in a hole of the model (an energy
 far too low outside the training range), 2 bad input, 130 interrupted

@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its graphs are loaded when first used
+from ase.symbols import Symbols
 from numpy.typing import NDArray
 
 from ase_schnet.bonds import pair_name
@@ -111,6 +113,48 @@ def sampled_distances(
             [float(a), float(b)] for a, b in zip(near[begins], far[ends], strict=True)
         ]
     return result
+
+
+def extent_of(dataset: Dataset, cutoff: float) -> dict:
+    """Return what a card says of the structures of one level of theory: how many, their distances and pieces.
+
+    Parameters
+    ----------
+    dataset
+        The structures.
+    cutoff
+        Of the model, Å.
+    """
+    return {
+        "n_structures": len(dataset),
+        "distance_ranges_Ang": sampled_distances(dataset, cutoff),
+        "pieces": sampled_pieces(dataset, cutoff),
+    }
+
+
+def sampled_pieces(dataset: Dataset, cutoff: float) -> list[str]:
+    """Return the formulas of what structures fall into at a cutoff (Å), sorted; of whole ones nothing.
+
+    These are the pieces of structures in which no pairs nearer than the cutoff connect all atoms, and single
+    atoms without a neighbour.
+    """
+    found: set[bytes] = set()
+    data = (dataset.R, dataset.ptr, dataset.cells, dataset.pbc)
+    for part, pairs in pair_blocks(*data, cutoff):
+        start, stop = dataset.ptr[part.start], dataset.ptr[part.stop]
+        first = np.repeat(dataset.ptr[part] - start, pairs.n_pairs)
+        i, j, n = first + pairs.idx_i, first + pairs.idx_j, stop - start
+        graph = scipy.sparse.coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n))
+        piece = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+        structure = np.repeat(np.arange(part.start, part.stop), dataset.n_atoms[part])
+        of_piece = np.zeros(piece.max() + 1, np.int64)
+        of_piece[piece] = structure
+        several = np.bincount(of_piece - part.start)[structure - part.start] > 1
+        alone = np.bincount(np.concatenate([i, j]), minlength=n) == 0
+        for one in np.unique(piece[several | alone]):
+            found.add(np.sort(dataset.Z[start:stop][piece == one]).tobytes())
+    kinds = (np.frombuffer(z, dataset.Z.dtype) for z in found)
+    return sorted(Symbols(numbers).get_chemical_formula() for numbers in kinds)
 
 
 def _of_molecules(R: NDArray, n_atoms: NDArray, cutoff: float) -> PackedPairs:

@@ -172,10 +172,13 @@ class Ensemble:
             self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
             atom = np.zeros(1, np.int64), np.zeros((1, 3))
             self._run_chunks(self._buffers, (0, 0), (0, 0), 0, *atom)
-            nothing = none, none, np.empty((0, 3)), none, np.empty((0, 3)), np.empty((0, 0, 0, 2))
-            intervals.any_pair_within(*nothing)
             rows = np.empty((0, 3))
-            intervals.force_half_widths(*nothing, (1.0, 1.0), rows, np.empty(0), rows)
+            nothing = none, none, rows, none, rows, np.empty((0, 0, 0, 2))
+            intervals.any_pair_within(*nothing)
+            intervals.is_ordinary(*nothing, 1.0)
+            intervals.pieces_of(none, none, rows, rows, 1.0)
+            intervals.force_half_widths(rows, rows, rows)
+            intervals.widen_around(*nothing, 1.0, rows)
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run phase by phase, and after each fetch its results for the ghosts from their owners.

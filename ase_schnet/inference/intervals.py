@@ -1,7 +1,9 @@
 """Whether any pair stands at a distance where something has to be done; asked at every evaluation.
 
 Nearly always the answer is no, and it must cost next to nothing: below 1 µs for a molecule. Repulsion, the
-watch over what training has seen and error bars ask the same question with other intervals.
+watch over what training has seen and error bars ask the same question with other intervals. The latter two
+also ask whether the atoms hang together, since atoms farther apart than the cutoff have no distance. They
+share one answer for all that is ordinary (`survey.py`), and look closer only at the rest.
 """
 
 from __future__ import annotations
@@ -26,31 +28,65 @@ def any_pair_within(idx_i, idx_j, shifts, numbers, positions, squares):
 
 
 @compiled
-def force_half_widths(
-    idx_i, idx_j, shifts, numbers, positions, squares, bounds, forces_std, factors, widths
-):
+def is_ordinary(idx_i, idx_j, shifts, kinds, positions, squares, cutoff):
+    """Return whether `any_pair_within` is false, and all atoms are one piece, see `pieces_of`.
+
+    `kinds` (N,) are what `squares` is counted by: atomic numbers, or anything shorter.
+    """
+    piece = np.full(len(kinds), -1)
+    # one for each piece beyond the first, and one for each atom without a neighbour
+    missing = 2 * len(kinds) - 1
+    for p in range(len(idx_i)):
+        i, j = idx_i[p], idx_j[p]
+        square = _square(i, j, shifts[p], positions)
+        if _within(square, squares[kinds[i], kinds[j]]):
+            return False
+        if missing > 0 and square < cutoff * cutoff:
+            missing -= _join(piece, i, j)
+    return missing <= 0
+
+
+@compiled
+def pieces_of(idx_i, idx_j, shifts, positions, cutoff):
+    """Return the first atom of the piece of each atom, (N,) int64; -1 for an atom without a neighbour.
+
+    Atoms are in one piece if pairs nearer than `cutoff` (Å) lead from one to the other.
+    """
+    piece = np.full(len(positions), -1)
+    for p in range(len(idx_i)):
+        i, j = idx_i[p], idx_j[p]
+        if _square(i, j, shifts[p], positions) < cutoff * cutoff:
+            _join(piece, i, j)
+    for i in range(len(piece)):
+        if piece[i] >= 0:
+            piece[i] = _first(piece, i)
+    return piece
+
+
+@compiled
+def force_half_widths(forces_std, factors, widths):
     """Fill `widths` (N, 3), eV/Å, the half-widths of the forces.
 
     Return whether all are finite, and the root mean square of all stds, eV/Å.
 
-    They are `factors` (100,), by atomic number, times the root mean square of `forces_std` (N, 3) over x, y
-    and z. `bounds` are a length in Å and a std in eV/Å: infinite are those of atoms with a larger std, and
-    of atoms within that length of a pair that stands in one of the intervals `squares`, see
-    `any_pair_within`.
+    They are a factor times the root mean square of `forces_std` (N, 3) over x, y and z. `factors` (N, 2) are
+    this factor for each atom, and the largest std (eV/Å) that has a finite half-width.
     """
-    cutoff, largest = bounds
     finite, total = True, 0.0
-    for i in range(len(numbers)):
+    for i in range(len(factors)):
         x, y, z = forces_std[i, 0], forces_std[i, 1], forces_std[i, 2]
         square = (x * x + y * y + z * z) / 3.0
         std, total = np.sqrt(square), total + square
-        width = factors[numbers[i]] * std
-        if std > largest:
+        width = factors[i, 0] * std
+        if std > factors[i, 1]:
             width, finite = np.inf, False
         widths[i, 0] = widths[i, 1] = widths[i, 2] = width
-    mean = np.sqrt(total / max(1, len(numbers)))
-    if not any_pair_within(idx_i, idx_j, shifts, numbers, positions, squares):
-        return finite, mean
+    return finite, np.sqrt(total / max(1, len(factors)))
+
+
+@compiled
+def widen_around(idx_i, idx_j, shifts, numbers, positions, squares, cutoff, widths):
+    """Make `widths` (N, 3) infinite of atoms within `cutoff` (Å) of a pair in one of its intervals."""
     odd = np.zeros(len(numbers), np.bool_)
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
@@ -64,7 +100,28 @@ def force_half_widths(
         near = _square(i, j, shifts[p], positions) < cutoff * cutoff
         if near and (odd[i] or odd[j]):
             widths[i] = widths[j] = np.inf
-    return False, mean
+
+
+@inner
+def _join(piece, i, j):
+    """Put two neighbours into one piece. Return how many had no neighbour, plus one if two pieces met."""
+    had_none = (piece[i] < 0) + (i != j and piece[j] < 0)
+    if piece[i] < 0:
+        piece[i] = i
+    if piece[j] < 0:
+        piece[j] = j
+    a, b = _first(piece, i), _first(piece, j)
+    piece[max(a, b)] = min(a, b)
+    return had_none + (a != b)
+
+
+@inner
+def _first(piece, i):
+    """Return the first atom of a piece; atoms lead to it, and on the way their path is made shorter."""
+    while piece[i] != i:
+        piece[i] = piece[piece[i]]
+        i = piece[i]
+    return i
 
 
 @inner

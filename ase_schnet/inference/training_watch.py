@@ -10,12 +10,17 @@ from collections import Counter
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
 from ase.formula import Formula
+from ase.symbols import Symbols
 
 from ase_schnet.applicability.distances import DistanceWatch, avoided_squares
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG
-from ase_schnet.inference.intervals import any_pair_within
+from ase_schnet.inference.compositions import (
+    KnownPieces,
+    composition_of_training,
+    proportions,
+)
+from ase_schnet.inference.intervals import any_pair_within, pieces_of
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
@@ -25,7 +30,7 @@ class OutsideTrainingWarning(UserWarning):
 
 
 class TrainingWatch:
-    """Compare structures with the distances and the composition that a model was trained on.
+    """Compare structures with the distances, composition and pieces that a model was trained on.
 
     Parameters
     ----------
@@ -33,13 +38,19 @@ class TrainingWatch:
         The ensemble. Distances may leave those of its level of theory by 0.15 Å; what it learnt at another
         level is named, since a monitor lets runs go there. Compositions are compared if all its training was
         of molecules of one composition.
+
+    Attributes
+    ----------
+    avoided
+        Distances outside training, as `avoided_squares` returns them.
     """
 
     def __init__(self, model: TrainedModel):
         self._model, self._cutoff = model, float(model.config["cutoff"])
         self._one_composition = composition_of_training(model)
+        self._pieces = KnownPieces(model)
         self._ranges = model.distance_ranges
-        self._avoided = avoided_squares(
+        self.avoided = avoided_squares(
             model.elements, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
         )
 
@@ -63,16 +74,28 @@ class TrainingWatch:
                 found.append(f"{atoms.get_chemical_formula()}, where training had only {formula}")
         numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
         positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
-        if any_pair_within(*pairs, numbers, positions, self._avoided):
+        if any_pair_within(*pairs, numbers, positions, self.avoided):
             pair = self._pair_outside(atoms, self._ranges)
             if pair is not None:
                 found.append(pair + self._taught_by_another(atoms))
+        found += self._new_pieces(numbers, pieces_of(*pairs, positions, self._cutoff))
         if not found:
             return None
         return (
             f"outside what {self._model.path} was trained on: {'; '.join(found)} "
             "(said once for each calculator)"
         )
+
+    def _new_pieces(self, numbers: np.ndarray, pieces: np.ndarray) -> list[str]:
+        new = np.flatnonzero(self._pieces.are_new(numbers, pieces))
+        if not len(new):
+            return []
+        parts = [[k] if pieces[k] < 0 else np.flatnonzero(pieces == pieces[k]) for k in new]
+        lost = min(parts, key=len)
+        formula = Symbols(numbers[lost]).get_chemical_formula()
+        return [
+            f"{formula} with atom {lost[0]} farther than {self._cutoff:g} Å from all other atoms"
+        ]
 
     def _pair_outside(self, atoms: Atoms, ranges: dict) -> str | None:
         pair = DistanceWatch(atoms, ranges, self._cutoff, DISTANCE_TOLERANCE_ANG).find(atoms)
@@ -84,22 +107,3 @@ class TrainingWatch:
         if not levels or self._pair_outside(atoms, self._model.known_ranges) is not None:
             return ""
         return f" at {self._model.level_of_theory}; here it rests on {' and '.join(levels)}"
-
-
-def composition_of_training(model: TrainedModel) -> dict[str, int] | None:
-    """Return how many atoms of each element every molecule of the training had; None if they differed.
-
-    They were alike if their compositions fix only one number of the elements' energies. One of these
-    molecules is kept in the card.
-    """
-    left_free = model.card.get("training", {}).get("species_shifts_undetermined")
-    one = model.card.get("self_check")
-    if model.pbc or one is None or left_free != len(model.elements) - 1:
-        return None
-    return dict(Counter(chemical_symbols[z] for z in one["numbers"]))
-
-
-def proportions(counts: dict[str, int]) -> dict[str, int]:
-    """Divide numbers of atoms by their greatest common divisor: water and its clusters are alike."""
-    divisor = int(np.gcd.reduce(list(counts.values())))
-    return {symbol: n // divisor for symbol, n in counts.items()}

@@ -24,7 +24,7 @@ from ase_schnet.plotting.style import (
 )
 
 if TYPE_CHECKING:
-    from ase_schnet.scan import ScanResult
+    from ase_schnet.scan import ScanMap, ScanResult
 
 #: The ensemble gives no information where its std exceeds this multiple of the median over the scan.
 UNINFORMATIVE = 20.0
@@ -140,8 +140,12 @@ def _bars(result: ScanResult, order: NDArray) -> tuple[NDArray, str] | None:
     if result.energy_error_eV is None:
         return None
     bars = result.energy_error_eV[order]
-    level = "" if result.error_level is None else f"{100 * result.error_level:.3g} % "
-    return np.where(np.isfinite(bars), bars, np.nan), f"{level}error bar"
+    return np.where(np.isfinite(bars), bars, np.nan), f"{level_of(result)}error bar"
+
+
+def level_of(result: ScanResult | ScanMap) -> str:
+    """Return the level of the error bars, "90 % ", or "" if it is not known."""
+    return "" if result.error_level is None else f"{100 * result.error_level:.3g} % "
 
 
 def _draw_energies(ax: Axes, x: NDArray, model: NDArray, reference: NDArray | None) -> None:

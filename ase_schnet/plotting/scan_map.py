@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.scan import known, set_degree_ticks, with_unit
+from ase_schnet.plotting.scan import known, level_of, set_degree_ticks, with_unit
 from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, legend_above, panels_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A std is drawn in logarithmic steps if its largest value is more than this times its smallest.
 WIDE = 30.0
+#: Grey of what has no error bar.
+UNKNOWN = "0.8"
 
 
 def plot_scan_map(
@@ -28,12 +30,13 @@ def plot_scan_map(
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
     axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
-    """Draw a map of the energy, eV, and, with an ensemble, of its standard deviation, meV.
+    """Draw a map of the energy, eV, and, with an ensemble, of its error bar or standard deviation, meV.
 
     The first coordinate is horizontal, the second vertical. The energy is relative to its lowest point
     within the trained ranges, if they are known, and where the std is not far above its median. The scale
     of the colours follows the map there: much higher energies have one colour, lower ones are white. A
-    cross marks a point that did not relax.
+    cross marks a point that did not relax. Error bars are drawn where the map has them, else the std; grey
+    is where the model has no error bar, since the structure is unlike all training.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def plot_scan_map(
     trained_ranges
         For each coordinate its range in the training data, Å or °, which is drawn as lines, or None.
     axes
-        One or two axes to draw in: energy, and std (only with an ensemble). By default a new figure.
+        One or two to draw in: energy, and error bar or std of an ensemble. By default a new figure.
 
     Returns
     -------
@@ -68,8 +71,10 @@ def plot_scan_map(
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
     levels = MaxNLocator(14).tick_values(0, top)
     panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
-    if std is not None:
-        panels.append((1000 * std, _std_levels(1000 * std), "cividis", "ensemble std  (meV)"))
+    uncertain = _uncertainty(result, grid)
+    if uncertain is not None:
+        values, name = uncertain
+        panels.append((values, _std_levels(values), "cividis", f"{name}  (meV)"))
     n = len(panels)
     names, size = ["energy", "std"][:n], (0.6 + 5 * n, 4.6)
     drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
@@ -80,6 +85,15 @@ def plot_scan_map(
         legend_above(ax)
     drawn[0].set_ylabel(result.coordinate_names[1])
     return figure_of(drawn)
+
+
+def _uncertainty(result: ScanMap, grid: tuple) -> tuple[NDArray, str] | None:
+    """Return error bars (Q, P), meV, or else stds, and what they are called; None without either."""
+    bars = result.energy_error_eV
+    if bars is not None and np.isfinite(bars).sum() >= 4:
+        return 1000 * bars[grid].T, f"{level_of(result)}error bar"
+    std = result.energy_std_eV
+    return None if std is None else (1000 * std[grid].T, "ensemble std")
 
 
 def _where_trained(
@@ -96,18 +110,22 @@ def _where_trained(
 
 
 def _std_levels(std: NDArray) -> NDArray:
-    """Choose levels of the std, meV: even steps from zero, or logarithmic ones if it spans more than WIDE."""
-    low, high = np.nanmin(std), np.nanquantile(std, 0.95)
+    """Choose levels of std or error bar, meV: even from zero, or logarithmic if they span more than WIDE."""
+    std = std[np.isfinite(std)]
+    low, high = std.min(), np.quantile(std, 0.95)
     if 0 < WIDE * low < high:
         return np.array(LogLocator(subs=(1, 2, 5)).tick_values(low, high))
-    return np.array(MaxNLocator(14).tick_values(0, np.nanmax(std) or 1e-9))
+    return np.array(MaxNLocator(14).tick_values(0, std.max() or 1e-9))
 
 
 def _contours(
     ax: Axes, x: NDArray, y: NDArray, grid: NDArray, levels: NDArray, colours: str, title: str
 ) -> None:
-    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour."""
-    grid = np.ma.masked_invalid(grid)
+    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour.
+
+    What is infinite is grey.
+    """
+    endless, grid = np.isinf(grid).any(), np.ma.masked_invalid(grid)
     beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
     colormap = colormaps[colours].with_extremes(under="white")
@@ -115,6 +133,9 @@ def _contours(
     filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
     ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
     ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
+    if endless:
+        ax.set_facecolor(UNKNOWN)
+        ax.fill_between([], [], color=UNKNOWN, label="no error bar")
 
 
 def _marks(

@@ -18,7 +18,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset, join
-from ase_schnet.data.pairs import sampled_distances
+from ase_schnet.data.pairs import extent_of
 from ase_schnet.files import whole_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import TrainedModel
@@ -156,10 +156,9 @@ class Taught:
         return float(self.settings.second_spread * steps[fold] / steps.std(ddof=1))
 
     def trained_on(self, cutoff: float) -> dict[str, dict]:
-        """Return the level of theory of the pool, with its distances within `cutoff` (Å), for the card."""
+        """Return for the card the level of theory of the pool, and what `extent_of` says at `cutoff` (Å)."""
         pool = self._pool.read()
-        ranges = sampled_distances(pool, cutoff)
-        return {self.level_of_theory: {"n_structures": len(pool), "distance_ranges_Ang": ranges}}
+        return {self.level_of_theory: extent_of(pool, cutoff)}
 
     def to_dict(self) -> dict:
         """Return plain types, for the card."""

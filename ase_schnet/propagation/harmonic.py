@@ -48,6 +48,7 @@ class HarmonicSpread:
                 table[name] = np.asarray(values.value)
                 table[f"± {name}"] = np.asarray(values.half_width)
                 table[f"std of {name}"] = np.asarray(values.std)
+        table["level of ±"] = np.full(len(self.modes.names), self.wavenumber.level)
         for k, values in enumerate(self.wavenumber.members):
             table[f"wavenumber of member {k} (cm⁻¹)"] = values
         write_csv(path, table | {"mode": np.array(self.modes.names, dtype=object)})

@@ -8,6 +8,7 @@ It works with any ASE calculator. A calculator that knows where it is reliable h
 ===============================  ======================================================================
 ``distance_ranges_Ang``          pair name ("H-O") -> [[low, high], ...], distances seen in training, Å
 ``cutoff_Ang``                   beyond it the model sees no pair
+``known_pieces``                 what may stand alone, farther than the cutoff from all other atoms ("H")
 ``forces_std_scale``             calibration: expected error of a force component over its std
 ``max_forces_std_eV_per_Ang``    largest calibrated std that still is a prediction
 ===============================  ======================================================================

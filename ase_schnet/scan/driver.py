@@ -176,6 +176,15 @@ def member_columns(committee: NDArray | None) -> dict[str, NDArray]:
     return {f"energy_member_{k}_eV": member for k, member in enumerate(committee.T)}
 
 
+def error_columns(errors_eV: NDArray | None, level: float | None) -> dict[str, NDArray | None]:
+    """Name the columns of error bars (P,) or (P, Q), eV, and of their level for a table.
+
+    The level has a column, the same number in each line: every reader of tables finds it there.
+    """
+    levels = None if errors_eV is None or level is None else np.full_like(errors_eV, level)
+    return {"energy_error_eV": errors_eV, "error_level": levels}
+
+
 def _compute_point(
     site: tuple[int, ...],
     frame: Atoms,

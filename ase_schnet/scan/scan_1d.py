@@ -13,7 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
-from ase_schnet.scan.driver import check_scan, member_columns, stack_results, visit_points
+from ase_schnet.scan.driver import (
+    check_scan,
+    error_columns,
+    member_columns,
+    stack_results,
+    visit_points,
+)
 from ase_schnet.scan.reference import energies_along, read_reference
 from ase_schnet.structures.writing import write_frames
 
@@ -73,7 +79,7 @@ class ScanResult:
             self.coordinate_name: self.values,
             "energy_eV": self.energies_eV,
             "energy_std_eV": self.energy_std_eV,
-            "energy_error_eV": self.energy_error_eV,
+            **error_columns(self.energy_error_eV, self.error_level),
             "reference_energy_eV": self.reference_energies_eV,
             "converged": self.converged,
             "outside_training": self._is_outside,

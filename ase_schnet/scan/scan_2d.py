@@ -8,11 +8,13 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import (
     Point,
     check_scan,
+    error_columns,
     member_columns,
     stack_results,
     visit_points,
@@ -43,6 +45,10 @@ class ScanMap:
     outside_training
         Where the structure is outside the training data, (P, Q) bool: unknown distances, or forces on which
         the members disagree. None if the calculator does not know.
+    energy_error_eV
+        Error bars, (P, Q), eV, infinite for structures unlike all training; None if the calculator has none.
+    error_level
+        Probability with which an error bar covers the error.
     """
 
     coordinate_names: tuple[str, str]
@@ -53,6 +59,8 @@ class ScanMap:
     frames: dict[tuple[int, int], Atoms]
     converged: NDArray | None = None
     outside_training: NDArray | None = None
+    energy_error_eV: NDArray | None = None
+    error_level: float | None = None
 
     @property
     def minimum(self) -> tuple[int, int]:
@@ -69,6 +77,7 @@ class ScanMap:
         columns = self._of_frames(
             energy_eV=self.energies_eV,
             energy_std_eV=self.energy_std_eV,
+            **error_columns(self.energy_error_eV, self.error_level),
             converged=self.converged,
             outside_training=self.outside_training,
         )
@@ -156,7 +165,8 @@ def scan_map(
     limit = fmax if relaxed else None
     check_scan(atoms, coordinates, axes, limit)
     points = visit_points(atoms, coordinates, axes, limit, progress)
-    return _map_of(points, coordinates, axes, relaxed)
+    level = (limits_of(atoms.calc) or {}).get("error_level")
+    return _map_of(points, coordinates, axes, relaxed, level)
 
 
 def _map_of(
@@ -164,6 +174,7 @@ def _map_of(
     coordinates: Sequence[Coordinate],
     axes: Sequence[NDArray],
     relaxed: bool,
+    level: float | None,
 ) -> ScanMap:
     """Put the finished points on the grid of the two axes, (P,) and (Q,)."""
     return ScanMap(
@@ -175,6 +186,8 @@ def _map_of(
         frames={point.site: point.frame for point in points},
         converged=_converged(points, axes) if relaxed else None,
         outside_training=_outside(points, axes),
+        energy_error_eV=_grid(points, axes, "energy_error"),
+        error_level=level,
     )
 
 

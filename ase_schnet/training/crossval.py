@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.pairs import sampled_distances
+from ase_schnet.data.pairs import extent_of
 from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
 from ase_schnet.processes import StartedAgain, refuse_to_start_again
@@ -217,6 +217,8 @@ def _stack(members: list[tuple[dict, dict]], dataset: Dataset, recipe: dict) -> 
     """Return the weights of the members as (M, ...) arrays."""
     config, level = recipe["config"], recipe.get("level_of_theory", UNSPECIFIED)
     earlier = recipe.get("start", {}).get("trained_on", {})
+    others = {k: v for k, v in earlier.items() if k != level}
+    own = extent_of(dataset, config["cutoff"])
     states = [unnested("schnet", tensors) for tensors, _ in members]
     return TrainedModel(
         config=config,
@@ -225,8 +227,8 @@ def _stack(members: list[tuple[dict, dict]], dataset: Dataset, recipe: dict) -> 
         scale=np.array([header["scale"] for _, header in members]),
         weights={name: np.stack([state[name].numpy() for state in states]) for name in states[0]},
         pbc=bool(dataset.pbc.any()),
-        distance_ranges=sampled_distances(dataset, config["cutoff"]),
+        distance_ranges=own["distance_ranges_Ang"],
         level_of_theory=level,
         baseline=recipe.get("baseline"),
-        trained_on={k: v for k, v in earlier.items() if k != level},
+        trained_on={**others, level: own},
     )

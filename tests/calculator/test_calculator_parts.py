@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.calculators.mixing import MixedCalculator, SumCalculator
 from factory import NARROW
-from monitor_cases import look, water
+from monitor_cases import Knowing, look, water
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.applicability.calculator_parts import components_of, uncertainty_of
@@ -36,6 +36,17 @@ class Corrected(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         self.results = {name: self.dft.get_property(name, atoms) for name in ("energy", "forces")}
+
+
+class Free(Calculator):
+    """No energy, no forces and no stress."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        nothing = np.zeros((len(atoms), 3))
+        self.results = {"energy": 0.0, "forces": nothing, "stress": np.zeros(6)}
 
 
 def wrapped(kind: str, model):
@@ -82,6 +93,47 @@ def test_two_ensembles_in_a_sum_add_their_squares():
     atoms.calc = SumCalculator([first, second])
     atoms.get_forces()
     np.testing.assert_allclose(uncertainty_of(atoms.calc)["forces_std"], 5.0)
+
+
+def test_error_bars_of_a_sum_are_those_of_the_model_in_it():
+    atoms = molecule("CH3OH")
+    model = SchNetCalculator("methanol")
+    for calc in (SumCalculator([Correction(), model]), Corrected(model)):
+        atoms.calc = calc
+        atoms.get_forces()
+        assert "energy_error" not in calc.results  # ASE adds up its own properties only
+        found = uncertainty_of(calc, error_bars=True)
+        assert found["energy_error"] == pytest.approx(model.results["energy_error"])
+        np.testing.assert_allclose(found["forces_error"], model.results["forces_error"])
+        assert "stress_error" not in found
+    crystal = bulk("Si", cubic=True)
+    silicon = SchNetCalculator("silicon")
+    crystal.calc = MixedCalculator(silicon, Free(), 2.0, 1.0)
+    crystal.get_stress()
+    found = uncertainty_of(crystal.calc, error_bars=True)
+    np.testing.assert_allclose(found["stress_error"], 2 * silicon.results["stress_error"])
+
+
+def test_error_bars_of_two_models_add_their_squares_where_they_are_of_one_level():
+    class Barred(Knowing):
+        def __init__(self, bar, level):
+            super().__init__(error_level=level)
+            self.bar = bar
+
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            self.results["energy_error"] = self.bar
+
+    atoms = water()
+    atoms.calc = SumCalculator([Barred(3.0, 0.9), Barred(4.0, 0.9)])
+    atoms.get_forces()
+    assert uncertainty_of(atoms.calc, error_bars=True)["energy_error"] == pytest.approx(5.0)
+    atoms.calc = SumCalculator([Barred(3.0, 0.9), Barred(4.0, 0.95)])
+    atoms.get_forces()
+    assert "energy_error" not in uncertainty_of(atoms.calc, error_bars=True)
+    atoms.calc = MixedCalculator(Barred(3.0, 0.9), Barred(np.inf, 0.9), 1.0, 0.0)
+    atoms.get_forces()
+    assert uncertainty_of(atoms.calc, error_bars=True)["energy_error"] == pytest.approx(3.0)
 
 
 def test_the_record_of_a_run_names_the_model_in_a_sum():

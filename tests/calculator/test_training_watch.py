@@ -15,7 +15,8 @@ from factory import NARROW, random_model
 from ase_schnet import OutsideTrainingWarning, SchNetCalculator
 from ase_schnet.applicability.distances import DistanceWatch
 from ase_schnet.data.formats import read_dataset
-from ase_schnet.inference.training_watch import TrainingWatch, composition_of_training
+from ase_schnet.inference.compositions import composition_of_training
+from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.modelfile import load_model
 from ase_schnet.neighbors import half_list
 
@@ -73,6 +74,25 @@ def test_another_molecule_is_told(model, structure, message):
     atoms.calc = SchNetCalculator(model)
     (said,) = warned(atoms.get_forces)
     assert message in said
+
+
+def test_an_atom_or_a_piece_beyond_the_cutoff_is_told():
+    atoms = molecule("CH3CH2OH")
+    atoms.positions[3] += [0, 40.0, 0]
+    atoms.calc = SchNetCalculator("ethanol")
+    (said,) = warned(atoms.get_forces)
+    assert "H with atom 3 farther than 5 Å from all other atoms" in said
+    atoms = molecule("CH3CH2OH")
+    atoms.positions[[2, 3]] += [0, 40.0, 0]
+    atoms.calc = SchNetCalculator("ethanol")
+    (said,) = warned(atoms.get_forces)
+    assert "HO with atom 2 farther than 5 Å from all other atoms" in said
+    crystal = bulk("Si", cubic=True).repeat(2)
+    crystal.calc = SchNetCalculator("silicon")
+    crystal.set_cell(np.diag([20.0, 30, 30]))
+    crystal.positions[0] = [15.0, 20, 20]
+    (said,) = warned(crystal.get_forces)
+    assert "Si with atom 0 farther" in said
 
 
 def test_a_crystal_that_is_squeezed_is_told_and_one_that_is_not_is_not():

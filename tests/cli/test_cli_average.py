@@ -46,6 +46,7 @@ def test_an_rdf_is_tabled_and_drawn(crystal, tmp_path, capsys):
     assert "highest g(r)" in capsys.readouterr().out
     table = np.genfromtxt(plot.with_suffix(".csv"), delimiter=",", names=True)
     assert len(table) == 40
+    assert (table["level_of_±"] == 0.9).all()
     assert plot.stat().st_size > 10_000
 
 

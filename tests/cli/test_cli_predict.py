@@ -65,6 +65,9 @@ def test_what_the_calculator_says_is_in_the_file(tmp_path, capsys, calculator, s
             np.testing.assert_allclose(each, calculator.results[name], atol=1e-7)
         for name in ("energy_std", "energy_error", "dipole_std"):
             np.testing.assert_allclose(info[name], calculator.results[name], atol=1e-7)
+        assert info["error_level"] == 0.9
+        if suffix == ".db":
+            assert connect(output).get(k + 1).error_level == 0.9
 
 
 def test_stress_where_a_structure_is_periodic(tmp_path, capsys):

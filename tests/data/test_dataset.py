@@ -12,7 +12,7 @@ from factory import labelled_crystals, labelled_molecules, small_dataset
 from ase_schnet.data import pairs
 from ase_schnet.data.dataset import Dataset, concatenated_ranges
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.data.pairs import sampled_distances
+from ase_schnet.data.pairs import sampled_distances, sampled_pieces
 from ase_schnet.data.splits import plan_folds, random_split, twins_of
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.neighbors import half_list
@@ -158,6 +158,21 @@ def test_sampled_distances_keep_bonds_and_next_neighbours_apart():
     bond, further = ranges["H-O"][:2]
     assert bond[0] < 0.97 < bond[1] < 1.3 < further[0]
     assert set(ranges) == {"H-H", "C-H", "H-O", "C-C", "C-O"}
+
+
+def test_pieces_are_told_of_structures_that_fall_apart_at_the_cutoff(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 40)  # several blocks
+    ethanol, broken = molecule("CH3CH2OH"), molecule("CH3CH2OH")
+    broken.positions[[2, 3]] += [0, 30.0, 0]
+    chain = Atoms("C", cell=[3.0, 20, 20], pbc=[True, False, False])
+    sparse = Atoms("Si", cell=[20.0, 20, 20], pbc=True)
+    frames = [ethanol, ethanol, broken, chain, Atoms("H"), broken, sparse, ethanol]
+    for atoms in frames:
+        forces = np.zeros((len(atoms), 3))
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
+    data = Dataset.from_atoms(frames)
+    assert sampled_pieces(data, 5.0) == ["C2H5", "H", "HO", "Si"]
+    assert sampled_pieces(data.subset(np.array([0, 1, 3, 7])), 5.0) == []
 
 
 def test_sampled_distances_are_those_of_all_distances_sorted():

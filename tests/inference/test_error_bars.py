@@ -10,8 +10,10 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from factory import NARROW, ethanol, random_model
+from scipy.sparse.csgraph import connected_components
 
 from ase_schnet import SchNetCalculator
+from ase_schnet.atoms_state import state_of
 from ase_schnet.conformal import (
     Factors,
     Intervals,
@@ -22,7 +24,11 @@ from ase_schnet.conformal import (
     structures_needed,
 )
 from ase_schnet.data.splits import default_kept_out
-from ase_schnet.modelfile import load_model, save_model
+from ase_schnet.inference.compositions import KnownPieces
+from ase_schnet.inference.error_bars import ErrorBars
+from ase_schnet.inference.intervals import pieces_of
+from ase_schnet.modelfile import UNSPECIFIED, load_model, save_model
+from ase_schnet.neighbors import half_list
 
 MEMBERS, ATOMS = 5, 6
 
@@ -130,13 +136,16 @@ INTERVALS = Intervals(0.9, 50, 450, Factors(2.0, 0.03), {"": 1.5, "H": 1.2}, Fac
 
 @pytest.fixture
 def with_bars(tmp_path):
-    def calculator(pbc=False, ranges=None, intervals=INTERVALS, **card) -> SchNetCalculator:
+    def calculator(
+        pbc=False, ranges=None, intervals=INTERVALS, pieces=(), **card
+    ) -> SchNetCalculator:
         model = random_model(members=3, pbc=pbc)
         everywhere = {p: [[0.3, 9.0]] for p in ("C-C", "C-H", "C-O", "H-H", "H-O", "O-O")}
         model = replace(
             model,
             distance_ranges=everywhere | (ranges or {}),
             scale=np.full(3, 100.0),  # its forces are far from chemistry
+            trained_on={UNSPECIFIED: {"pieces": pieces, "distance_ranges_Ang": {}}},
             card={"intervals": intervals.to_dict(), **card},
         )
         return SchNetCalculator(save_model(tmp_path / "model", model), repulsion=None)
@@ -198,7 +207,7 @@ def test_the_stress_bar_is_the_same_in_turned_cells(with_bars):
 
 
 def test_bars_are_infinite_around_a_distance_outside_training_and_finite_far_from_it(with_bars):
-    chain = Atoms("OHHHH", [[0, 0, 0], [1.5, 0, 0], [4.0, 0, 0], [7.0, 0, 0], [12.0, 0, 0]])
+    chain = Atoms("OHHHH", [[0, 0, 0], [1.5, 0, 0], [4.0, 0, 0], [7.0, 0, 0], [10.5, 0, 0]])
     chain.calc = with_bars(ranges={"H-O": [[0.9, 1.1], [1.8, 9.0]]})
     chain.get_potential_energy()
     finite = np.isfinite(chain.calc.results["forces_error"]).all(axis=1)
@@ -213,6 +222,95 @@ def test_bars_are_infinite_around_a_distance_outside_training_and_finite_far_fro
     chain.positions[1, 0] = 1.13  # beyond the longest, within the tolerance
     chain.get_potential_energy()
     assert np.isfinite(chain.calc.results["forces_error"]).all()
+
+
+def finite_forces(atoms, calc) -> list[bool]:
+    atoms.calc = calc
+    atoms.get_potential_energy()
+    return np.isfinite(calc.results["forces_error"]).all(axis=1).tolist()
+
+
+def test_an_atom_without_a_neighbour_has_no_bar_and_the_others_keep_theirs(with_bars):
+    calc = with_bars()
+    apart = ethanol()
+    apart.positions[8] += [0, 0, 30.0]
+    assert finite_forces(apart, calc) == [True] * 8 + [False]
+    assert calc.results["energy_error"] == np.inf
+    assert finite_forces(Atoms("H"), calc) == [False]
+    assert finite_forces(Atoms("OH", [[0, 0, 0], [3.99, 0, 0]]), calc) == [True, True]
+    assert finite_forces(Atoms("OH", [[0, 0, 0], [4.01, 0, 0]]), calc) == [False, False]
+
+
+def test_atoms_that_stood_alone_in_training_keep_their_bars(with_bars):
+    calc = with_bars(pieces=["H", "CH4"])
+    apart = Atoms("OH", [[0, 0, 0], [9.0, 0, 0]])
+    assert finite_forces(apart, calc) == [False, True]
+    assert finite_forces(Atoms("H"), calc) == [True]
+    assert np.isfinite(calc.results["energy_error"])
+
+
+def test_an_atom_that_has_only_its_own_images_is_not_alone(with_bars):
+    crystal = Atoms("C", cell=[3.5, 9.0, 9.0], pbc=True)
+    assert finite_forces(crystal, with_bars(pbc=True)) == [True]
+    crystal.set_cell([9.0, 9.0, 9.0])
+    assert finite_forces(crystal, with_bars(pbc=True)) == [False]
+
+
+def test_a_molecule_come_apart_has_no_bar_where_training_was_of_one_molecule(with_bars):
+    whole, two = ethanol(), ethanol()
+    two.translate((40.0, 0, 0))
+    broken = whole.copy()
+    broken.positions[[2, 3]] += [0, 20.0, 0]  # O-H leaves C2H5
+    card = {
+        "training": {"species_shifts_undetermined": 2},
+        "self_check": {"numbers": whole.numbers.tolist()},
+    }
+    model = replace(random_model(), card=card)
+    known = KnownPieces(model)
+    pieces = np.array([0, 0, 2, 2, 0, 0, 0, 0, 0])
+    assert known.are_new(broken.numbers, pieces).all()
+    assert not known.are_new((whole + two).numbers, np.repeat([0, 9], 9)).any()
+    taught = replace(model, trained_on={"x": {"pieces": ["HO", "C2H5"], "distance_ranges_Ang": {}}})
+    assert not KnownPieces(taught).are_new(broken.numbers, pieces).any()
+    many = replace(model, card={})  # of several molecules, a fragment may be one more
+    assert not KnownPieces(many).are_new(broken.numbers, pieces).any()
+
+
+def test_the_oh_of_ethanol_beyond_the_cutoff_is_not_taken_for_two_molecules():
+    atoms = ethanol(0.0)
+    atoms.positions[[2, 3]] += 9.0 * (atoms.positions[2] - atoms.positions[1])
+    assert not any(finite_forces(atoms, SchNetCalculator("ethanol")))
+
+
+def test_the_one_look_that_bars_share_with_the_warning_leaves_nothing_out():
+    """At every structure the bars are those of a closer look, inside training, at its edge and beyond."""
+    calc, seen = SchNetCalculator(NARROW), set()
+    bars, cutoff = ErrorBars(calc.trained), calc.trained.config["cutoff"]
+    for k in range(60):
+        atoms = ethanol(0.004 * k, seed=k)
+        atoms.positions[3] += [0, 0, 5.5 * (k % 20 == 0)]
+        atoms.calc = calc
+        atoms.get_forces()
+        pairs = half_list(atoms.positions, cutoff)
+        close = bars.make(state_of(atoms), pairs, calc.results.extra)
+        seen.add((calc.results.errors.ordinary, bool(np.isfinite(close["energy_error"]))))
+        for name, bar in close.items():
+            np.testing.assert_array_equal(calc.results[name], bar)
+    assert {(True, True), (False, False)} <= seen
+
+
+def test_pieces_are_what_pairs_within_the_cutoff_connect():
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        positions = rng.uniform(0, 14.0, (30, 3))
+        pairs = half_list(positions, 5.0)  # and some beyond the cutoff
+        found = pieces_of(*pairs, positions, 3.5)
+        near = np.linalg.norm(positions[:, None] - positions, axis=2) < 3.5
+        labels = connected_components(near)[1]
+        alone = near.sum(axis=1) == 1
+        assert ((found < 0) == alone).all()
+        same = labels[:, None] == labels
+        assert ((found[:, None] == found) == same)[~alone][:, ~alone].all()
 
 
 def test_a_force_less_certain_than_forces_are_large_has_no_bar(with_bars):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ase_schnet import (
     write_predictions,
 )
 from ase_schnet.cli import main
+from ase_schnet.cli.calibrate import EXAMPLE
 from ase_schnet.conformal import NoIntervals
 from ase_schnet.coverage import coverage_of_bars
 from ase_schnet.data.dataset import Dataset
@@ -158,6 +160,21 @@ def test_the_command_fits_and_says_what_the_bars_rest_on(copy, shared_data, tmp_
     write(tmp_path / "two.extxyz", frames[:40])
     assert main(["calibrate", str(copy), str(tmp_path / "two.extxyz"), "--units", "eV"]) == 2
     assert "labels of several methods: B3LYP, PBE" in capsys.readouterr().err
+
+
+def test_the_example_of_the_help_is_true(tmp_path, capsys):
+    """Its lines are run as they stand, in a directory that has what a checkout has."""
+    root = Path(__file__).parents[2]
+    for name in ("models", "benchmarks"):
+        (tmp_path / name).symlink_to(root / name)
+    lines = [line.split() for line in EXAMPLE.splitlines() if line.startswith("  ")]
+    copied, command = lines[-2:]
+    assert copied[:2] == ["cp", "-r"]
+    shutil.copytree(*(tmp_path / name for name in copied[2:]))
+    assert command[:2] == ["ase-schnet", "calibrate"]
+    model, data, *options = command[2:]
+    assert main(["calibrate", str(tmp_path / model), str(tmp_path / data), *options]) == 0
+    assert "cover 95 % of the errors: from 100 structures" in capsys.readouterr().out
 
 
 def test_evaluating_on_the_training_data_says_so(shared_data, capsys):

@@ -89,6 +89,20 @@ def test_map_shows_energy_and_std_with_units_and_marks_the_minimum(tmp_path):
     assert len(plot_scan_map(torsion_map(energy_std_eV=None)).axes) == 2
 
 
+def test_map_shows_error_bars_in_place_of_the_std_and_where_there_are_none():
+    bars = np.full((13, 13), 5e-3)
+    known = plot_scan_map(torsion_map(energy_error_eV=bars, error_level=0.95))
+    assert known.axes[-1].get_ylabel() == "95 % error bar  (meV)"
+    assert "no error bar" not in legend(known.axes[1])
+    bars[:3] = np.inf
+    partly = plot_scan_map(torsion_map(energy_error_eV=bars))
+    assert partly.axes[-1].get_ylabel() == "error bar  (meV)"
+    assert "no error bar" in legend(partly.axes[1])
+    assert "no error bar" not in legend(partly.axes[0])
+    nowhere = plot_scan_map(torsion_map(energy_error_eV=np.full((13, 13), np.inf)))
+    assert nowhere.axes[-1].get_ylabel() == "ensemble std  (meV)"
+
+
 def test_a_hole_outside_the_trained_range_does_not_spoil_the_map():
     energies = torsion_map().energies_eV.copy()
     energies[:, 0] -= 100

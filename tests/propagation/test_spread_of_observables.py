@@ -256,6 +256,8 @@ def test_harmonic_bands_have_the_spread_of_members_that_relax_themselves(tmp_pat
         warnings.simplefilter("error")
         table = np.genfromtxt(tmp_path / "modes.csv", delimiter=",", skip_header=1)
     np.testing.assert_array_equal(table[:, 0], found.modes.wavenumber_cm)
+    header = (tmp_path / "modes.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert (table[:, header.index("level of ±")] == 0.9).all()
 
 
 def test_frames_between_two_exchanges_with_the_thermostat_are_not_independent(run):

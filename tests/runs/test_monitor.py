@@ -63,6 +63,30 @@ def test_what_the_model_does_not_see_is_not_its_fault():
     look(water(d=8.0))
 
 
+def test_a_single_atom_is_outside_unless_training_had_one():
+    gone = water(d=8.0, known_pieces=[])
+    with pytest.raises(SimulationStopped, match="H1 has no other atom within 5 Å"):
+        look(gone)
+    look(water(d=8.0, known_pieces=["H"]))
+    with pytest.raises(SimulationStopped, match="H1 has no other atom"):
+        look(water(d=8.0, known_pieces=["H2O", "OH2", "HO"]))
+    look(water(known_pieces=[]))
+
+
+def test_a_neighbour_beyond_the_watched_distances_is_one():
+    """All distances from 1.8 Å to the cutoff are known: what is looked through ends at 1.8 Å plus a skin."""
+    atoms = Atoms("Si2", [[0, 0, 0], [4.9, 0, 0]], cell=[20, 20, 20], pbc=True)
+    limits = {"distance_ranges_Ang": {"Si-Si": [[1.83, 5.0]]}, "cutoff_Ang": 5.0}
+    atoms.calc = Knowing(**limits, known_pieces=[])
+    look(atoms)
+    atoms.positions[1, 0] = 5.1
+    with pytest.raises(SimulationStopped, match="Si0 has no other atom within 5 Å"):
+        look(atoms)
+    alone = Atoms("Si", cell=[4.0, 20, 20], pbc=True)  # but for its images
+    alone.calc = Knowing(**limits, known_pieces=[])
+    look(alone)
+
+
 def test_distances_are_taken_to_the_nearest_image():
     """Two atoms at either end of the cell, one of them many cells away from home."""
     atoms = Atoms("Si2", [[0.3, 0, 0], [7.6 - 90.0, 0, 0]], cell=[10, 10, 9], pbc=True)

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.morse import MorsePotential
 from ase.io import read
 from scan_cases import (
@@ -19,7 +20,8 @@ from scan_cases import (
     stopping_at,
 )
 
-from ase_schnet.scan import scan_dihedral, scan_map
+from ase_schnet import SchNetCalculator
+from ase_schnet.scan import scan_angle, scan_dihedral, scan_map
 
 FIRST, SECOND = np.linspace(0.8, 1.4, 5), np.linspace(0.9, 1.3, 4)
 
@@ -58,6 +60,32 @@ def test_ensemble_results_lie_on_the_grid():
     result = scan_map(chain(MorseEnsemble), (1, 0), FIRST, (1, 2), SECOND)
     np.testing.assert_array_equal(result.energy_std_eV, np.full((5, 4), 0.1))
     np.testing.assert_allclose(result.energy_committee_eV.mean(axis=2), result.energies_eV)
+
+
+def test_a_map_has_the_error_bars_of_the_scan_of_each_row_and_says_their_level(tmp_path):
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = SchNetCalculator("ethanol")
+    r, angles = [0.95, 0.4], [100.0, 110.0]
+    result = scan_map(atoms, (2, 3), r, (1, 2, 3), angles)
+    assert result.error_level == 0.9
+    assert np.isfinite(result.energy_error_eV[0]).all()
+    assert np.isinf(result.energy_error_eV[1]).all()  # O-H of 0.4 Å
+    atoms.set_distance(2, 3, r[0], fix=0)
+    row = scan_angle(atoms, 1, 2, 3, angles)
+    np.testing.assert_allclose(result.energy_error_eV[0], row.energy_error_eV, rtol=1e-6)
+    for written in (result, row):
+        written.write_csv(tmp_path / "table.csv")
+        table = np.genfromtxt(tmp_path / "table.csv", delimiter=",", names=True)
+        bars = written.energy_error_eV
+        np.testing.assert_array_equal(table["energy_error_eV"], bars.ravel())
+        assert (table["error_level"] == 0.9).all()
+
+
+def test_a_map_without_error_bars_has_no_column_of_them(tmp_path):
+    result = scan_map(chain(MorseEnsemble), (1, 0), FIRST, (1, 2), SECOND)
+    assert result.energy_error_eV is None
+    result.write_csv(tmp_path / "map.csv")
+    assert "error" not in (tmp_path / "map.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("relaxed", [False, True])

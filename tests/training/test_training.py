@@ -463,6 +463,7 @@ def test_isolated_atoms_and_a_single_kept_out_structure_do_not_spoil_the_end(tmp
     small = Recipe(TINY, LossWeights(), replace(QUICK, epochs=1), plan)
     model = cross_validate(data, tmp_path / "m", small, jobs=1)
     assert model.card["calibration"] == {}
+    assert model.known_pieces == {"H"}
     assert "n = 1 structures" in training_summary(model)
 
 
