@@ -129,7 +129,7 @@ def label_structures(
     reference = read_reference(reference) if isinstance(reference, str) else reference
     frames = [_bare(atoms, charge, multiplicity) for atoms in frames]
     path = _checked(path, frames, jobs)
-    prepared = [_prepared(atoms, reference) for atoms in frames]
+    prepared = [job_or_refusal(atoms, reference) for atoms in frames]
     wanted = {job.key: job for job in prepared if isinstance(job, Job)}
     if not wanted:
         raise InputError(f"none of the structures can be labelled: {prepared[0]}")
@@ -184,7 +184,7 @@ def _bare(atoms: Atoms, charge: int | None, multiplicity: int | None) -> Atoms:
     return bare
 
 
-def _prepared(atoms: Atoms, reference: Reference) -> Job | str:
+def job_or_refusal(atoms: Atoms, reference: Reference) -> Job | str:
     """Return the job of a structure, or why the method cannot describe it."""
     try:
         charge, multiplicity = whole_electrons(atoms)

@@ -84,6 +84,8 @@ class ScanAim(Aim):
 
     def check(self, rest: Atoms) -> None:
         """Raise ValueError for atoms or values with which no scan is possible."""
+        if self.first == self.last:
+            raise ValueError(f"the aim {self.text!r} goes nowhere: FROM and TO must differ")
         Coordinate.of(rest, self.indices).check_values(self._values())
 
     def structures(
@@ -106,6 +108,8 @@ class ScanAim(Aim):
                     fmax=RELAXED_EV_PER_ANG,
                     progress=False,
                 )
+                if len(found.frames) < POINTS:  # a scan keeps Ctrl-C to itself
+                    raise KeyboardInterrupt
                 frames += found.frames
         return [
             copy for frame in frames for copy in (frame, *_displaced(frame, COPIES, WIDTH_ANG, rng))
@@ -150,7 +154,7 @@ def read_aim(text: str) -> Aim:
     ValueError
         For anything else; an infrared spectrum needs dipoles, which no label here has.
     """
-    kind, *rest = text.split()
+    kind, *rest = text.split() or [""]
     try:
         if kind == "md" and len(rest) == 2:
             kelvin, picoseconds = float(rest[0]), float(rest[1])

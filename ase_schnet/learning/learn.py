@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from ase_schnet.arguments import positive
 from ase_schnet.learning.asked import add, said_by
 from ase_schnet.learning.loop import Help, Loop
 from ase_schnet.learning.result import LearnResult
@@ -63,6 +64,8 @@ def learn(
         Another process learns in `directory`.
     """
     refuse_to_start_again()
+    if hours is not None:
+        positive("hours", hours)
     help_ = Help(jobs, executor, take_over, tell)
     loop = Loop(list(structures), Path(directory), settings or LearnSettings(), help_)
     with loop.locked():

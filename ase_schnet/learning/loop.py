@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ase_schnet.arguments import whole
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
@@ -24,10 +25,10 @@ from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs
-from ase_schnet.learning.first import first_candidates, structures_of_aims
+from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import divided, fit_round
 from ase_schnet.learning.result import LearnResult
-from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, folders, write_table
+from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, write_table
 from ase_schnet.learning.settings import (
     DEAR_BUDGET,
     QUICK_BUDGET,
@@ -36,6 +37,7 @@ from ase_schnet.learning.settings import (
     sizes_of_rounds,
 )
 from ase_schnet.locks import LockFile
+from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.progress import say
 from ase_schnet.sampling.spread import sorted_distances
@@ -56,6 +58,10 @@ class Help:
     take_over: bool = False
     tell: Callable[[str], None] = say
 
+    def __post_init__(self):
+        if self.jobs is not None:
+            whole("jobs", self.jobs, 1)
+
 
 class Loop:
     """Hold what all rounds have in common."""
@@ -65,13 +71,9 @@ class Loop:
             raise ValueError("there is no structure to learn from")
         self.starts = [bare(atoms, said_by(atoms)) for atoms in starts]
         self.directory, self.settings, self.help = directory, settings, help_
-        periodic = {bool(atoms.pbc.any()) for atoms in starts}
-        if len(periodic) > 1:
-            raise ValueError("some structures are molecules and some are cells: learn them apart")
         self.aims = settings.aims()
-        for aim in self.aims:
-            aim.check(starts[0])
-        self.methods = Methods.of(settings, periodic=periodic.pop())
+        self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
+        check_starts(self.starts, self.aims, self.methods)
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         self.sizes = sizes_of_rounds(settings.budget or default)
 
@@ -79,7 +81,7 @@ class Loop:
     def of_directory(cls, directory: Path, help_: Help) -> Loop:
         """Return the loop that a directory was begun with; ValueError where none has come to its end."""
         path = directory / SETTINGS
-        if not path.exists() or not (directory / "model.json").exists():
+        if not path.exists() or not (directory / CARD).exists():
             raise ValueError(f"{directory} holds no finished learning to extend: begin one with -o")
         told = json.loads(path.read_text(encoding="utf-8"))
         starts = [
@@ -91,7 +93,11 @@ class Loop:
         return cls(starts, directory, LearnSettings(**values), help_)
 
     def locked(self) -> LockFile:
-        """Return the lock of the directory, which is made if it is not there."""
+        """Return the lock of the directory, which is made if it is not there; ValueError for a model's."""
+        if (self.directory / CARD).exists() and not (self.directory / SETTINGS).exists():
+            raise ValueError(
+                f"{self.directory} holds another model: give the learning its own folder"
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         what = f"the learning in {self.directory}"
         return LockFile(self.directory / "learn.lock", what, take_over=self.help.take_over)
@@ -162,7 +168,9 @@ class Loop:
     ) -> tuple[list[Atoms], list[Life]]:
         """Return frames and lives of runs of a model, from thermal structures that were labelled."""
         earlier = asked(self.directory, k if isinstance(k, int) else None)
-        thermal = [a for a in earlier if a.info["at_goal"]] or self.starts
+        # a molecule that had come apart when its run was stopped is no start
+        thermal = [a for a in earlier if a.info["at_goal"] and not a.info.get("stopped")]
+        thermal = thermal or self.starts
         rng = np.random.default_rng([self.settings.seed, k if isinstance(k, int) else AFTER_ALL])
         said = said_by(self.starts[0])
         starts = [bare(thermal[i], said) for i in rng.permutation(len(thermal))[:MOST_STARTS]]
@@ -214,6 +222,8 @@ class Loop:
         lived = sum(life.whole for life in at_goal)
         forces = energy = float("nan")
         said, met = "the first labels", False
+        if before is not None and not drawn:
+            said = f"no random structure to judge by, {lived} of {len(at_goal)} runs whole: not yet"
         if before is not None and drawn:
             metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
             forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
@@ -231,8 +241,9 @@ class Loop:
 
     def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
         """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
-        place = RoundDirectory(self.directory, f"{LAST}_{len(folders(self.directory, 'added_'))}")
-        frames = self._label(asked(self.directory)).frames
+        structures = asked(self.directory)
+        place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
+        frames = self._label(structures).frames
         plan, split = divided(frames, self.settings.members, n_rounds - 1)
         self.help.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, last=True)
