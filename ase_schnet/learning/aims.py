@@ -6,6 +6,7 @@ atoms and degrees), ``normal-modes``.
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -160,7 +161,10 @@ def read_aim(text: str) -> Aim:
             kelvin, picoseconds = float(rest[0]), float(rest[1])
             return RunAim(text, positive("T", kelvin), positive("ps", picoseconds))
         if kind == "scan" and 4 <= len(rest) <= 6:
-            return ScanAim(text, tuple(int(k) for k in rest[:-2]), float(rest[-2]), float(rest[-1]))
+            first, last = float(rest[-2]), float(rest[-1])
+            if not math.isfinite(last - first):
+                raise ValueError("FROM and TO must be finite")
+            return ScanAim(text, tuple(int(k) for k in rest[:-2]), first, last)
     except ValueError as error:
         raise ValueError(f"the aim {text!r}: {error}; known are {FORMS}") from None
     if kind == "normal-modes" and not rest:

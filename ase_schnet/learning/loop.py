@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.arguments import whole
+from ase_schnet.arguments import positive, whole
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.kept_settings import agree
-from ase_schnet.labelling.label import LabelResult, label_structures
+from ase_schnet.labelling.label import NO_LIMIT, LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
 from ase_schnet.learning.choose import RANDOM, choose
@@ -57,10 +57,15 @@ class Help:
     executor: Executor | None = None
     take_over: bool = False
     tell: Callable[[str], None] = say
+    time_limit_s: float | None = None
 
     def __post_init__(self):
+        if self.executor is not None and self.time_limit_s is not None:
+            raise ValueError(NO_LIMIT)
         if self.jobs is not None:
             whole("jobs", self.jobs, 1)
+        if self.time_limit_s is not None:
+            positive("time_limit_s", self.time_limit_s)
 
 
 class Loop:
@@ -201,9 +206,10 @@ class Loop:
 
     def _label(self, frames: list[Atoms]) -> LabelResult:
         """Label structures; what was labelled before is found in the journal."""
+        reference, limit = self.methods.reference, self.help.time_limit_s
         result = label_structures(
             frames,
-            self.methods.reference,
+            reference if limit is None else reference.within(limit),
             self.directory / LABELS,
             executor=self.help.executor,
             jobs=self.help.jobs,
