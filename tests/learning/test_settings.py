@@ -34,7 +34,10 @@ def test_the_default_budgets_have_five_rounds():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"budget": 19}, "a budget of 19 structures is smaller than the first round, which needs 20"),
+        (
+            {"budget": 19},
+            "a budget of 19 structures is smaller than the first round, which needs 20",
+        ),
         ({"budget": 39, "members": 10}, "needs 40 for 10 members"),
         ({"budget": 100.5}, "budget must be a whole number"),
         ({"temperature_K": 0}, "temperature_K must be above 0"),
@@ -92,7 +95,7 @@ def test_a_text_that_is_no_aim_is_refused_with_the_known_forms(text):
 
 
 def test_an_infrared_spectrum_is_refused_with_its_reason():
-    with pytest.raises(ValueError, match="needs dipoles, which are not learnt here.*train-dipole"):
+    with pytest.raises(ValueError, match=r"needs dipoles, which are not learnt here.*train-dipole"):
         read_aim("ir")
 
 
