@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import InputError
 from ase.io import read
 from learning_cases import (
     LIFE_PS,
@@ -218,3 +219,23 @@ def test_a_reference_that_always_fails_is_said_in_one_line_and_nothing_is_lost(t
         assert "SCF not converged" in str(error.value)
         assert "\n" not in str(error.value)
         assert calls(tmp_path) == 20  # those of the first round; the second time none
+
+
+def test_an_ion_is_learnt_and_the_model_knows_its_charge(tmp_path, short_runs):
+    ion = water()
+    ion.info["charge"] = -2
+    script = springs(tmp_path)
+    with pytest.raises(InputError, match="takes no charge"):
+        learn([ion], tmp_path / "m", settings(script), jobs=1)
+    assert not (tmp_path / "m").exists()
+    path = tmp_path / "springs.py"
+    path.write_text(f"{path.read_text()}\ndef charged(charge=0):\n    return Springs()\n")
+    asked = settings(f"{path}:charged", budget=20, round_steps=4, last_steps=4)
+    result = learn([ion], tmp_path / "m", asked, jobs=1)
+    assert result.model.card["charge"] == -2
+    assert {a.info["charge"] for a in labels_of(result)} == {-2}
+    neutral = water()
+    neutral.info["charge"] = 0
+    neutral.calc = SchNetCalculator(tmp_path / "m")
+    with pytest.raises(InputError, match="charge"):
+        neutral.get_forces()
