@@ -45,6 +45,8 @@ def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods)
             "the structures state different charges or multiplicities: learn them apart"
         )
     for number, atoms in enumerate(starts):
+        if len(atoms) == 1 and not atoms.pbc.any():
+            raise InputError(f"structure {number} is one atom, which has no forces to learn")
         for method in filter(None, (methods.reference, methods.sampler)):
             refusal = job_or_refusal(atoms, method)
             if isinstance(refusal, str):

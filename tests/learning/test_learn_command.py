@@ -31,6 +31,7 @@ def files(tmp_path):
     write(tmp_path / "cell.extxyz", bulk("Si", cubic=True))
     write(tmp_path / "radical.xyz", Atoms("CH3", molecule("CH3").positions))
     write(tmp_path / "heavy.xyz", Atoms("UO", [[0, 0, 0], [1.8, 0, 0]]))
+    write(tmp_path / "atom.xyz", Atoms("He"))
     (tmp_path / "broken.py").write_text("raise RuntimeError('no licence')\n")
     return tmp_path
 
@@ -42,6 +43,7 @@ REFUSED = [
     (["water.xyz", "-o", "m", "--reference", "nothing.py:calc"], "nothing.py"),
     (["water.xyz", "-o", "m", "--reference", "broken.py:calc"], "no licence"),
     (["heavy.xyz", "-o", "m"], "structure 0: GFN2-xTB has no parameters for U"),
+    (["atom.xyz", "-o", "m"], "structure 0 is one atom"),
     (["radical.xyz", "-o", "m"], "structure 0: CH3 has 9 electrons"),
     (["water.xyz", "-o", "m", "--charge", "1", "--multiplicity", "1"], "cannot have multiplicity"),
     (["water.xyz", "cell.extxyz", "-o", "m"], "some structures are molecules and some are cells"),
