@@ -37,12 +37,16 @@ def test_a_calculator_that_fails_on_the_way_to_an_aim_ends_nothing(tmp_path):
         assert found(always) == []
 
 
-def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path):
+def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "ase_schnet.learning.explore.StructureWatch.find",
+        lambda _, atoms: {"bond": "apart"} if atoms.get_distance(0, 1) > 3 else {},
+    )
     frames = [water() for _ in range(4)]
     frames[2].positions[1, 1] += 4.0
     plan = RunPlan(0, 300.0, 0.1, True)
     seen, why = _looked_at(frames, read_reference(springs(tmp_path))(water()), plan)
-    assert why
+    assert why == "apart"
     assert [a.info.get("stopped", False) for a in seen] == [False, False, True]
 
 
