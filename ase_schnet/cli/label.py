@@ -69,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "2S + 1 of all structures (default: what each states, else 1 or 2)"
     add("--multiplicity", type=int, metavar="M", help=text)
     add_no_pbc(add)
+    text = "longest time of one label, s; what takes longer has failed (default: no limit)"
+    add("--time-limit", type=float, metavar="S", help=text)
     text = "compute those again that have failed before"
     add("--retry-failed", action="store_true", help=text)
     text = "go on although a process of another host is noted as writing LABELS; it must have ended"
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs(files=[args.output], inputs=[args.pool])
     reference = read_reference(args.reference)
+    if args.time_limit is not None:
+        reference = reference.within(args.time_limit)
     frames = read_structures(args.pool, args)
     if args.no_pbc:
         frames = [unbox(atoms, f"{args.pool}: structure {k}") for k, atoms in enumerate(frames)]

@@ -73,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_no_pbc(add)
     add("--seed", type=int, default=0, metavar="K", help="of all random numbers (default: 0)")
     add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
+    text = "longest time of one label, s; what takes longer has failed (default: no limit)"
+    add("--time-limit", type=float, metavar="S", help=text)
     text = "Dask scheduler for the labels: tcp://HOST:PORT or its scheduler file"
     add("--scheduler", metavar="ADDRESS", help=text)
     text = "extend the finished learning in DIR by the structures of --collect"
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     directory = args.extend or args.output
     check_outputs(folders=[directory])
     options = {"jobs": args.jobs, "take_over": args.take_over, "tell": _tell}
+    options["time_limit_s"] = args.time_limit
     try:
         with scheduler(args.scheduler) if args.scheduler else nullcontext() as executor:
             options["executor"] = executor

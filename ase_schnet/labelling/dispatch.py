@@ -17,6 +17,7 @@ from concurrent.futures import (
 
 from ase_schnet.cores import cores
 from ase_schnet.labelling.jobs import Job, Outcome, label_bundle
+from ase_schnet.labelling.limit import took_longer
 from ase_schnet.labelling.methods import Reference
 
 #: Time that a bundle of structures should take, s: long beside the cost of sending it, short for a kill.
@@ -173,8 +174,14 @@ class Dispatcher:
                 suspects += other
         restart()
         for job in suspects:
+            start = time.monotonic()
             try:
                 yield from self._executor.submit(label_bundle, self._reference, [job]).result()[0]
             except BrokenExecutor:
-                yield Outcome(job.key, failure=CRASHED)
+                yield Outcome(job.key, failure=self._cause(time.monotonic() - start))
                 restart()
+
+    def _cause(self, seconds: float) -> str:
+        """Return why the process of a job ended after some seconds."""
+        limit = self._reference.time_limit_s
+        return CRASHED if limit is None or seconds < limit else took_longer(limit)

@@ -13,6 +13,8 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
+from ase_schnet.labelling.limit import TookLonger, at_most
+
 if TYPE_CHECKING:  # a process that labels imports what its method needs, and no more
     from ase_schnet.labelling.methods import Reference
 
@@ -101,7 +103,7 @@ def label_bundle(reference: Reference, jobs: Sequence[Job]) -> tuple[list[Outcom
     for job in jobs:
         calculator = _calculator(reference, job)
         start = time.perf_counter()
-        outcomes.append(_labelled(job, calculator))
+        outcomes.append(_labelled(job, calculator, reference.time_limit_s))
         seconds += time.perf_counter() - start
     return outcomes, seconds
 
@@ -115,19 +117,23 @@ def _calculator(reference: Reference, job: Job) -> BaseCalculator:
     return made[key]
 
 
-def _labelled(job: Job, calculator: BaseCalculator) -> Outcome:
+def _labelled(job: Job, calculator: BaseCalculator, time_limit_s: float | None) -> Outcome:
     forget = getattr(calculator, "forget", None)
     if forget is not None:
         forget()
     atoms = job.atoms()
     atoms.calc = calculator
     try:
-        # codes that write files give the energy with the forces, and no forces with the energy
-        forces = np.array(atoms.get_forces(), dtype=float)
-        energy = float(atoms.get_potential_energy())
-        stress = None
-        if all(job.pbc) and "stress" in getattr(calculator, "implemented_properties", ()):
-            stress = np.array(atoms.get_stress(), dtype=float)
+        with at_most(time_limit_s):
+            # codes that write files give the energy with the forces, and no forces with the energy
+            forces = np.array(atoms.get_forces(), dtype=float)
+            energy = float(atoms.get_potential_energy())
+            stress = None
+            if all(job.pbc) and "stress" in getattr(calculator, "implemented_properties", ()):
+                stress = np.array(atoms.get_stress(), dtype=float)
+    except TookLonger as error:
+        _own.calculators.clear()  # it was left in the middle of its work
+        return Outcome(job.key, failure=str(error))
     except Exception as error:  # of any code that there is: the next structure may do well
         return Outcome(job.key, failure=_reason(error))
     if forces.shape != (len(atoms), 3):

@@ -30,6 +30,10 @@ from ase_schnet.units import PACKAGE_UNITS
 SUFFIXES = (".extxyz", ".xyz")
 #: Share of structures without a label above which `LabelResult.warning` speaks.
 MANY_FAILURES = 0.05
+NO_LIMIT = (
+    "a time limit is kept by processes of this machine, not by an executor or a scheduler: limit the time of "
+    "jobs there, or in the calculator"
+)
 _NUMBERED = re.compile(r" \(atoms \[[^]]*\]\)")  # else each structure has its own reason
 
 
@@ -105,7 +109,7 @@ def label_structures(
     frames
         Structures; they are not changed. Old labels and constraints are left out.
     reference
-        Method, or its text as for `read_reference`: ``"gfn2-xtb"``, ``"pyscf:PBE/def2-SVP"``.
+        Method (perhaps `Reference.within` a time), or its text: ``"gfn2-xtb"``, ``"pyscf:PBE/def2-SVP"``.
     path
         Extended xyz file, readable by ``ase-schnet train``. None: the labels are only returned.
     executor, jobs
@@ -128,14 +132,14 @@ def label_structures(
     refuse_to_start_again()
     reference = read_reference(reference) if isinstance(reference, str) else reference
     frames = [_bare(atoms, charge, multiplicity) for atoms in frames]
-    path = _checked(path, frames, jobs)
-    prepared = [_prepared(atoms, reference) for atoms in frames]
+    path = _checked(path, frames, jobs, executor is not None and reference.time_limit_s is not None)
+    prepared = [job_or_refusal(atoms, reference) for atoms in frames]
     wanted = {job.key: job for job in prepared if isinstance(job, Job)}
     if not wanted:
         raise InputError(f"none of the structures can be labelled: {prepared[0]}")
     with _recorded(path, reference, take_over) as (known, add):
         left = [job for key, job in wanted.items() if _is_missing(known.get(key), retry_failed)]
-        with _opened(executor, jobs, len(left)) as (opened, width):
+        with _opened(executor, jobs, len(left), reference) as (opened, width):
             outcomes = Dispatcher(reference, opened, width).run(left)
             for outcome in _shown(outcomes, len(wanted), len(left), progress):
                 add(outcome)
@@ -160,7 +164,11 @@ def _shown(
             bar.update()
 
 
-def _checked(path: str | Path | None, frames: list[Atoms], jobs: int | None) -> Path | None:
+def _checked(
+    path: str | Path | None, frames: list[Atoms], jobs: int | None, limited_elsewhere: bool
+) -> Path | None:
+    if limited_elsewhere:
+        raise ValueError(NO_LIMIT)
     if not frames:
         raise ValueError("there are no structures to label")
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
@@ -184,7 +192,7 @@ def _bare(atoms: Atoms, charge: int | None, multiplicity: int | None) -> Atoms:
     return bare
 
 
-def _prepared(atoms: Atoms, reference: Reference) -> Job | str:
+def job_or_refusal(atoms: Atoms, reference: Reference) -> Job | str:
     """Return the job of a structure, or why the method cannot describe it."""
     try:
         charge, multiplicity = whole_electrons(atoms)
@@ -225,14 +233,17 @@ def _recorded(
 
 @contextmanager
 def _opened(
-    executor: Executor | None, jobs: int | None, n_left: int
+    executor: Executor | None, jobs: int | None, n_left: int, reference: Reference
 ) -> Iterator[tuple[Executor, Callable[[], int]]]:
-    """Give an executor, and how many bundles it is handed at a time; end the processes that were started."""
+    """Give an executor, and how many bundles it is handed at a time; end the processes that were started.
+
+    What has a limit of time is not done in this process, which would have to end with it.
+    """
     if executor is not None:
         yield executor, width_of(executor, jobs)
         return
     n_processes = min(jobs or cores(), n_left)
-    if n_processes <= 1:
+    if not n_left or (n_processes <= 1 and reference.time_limit_s is None):
         yield Inline(), width_of(Inline(), None)
         return
     with Workers("labelling", n_processes) as workers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
 
@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, InputError
 from ase.data import chemical_symbols
 
+from ase_schnet.arguments import positive
 from ase_schnet.labelling.script import EXAMPLE, called, found_in, takes_charge
 from ase_schnet.structures.electrons import lowest_multiplicity, signed, stated
 
@@ -32,15 +33,25 @@ class Reference(ABC):
         Its name in the field, such as ``"PBE/def2-SVP"``.
     identity
         Text that is equal for two references only if they give the same labels.
+    time_limit_s
+        Longest time of one label, s; None: no limit. What takes longer has no label.
     """
 
     text: str
     level_of_theory: str
     identity: str
+    time_limit_s: float | None = field(default=None, kw_only=True)
 
     def __call__(self, atoms: Atoms) -> BaseCalculator:
         """Return a new calculator for the charge and multiplicity that a structure states."""
         return self.calculator(*whole_electrons(atoms))
+
+    def within(self, time_limit_s: float) -> Reference:
+        """Return the same method with a limit of the time of one label, s; ValueError unless above 0.
+
+        Processes of this machine keep it: with ``jobs=1`` one is started, and an executor is refused.
+        """
+        return replace(self, time_limit_s=positive("time_limit_s", time_limit_s))
 
     @property
     def needs_electrons(self) -> bool:

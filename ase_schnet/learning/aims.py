@@ -6,6 +6,7 @@ atoms and degrees), ``normal-modes``.
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class ScanAim(Aim):
 
     def check(self, rest: Atoms) -> None:
         """Raise ValueError for atoms or values with which no scan is possible."""
+        if self.first == self.last:
+            raise ValueError(f"the aim {self.text!r} goes nowhere: FROM and TO must differ")
         Coordinate.of(rest, self.indices).check_values(self._values())
 
     def structures(
@@ -106,6 +109,8 @@ class ScanAim(Aim):
                     fmax=RELAXED_EV_PER_ANG,
                     progress=False,
                 )
+                if len(found.frames) < POINTS:  # a scan keeps Ctrl-C to itself
+                    raise KeyboardInterrupt
                 frames += found.frames
         return [
             copy for frame in frames for copy in (frame, *_displaced(frame, COPIES, WIDTH_ANG, rng))
@@ -150,13 +155,16 @@ def read_aim(text: str) -> Aim:
     ValueError
         For anything else; an infrared spectrum needs dipoles, which no label here has.
     """
-    kind, *rest = text.split()
+    kind, *rest = text.split() or [""]
     try:
         if kind == "md" and len(rest) == 2:
             kelvin, picoseconds = float(rest[0]), float(rest[1])
             return RunAim(text, positive("T", kelvin), positive("ps", picoseconds))
         if kind == "scan" and 4 <= len(rest) <= 6:
-            return ScanAim(text, tuple(int(k) for k in rest[:-2]), float(rest[-2]), float(rest[-1]))
+            first, last = float(rest[-2]), float(rest[-1])
+            if not math.isfinite(last - first):
+                raise ValueError("FROM and TO must be finite")
+            return ScanAim(text, tuple(int(k) for k in rest[:-2]), first, last)
     except ValueError as error:
         raise ValueError(f"the aim {text!r}: {error}; known are {FORMS}") from None
     if kind == "normal-modes" and not rest:

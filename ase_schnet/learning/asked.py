@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ase import Atoms
 
+from ase_schnet.labelling.methods import whole_electrons
 from ase_schnet.learning.choose import CHOSEN
 from ase_schnet.learning.rounds import RoundDirectory, folders
 from ase_schnet.sampling.spread import fingerprint
+from ase_schnet.structures.electrons import stated
 
-#: What structures say of themselves, besides atoms and cell.
-SAID = ("charge", "multiplicity")
 #: Number of the round in which added structures stand: after all others.
 AFTER_ALL = 1_000_000
 
@@ -58,5 +58,8 @@ def bare(atoms: Atoms, info: dict) -> Atoms:
 
 
 def said_by(atoms: Atoms) -> dict:
-    """Return the charge and multiplicity that a structure states, as plain numbers."""
-    return {key: int(atoms.info[key]) for key in SAID if key in atoms.info}
+    """Return the charge and multiplicity that a structure states, as plain numbers; InputError for halves."""
+    charge, multiplicity = whole_electrons(atoms)
+    said = stated(atoms.info, atoms.arrays)
+    found = {} if said.charge is None else {"charge": charge}
+    return found if multiplicity is None else {**found, "multiplicity": multiplicity}

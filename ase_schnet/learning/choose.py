@@ -103,11 +103,12 @@ def greedy(points: NDArray, doubt: NDArray, among: NDArray, known: NDArray, n: i
     distance = np.full(len(among), np.inf)
     for vector in known if len(known) else [mean]:
         np.minimum(distance, np.linalg.norm(points[among] - vector, axis=1), out=distance)
+    free = np.ones(len(among), bool)
     for _ in range(min(n, len(among))):
-        best = int((doubt[among] * distance).argmax())
+        best = int(np.where(free, doubt[among] * distance, -1.0).argmax())
         taken.append(int(among[best]))
+        free[best] = False
         np.minimum(
             distance, np.linalg.norm(points[among] - points[among[best]], axis=1), out=distance
         )
-        distance[best] = -1.0
     return taken

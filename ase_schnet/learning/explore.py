@@ -90,7 +90,7 @@ def explore(
 
     A run ends where its forces are large beyond sense, or the default monitor would stop it; the frame that
     it would stop is the last. In ``info`` of a frame stand its ``kind``, whether it is ``at_goal``, and its
-    ``uncertainty`` (calibrated std of the least certain force, eV/Å).
+    ``uncertainty`` (calibrated std of the least certain force, eV/Å); that of a run's stop is ``stopped``.
 
     Parameters
     ----------
@@ -178,6 +178,7 @@ def _looked_at(frames: Sequence[Atoms], calculator, plan: RunPlan) -> tuple[list
         }
         seen.append(frame)
         if found := watch.find(atoms):
+            frame.info["stopped"] = True
             return seen, "; ".join(found.values())
     return seen, ""
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator, InputError
 
+from ase_schnet.inference.training_watch import OutsideTrainingWarning
+from ase_schnet.labelling.label import job_or_refusal
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.learning.aims import Aim
+from ase_schnet.learning.asked import bare
 from ase_schnet.learning.explore import uncertainty
 from ase_schnet.learning.settings import LearnSettings, Methods
+from ase_schnet.sampling.md import said
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.run import sample_structures
 
@@ -22,6 +28,33 @@ CANDIDATES, FRAMES_PER_RUN, INTERVAL = 6, 100, 20
 FRICTION_PER_FS = 0.01
 #: Temperatures of the runs over the one that the model is for.
 TEMPERATURES = (1.0, 1.5, 2.0)
+
+
+def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods) -> None:
+    """Refuse structures that cannot be learnt together, or that a method cannot describe.
+
+    Raises
+    ------
+    ValueError
+        Some are molecules and some are cells, their charges differ, or an aim makes no sense for the first.
+    InputError
+        A method cannot describe one of them.
+    """
+    if len({bool(atoms.pbc.any()) for atoms in starts}) > 1:
+        raise ValueError("some structures are molecules and some are cells: learn them apart")
+    if any(atoms.info != starts[0].info for atoms in starts):
+        raise ValueError(
+            "the structures state different charges or multiplicities: learn them apart"
+        )
+    for number, atoms in enumerate(starts):
+        if len(atoms) == 1 and not atoms.pbc.any():
+            raise InputError(f"structure {number} is one atom, which has no forces to learn")
+        for method in filter(None, (methods.reference, methods.sampler)):
+            refusal = job_or_refusal(atoms, method)
+            if isinstance(refusal, str):
+                raise InputError(f"structure {number}: {refusal}")
+    for aim in aims:
+        aim.check(starts[0])
 
 
 def first_candidates(
@@ -86,17 +119,41 @@ def structures_of_aims(
     """
     if not aims:
         return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutsideTrainingWarning)  # to be learnt, then
+        return _of_aims(aims, rest, calculator, rng)
+
+
+def _of_aims(
+    aims: Sequence[Aim], rest: Atoms, calculator: Reference | str, rng: np.random.Generator
+) -> list[Atoms]:
     reference = read_reference(calculator) if isinstance(calculator, str) else calculator
     known = reference(rest)
     found = []
     for aim in aims:
-        for atoms in aim.structures(rest, known, rng):
-            atoms.calc = known
-            atoms.get_forces()
-            doubt = uncertainty(atoms)
-            atoms.calc = None
+        try:
+            structures = aim.structures(rest, known, rng)
+        except Exception as error:  # of any calculator; the next model may find the way
+            warnings.warn(f"no structures toward {aim.text!r}: {said(error)}", stacklevel=2)
+            continue
+        for structure in structures:
+            atoms = bare(structure, rest.info)
             if calculator is not reference:
+                doubt = _doubt(atoms, known)
+                if doubt is None:
+                    continue
                 atoms.info["uncertainty"] = doubt
             atoms.info |= {"kind": aim.text, "aim": aim.text, "at_goal": False}
             found.append(atoms)
     return found
+
+
+def _doubt(atoms: Atoms, model: BaseCalculator) -> float | None:
+    """Return the uncertainty of a model, eV/Å; None for a structure that it refuses."""
+    copy = atoms.copy()
+    copy.calc = model
+    try:
+        copy.get_forces()
+    except Exception:  # overlapping atoms: nobody asks for their label
+        return None
+    return uncertainty(copy)

@@ -57,9 +57,12 @@ def divided(frames: list[Atoms], members: int, round_: int) -> tuple[FoldPlan, S
     round_
         The present round. The random structures of it and the one before are kept out.
     """
-    kept = np.array(
-        [a.info["share"] == RANDOM and a.info["round"] > round_ - KEPT_ROUNDS for a in frames]
-    )
+    random = np.array([a.info["share"] == RANDOM for a in frames])
+    of_round = np.array([a.info["round"] for a in frames])
+    since = round_ + 1 - KEPT_ROUNDS
+    if random.any():  # rounds whose model dies at once have none: then the last that were drawn
+        since = min(since, of_round[random].max())
+    kept = random & (of_round >= since)
     fold = np.array([int(a.info["number"]) % members for a in frames])
     folds = tuple(np.flatnonzero((fold == k) & ~kept) for k in range(members))
     rest = int((~kept).sum())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from ase_schnet.arguments import positive
 from ase_schnet.learning.asked import add, said_by
 from ase_schnet.learning.loop import Help, Loop
 from ase_schnet.learning.result import LearnResult
@@ -25,6 +26,7 @@ def learn(
     jobs: int | None = None,
     executor: Executor | None = None,
     take_over: bool = False,
+    time_limit_s: float | None = None,
     tell: Callable[[str], None] = say,
 ) -> LearnResult:
     """Make a model of a molecule or a crystal from a reference method, and show how good it is.
@@ -50,6 +52,8 @@ def learn(
         Processes (None: all cores), and the executor for the labels, as in `label_structures`.
     take_over
         Go on although a process of another host is noted as working here.
+    time_limit_s
+        Longest time of one label, s; None: no limit. What takes longer has failed. Not with an executor.
     tell
         Called with a line about each round.
 
@@ -63,7 +67,9 @@ def learn(
         Another process learns in `directory`.
     """
     refuse_to_start_again()
-    help_ = Help(jobs, executor, take_over, tell)
+    if hours is not None:
+        positive("hours", hours)
+    help_ = Help(jobs, executor, take_over, tell, time_limit_s)
     loop = Loop(list(structures), Path(directory), settings or LearnSettings(), help_)
     with loop.locked():
         loop.begin()
@@ -77,6 +83,7 @@ def extend_learning(
     jobs: int | None = None,
     executor: Executor | None = None,
     take_over: bool = False,
+    time_limit_s: float | None = None,
     tell: Callable[[str], None] = say,
 ) -> LearnResult:
     """Label structures that a model of `learn` ran into, and train it anew with them.
@@ -87,7 +94,7 @@ def extend_learning(
         Of a finished learning.
     collected
         Structures, such as a monitor's ``collected.extxyz``; those that were labelled before are left out.
-    jobs, executor, take_over, tell
+    jobs, executor, take_over, time_limit_s, tell
         As in `learn`.
 
     Raises
@@ -96,7 +103,7 @@ def extend_learning(
         No finished learning there; and what `learn` raises.
     """
     refuse_to_start_again()
-    loop = Loop.of_directory(Path(directory), Help(jobs, executor, take_over, tell))
+    loop = Loop.of_directory(Path(directory), Help(jobs, executor, take_over, tell, time_limit_s))
     with loop.locked():
         if not add(loop.directory, collected, said_by(loop.starts[0])):
             tell("all of these structures were labelled before")

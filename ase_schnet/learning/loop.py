@@ -13,21 +13,22 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ase_schnet.arguments import positive, whole
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.kept_settings import agree
-from ase_schnet.labelling.label import LabelResult, label_structures
+from ase_schnet.labelling.label import NO_LIMIT, LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs
-from ase_schnet.learning.first import first_candidates, structures_of_aims
+from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import divided, fit_round
 from ase_schnet.learning.result import LearnResult
-from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, folders, write_table
+from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, write_table
 from ase_schnet.learning.settings import (
     DEAR_BUDGET,
     QUICK_BUDGET,
@@ -36,11 +37,13 @@ from ase_schnet.learning.settings import (
     sizes_of_rounds,
 )
 from ase_schnet.locks import LockFile
+from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.progress import say
+from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
 
-LABELS, SETTINGS = "labels.extxyz", "learn.json"
+LABELS, SETTINGS, PARTS = "labels.extxyz", "learn.json", "parts"
 #: Thermal structures from which runs of the model begin.
 MOST_STARTS = 100
 #: Rounds in a row in which the model must be good enough.
@@ -55,6 +58,15 @@ class Help:
     executor: Executor | None = None
     take_over: bool = False
     tell: Callable[[str], None] = say
+    time_limit_s: float | None = None
+
+    def __post_init__(self):
+        if self.executor is not None and self.time_limit_s is not None:
+            raise ValueError(NO_LIMIT)
+        if self.jobs is not None:
+            whole("jobs", self.jobs, 1)
+        if self.time_limit_s is not None:
+            positive("time_limit_s", self.time_limit_s)
 
 
 class Loop:
@@ -65,13 +77,9 @@ class Loop:
             raise ValueError("there is no structure to learn from")
         self.starts = [bare(atoms, said_by(atoms)) for atoms in starts]
         self.directory, self.settings, self.help = directory, settings, help_
-        periodic = {bool(atoms.pbc.any()) for atoms in starts}
-        if len(periodic) > 1:
-            raise ValueError("some structures are molecules and some are cells: learn them apart")
         self.aims = settings.aims()
-        for aim in self.aims:
-            aim.check(starts[0])
-        self.methods = Methods.of(settings, periodic=periodic.pop())
+        self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
+        check_starts(self.starts, self.aims, self.methods)
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         self.sizes = sizes_of_rounds(settings.budget or default)
 
@@ -79,7 +87,7 @@ class Loop:
     def of_directory(cls, directory: Path, help_: Help) -> Loop:
         """Return the loop that a directory was begun with; ValueError where none has come to its end."""
         path = directory / SETTINGS
-        if not path.exists() or not (directory / "model.json").exists():
+        if not path.exists() or not (directory / CARD).exists():
             raise ValueError(f"{directory} holds no finished learning to extend: begin one with -o")
         told = json.loads(path.read_text(encoding="utf-8"))
         starts = [
@@ -91,7 +99,11 @@ class Loop:
         return cls(starts, directory, LearnSettings(**values), help_)
 
     def locked(self) -> LockFile:
-        """Return the lock of the directory, which is made if it is not there."""
+        """Return the lock of the directory, which is made if it is not there; ValueError for a model's."""
+        if (self.directory / CARD).exists() and not (self.directory / SETTINGS).exists():
+            raise ValueError(
+                f"{self.directory} holds another model: give the learning its own folder"
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         what = f"the learning in {self.directory}"
         return LockFile(self.directory / "learn.lock", what, take_over=self.help.take_over)
@@ -136,6 +148,7 @@ class Loop:
         lives: list[Life] = []
         if before is None:
             candidates = place.frames("candidates", lambda: self._first(size, place))
+            remove_parts(place.path / PARTS)
         else:
             frames, lives = self._explored(before, place, k)
             place.write_lives(lives)
@@ -152,7 +165,7 @@ class Loop:
         return row
 
     def _first(self, size: int, place: RoundDirectory) -> list[Atoms]:
-        settings, parts = self.settings, place.path / "parts"
+        settings, parts = self.settings, place.path / PARTS
         return first_candidates(
             self.starts, self.methods, settings, size, parts, self.help.jobs, self.help.take_over
         )
@@ -162,7 +175,9 @@ class Loop:
     ) -> tuple[list[Atoms], list[Life]]:
         """Return frames and lives of runs of a model, from thermal structures that were labelled."""
         earlier = asked(self.directory, k if isinstance(k, int) else None)
-        thermal = [a for a in earlier if a.info["at_goal"]] or self.starts
+        # a molecule that had come apart when its run was stopped is no start
+        thermal = [a for a in earlier if a.info["at_goal"] and not a.info.get("stopped")]
+        thermal = thermal or self.starts
         rng = np.random.default_rng([self.settings.seed, k if isinstance(k, int) else AFTER_ALL])
         said = said_by(self.starts[0])
         starts = [bare(thermal[i], said) for i in rng.permutation(len(thermal))[:MOST_STARTS]]
@@ -193,9 +208,10 @@ class Loop:
 
     def _label(self, frames: list[Atoms]) -> LabelResult:
         """Label structures; what was labelled before is found in the journal."""
+        reference, limit = self.methods.reference, self.help.time_limit_s
         result = label_structures(
             frames,
-            self.methods.reference,
+            reference if limit is None else reference.within(limit),
             self.directory / LABELS,
             executor=self.help.executor,
             jobs=self.help.jobs,
@@ -214,13 +230,15 @@ class Loop:
         lived = sum(life.whole for life in at_goal)
         forces = energy = float("nan")
         said, met = "the first labels", False
+        if before is not None and not drawn:
+            said = f"no random structure to judge by, {lived} of {len(at_goal)} runs whole: not yet"
         if before is not None and drawn:
             metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
             forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
             goal = self.settings.goal_force_meV_per_Ang
             met = forces <= goal and lived == len(at_goal)
             said = (
-                f"forces {forces:.1f} meV/Å on {len(drawn)} random structures (goal {goal:g}), {lived} of "
+                f"forces {forces:.1f} meV/Å on {len(drawn)} random structure{'s' * (len(drawn) > 1)} (goal {goal:g}), {lived} of "
                 f"{len(at_goal)} runs whole: {'good enough' if met else 'not yet'}"
             )
         calls = len(result.frames) + len(result.failures)
@@ -231,8 +249,9 @@ class Loop:
 
     def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
         """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
-        place = RoundDirectory(self.directory, f"{LAST}_{len(folders(self.directory, 'added_'))}")
-        frames = self._label(asked(self.directory)).frames
+        structures = asked(self.directory)
+        place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
+        frames = self._label(structures).frames
         plan, split = divided(frames, self.settings.members, n_rounds - 1)
         self.help.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, last=True)

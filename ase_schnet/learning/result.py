@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import structures_needed
 from ase_schnet.learning.explore import Life
 from ase_schnet.learning.rounds import Row
 from ase_schnet.modelfile import TrainedModel
@@ -64,6 +66,10 @@ class LearnResult:
             lines.append(
                 f"error bars of {100 * intervals['level']:g} % rest on the same structures "
                 "(energy_error, forces_error)"
+            )
+        else:
+            lines.append(
+                f"no error bars: those of {100 * LEVEL:g} % need {structures_needed(LEVEL)} random structures"
             )
         reasons = Counter(life.ended for life in at_goal if not life.whole).most_common(1)
         if reasons:

@@ -4,7 +4,8 @@ DIR/learn.json            the settings
 DIR/rounds.csv            a line for each round
 DIR/labels.extxyz         all labels; with .journal, in which every finished call of the reference stands
 DIR/rounds/K/             candidates.extxyz, chosen.extxyz, runs/, model/, round.json
-DIR/rounds/last/          the model of the end and its runs; it is copied to DIR
+DIR/rounds/last_N/        the model of the end, from N structures, and its runs; it is copied to DIR
+DIR/rounds/added_K/       chosen.extxyz: structures that were added after the end
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class RoundDirectory:
     directory
         Of the learning.
     name
-        Number of the round, or "last".
+        Number of the round, or the name of another folder.
     """
 
     def __init__(self, directory: Path, name: int | str):

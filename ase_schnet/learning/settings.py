@@ -14,8 +14,11 @@ from ase_schnet.learning.aims import Aim, read_aim
 QUICK_BUDGET, DEAR_BUDGET = 1000, 150
 #: The first round takes this share of the budget; the others divide the rest.
 FIRST_SHARE, LATER_ROUNDS = 1 / 3, 4
-#: Fewer structures than this train no ensemble that could be asked what to label next.
-SMALLEST_ROUND = 20
+#: Smallest later round: two of its structures are random, and judge.
+LEAST_LATER = 8
+#: Fewer structures than this, and than so many for each member, train no ensemble that could be asked what to
+#: label next.
+SMALLEST_ROUND, LEAST_PER_MEMBER = 20, 4
 #: Share of every round that is drawn at random; it judges, and nothing was chosen in it.
 RANDOM_SHARE = 0.25
 
@@ -73,10 +76,11 @@ class LearnSettings:
         whole("round_steps", self.round_steps, 1)
         whole("last_steps", self.last_steps, 1)
         whole("seed", self.seed, 0)
-        if self.budget is not None and self.budget < SMALLEST_ROUND:
+        smallest = max(SMALLEST_ROUND, LEAST_PER_MEMBER * self.members)
+        if self.budget is not None and whole("budget", self.budget, 0) < smallest:
             raise ValueError(
                 f"a budget of {self.budget} structures is smaller than the first round, which needs "
-                f"{SMALLEST_ROUND}"
+                f"{smallest} for {self.members} members"
             )
         self.aims()
 
@@ -132,6 +136,9 @@ class Methods:
 
 def sizes_of_rounds(budget: int) -> list[int]:
     """Return how many structures each round gives to the reference."""
-    first = min(budget, max(SMALLEST_ROUND, round(FIRST_SHARE * budget)))
-    each, more = divmod(budget - first, LATER_ROUNDS)
-    return [first, *(each + (k < more) for k in range(LATER_ROUNDS) if each + (k < more))]
+    first = max(SMALLEST_ROUND, round(FIRST_SHARE * budget))
+    later = min(LATER_ROUNDS, (budget - first) // LEAST_LATER)
+    if later < 1:
+        return [budget]
+    each, more = divmod(budget - first, later)
+    return [first, *(each + (k < more) for k in range(later))]

@@ -176,14 +176,20 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     model_says = ("config", "level_of_theory", "baseline")
     recipe = {k: v for k, v in plan["recipe"].items() if k not in model_says}
     also = plan["provenance"].pop("trained_on", {})
-    model = replace(model, trained_on={**model.trained_on, **also})
+    electrons = {k: recipe[k] for k in ("charge", "multiplicity") if k in recipe}
+    # judged with its charge, which the structures that judge it may state
+    model = replace(model, trained_on={**model.trained_on, **also}, card=electrons)
     entries = [_fold_card(work, fold) for fold in folds]
     kept_out = np.array(recipe["kept_out"])
     judged = judge(model, dataset.subset(kept_out))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
-        **{k: recipe.pop(k) for k in ("charge", "multiplicity") if k in recipe},
-        "training": {**plan["provenance"], **conditions(dataset, plan["data"], kept_out), **recipe},
+        **electrons,
+        "training": {
+            **plan["provenance"],
+            **conditions(dataset, plan["data"], kept_out),
+            **{k: v for k, v in recipe.items() if k not in electrons},
+        },
         "verdict": verdict.to_dict(),
         **_length(verdict.passed, entries),
         "folds": entries,

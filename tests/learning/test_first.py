@@ -1,0 +1,64 @@
+"""Structures of aims from calculators that fail, and where runs begin."""
+
+import numpy as np
+import pytest
+from learning_cases import LIFE_PS, RAISES, calls, settings, springs, water
+
+from ase_schnet import learn
+from ase_schnet.labelling.reference import read_reference
+from ase_schnet.learning.aims import read_aim
+from ase_schnet.learning.explore import RunPlan, _looked_at
+from ase_schnet.learning.first import structures_of_aims
+
+AIMS = [read_aim("scan 0 1 0.9 1.3"), read_aim("normal-modes")]
+
+
+def found(reference, aims=AIMS):
+    return structures_of_aims(aims, water(), reference, np.random.default_rng(0))
+
+
+def test_structures_of_aims_say_what_they_are_for_and_carry_no_constraint(tmp_path):
+    rest = water()
+    rest.info["charge"] = 0
+    frames = structures_of_aims(
+        AIMS, rest, read_reference(springs(tmp_path)), np.random.default_rng(0)
+    )
+    assert len(frames) == 128 + 40
+    assert {a.info["aim"] for a in frames} == {"scan 0 1 0.9 1.3", "normal-modes"}
+    assert all(not a.constraints and not a.info["at_goal"] for a in frames)
+    assert all(a.info["charge"] == 0 for a in frames)
+
+
+def test_a_calculator_that_fails_on_the_way_to_an_aim_ends_nothing(tmp_path):
+    far = "if np.linalg.norm(atoms.positions[1] - atoms.positions[0]) > 1.1: " + RAISES
+    assert len(found(read_reference(springs(tmp_path, after=far)))) == 168
+    always = read_reference(springs(tmp_path, after="raise RuntimeError('licence expired')"))
+    with pytest.warns(UserWarning, match="no structures toward .*licence expired"):
+        assert found(always) == []
+
+
+def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "ase_schnet.learning.explore.StructureWatch.find",
+        lambda _, atoms: {"bond": "apart"} if atoms.get_distance(0, 1) > 3 else {},
+    )
+    frames = [water() for _ in range(4)]
+    frames[2].positions[1, 1] += 4.0
+    plan = RunPlan(0, 300.0, 0.1, True)
+    seen, why = _looked_at(frames, read_reference(springs(tmp_path))(water()), plan)
+    assert why == "apart"
+    assert [a.info.get("stopped", False) for a in seen] == [False, False, True]
+
+
+@pytest.mark.slow
+def test_hours_end_it_between_two_rounds_and_the_same_call_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("ase_schnet.learning.explore.HOTTER_PS", LIFE_PS)
+    monkeypatch.setattr("ase_schnet.learning.explore.RUNS", 2)
+    asked = settings(springs(tmp_path), round_steps=4, last_steps=4)
+    first = learn([water()], tmp_path / "m", asked, hours=1e-9, jobs=1)
+    assert first.ended == "1e-09 h are over"
+    assert (len(first.rows), first.calls, first.reached) == (1, 20, False)
+    second = learn([water()], tmp_path / "m", asked, jobs=1)
+    assert (len(second.rows), second.calls) == (2, 28)
+    assert second.model.checksum != first.model.checksum
+    assert calls(tmp_path) == 28

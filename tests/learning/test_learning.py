@@ -1,0 +1,241 @@
+"""A learning from its first structure to its model, and what is written on the way."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import InputError
+from ase.io import read
+from learning_cases import (
+    LIFE_PS,
+    NO_NUMBER,
+    RAISES,
+    SOME,
+    calls,
+    run_learning,
+    settings,
+    springs,
+    water,
+)
+
+from ase_schnet import SchNetCalculator, extend_learning, learn, load_model
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.sampling.spread import fingerprint
+
+pytestmark = pytest.mark.slow
+BUDGET = 36
+
+
+@pytest.fixture(scope="module")
+def short_runs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ase_schnet.learning.explore.HOTTER_PS", LIFE_PS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory, short_runs):
+    """Water by GFN2-xTB: a result, what was told, and the settings."""
+    folder, told = tmp_path_factory.mktemp("learning"), []
+    asked = settings("gfn2-xtb", budget=BUDGET, round_steps=60, last_steps=120)
+    result = learn([water()], folder / "m", asked, jobs=1, tell=told.append)
+    return result, told, asked
+
+
+def labels_of(result):
+    return read(result.directory / "labels.extxyz", ":")
+
+
+def trained_on(model, frames):
+    """Return for each member the numbers of the structures that it was trained on."""
+    training = model.card["training"]
+    kept, folds = training["kept_out"], training["folds"]
+    everything = set(range(len(frames)))
+    return [
+        {int(frames[k].info["number"]) for k in everything - set(fold) - set(kept)}
+        for fold in folds
+    ]
+
+
+def test_the_directory_is_a_model_that_ase_opens_and_says_whether_it_has_error_bars(learnt):
+    result, _, _ = learnt
+    atoms = water()
+    atoms.calc = SchNetCalculator(result.directory)
+    rest = read(result.directory / "labels.extxyz", 0)
+    forces = atoms.get_forces()
+    assert np.isfinite(forces).all()
+    assert np.abs(forces).max() < 20 * np.abs(rest.get_forces()).max()
+    judged = result.model.card["kept_out"]["n_structures"]
+    assert judged == sum(row.random for row in result.rows[-2:])
+    assert not result.model.card.get("intervals")
+    assert "no error bars: those of 90 % need 9 random structures" in result.summary()
+    assert result.model.level_of_theory == "GFN2-xTB"
+
+
+def test_every_label_stands_once_in_the_file_with_its_level_of_theory(learnt):
+    result, _, _ = learnt
+    frames = labels_of(result)
+    assert len(frames) == BUDGET == result.calls
+    assert len({fingerprint(a) for a in frames}) == BUDGET
+    assert [a.info["number"] for a in frames] == list(range(BUDGET))
+    assert {a.info["level_of_theory"] for a in frames} == {"GFN2-xTB"}
+    assert all(np.isfinite(a.get_forces()).all() for a in frames)
+    journal = (result.directory / "labels.extxyz.journal").read_text().splitlines()[1:]
+    keys = [json.loads(line)["key"] for line in journal]
+    assert len(keys) == len(set(keys)) == BUDGET
+
+
+def test_the_table_says_what_became_of_each_round(learnt):
+    result, told, asked = learnt
+    with (result.directory / "rounds.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [int(row["calls"]) for row in table] == [20, 28, 36]
+    assert len(table) == len(result.rows)
+    frames = labels_of(result)
+    for k, (line, row) in enumerate(zip(table, result.rows, strict=True)):
+        place = result.directory / "rounds" / str(k)
+        assert json.loads((place / "round.json").read_text())["said"] == row.said == line["said"]
+        assert f"round {k}: {row.said}" in told
+        drawn = [a for a in frames if (a.info["round"], a.info["share"]) == (k, "random")]
+        assert row.random == int(line["random"]) == len(drawn)
+        if not k:
+            assert np.isnan(row.forces_mae_meV_per_Ang)
+            continue
+        before = Ensemble(load_model(result.directory / "rounds" / str(k - 1) / "model"))
+        mae = compare(before, Dataset.from_atoms(drawn)).metrics()["forces_mae_meV_per_Ang"]
+        assert row.forces_mae_meV_per_Ang == pytest.approx(mae, rel=1e-4)
+        assert float(line["forces_mae_meV_per_Ang"]) == pytest.approx(mae, rel=1e-4)
+        lives = json.loads((place / "lives.json").read_text())
+        at_goal = [life for life in lives if life["at_goal"]]
+        assert row.runs == len(at_goal) == 8
+        assert row.runs_whole == sum(not life["ended"] for life in at_goal)
+        assert row.goal_met == (mae <= asked.goal_force_meV_per_Ang and row.runs_whole == row.runs)
+
+
+def test_no_model_was_trained_on_the_random_structures_that_judge_it(learnt):
+    result, _, _ = learnt
+    frames = labels_of(result)
+    random = [a for a in frames if a.info["share"] == "random"]
+    models = [load_model(result.directory / "rounds" / str(k) / "model") for k in range(3)]
+    seen = [set() for _ in range(2)]
+    validated = [set() for _ in range(2)]
+    for k, model in enumerate([*models, result.model]):
+        known = [a for a in frames if a.info["round"] <= k]
+        if k < 3:
+            for member, numbers in enumerate(trained_on(model, known)):
+                seen[member] |= numbers  # it goes on from where the round before left it
+        later = {a.info["number"] for a in random if a.info["round"] >= min(k, 2) - 1}
+        assert later
+        assert not any(numbers & later for numbers in trained_on(model, known))
+        for member, fold in enumerate(model.card["training"]["folds"]):
+            validated[member] |= {known[i].info["number"] for i in fold}
+    for trained, judges in zip(seen, validated, strict=True):
+        assert not trained & judges
+
+
+def test_each_fit_starts_from_the_one_before_and_the_last_from_random_weights(learnt):
+    result, _, _ = learnt
+    cards = [
+        load_model(result.directory / "rounds" / str(k) / "model").card["training"]
+        for k in range(3)
+    ]
+    for k in (1, 2):
+        assert f"rounds/{k - 1}/model" in json.dumps(cards[k])
+    assert "rounds/" not in json.dumps(cards[0]["learn"])
+    assert "rounds/" not in json.dumps(result.model.card["training"])
+    assert result.model.card["training"]["command"] == "ase-schnet learn"
+
+
+def test_the_same_call_again_computes_nothing_and_another_setting_is_refused_by_name(learnt):
+    result, _, asked = learnt
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in (result.directory / "rounds").rglob("*")
+        if path.suffix in (".safetensors", ".extxyz")
+    }
+    again = run_learning(result.directory, asked)
+    assert again.calls == BUDGET
+    assert [row.said for row in again.rows] == [row.said for row in result.rows]
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    other = settings("gfn2-xtb", budget=BUDGET, round_steps=60, last_steps=120, seed=1)
+    with pytest.raises(ValueError, match=r"another seed \(0, not 1\)"):
+        run_learning(result.directory, other)
+
+
+def test_what_a_later_run_met_is_labelled_once_and_learnt(learnt, tmp_path, short_runs):
+    result, _, _ = learnt
+    copy = tmp_path / "m"
+    shutil.copytree(result.directory, copy)
+    known, told = labels_of(result), []
+    met = [water() for _ in range(3)]
+    for k, atoms in enumerate(met):
+        atoms.positions[1, 1] += 0.1 + 0.05 * k
+        atoms.info["why"] = "stopped"
+    extended = extend_learning(copy, [*met, known[3], met[0].copy()], jobs=1, tell=told.append)
+    frames = read(copy / "labels.extxyz", ":")
+    assert extended.calls == len(frames) == BUDGET + 3
+    assert [a.get_distance(0, 1) for a in frames[-3:]] == pytest.approx(
+        [a.get_distance(0, 1) for a in met]
+    )
+    assert set(range(BUDGET, BUDGET + 3)) <= set.union(*trained_on(extended.model, frames))
+    assert load_model(copy).checksum == extended.model.checksum != result.model.checksum
+    once_more = extend_learning(copy, met, jobs=1, tell=told.append)
+    assert any("all of these structures" in line for line in told)
+    assert once_more.model.checksum == extended.model.checksum
+    assert len(list((copy / "rounds").glob("added_*"))) == 1
+
+
+def test_only_a_finished_learning_is_extended(tmp_path):
+    with pytest.raises(ValueError, match="holds no finished learning"):
+        extend_learning(tmp_path / "nothing", [water()])
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [(RAISES, "SCF not converged"), (NO_NUMBER, "energy or forces are not finite")],
+    ids=["raises", "nan"],
+)
+def test_a_reference_that_fails_now_and_then_ends_well_and_is_counted(tmp_path, after, reason):
+    asked = settings(springs(tmp_path, after=SOME.format(after)))
+    result = run_learning(tmp_path / "m", asked)
+    last = result.rows[-1]
+    assert last.failed > 0
+    assert last.labels + last.failed == last.calls == result.calls == 28 == calls(tmp_path)
+    journal = (tmp_path / "m/labels.extxyz.journal").read_text()
+    assert journal.count(reason) == last.failed
+    assert len(labels_of(result)) == last.labels
+
+
+def test_a_reference_that_always_fails_is_said_in_one_line_and_nothing_is_lost(tmp_path):
+    asked = settings(springs(tmp_path, after=RAISES))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="too few structures have labels") as error:
+            run_learning(tmp_path / "m", asked)
+        assert "SCF not converged" in str(error.value)
+        assert "\n" not in str(error.value)
+        assert calls(tmp_path) == 20  # those of the first round; the second time none
+
+
+def test_an_ion_is_learnt_and_the_model_knows_its_charge(tmp_path, short_runs):
+    ion = water()
+    ion.info["charge"] = -2
+    script = springs(tmp_path)
+    with pytest.raises(InputError, match="takes no charge"):
+        learn([ion], tmp_path / "m", settings(script), jobs=1)
+    assert not (tmp_path / "m").exists()
+    path = tmp_path / "springs.py"
+    path.write_text(f"{path.read_text()}\ndef charged(charge=0):\n    return Springs()\n")
+    asked = settings(f"{path}:charged", budget=20, round_steps=4, last_steps=4)
+    result = learn([ion], tmp_path / "m", asked, jobs=1)
+    assert result.model.card["charge"] == -2
+    assert {a.info["charge"] for a in labels_of(result)} == {-2}
+    neutral = water()
+    neutral.info["charge"] = 0
+    neutral.calc = SchNetCalculator(tmp_path / "m")
+    with pytest.raises(InputError, match="charge"):
+        neutral.get_forces()
