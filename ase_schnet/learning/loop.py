@@ -237,9 +237,10 @@ class Loop:
             forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
             goal = self.settings.goal_force_meV_per_Ang
             met = forces <= goal and lived == len(at_goal)
+            on = f"{len(drawn)} random structure{'s' * (len(drawn) > 1)}"
             said = (
-                f"forces {forces:.1f} meV/Å on {len(drawn)} random structure{'s' * (len(drawn) > 1)} (goal {goal:g}), {lived} of "
-                f"{len(at_goal)} runs whole: {'good enough' if met else 'not yet'}"
+                f"forces {forces:.1f} meV/Å on {on} (goal {goal:g}), {lived} of {len(at_goal)} runs whole: "
+                f"{'good enough' if met else 'not yet'}"
             )
         calls = len(result.frames) + len(result.failures)
         return Row(
