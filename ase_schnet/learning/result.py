@@ -57,8 +57,9 @@ class LearnResult:
         judged = self.model.card["kept_out"]
         at_goal = [life for life in self.lives if life.plan.at_goal]
         whole = sum(life.whole for life in at_goal)
+        rounds = f"{len(self.rows)} round{'s' * (len(self.rows) != 1)}"
         lines = [
-            f"ended after {len(self.rows)} rounds and {self.calls} structures: {self.ended}",
+            f"ended after {rounds} and {self.calls} structures: {self.ended}",
             f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å on {judged['n_structures']} "
             f"random structures that no member saw; {whole} of {len(at_goal)} new runs whole",
         ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ase_schnet.plotting.style import BLUE, GREEN, RED
 
@@ -44,6 +45,8 @@ def plot_learning(
     errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
     errors.axhline(goal_meV_per_Ang, color=RED, ls="--", lw=1, label="goal")
     errors.set_yscale("log")
+    errors.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
+    errors.yaxis.set_minor_formatter(LogFormatter())
     errors.set_ylabel("force MAE  (meV/Å)")
     errors.legend(frameon=False, fontsize="small")
     lives.plot(calls, 100 * whole, "o-", color=BLUE)

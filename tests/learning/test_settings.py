@@ -8,7 +8,6 @@ from ase.calculators.emt import EMT
 from ase_schnet.learning.aims import FORMS, read_aim
 from ase_schnet.learning.fit import divided
 from ase_schnet.learning.settings import (
-    LEAST_LATER,
     SMALLEST_ROUND,
     LearnSettings,
     Methods,
@@ -21,7 +20,7 @@ def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
     sizes = sizes_of_rounds(budget)
     assert sum(sizes) == budget
     assert sizes[0] >= SMALLEST_ROUND
-    assert min(sizes[1:], default=LEAST_LATER) >= LEAST_LATER
+    assert min(sizes[1:], default=8) >= 8  # two of them are random
     assert max(sizes[1:], default=0) - min(sizes[1:], default=0) <= 1
     assert len(sizes) <= 5
 
