@@ -11,8 +11,6 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from ase_schnet.sampling.md import CalculatorFactory
-
 
 class BiasedCalculator(Calculator):
     """Return energy and forces of an ensemble with a bias towards disagreement.
@@ -51,22 +49,3 @@ class BiasedCalculator(Calculator):
             "energy": energy - self.strength * std,
             "forces": forces - self.strength * slope,
         }
-
-
-class Biased:
-    """Make biased calculators of structures, as a factory of ensembles makes plain ones.
-
-    Parameters
-    ----------
-    make
-        Makes the calculator of an ensemble.
-    strength
-        As of :class:`BiasedCalculator`.
-    """
-
-    def __init__(self, make: CalculatorFactory, strength: float):
-        self.make, self.strength = make, strength
-
-    def __call__(self, atoms: Atoms) -> BiasedCalculator:
-        """Return the calculator of a structure."""
-        return BiasedCalculator(self.make(atoms), self.strength)

@@ -20,7 +20,7 @@ from ase_schnet.applicability.structure_watch import StructureWatch
 from ase_schnet.files import naming, replaced, write_whole
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.labelling.reference import read_reference
-from ase_schnet.learning.bias import Biased
+from ase_schnet.learning.bias import BiasedCalculator
 from ase_schnet.processes import Workers
 from ase_schnet.progress import Tally
 from ase_schnet.sampling.md import langevin_frames
@@ -141,7 +141,7 @@ def _side_by_side(tasks: Sequence[tuple], jobs: int, bar: Tally) -> None:
 
 def make_run(model: Path, start: Atoms, plan: RunPlan, seed: int, directory: Path) -> None:
     """Do one run, and write its frames and how it ended."""
-    reference = read_reference(str(model))
+    calculator = read_reference(str(model))(start)
     settings = SamplingPlan(
         timestep_fs=TIMESTEP_FS,
         interval=round(FRAME_FS / TIMESTEP_FS),
@@ -151,9 +151,9 @@ def make_run(model: Path, start: Atoms, plan: RunPlan, seed: int, directory: Pat
     rng = np.random.default_rng([seed, plan.number])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutsideTrainingWarning)  # that is what it is sent out for
-        make = Biased(reference, plan.bias) if plan.bias else reference
-        frames, ended = langevin_frames(start, make, plan.temperature_K, settings, rng)
-        seen, doubt = _looked_at(frames, reference(start), plan)
+        mover = BiasedCalculator(calculator, plan.bias) if plan.bias else calculator
+        frames, ended = langevin_frames(start, lambda _: mover, plan.temperature_K, settings, rng)
+        seen, doubt = _looked_at(frames, calculator, plan)
     if seen:
         with naming(_frames(directory, plan)), replaced(_frames(directory, plan)) as there:
             write(there, seen, format="extxyz")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from ase import Atoms
 from ase.build import molecule
 
@@ -37,8 +38,8 @@ class Springs(Calculator):
 SOME = "if int(1e6 * abs(atoms.positions[1, 2])) % 10 == 3: {}"
 RAISES = 'raise CalculationFailed("SCF not converged")'
 NO_NUMBER = 'self.results["forces"][:] = np.nan'
-#: Length of hotter runs, ps, and of all others.
-LIFE_PS = 0.1
+#: Exploring runs are short and few, but as many as a round has structures: each may end at its first.
+LIFE_PS, RUNS, HOTTER_RUNS = 0.06, 4, 2
 
 
 def springs(folder: Path, before: str = "pass", after: str = "pass") -> str:
@@ -68,9 +69,14 @@ def settings(reference: str, **others) -> LearnSettings:
     return LearnSettings(reference=reference, **{**small, **steps, **others})
 
 
-def run_learning(directory: Path, settings: LearnSettings) -> LearnResult:
-    """Learn in this process alone, with short hot runs; for a forked process too."""
-    from ase_schnet.learning import explore
+def few_short_runs(patch: pytest.MonkeyPatch) -> None:
+    """Let a learning explore for a moment."""
+    for name, value in (("RUNS", RUNS), ("HOTTER_RUNS", HOTTER_RUNS), ("HOTTER_PS", LIFE_PS)):
+        patch.setattr(f"ase_schnet.learning.explore.{name}", value)
 
-    explore.HOTTER_PS = LIFE_PS
-    return learn([water()], directory, settings, jobs=1)
+
+def run_learning(directory: Path, settings: LearnSettings) -> LearnResult:
+    """Learn in this process alone, with few and short runs; for a forked process too."""
+    with pytest.MonkeyPatch.context() as patch:
+        few_short_runs(patch)
+        return learn([water()], directory, settings, jobs=1)

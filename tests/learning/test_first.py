@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from learning_cases import LIFE_PS, RAISES, calls, settings, springs, water
+from learning_cases import RAISES, calls, few_short_runs, settings, springs, water
 
 from ase_schnet import learn
 from ase_schnet.labelling.reference import read_reference
@@ -52,8 +52,7 @@ def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path,
 
 @pytest.mark.slow
 def test_hours_end_it_between_two_rounds_and_the_same_call_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("ase_schnet.learning.explore.HOTTER_PS", LIFE_PS)
-    monkeypatch.setattr("ase_schnet.learning.explore.RUNS", 2)
+    few_short_runs(monkeypatch)
     asked = settings(springs(tmp_path), round_steps=4, last_steps=4)
     first = learn([water()], tmp_path / "m", asked, hours=1e-9, jobs=1)
     assert first.ended == "1e-09 h are over"

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
-from learning_cases import LIFE_PS, springs, water
+from learning_cases import LIFE_PS, few_short_runs, springs, water
 
 from ase_schnet.cli import main
 from ase_schnet.learning.rounds import Row
@@ -105,8 +105,7 @@ def test_help_names_the_aims_and_the_exit_codes(capsys):
 @pytest.mark.parametrize(("goal", "code"), [(1e9, 0), (1e-9, 1)])
 def test_the_exit_code_says_whether_the_goal_was_met(files, monkeypatch, capsys, goal, code):
     monkeypatch.chdir(files)
-    monkeypatch.setattr("ase_schnet.learning.explore.HOTTER_PS", LIFE_PS)
-    monkeypatch.setattr("ase_schnet.learning.explore.RUNS", 2)
+    few_short_runs(monkeypatch)
     # a model of few steps leaves its data at once, which is no question here
     monkeypatch.setattr("ase_schnet.learning.explore.StructureWatch.find", lambda *_: {})
     monkeypatch.setattr("ase_schnet.learning.fit.MOST_EPOCHS", 5)

@@ -9,11 +9,12 @@ import pytest
 from ase.calculators.calculator import InputError
 from ase.io import read
 from learning_cases import (
-    LIFE_PS,
     NO_NUMBER,
     RAISES,
+    RUNS,
     SOME,
     calls,
+    few_short_runs,
     run_learning,
     settings,
     springs,
@@ -33,7 +34,7 @@ BUDGET = 36
 @pytest.fixture(scope="module")
 def short_runs():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ase_schnet.learning.explore.HOTTER_PS", LIFE_PS)
+        few_short_runs(patch)
         yield
 
 
@@ -111,7 +112,7 @@ def test_the_table_says_what_became_of_each_round(learnt):
         assert float(line["forces_mae_meV_per_Ang"]) == pytest.approx(mae, rel=1e-4)
         lives = json.loads((place / "lives.json").read_text())
         at_goal = [life for life in lives if life["at_goal"]]
-        assert row.runs == len(at_goal) == 8
+        assert row.runs == len(at_goal) == RUNS
         assert row.runs_whole == sum(not life["ended"] for life in at_goal)
         assert row.goal_met == (mae <= asked.goal_force_meV_per_Ang and row.runs_whole == row.runs)
 
