@@ -8,7 +8,7 @@ from pathlib import Path
 from ase_schnet.files import write_whole
 
 
-def agree(path: Path, settings: dict, what: str) -> None:
+def agree(path: Path, settings: dict, what: str, otherwise: str | None = None) -> None:
     """Write settings into a file, or check that it holds the same.
 
     Parameters
@@ -19,6 +19,8 @@ def agree(path: Path, settings: dict, what: str) -> None:
         All that the work depends on, in plain types.
     what
         What the directory holds, for the message, such as "parts of a sampling".
+    otherwise
+        What to do if not the same; None: remove the directory.
 
     Raises
     ------
@@ -39,8 +41,8 @@ def agree(path: Path, settings: dict, what: str) -> None:
         if settings.get(name) != before.get(name):
             raise ValueError(
                 f"{path.parent} holds {what} with another {name} ({_short(before.get(name))}, not "
-                f"{_short(settings.get(name))}): give the settings that it was begun with, or remove "
-                f"{path.parent}"
+                f"{_short(settings.get(name))}): give the settings that it was begun with, or "
+                + (otherwise or f"remove {path.parent}")
             )
 
 

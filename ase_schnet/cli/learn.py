@@ -38,7 +38,8 @@ A quarter of each round is drawn at random from the model's own dynamics; these 
 rounds end when the model met the goal and survived its runs twice in a row, or at the budget. DIR is the
 model (SchNetCalculator("DIR")); DIR/labels.extxyz has every label, DIR/rounds.csv and learning.png the way.
 
-After Ctrl-C or a kill the same command goes on; no finished label is computed again.
+After Ctrl-C or a kill the same command goes on; no finished label is computed again. So it does with a
+larger --budget or another --goal-force. Error bars need nine random structures: a --budget of 36 or more.
 
 exit code: 0 the goal was met, 1 the budget was spent before, 2 bad input, 130 interrupted
 """
@@ -66,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cheap", default="gfn2-xtb", metavar="METHOD", help=text)
     text = "length of the runs that the model must survive, ps (default: 5)"
     add("--life", type=float, default=5.0, metavar="PS", help=text)
-    add("--members", type=int, default=5, metavar="K", help="networks (default: 5)")
+    text = "networks, at least 2; each is trained on (K - 1)/K of the labels (default: 5)"
+    add("--members", type=int, default=5, metavar="K", help=text)
     add("--charge", type=int, metavar="Q", help="total charge, e (default: what the file states)")
     text = "2S + 1 (default: what the file states, else the lowest)"
     add("--multiplicity", type=int, metavar="M", help=text)
@@ -155,6 +157,8 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
             given = {"charge": args.charge, "multiplicity": args.multiplicity}
             atoms.info |= {key: value for key, value in given.items() if value is not None}
             found.append(atoms)
+    if any(atoms.pbc.any() for atoms in found):
+        print("periodic: learnt as a crystal (a molecule in a box: --no-pbc)")
     return found
 
 

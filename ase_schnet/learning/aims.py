@@ -87,7 +87,10 @@ class ScanAim(Aim):
         """Raise ValueError for atoms or values with which no scan is possible."""
         if self.first == self.last:
             raise ValueError(f"the aim {self.text!r} goes nowhere: FROM and TO must differ")
-        Coordinate.of(rest, self.indices).check_values(self._values())
+        coordinate = Coordinate.of(rest, self.indices)
+        odd = coordinate.suspicion(rest, coordinate.check_values(self._values()))
+        if odd is not None:
+            raise ValueError(f"the aim {self.text!r}: {odd}")
 
     def structures(
         self, rest: Atoms, calculator: BaseCalculator, rng: np.random.Generator

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, InputError
 
+from ase_schnet.bonds import overlapping
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.labelling.label import job_or_refusal
 from ase_schnet.labelling.reference import Reference, read_reference
@@ -26,6 +27,8 @@ KINDS = ("md", "displaced", "rotated", "strained")
 #: Candidates for each structure that is chosen; runs of 1 ps.
 CANDIDATES, FRAMES_PER_RUN, INTERVAL = 6, 100, 20
 FRICTION_PER_FS = 0.01
+#: Distance of two atoms over the sum of their covalent radii below which a structure is not near rest.
+SHORTEST = 0.6
 #: Temperatures of the runs over the one that the model is for.
 TEMPERATURES = (1.0, 1.5, 2.0)
 
@@ -36,17 +39,24 @@ def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods)
     Raises
     ------
     ValueError
-        Some are molecules and some are cells, their charges differ, or an aim makes no sense for the first.
+        Some are molecules and some are cells, their atoms or charges differ, or an aim makes no sense for the
+        first.
     InputError
-        A method cannot describe one of them.
+        A method cannot describe one of them, or its atoms collide.
     """
     if len({bool(atoms.pbc.any()) for atoms in starts}) > 1:
         raise ValueError("some structures are molecules and some are cells: learn them apart")
+    if len({atoms.get_chemical_formula() for atoms in starts}) > 1:
+        raise ValueError("the structures are different molecules: learn them apart")
     if any(atoms.info != starts[0].info for atoms in starts):
         raise ValueError(
             "the structures state different charges or multiplicities: learn them apart"
         )
     for number, atoms in enumerate(starts):
+        if overlapping(atoms, SHORTEST):
+            raise InputError(
+                f"structure {number} has two atoms far too near to each other: relax it first"
+            )
         if len(atoms) == 1 and not atoms.pbc.any():
             raise InputError(f"structure {number} is one atom, which has no forces to learn")
         for method in filter(None, (methods.reference, methods.sampler)):

@@ -45,7 +45,9 @@ class Split(NamedTuple):
         )
 
 
-def divided(frames: list[Atoms], members: int, round_: int) -> tuple[FoldPlan, Split]:
+def divided(
+    frames: list[Atoms], members: int, round_: int, at_least: int = 0
+) -> tuple[FoldPlan, Split]:
     """Return the folds: by the number of each label, so that a member is never trained on what validates it.
 
     Parameters
@@ -56,12 +58,16 @@ def divided(frames: list[Atoms], members: int, round_: int) -> tuple[FoldPlan, S
         Number of folds.
     round_
         The present round. The random structures of it and the one before are kept out.
+    at_least
+        How many random structures to keep out, also from earlier rounds: for members that begin anew.
     """
     random = np.array([a.info["share"] == RANDOM for a in frames])
     of_round = np.array([a.info["round"] for a in frames])
     since = round_ + 1 - KEPT_ROUNDS
     if random.any():  # rounds whose model dies at once have none: then the last that were drawn
         since = min(since, of_round[random].max())
+    while since > 0 and (random & (of_round >= since)).sum() < at_least:
+        since -= 1
     kept = random & (of_round >= since)
     fold = np.array([int(a.info["number"]) % members for a in frames])
     folds = tuple(np.flatnonzero((fold == k) & ~kept) for k in range(members))

@@ -105,6 +105,7 @@ def extend_learning(
     refuse_to_start_again()
     loop = Loop.of_directory(Path(directory), Help(jobs, executor, take_over, tell, time_limit_s))
     with loop.locked():
+        loop.begin()
         if not add(loop.directory, collected, said_by(loop.starts[0])):
             tell("all of these structures were labelled before")
         return loop.run(None)

@@ -14,6 +14,8 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.arguments import positive, whole
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import structures_needed
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
@@ -28,7 +30,15 @@ from ase_schnet.learning.explore import Life, explore, plan_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import divided, fit_round
 from ase_schnet.learning.result import LearnResult
-from ase_schnet.learning.rounds import LAST, RoundDirectory, Row, write_table
+from ase_schnet.learning.rounds import (
+    ASKED_FOR,
+    GOAL,
+    LAST,
+    RoundDirectory,
+    Row,
+    agreed_budgets,
+    write_table,
+)
 from ase_schnet.learning.settings import (
     DEAR_BUDGET,
     QUICK_BUDGET,
@@ -80,8 +90,7 @@ class Loop:
         self.aims = settings.aims()
         self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
         check_starts(self.starts, self.aims, self.methods)
-        default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
-        self.sizes = sizes_of_rounds(settings.budget or default)
+        self.sizes: list[int] = []
 
     @classmethod
     def of_directory(cls, directory: Path, help_: Help) -> Loop:
@@ -94,7 +103,8 @@ class Loop:
             Atoms(numbers, positions, cell=cell, pbc=pbc, info=info)
             for numbers, positions, cell, pbc, info in told["structures"]
         ]
-        values = {field.name: told[field.name] for field in fields(LearnSettings)}
+        told |= json.loads((directory / ASKED_FOR).read_text(encoding="utf-8"))
+        values = {f.name: told[f.name] for f in fields(LearnSettings) if f.name in told}
         values["toward"] = tuple(values["toward"])
         return cls(starts, directory, LearnSettings(**values), help_)
 
@@ -109,32 +119,52 @@ class Loop:
         return LockFile(self.directory / "learn.lock", what, take_over=self.help.take_over)
 
     def identity(self) -> dict:
-        """Return all that the outcome depends on, in plain types."""
+        """Return all that the outcome depends on, but for budget and goal, in plain types."""
         starts = [
             [a.numbers.tolist(), a.positions.tolist(), a.cell.tolist(), a.pbc.tolist(), a.info]
             for a in self.starts
         ]
+        settings = self.settings.to_dict()
+        for name in ("budget", GOAL):
+            settings.pop(name)
         method = self.methods.reference.identity  # a script may have changed, and its name has not
-        return {**self.settings.to_dict(), "method": method, "structures": starts}
+        return {**settings, "method": method, "structures": starts}
 
     def begin(self) -> None:
-        """Write the settings, or hold them against those that the directory was begun with; ValueError."""
-        agree(self.directory / SETTINGS, self.identity(), "a learning")
+        """Write the settings, or hold them against those that the directory was begun with.
+
+        Raises
+        ------
+        ValueError
+            For other settings; only budget and goal may change, and the budget only grow.
+        """
+        other = f"learn in another directory ({self.directory / LABELS} stays what it is)"
+        agree(self.directory / SETTINGS, self.identity(), "a learning", other)
+        goal = self.settings.goal_force_meV_per_Ang
+        default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
+        self.sizes = sizes_of_rounds(
+            agreed_budgets(self.directory, self.settings.budget, default, goal)
+        )
 
     def run(self, hours: float | None) -> LearnResult:
         """Do the rounds that are not done, and train the model of the end."""
         end = math.inf if hours is None else time.monotonic() + 3600 * hours
         rows: list[Row] = []
+        self.help.tell(
+            f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; a "
+            "quarter is drawn at random"
+        )
         reached, ended = False, f"the budget of {sum(self.sizes)} structures is spent"
         for k, size in enumerate(self.sizes):
             place = RoundDirectory(self.directory, k)
             if rows and place.row is None and time.monotonic() > end:
                 ended = f"{hours:g} h are over"
                 break
+            if place.row is not None:
+                self._tell_of(place.row)
             row = place.row or self._round(k, size, place)
-            rows.append(row)
+            rows.append(row.held_against(self.settings.goal_force_meV_per_Ang))
             write_table(self.directory, rows)
-            self.help.tell(f"round {k}: {row.said}")
             if len(rows) >= IN_A_ROW and all(r.goal_met for r in rows[-IN_A_ROW:]):
                 reached, ended = True, f"the goal was met {IN_A_ROW} times in a row"
                 break
@@ -159,7 +189,8 @@ class Loop:
         row = self._judged(k, before, lives, result)
         plan, split = divided(result.frames, self.settings.members, k)
         start = None if before is None else load_model(before)
-        self.help.tell(f"round {k}: {row.calls} structures labelled, {row.failed} failed; {split}")
+        self._tell_of(row)
+        self.help.tell(f"round {k}: {row.labels} of {row.calls} structures have labels; {split}")
         self._fit(result.frames, place.model, plan, start=start)
         place.finish(row)
         return row
@@ -229,31 +260,24 @@ class Loop:
         at_goal = [life for life in lives if life.plan.at_goal]
         lived = sum(life.whole for life in at_goal)
         forces = energy = float("nan")
-        said, met = "the first labels", False
-        if before is not None and not drawn:
-            said = f"no random structure to judge by, {lived} of {len(at_goal)} runs whole: not yet"
         if before is not None and drawn:
             metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
             forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
-            goal = self.settings.goal_force_meV_per_Ang
-            met = forces <= goal and lived == len(at_goal)
-            on = f"{len(drawn)} random structure{'s' * (len(drawn) > 1)}"
-            said = (
-                f"forces {forces:.1f} meV/Å on {on} (goal {goal:g}), {lived} of {len(at_goal)} runs whole: "
-                f"{'good enough' if met else 'not yet'}"
-            )
-        calls = len(result.frames) + len(result.failures)
-        return Row(
-            k, calls, len(result.frames), len(result.failures), len(drawn), forces, energy,
-            lived, len(at_goal), met, said,
-        )  # fmt: skip
+        labels, failed = len(result.frames), len(result.failures)
+        calls, n_runs = labels + failed, len(at_goal)
+        return Row(k, calls, labels, failed, len(drawn), forces, energy, lived, n_runs)
+
+    def _tell_of(self, row: Row) -> None:
+        goal = self.settings.goal_force_meV_per_Ang
+        self.help.tell(f"round {row.round}: {row.held_against(goal).words(goal)}")
 
     def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
         """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
         structures = asked(self.directory)
         place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
         frames = self._label(structures).frames
-        plan, split = divided(frames, self.settings.members, n_rounds - 1)
+        needed = structures_needed(LEVEL)  # for error bars
+        plan, split = divided(frames, self.settings.members, n_rounds - 1, needed)
         self.help.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, last=True)
         _, lives = self._explored(place.model, place, LAST)

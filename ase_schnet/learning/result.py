@@ -61,7 +61,8 @@ class LearnResult:
         lines = [
             f"ended after {rounds} and {self.calls} structures: {self.ended}",
             f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å on {judged['n_structures']} "
-            f"random structures that no member saw; {whole} of {len(at_goal)} new runs whole",
+            f"random structures that no member saw (goal {self.goal_force_meV_per_Ang:g}); {whole} of "
+            f"{len(at_goal)} new runs whole",
         ]
         if intervals := self.model.card.get("intervals"):
             lines.append(
@@ -72,6 +73,8 @@ class LearnResult:
             lines.append(
                 f"no error bars: those of {100 * LEVEL:g} % need {structures_needed(LEVEL)} random structures"
             )
+        if not self.reached:
+            lines.append("not good enough yet: the same call with a larger budget goes on")
         reasons = Counter(life.ended for life in at_goal if not life.whole).most_common(1)
         if reasons:
             lines.append(f"what ended runs, for example: {reasons[0][0]}")

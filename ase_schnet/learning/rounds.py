@@ -1,6 +1,6 @@
 """A learning on disk: one folder for each round, whose files say what was done and why.
 
-DIR/learn.json            the settings
+DIR/learn.json            the settings; asked_for.json those that may change, budget and goal
 DIR/rounds.csv            a line for each round
 DIR/labels.extxyz         all labels; with .journal, in which every finished call of the reference stands
 DIR/rounds/K/             candidates.extxyz, chosen.extxyz, runs/, model/, round.json
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ from ase_schnet.files import naming, replaced, write_csv, write_whole
 from ase_schnet.learning.explore import Life
 
 LAST = "last"
+#: What may change between two calls, and the name of the goal in it, which is that among the settings.
+ASKED_FOR, GOAL = "asked_for.json", "goal_force_meV_per_Ang"
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,6 @@ class Row:
         Of its runs of the dynamics that it is for, those that nothing ended, and all.
     goal_met
         Whether it was good enough.
-    said
-        In words.
     """
 
     round: int
@@ -58,8 +58,25 @@ class Row:
     energy_mae_meV: float
     runs_whole: int
     runs: int
-    goal_met: bool
-    said: str
+    goal_met: bool = False
+
+    def held_against(self, goal_meV_per_Ang: float) -> Row:
+        """Return the row with ``goal_met`` for an error of the forces that is asked for, meV/Å."""
+        met = self.forces_mae_meV_per_Ang <= goal_meV_per_Ang and self.runs_whole == self.runs > 0
+        return replace(self, goal_met=met)
+
+    def words(self, goal_meV_per_Ang: float) -> str:
+        """Return what the model of the round before came to."""
+        if not self.runs:
+            return "the first labels"
+        lived = f"{self.runs_whole} of {self.runs} runs whole"
+        if not self.random:
+            return f"no random structure to judge by, {lived}: not yet"
+        on = f"{self.random} random structure{'s' * (self.random > 1)}"
+        return (
+            f"the model before: forces {self.forces_mae_meV_per_Ang:.1f} meV/Å on {on} (goal "
+            f"{goal_meV_per_Ang:g}), {lived}: {'good enough' if self.goal_met else 'not yet'}"
+        )
 
 
 class RoundDirectory:
@@ -119,3 +136,38 @@ def folders(directory: Path, prefix: str) -> list[str]:
     found = (path.parent.name for path in (directory / "rounds").glob(f"{prefix}*/chosen.extxyz"))
     numbers = (name.removeprefix(prefix) for name in found)
     return [f"{prefix}{k}" for k in sorted(int(text) for text in numbers if text.isdigit())]
+
+
+def agreed_budgets(directory: Path, wanted: int | None, default: int, goal: float) -> list[int]:
+    """Return the budgets that were asked for, call after call, and write down what is asked for now.
+
+    Parameters
+    ----------
+    directory
+        Of the learning.
+    wanted
+        Budget; None: the last one, or the default.
+    default
+        If none was ever asked for.
+    goal
+        Error of the forces to be reached, meV/Å.
+
+    Raises
+    ------
+    ValueError
+        If it is smaller than it was.
+    """
+    path = directory / ASKED_FOR
+    budgets: list[int] = []
+    if path.exists():
+        budgets = json.loads(path.read_text(encoding="utf-8"))["budgets"]
+    budgets = budgets or [wanted or default]
+    if wanted is not None and wanted < budgets[-1]:
+        raise ValueError(
+            f"the budget is {budgets[-1]} structures already and can only be raised, not be {wanted}"
+        )
+    if wanted is not None and wanted > budgets[-1]:
+        budgets.append(wanted)
+    told = {"budgets": budgets, GOAL: goal}
+    write_whole(path, (json.dumps(told, indent=1) + "\n").encode())
+    return budgets

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from ase_schnet.arguments import positive, whole
 from ase_schnet.labelling.methods import Reference, XTBReference
@@ -77,7 +79,7 @@ class LearnSettings:
         whole("last_steps", self.last_steps, 1)
         whole("seed", self.seed, 0)
         smallest = max(SMALLEST_ROUND, LEAST_PER_MEMBER * self.members)
-        if self.budget is not None and whole("budget", self.budget, 0) < smallest:
+        if self.budget is not None and whole("budget", self.budget, 1) < smallest:
             raise ValueError(
                 f"a budget of {self.budget} structures is smaller than the first round, which needs "
                 f"{smallest} for {self.members} members"
@@ -134,11 +136,18 @@ class Methods:
         return self.sampler is self.reference
 
 
-def sizes_of_rounds(budget: int) -> list[int]:
-    """Return how many structures each round gives to the reference."""
+def sizes_of_rounds(budgets: Sequence[int]) -> list[int]:
+    """Return the number of structures of each round, for a budget and what it was raised to."""
+    budget = budgets[0]
     first = max(SMALLEST_ROUND, round(FIRST_SHARE * budget))
     later = min(LATER_ROUNDS, (budget - first) // LEAST_LATER)
-    if later < 1:
-        return [budget]
-    each, more = divmod(budget - first, later)
-    return [first, *(each + (k < more) for k in range(later))]
+    sizes = [budget] if later < 1 else [first, *_equal_parts(budget - first, later)]
+    for before, after in pairwise(budgets):
+        more = after - before
+        sizes += _equal_parts(more, max(1, min(LATER_ROUNDS, more // LEAST_LATER)))
+    return sizes
+
+
+def _equal_parts(total: int, n: int) -> list[int]:
+    each, more = divmod(total, n)
+    return [each + (k < more) for k in range(n)]

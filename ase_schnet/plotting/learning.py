@@ -52,8 +52,8 @@ def plot_learning(
     lives.plot(calls, 100 * whole, "o-", color=BLUE)
     lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
     lives.set_ylim(-5, 105)
-    lives.set_ylabel("runs that nothing ended  (%)")
+    lives.set_ylabel("runs that came to their end  (%)")
     for ax in (errors, lives):
-        ax.set_xlabel("structures labelled")
+        ax.set_xlabel("structures given to the reference")
         ax.grid(alpha=0.3)
     return figure

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from learning_cases import RAISES, calls, few_short_runs, settings, springs, water
+from learning_cases import RAISES, calls, few_short_runs, run_learning, settings, springs, water
 
 from ase_schnet import learn
 from ase_schnet.labelling.reference import read_reference
@@ -61,3 +61,19 @@ def test_hours_end_it_between_two_rounds_and_the_same_call_goes_on(tmp_path, mon
     assert (len(second.rows), second.calls) == (2, 28)
     assert second.model.checksum != first.model.checksum
     assert calls(tmp_path) == 28
+
+
+@pytest.mark.slow
+def test_a_spent_budget_may_be_raised_and_the_goal_changed(tmp_path):
+    """The rounds of before stay what they are; no label is computed again."""
+    reference = springs(tmp_path)
+    first = run_learning(tmp_path / "m", settings(reference, round_steps=4, last_steps=4))
+    assert (len(first.rows), first.calls, first.reached) == (2, 28, False)
+    more = {"budget": 36, "goal_force_meV_per_Ang": 1e9}
+    raised = run_learning(tmp_path / "m", settings(reference, round_steps=4, last_steps=4, **more))
+    assert raised.calls == calls(tmp_path) == 36
+    assert raised.rows[1].forces_mae_meV_per_Ang == first.rows[1].forces_mae_meV_per_Ang
+    whole = [row.runs_whole == row.runs for row in raised.rows[1:]]
+    assert [row.goal_met for row in raised.rows[1:]] == whole
+    with pytest.raises(ValueError, match="36 structures already and can only be raised, not be 28"):
+        run_learning(tmp_path / "m", settings(reference, round_steps=4, last_steps=4))

@@ -32,6 +32,8 @@ def files(tmp_path):
     write(tmp_path / "radical.xyz", Atoms("CH3", molecule("CH3").positions))
     write(tmp_path / "heavy.xyz", Atoms("UO", [[0, 0, 0], [1.8, 0, 0]]))
     write(tmp_path / "atom.xyz", Atoms("He"))
+    write(tmp_path / "ammonia.xyz", molecule("NH3"))
+    write(tmp_path / "clash.xyz", Atoms("H2", [[0, 0, 0], [0.02, 0, 0]]))
     (tmp_path / "broken.py").write_text("raise RuntimeError('no licence')\n")
     return tmp_path
 
@@ -47,6 +49,10 @@ REFUSED = [
     (["radical.xyz", "-o", "m"], "structure 0: CH3 has 9 electrons"),
     (["water.xyz", "-o", "m", "--charge", "1", "--multiplicity", "1"], "cannot have multiplicity"),
     (["water.xyz", "cell.extxyz", "-o", "m"], "some structures are molecules and some are cells"),
+    (["water.xyz", "ammonia.xyz", "-o", "m"], "different molecules: learn them apart"),
+    (["clash.xyz", "-o", "m"], "structure 0 has two atoms far too near"),
+    (["water.xyz", "-o", "m", "--toward", "scan 0 1 90 200"], "from 90 to 200 Å"),
+    (["water.xyz", "-o", "m", "--budget", "0"], "budget must be a whole number of at least 1"),
     (["water.xyz", "-o", "m", "--budget", "19"], "budget of 19 structures is smaller"),
     (["water.xyz", "-o", "m", "--members", "1"], "members must be a whole number of at least 2"),
     (["water.xyz", "-o", "m", "--temperature", "0"], "temperature must be above 0"),
@@ -124,7 +130,7 @@ def test_the_exit_code_says_whether_the_goal_was_met(files, monkeypatch, capsys,
 
 def row(k, error):
     calls = 20 + 8 * k
-    return Row(k, calls, calls, 0, 2, error, error, 8 - k, 8 if k else 0, False, "")
+    return Row(k, calls, calls, 0, 2, error, error, 8 - k, 8 if k else 0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

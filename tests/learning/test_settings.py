@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.emt import EMT
+from learning_cases import water
 
 from ase_schnet.learning.aims import FORMS, read_aim
 from ase_schnet.learning.fit import divided
+from ase_schnet.learning.rounds import agreed_budgets
 from ase_schnet.learning.settings import (
     SMALLEST_ROUND,
     LearnSettings,
@@ -17,7 +19,7 @@ from ase_schnet.learning.settings import (
 
 @pytest.mark.parametrize("budget", [*range(20, 130), 150, 333, 1000, 4321])
 def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
-    sizes = sizes_of_rounds(budget)
+    sizes = sizes_of_rounds([budget])
     assert sum(sizes) == budget
     assert sizes[0] >= SMALLEST_ROUND
     assert min(sizes[1:], default=8) >= 8  # two of them are random
@@ -26,8 +28,35 @@ def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
 
 
 def test_the_default_budgets_have_five_rounds():
-    assert sizes_of_rounds(1000) == [333, 167, 167, 167, 166]
-    assert sizes_of_rounds(150) == [50, 25, 25, 25, 25]
+    assert sizes_of_rounds([1000]) == [333, 167, 167, 167, 166]
+    assert sizes_of_rounds([150]) == [50, 25, 25, 25, 25]
+
+
+def test_a_raised_budget_adds_rounds_behind_those_of_before():
+    assert sizes_of_rounds([150, 250]) == [50, 25, 25, 25, 25, 25, 25, 25, 25]
+    assert sizes_of_rounds([30, 31, 40]) == [20, 10, 1, 9]
+
+
+def test_a_budget_is_kept_raised_and_never_lowered(tmp_path):
+    assert agreed_budgets(tmp_path, None, 150, 20.0) == [150]
+    assert agreed_budgets(tmp_path, None, 1000, 20.0) == [150]
+    assert agreed_budgets(tmp_path, 200, 150, 10.0) == [150, 200]
+    assert agreed_budgets(tmp_path, 200, 150, 10.0) == [150, 200]
+    with pytest.raises(
+        ValueError, match="is 200 structures already and can only be raised, not be 150"
+    ):
+        agreed_budgets(tmp_path, 150, 150, 10.0)
+
+
+def test_for_a_last_training_random_structures_of_earlier_rounds_are_kept_out_too():
+    """Its members begin anew; nine are needed for error bars."""
+    frames = [water() for _ in range(28)]
+    for number, atoms in enumerate(frames):
+        round_ = 0 if number < 20 else 5
+        share = "random" if number < 5 or number in (20, 21) else "chosen"
+        atoms.info = {"number": number, "round": round_, "share": share}
+    assert len(divided(frames, 2, 5)[0].kept_out) == 2
+    assert len(divided(frames, 2, 5, at_least=7)[0].kept_out) == 7
 
 
 @pytest.mark.parametrize(
