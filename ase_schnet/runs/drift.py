@@ -18,6 +18,7 @@ from ase_schnet.runs.timeseries import (
     jump_time,
     line_fit,
     slope_error,
+    slope_swing,
     walk_slope_error,
 )
 from ase_schnet.runs.verdict import MAX_DRIFT, MAX_LEAK, Drift
@@ -79,6 +80,7 @@ def drift(
         failure=record.failure,
         force_scale=scale.value if scale else None,
         force_scale_error=scale.error if scale else None,
+        drift_swing_meV_per_atom_per_ps=slope_swing(time_ps, energy),
     )
 
 

@@ -24,25 +24,30 @@ def slope_error(x: NDArray, y: NDArray) -> float:
 
     Averages over 32 blocks remove what oscillates fast; what correlation is left between
     neighbouring blocks is taken as that of an AR(1) process, whose effective number of samples is
-    n (1 - r) / (1 + r). What varies as slowly as the run is long looks like a slope: the error of the
-    integrator follows the energy as it moves between vibrations, over picoseconds. It has other slopes in
-    the two halves, a drift has the same, so the error is at least √((Δ₁² + Δ₂²) / 4) of what their slopes
-    differ from that of the whole by. What swings more slowly than the run is long cannot be told from a
-    drift. How often the true slope lies within two such errors: benchmarks/limits.md.
+    n (1 - r) / (1 + r). How often the true slope lies within two such errors: benchmarks/limits.md.
     """
-    slope, middle = line_fit(x, y)[0], len(x) // 2
-    halves = [line_fit(x[k : k + middle], y[k : k + middle])[0] for k in (0, middle)]
-    least = math.hypot(*(half - slope for half in halves)) / 2
     size = len(x) // N_BLOCKS
     x, y = (a[: size * N_BLOCKS].reshape(N_BLOCKS, size).mean(axis=1) for a in (x, y))
     residual = line_fit(x, y)[1]
     variance = residual @ residual
     if variance == 0:
-        return least
+        return 0.0
     r = residual[1:] @ residual[:-1] / variance
     r = min(max(r + (1 + 4 * r) / N_BLOCKS, 0.0), 0.95)  # Kendall's correction of the bias
     error = math.sqrt(variance / (N_BLOCKS - 2) / ((x - x.mean()) @ (x - x.mean())))
-    return max(least, error * math.sqrt((1 + r) / (1 - r)))
+    return error * math.sqrt((1 + r) / (1 - r))
+
+
+def slope_swing(x: NDArray, y: NDArray) -> float:
+    """Return √((Δ₁² + Δ₂²) / 4) of what the slopes of the two halves of y(x) differ from that of the whole by.
+
+    What varies as slowly as the run is long looks like a slope: the error of the integrator follows the
+    energy as it moves between vibrations, over picoseconds. It has other slopes in the two halves; a drift
+    has the same. What swings more slowly than the run is long cannot be told from a drift.
+    """
+    slope, middle = line_fit(x, y)[0], len(x) // 2
+    halves = [line_fit(x[k : k + middle], y[k : k + middle])[0] for k in (0, middle)]
+    return math.hypot(*(half - slope for half in halves)) / 2
 
 
 def walk_slope_error(x: NDArray, y: NDArray) -> float:

@@ -66,6 +66,8 @@ class Drift:
     force_scale, force_scale_error
         Forces over the energy's negative gradient and by how much that may be wrong; None where it was not
         tested, for which every step has to be recorded.
+    drift_swing_meV_per_atom_per_ps
+        How much the slopes of the two halves differ (`slope_swing`); a drift fails only beyond it.
     """
 
     drift_meV_per_atom_per_ps: float
@@ -82,6 +84,7 @@ class Drift:
     failure: str | None = None
     force_scale: float | None = None
     force_scale_error: float | None = None
+    drift_swing_meV_per_atom_per_ps: float = 0.0
 
     @property
     def quantity(self) -> str:
@@ -172,8 +175,10 @@ def _within(value: float, error: float, allowed: float) -> bool | None:
 
 
 def _slope_within(d: Drift) -> bool | None:
-    error = STANDARD_ERRORS * d.drift_stderr_meV_per_atom_per_ps
-    return _within(d.drift_meV_per_atom_per_ps, error, d.allowed_drift_meV_per_atom_per_ps)
+    slope, allowed = d.drift_meV_per_atom_per_ps, d.allowed_drift_meV_per_atom_per_ps
+    within = _within(slope, STANDARD_ERRORS * d.drift_stderr_meV_per_atom_per_ps, allowed)
+    beyond = abs(slope) - STANDARD_ERRORS * d.drift_swing_meV_per_atom_per_ps > allowed
+    return within if within or beyond else None  # a swing of a short run is no drift
 
 
 def _scale_within(d: Drift) -> bool | None:
@@ -199,7 +204,8 @@ def _slope(d: Drift) -> str | None:
 def _doubtful_slope(d: Drift) -> str | None:
     if _slope_within(d) is not None:
         return None
-    slope, error = d.drift_meV_per_atom_per_ps, d.drift_stderr_meV_per_atom_per_ps
+    slope = d.drift_meV_per_atom_per_ps
+    error = max(d.drift_stderr_meV_per_atom_per_ps, d.drift_swing_meV_per_atom_per_ps)
     allowed = d.allowed_drift_meV_per_atom_per_ps
     # The error falls as T^-1/2 in a random walk, and about a line at first hardly faster; one error of slack.
     longer = max(2.0, ((STANDARD_ERRORS + 1) * error / allowed) ** 2)

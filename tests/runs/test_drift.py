@@ -114,7 +114,7 @@ def test_figures_of_a_known_series():
 
 
 @pytest.mark.parametrize("r", [-0.5, 0.0, 0.9, 0.98])
-def test_two_standard_errors_hold_the_true_slope_and_are_less_than_twice_as_wide_as_that_needs(r):
+def test_two_standard_errors_hold_the_true_slope_in_95_of_100_cases(r):
     x = np.arange(4000.0)
     slopes, errors = [], []
     for seed in range(300):
@@ -122,8 +122,7 @@ def test_two_standard_errors_hold_the_true_slope_and_are_less_than_twice_as_wide
         slopes.append(np.polyfit(x, y, 1)[0])
         errors.append(slope_error(x, y))
     held = np.mean(np.abs(np.array(slopes) - 1e-3) < 2 * np.array(errors))
-    assert 0.93 < held < 0.999  # 98 % and three standard errors of 300 trials
-    assert np.median(errors) < 2 * np.std(slopes)
+    assert 0.91 < held < 0.985  # 95 % and three standard errors of 300 trials
 
 
 def test_an_energy_that_swings_as_slowly_as_the_run_is_long_does_not_drift():
