@@ -39,7 +39,7 @@ def slope_error(x: NDArray, y: NDArray) -> float:
 
 
 def slope_swing(x: NDArray, y: NDArray) -> float:
-    """Return √((Δ₁² + Δ₂²) / 4) of what the slopes of the two halves of y(x) differ from that of the whole by.
+    """Return how far the slopes of the two halves of y(x) are from that of the whole: √((Δ₁² + Δ₂²) / 4).
 
     What varies as slowly as the run is long looks like a slope: the error of the integrator follows the
     energy as it moves between vibrations, over picoseconds. It has other slopes in the two halves; a drift
