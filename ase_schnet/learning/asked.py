@@ -18,7 +18,7 @@ AFTER_ALL = 1_000_000
 
 
 def asked(directory: Path, before: int | None = None) -> list[Atoms]:
-    """Return the structures of all rounds before one, or of all and of those added later, in their order."""
+    """Return the structures of the rounds before one; None: of all rounds, and those added after the end."""
     names = folders(directory, "")[:before]
     names += [] if before is not None else folders(directory, "added_")
     return [
@@ -26,7 +26,7 @@ def asked(directory: Path, before: int | None = None) -> list[Atoms]:
     ]
 
 
-def add(directory: Path, collected: Sequence[Atoms], info: dict) -> int:
+def add(directory: Path, collected: Sequence[Atoms], start: Atoms) -> int:
     """Put structures behind those that were asked for, and return how many are new.
 
     Parameters
@@ -35,9 +35,19 @@ def add(directory: Path, collected: Sequence[Atoms], info: dict) -> int:
         Of the learning.
     collected
         Structures; those known are left out.
-    info
-        Charge and multiplicity, for all of them.
+    start
+        What is learnt; charge and multiplicity of all are those that it states.
+
+    Raises
+    ------
+    ValueError
+        If one has other atoms than `start`, or is periodic where that is not.
     """
+    for number, atoms in enumerate(collected):
+        if sorted(atoms.numbers) != sorted(start.numbers) or atoms.pbc.any() != start.pbc.any():
+            raise ValueError(
+                f"structure {number} of those collected is {_kind(atoms)}, what is learnt {_kind(start)}"
+            )
     earlier = asked(directory)
     known, new = {fingerprint(atoms) for atoms in earlier}, []
     for atoms in collected:
@@ -45,11 +55,15 @@ def add(directory: Path, collected: Sequence[Atoms], info: dict) -> int:
             continue
         known.add(mark)
         told = {"share": CHOSEN, "kind": "collected", "at_goal": False, "round": AFTER_ALL}
-        new.append(bare(atoms, {**info, **told, "number": len(earlier) + len(new)}))
+        new.append(bare(atoms, {**said_by(start), **told, "number": len(earlier) + len(new)}))
     if new:
         name = f"added_{len(folders(directory, 'added_'))}"
         RoundDirectory(directory, name).frames("chosen", lambda: new)
     return len(new)
+
+
+def _kind(atoms: Atoms) -> str:
+    return f"{'a cell of ' * bool(atoms.pbc.any())}{atoms.get_chemical_formula()}"
 
 
 def bare(atoms: Atoms, info: dict) -> Atoms:

@@ -67,6 +67,12 @@ class Life:
         return not self.ended
 
 
+def whole_runs(lives: Sequence[Life]) -> tuple[int, int]:
+    """Return how many runs of the dynamics that a model is for nothing ended, and how many there were."""
+    at_goal = [life for life in lives if life.plan.at_goal]
+    return sum(life.whole for life in at_goal), len(at_goal)
+
+
 def plan_runs(goals: Sequence[tuple[float, float]]) -> list[RunPlan]:
     """Return the runs for temperatures (K) and lengths (ps) that a model is for, and hotter ones."""
     wanted = [(kelvin, ps, True, 0.0) for kelvin, ps in goals for _ in range(RUNS)]

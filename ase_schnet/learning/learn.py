@@ -9,8 +9,9 @@ from pathlib import Path
 from ase import Atoms
 
 from ase_schnet.arguments import positive
-from ase_schnet.learning.asked import add, said_by
-from ase_schnet.learning.loop import Help, Loop
+from ase_schnet.learning.asked import add
+from ase_schnet.learning.loop import Loop
+from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.settings import LearnSettings
 from ase_schnet.processes import refuse_to_start_again
@@ -69,8 +70,8 @@ def learn(
     refuse_to_start_again()
     if hours is not None:
         positive("hours", hours)
-    help_ = Help(jobs, executor, take_over, tell, time_limit_s)
-    loop = Loop(list(structures), Path(directory), settings or LearnSettings(), help_)
+    resources = Resources(jobs, executor, take_over, tell, time_limit_s)
+    loop = Loop(list(structures), Path(directory), settings or LearnSettings(), resources)
     with loop.locked():
         loop.begin()
         return loop.run(hours)
@@ -100,12 +101,14 @@ def extend_learning(
     Raises
     ------
     ValueError
-        No finished learning there; and what `learn` raises.
+        No finished learning there, structures of something else, and what `learn` raises.
     """
     refuse_to_start_again()
-    loop = Loop.of_directory(Path(directory), Help(jobs, executor, take_over, tell, time_limit_s))
+    loop = Loop.of_directory(
+        Path(directory), Resources(jobs, executor, take_over, tell, time_limit_s)
+    )
     with loop.locked():
         loop.begin()
-        if not add(loop.directory, collected, said_by(loop.starts[0])):
+        if not add(loop.directory, collected, loop.starts[0]):
             tell("all of these structures were labelled before")
         return loop.run(None)

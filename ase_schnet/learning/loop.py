@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.arguments import positive, whole
 from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
 from ase_schnet.cores import cores
@@ -22,13 +19,14 @@ from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.kept_settings import agree
-from ase_schnet.labelling.label import NO_LIMIT, LabelResult, label_structures
+from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
 from ase_schnet.learning.choose import RANDOM, choose
-from ase_schnet.learning.explore import Life, explore, plan_runs
+from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import divided, fit_round
+from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
     ASKED_FOR,
@@ -49,7 +47,6 @@ from ase_schnet.learning.settings import (
 from ase_schnet.locks import LockFile
 from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
-from ase_schnet.progress import say
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
 
@@ -60,40 +57,23 @@ MOST_STARTS = 100
 IN_A_ROW = 2
 
 
-@dataclass(frozen=True)
-class Help:
-    """Hold who does the work: processes, an executor for labels, and whom to tell of each round."""
-
-    jobs: int | None = None
-    executor: Executor | None = None
-    take_over: bool = False
-    tell: Callable[[str], None] = say
-    time_limit_s: float | None = None
-
-    def __post_init__(self):
-        if self.executor is not None and self.time_limit_s is not None:
-            raise ValueError(NO_LIMIT)
-        if self.jobs is not None:
-            whole("jobs", self.jobs, 1)
-        if self.time_limit_s is not None:
-            positive("time_limit_s", self.time_limit_s)
-
-
 class Loop:
     """Hold what all rounds have in common."""
 
-    def __init__(self, starts: list[Atoms], directory: Path, settings: LearnSettings, help_: Help):
+    def __init__(
+        self, starts: list[Atoms], directory: Path, settings: LearnSettings, resources: Resources
+    ):
         if not starts:
             raise ValueError("there is no structure to learn from")
         self.starts = [bare(atoms, said_by(atoms)) for atoms in starts]
-        self.directory, self.settings, self.help = directory, settings, help_
+        self.directory, self.settings, self.resources = directory, settings, resources
         self.aims = settings.aims()
         self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
         check_starts(self.starts, self.aims, self.methods)
         self.sizes: list[int] = []
 
     @classmethod
-    def of_directory(cls, directory: Path, help_: Help) -> Loop:
+    def of_directory(cls, directory: Path, resources: Resources) -> Loop:
         """Return the loop that a directory was begun with; ValueError where none has come to its end."""
         path = directory / SETTINGS
         if not path.exists() or not (directory / CARD).exists():
@@ -106,7 +86,7 @@ class Loop:
         told |= json.loads((directory / ASKED_FOR).read_text(encoding="utf-8"))
         values = {f.name: told[f.name] for f in fields(LearnSettings) if f.name in told}
         values["toward"] = tuple(values["toward"])
-        return cls(starts, directory, LearnSettings(**values), help_)
+        return cls(starts, directory, LearnSettings(**values), resources)
 
     def locked(self) -> LockFile:
         """Return the lock of the directory, which is made if it is not there; ValueError for a model's."""
@@ -116,7 +96,7 @@ class Loop:
             )
         self.directory.mkdir(parents=True, exist_ok=True)
         what = f"the learning in {self.directory}"
-        return LockFile(self.directory / "learn.lock", what, take_over=self.help.take_over)
+        return LockFile(self.directory / "learn.lock", what, take_over=self.resources.take_over)
 
     def identity(self) -> dict:
         """Return all that the outcome depends on, but for budget and goal, in plain types."""
@@ -124,7 +104,12 @@ class Loop:
             [a.numbers.tolist(), a.positions.tolist(), a.cell.tolist(), a.pbc.tolist(), a.info]
             for a in self.starts
         ]
-        settings = self.settings.to_dict()
+        settings = {
+            **self.settings.to_dict(),
+            "reference": self.methods.reference.text,
+        }  # lasting paths
+        if self.methods.pretrains:
+            settings["cheap"] = self.methods.sampler.text
         for name in ("budget", GOAL):
             settings.pop(name)
         method = self.methods.reference.identity  # a script may have changed, and its name has not
@@ -150,7 +135,7 @@ class Loop:
         """Do the rounds that are not done, and train the model of the end."""
         end = math.inf if hours is None else time.monotonic() + 3600 * hours
         rows: list[Row] = []
-        self.help.tell(
+        self.resources.tell(
             f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; a "
             "quarter is drawn at random"
         )
@@ -183,39 +168,50 @@ class Loop:
             frames, lives = self._explored(before, place, k)
             place.write_lives(lives)
             candidates = place.frames("candidates", lambda: frames + self._of_aims(before, k))
-        earlier = asked(self.directory, k)
-        chosen = place.frames("chosen", lambda: self._chosen(k, size, before, candidates, earlier))
-        result = self._label([*earlier, *chosen])
-        row = self._judged(k, before, lives, result)
-        plan, split = divided(result.frames, self.settings.members, k)
+        place.frames("chosen", lambda: self._chosen(k, size, before, candidates))
+        everything = asked(
+            self.directory
+        )  # also what was added after an end, so that the file is whole
+        labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
+        calls = len([a for a in everything if a.info["round"] <= k])
+        row = self._judged(k, before, lives, labelled, calls)
+        plan, split = divided(labelled, self.settings.members, k)
         start = None if before is None else load_model(before)
         self._tell_of(row)
-        self.help.tell(f"round {k}: {row.labels} of {row.calls} structures have labels; {split}")
-        self._fit(result.frames, place.model, plan, start=start)
+        self.resources.tell(
+            f"round {k}: {row.labels} of {row.calls} structures have labels; {split}"
+        )
+        self._fit(labelled, place.model, plan, start=start)
         place.finish(row)
         return row
 
     def _first(self, size: int, place: RoundDirectory) -> list[Atoms]:
         settings, parts = self.settings, place.path / PARTS
         return first_candidates(
-            self.starts, self.methods, settings, size, parts, self.help.jobs, self.help.take_over
+            self.starts,
+            self.methods,
+            settings,
+            size,
+            parts,
+            self.resources.jobs,
+            self.resources.take_over,
         )
 
     def _explored(
-        self, model: Path, place: RoundDirectory, k: int | str
+        self, model: Path, place: RoundDirectory, k: int | None = None
     ) -> tuple[list[Atoms], list[Life]]:
-        """Return frames and lives of runs of a model, from thermal structures that were labelled."""
-        earlier = asked(self.directory, k if isinstance(k, int) else None)
+        """Return frames and lives of runs of a model, in round k or at the end, from thermal structures."""
+        earlier = asked(self.directory, k)
         # a molecule that had come apart when its run was stopped is no start
         thermal = [a for a in earlier if a.info["at_goal"] and not a.info.get("stopped")]
         thermal = thermal or self.starts
-        rng = np.random.default_rng([self.settings.seed, k if isinstance(k, int) else AFTER_ALL])
+        rng = np.random.default_rng([self.settings.seed, AFTER_ALL if k is None else k])
         said = said_by(self.starts[0])
         starts = [bare(thermal[i], said) for i in rng.permutation(len(thermal))[:MOST_STARTS]]
         aims = [aim for aim in self.aims if isinstance(aim, RunAim)]
         goals = [(self.settings.temperature_K, self.settings.life_ps)]
         goals += [(aim.temperature_K, aim.time_ps) for aim in aims]
-        jobs, number = self.help.jobs or cores(), int(rng.integers(2**31))
+        jobs, number = self.resources.jobs or cores(), int(rng.integers(2**31))
         return explore(model, starts, plan_runs(goals), place.runs, seed=number, jobs=jobs)
 
     def _of_aims(self, model: Path, k: int) -> list[Atoms]:
@@ -228,8 +224,8 @@ class Loop:
         size: int,
         before: Path | None,
         candidates: list[Atoms],
-        earlier: list[Atoms],
     ) -> list[Atoms]:
+        earlier = asked(self.directory)
         descriptor = sorted_distances if before is None else ModelFeatures(before)
         rng = np.random.default_rng([self.settings.seed, k, 2])
         chosen = choose(candidates, earlier, size, descriptor, rng)
@@ -239,37 +235,36 @@ class Loop:
 
     def _label(self, frames: list[Atoms]) -> LabelResult:
         """Label structures; what was labelled before is found in the journal."""
-        reference, limit = self.methods.reference, self.help.time_limit_s
+        reference, limit = self.methods.reference, self.resources.time_limit_s
         result = label_structures(
             frames,
             reference if limit is None else reference.within(limit),
             self.directory / LABELS,
-            executor=self.help.executor,
-            jobs=self.help.jobs,
-            take_over=self.help.take_over,
+            executor=self.resources.executor,
+            jobs=self.resources.jobs,
+            take_over=self.resources.take_over,
         )
         if len(result.frames) < 2 * self.settings.members:
             raise ValueError(f"too few structures have labels to go on: {result.summary()}")
         if warning := result.warning():
-            self.help.tell(f"warning: {warning}")
+            self.resources.tell(f"warning: {warning}")
         return result
 
-    def _judged(self, k: int, before: Path | None, lives: list[Life], result: LabelResult) -> Row:
+    def _judged(
+        self, k: int, before: Path | None, lives: list[Life], labelled: list[Atoms], calls: int
+    ) -> Row:
         """Hold the model of the round before against the random structures of this one, and its runs."""
-        drawn = [a for a in result.frames if (a.info["round"], a.info["share"]) == (k, RANDOM)]
-        at_goal = [life for life in lives if life.plan.at_goal]
-        lived = sum(life.whole for life in at_goal)
+        drawn = [a for a in labelled if (a.info["round"], a.info["share"]) == (k, RANDOM)]
         forces = energy = float("nan")
         if before is not None and drawn:
             metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
             forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
-        labels, failed = len(result.frames), len(result.failures)
-        calls, n_runs = labels + failed, len(at_goal)
-        return Row(k, calls, labels, failed, len(drawn), forces, energy, lived, n_runs)
+        n, runs = len(labelled), whole_runs(lives)
+        return Row(k, calls, n, calls - n, len(drawn), forces, energy, *runs)
 
     def _tell_of(self, row: Row) -> None:
         goal = self.settings.goal_force_meV_per_Ang
-        self.help.tell(f"round {row.round}: {row.held_against(goal).words(goal)}")
+        self.resources.tell(f"round {row.round}: {row.held_against(goal).words(goal)}")
 
     def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
         """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
@@ -278,9 +273,9 @@ class Loop:
         frames = self._label(structures).frames
         needed = structures_needed(LEVEL)  # for error bars
         plan, split = divided(frames, self.settings.members, n_rounds - 1, needed)
-        self.help.tell(f"the last training, on all labels; {split}")
+        self.resources.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, last=True)
-        _, lives = self._explored(place.model, place, LAST)
+        _, lives = self._explored(place.model, place)
         place.write_lives(lives)
         save_model(self.directory, model)
         return load_model(self.directory), lives
@@ -292,7 +287,7 @@ class Loop:
             plan,
             self.settings,
             self.methods,
-            jobs=self.help.jobs,
-            take_over=self.help.take_over,
+            jobs=self.resources.jobs,
+            take_over=self.resources.take_over,
             **options,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
-from ase_schnet.learning.explore import Life
+from ase_schnet.learning.explore import Life, whole_runs
 from ase_schnet.learning.rounds import Row
 from ase_schnet.modelfile import TrainedModel
 
@@ -48,21 +48,19 @@ class LearnResult:
 
     def of_the_end(self) -> tuple[int, float, float]:
         """Return calls, error of the forces (meV/Å, on random structures), and share of whole runs."""
-        at_goal = [life for life in self.lives if life.plan.at_goal]
-        lived = sum(life.whole for life in at_goal) / len(at_goal)
-        return self.calls, self.model.card["kept_out"]["forces_mae_meV_per_Ang"], lived
+        whole, runs = whole_runs(self.lives)
+        return self.calls, self.model.card["kept_out"]["forces_mae_meV_per_Ang"], whole / runs
 
     def summary(self) -> str:
         """Return what was learnt and how good it is, in a few lines."""
         judged = self.model.card["kept_out"]
-        at_goal = [life for life in self.lives if life.plan.at_goal]
-        whole = sum(life.whole for life in at_goal)
+        whole, runs = whole_runs(self.lives)
         rounds = f"{len(self.rows)} round{'s' * (len(self.rows) != 1)}"
         lines = [
             f"ended after {rounds} and {self.calls} structures: {self.ended}",
             f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å on {judged['n_structures']} "
             f"random structures that no member saw (goal {self.goal_force_meV_per_Ang:g}); {whole} of "
-            f"{len(at_goal)} new runs whole",
+            f"{runs} new runs whole",
         ]
         if intervals := self.model.card.get("intervals"):
             lines.append(
@@ -75,7 +73,8 @@ class LearnResult:
             )
         if not self.reached:
             lines.append("not good enough yet: the same call with a larger budget goes on")
-        reasons = Counter(life.ended for life in at_goal if not life.whole).most_common(1)
+        ended = [life.ended for life in self.lives if life.plan.at_goal and not life.whole]
+        reasons = Counter(ended).most_common(1)
         if reasons:
             lines.append(f"what ended runs, for example: {reasons[0][0]}")
         return "\n".join(lines)

@@ -77,3 +77,14 @@ def test_a_spent_budget_may_be_raised_and_the_goal_changed(tmp_path):
     assert [row.goal_met for row in raised.rows[1:]] == whole
     with pytest.raises(ValueError, match="36 structures already and can only be raised, not be 28"):
         run_learning(tmp_path / "m", settings(reference, round_steps=4, last_steps=4))
+
+
+def test_a_learning_goes_on_from_another_folder(tmp_path, monkeypatch):
+    """A script that was named from where the user stood is found again."""
+    springs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ase_schnet.learning.loop.Loop.run", lambda *_: None)
+    learn([water()], tmp_path / "m", settings("springs.py:Springs"), jobs=1)
+    monkeypatch.chdir(tmp_path.parent)
+    again = settings(f"{tmp_path / 'springs.py'}:Springs")
+    learn([water()], tmp_path / "m", again, jobs=1)  # the same, or an error

@@ -1,11 +1,13 @@
 """A learning from its first structure to its model, and what is written on the way."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.calculators.calculator import InputError
 from ase.io import read
 from learning_cases import (
@@ -190,6 +192,40 @@ def test_what_a_later_run_met_is_labelled_once_and_learnt(learnt, tmp_path, shor
     assert any("all of these structures" in line for line in told)
     assert once_more.model.checksum == extended.model.checksum
     assert len(list((copy / "rounds").glob("added_*"))) == 1
+
+
+def test_structures_of_something_else_are_not_added(learnt, tmp_path):
+    copy = tmp_path / "m"
+    shutil.copytree(learnt[0].directory, copy)
+    boxed = water()
+    boxed.set_cell([9, 9, 9])
+    boxed.pbc = True
+    for other, said in ((molecule("NH3"), "is H3N, what is learnt H2O"), (boxed, "a cell of H2O")):
+        with pytest.raises(ValueError, match=f"structure 1 of those collected .*{said}"):
+            extend_learning(copy, [water(), other], jobs=1)
+    assert not list((copy / "rounds").glob("added_*"))
+
+
+def test_a_round_after_an_extension_keeps_all_labels_in_the_file(learnt, tmp_path, monkeypatch):
+    """Its members learn the added ones at the end; until then they stay in labels.extxyz."""
+    result, _, asked = learnt
+    copy = tmp_path / "m"
+    shutil.copytree(result.directory, copy)
+    met = water()
+    met.positions[1, 1] += 0.1
+    extend_learning(copy, [met], jobs=1)
+    seen = []
+
+    def fit(frames, path, *args, **options):
+        seen.append((len(frames), len(read(copy / "labels.extxyz", ":"))))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ase_schnet.learning.loop.fit_round", fit)
+    with pytest.raises(KeyboardInterrupt):
+        run_learning(copy, dataclasses.replace(asked, budget=BUDGET + 8))
+    assert seen == [(BUDGET + 8, BUDGET + 9)]
+    frames = read(copy / "labels.extxyz", ":")
+    assert sorted(a.info["number"] for a in frames) == list(range(BUDGET + 9))
 
 
 def test_only_a_finished_learning_is_extended(tmp_path):
