@@ -76,6 +76,16 @@ def _why_incomplete(path: Path) -> str:
             f"{path.parent} holds a dipole or polarizability, but no potential yet: add one with "
             f"ase-schnet train DATA -o {path.parent}"
         )
+    if rounds := sorted(path.parent.glob(f"rounds/*/model/{CARD}")):
+        return (
+            f"{path.parent} holds a learning, which the same ase-schnet learn command continues; the model "
+            f"of its last round is {rounds[-1].parent}"
+        )
+    if (path.parent / "training").is_dir():
+        return (
+            f"{path.parent} holds an unfinished training, which the command that began it continues with "
+            "--resume"
+        )
     return f"{path} is missing: not a complete model directory"
 
 

@@ -25,6 +25,9 @@ OTHER_NAMES = {
     "noise_Ang": "noise",
     "candidates": "select",
     "max_force_eV_per_Ang": "max_force",
+    "time_limit_s": "time_limit",
+    "goal_force_meV_per_Ang": "goal_force",
+    "life_ps": "life",
 }
 _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
     text = "longest time of one label, s; what takes longer has failed (default: no limit)"
     add("--time-limit", type=float, metavar="S", help=text)
-    text = "Dask scheduler for the labels: tcp://HOST:PORT or its scheduler file"
+    text = "Dask scheduler for labels and fits: tcp://HOST:PORT or its scheduler file"
     add("--scheduler", metavar="ADDRESS", help=text)
     text = "extend the finished learning in DIR by the structures of --collect"
     add("--continue", dest="extend", metavar="DIR", help=text)

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, train, print the tables and the place of the model. Return 1 if the training failed."""
     from ase_schnet.cli.assemble import report
+    from ase_schnet.labelling.cluster import scheduler
     from ase_schnet.training.crossval import cross_validate
     from ase_schnet.training.distributed import launched_by_torchrun
     from ase_schnet.training.workdir import WorkDirectory
@@ -62,12 +63,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"prepared: {args.output}; train its members with --fold K, or all without it")
         return 0
     finished = WorkDirectory(args.output).complete
-    with _live(args, "training.png"):
+    cluster = scheduler(args.scheduler) if args.scheduler else nullcontext()
+    with _live(args, "training.png"), cluster as executor:
         model = cross_validate(
             dataset,
             args.output,
             recipe,
             jobs=args.jobs,
+            executor=executor,
             resume=args.resume,
             provenance=provenance,
             allow_outliers=args.allow_outliers,
@@ -81,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_fold(args: argparse.Namespace) -> int:
     """Train one member, and print what is left to do."""
+    if args.scheduler:
+        raise ValueError("--scheduler trains all members as jobs: train without --fold")
     from ase_schnet.training.distributed import (
         is_rank_zero,
         on_every_rank,

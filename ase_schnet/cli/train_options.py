@@ -168,6 +168,12 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         help="continue an interrupted training; a finished one is not continued",
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler that trains each member as a job: tcp://HOST:PORT or its scheduler file; its "
+        "workers must see MODEL_DIR",
+    )
+    parser.add_argument(
         "--take-over",
         action="store_true",
         help="continue although a process of another host is noted as training here; it must have ended",

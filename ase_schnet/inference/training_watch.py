@@ -92,6 +92,8 @@ class TrainingWatch:
             return []
         parts = [[k] if pieces[k] < 0 else np.flatnonzero(pieces == pieces[k]) for k in new]
         lost = min(parts, key=len)
+        if len(lost) == len(numbers):  # all of the structure: its formula was said
+            return []
         formula = Symbols(numbers[lost]).get_chemical_formula()
         return [
             f"{formula} with atom {lost[0]} farther than {self._cutoff:g} Å from all other atoms"

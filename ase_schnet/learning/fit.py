@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +89,7 @@ def fit_round(
     start: TrainedModel | None = None,
     last: bool = False,
     jobs: int | None = None,
+    executor: Executor | None = None,
     take_over: bool = False,
 ) -> TrainedModel:
     """Fit the members and write their model directory; go on where an interrupted call was.
@@ -106,7 +108,7 @@ def fit_round(
         The model of the round before; None: random weights.
     last
         Whether to train as long as a training of its own.
-    jobs, take_over
+    jobs, executor, take_over
         As of `cross_validate`.
     """
     data, n_fitted = Dataset.from_atoms(frames), len(frames) - len(plan.kept_out)
@@ -125,13 +127,15 @@ def fit_round(
     provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
     if methods.pretrains:
         cheap = _pretraining(settings, methods, last)
-        recipe, told = pretrained(data, directory, recipe, cheap, jobs=jobs, take_over=take_over)
+        where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
+        recipe, told = pretrained(data, directory, recipe, cheap, **where)
         provenance |= told
     return cross_validate(
         data,
         directory,
         recipe,
         jobs=jobs,
+        executor=executor,
         resume=True,
         provenance=provenance,
         allow_outliers=True,  # where the model was wrong is what it shall learn

@@ -50,7 +50,8 @@ def learn(
     hours
         No round begins later than this, h; None: no limit.
     jobs, executor
-        Processes (None: all cores), and the executor for the labels, as in `label_structures`.
+        Processes (None: all cores), and the executor for labels and fits, as in `label_structures` and
+        `cross_validate`.
     take_over
         Go on although a process of another host is noted as working here.
     time_limit_s

@@ -288,6 +288,7 @@ class Loop:
             self.settings,
             self.methods,
             jobs=self.resources.jobs,
+            executor=self.resources.executor,
             take_over=self.resources.take_over,
             **options,
         )

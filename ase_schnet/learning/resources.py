@@ -13,7 +13,7 @@ from ase_schnet.progress import say
 
 @dataclass(frozen=True)
 class Resources:
-    """Hold processes, an executor for labels, the longest time of one, and whom to tell of each round.
+    """Hold processes, an executor for labels and fits, the longest time of a label, and whom to tell.
 
     Raises
     ------

@@ -7,6 +7,7 @@ members learn of the pool.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ def pretrained(
     settings: Pretraining,
     *,
     jobs: int | None = None,
+    executor: Executor | None = None,
     only_find: bool = False,
     take_over: bool = False,
 ) -> tuple[Recipe, dict]:
@@ -59,6 +61,8 @@ def pretrained(
         How its members will be trained, and the settings of the pretraining.
     jobs
         Processes; None: all cores.
+    executor
+        Trains the members of the teacher, as in `cross_validate`.
     only_find
         Raise ValueError where the pool is not there yet.
     take_over
@@ -80,7 +84,7 @@ def pretrained(
     if recipe.augment is not None:
         raise ValueError("a pretraining makes its own structures: train without augmented ones")
     reference = _methods(settings)
-    work = WorkDirectory(directory)
+    work = WorkDirectory(directory if executor is None else Path(directory).resolve())
     place = work.path / PRETRAINING
     taught = Taught(place, settings, reference.level_of_theory)
     recipe = replace(recipe, augment=taught)
@@ -94,7 +98,7 @@ def pretrained(
         place.mkdir(parents=True, exist_ok=True)
         agree(place / "prepared_for.json", _made_from(dataset, recipe), "a pool")
         if not taught.written:
-            _prepare(dataset, work.model_dir, recipe, reference, own, jobs, take_over)
+            _prepare(dataset, work.model_dir, recipe, reference, own, jobs, take_over, executor)
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
 
 
@@ -143,6 +147,7 @@ def _prepare(
     own: list[Atoms] | None,
     jobs: int | None,
     take_over: bool,
+    executor: Executor | None,
 ) -> None:
     """Make the pool, unless there is an `own` one, and the teacher; write what this says of the pool."""
     taught = cast(Taught, recipe.augment)
@@ -182,6 +187,7 @@ def _prepare(
             baseline=reference.text,
         ),
         jobs=jobs,
+        executor=executor,
         resume=True,
         allow_outliers=True,  # the labels themselves were checked
         allow_contradictions=True,

@@ -9,6 +9,7 @@ ensemble (docs/sources.md, cross-validation and its tables).
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def cross_validate(
     recipe: Recipe,
     *,
     jobs: int | None = None,
+    executor: Executor | None = None,
     resume: bool = False,
     provenance: dict | None = None,
     allow_outliers: bool = False,
@@ -52,6 +54,9 @@ def cross_validate(
         All labelled structures; the model directory; network, loss, settings and folds.
     jobs
         Processes that train members side by side, one thread each; None: all cores.
+    executor
+        Trains each member as a job by itself (that of Dask, say), in place of processes of this machine. Its
+        workers must see `directory` under the same absolute path.
     resume
         Continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
         return the model. It is not trained longer: the learning rate has come to its end.
@@ -69,13 +74,13 @@ def cross_validate(
         If labels are missing for a term with weight, outlying or contradicting each other; if `directory`
         holds a model or checkpoints and not `resume`, or those of other arguments; all differences are named.
     InUseError, TrainingDiverged, OSError
-        As `train_fold`; after an OSError the training can be resumed.
+        As `train_fold`; after an OSError (ConnectionError: the executor is gone) the training can be resumed.
     BrokenProcessPool
         If a process was killed; or the script of the caller has no `if __name__ == "__main__":`, which it
         needs where several processes train.
     """
     refuse_to_start_again()
-    work = WorkDirectory(directory)
+    work = WorkDirectory(directory if executor is None else Path(directory).resolve())
     if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
     recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions, work.complete)
@@ -86,7 +91,7 @@ def cross_validate(
             return _assemble(work, dataset)
         with work.lock(take_over):
             fresh = _begin(dataset, work, recipe, provenance, resume)
-            _train_what_is_left(dataset, work, recipe, jobs, take_over, fresh)
+            _train_what_is_left(dataset, work, recipe, jobs, take_over, fresh, executor)
             return _assemble(work, dataset)
 
 
@@ -110,11 +115,12 @@ def _train_what_is_left(
     jobs: int | None,
     take_over: bool,
     fresh: bool,
+    executor: Executor | None,
 ) -> None:
     """Train until no fold is due."""
     while due := [k for k in range(1, recipe.n_folds + 1) if work.due(k) is not None]:
         try:
-            train_members(dataset, work, recipe, due, jobs, take_over)
+            train_members(dataset, work, recipe, due, jobs, take_over, executor)
         except StartedAgain:
             if fresh:  # nothing was trained: the mended script begins anew
                 work.clean(pool=False)

@@ -1,4 +1,4 @@
-"""Members trained side by side, each in a process of its own with one thread.
+"""Members trained side by side, each in a process of its own with one thread, here or on a cluster.
 
 A process gets the place of the data, the recipe and the number of a fold, and reads its part of the data.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-from concurrent.futures import FIRST_EXCEPTION, wait
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event, RLock
 
@@ -34,8 +34,9 @@ def train_members(
     folds: list[int],
     jobs: int | None,
     take_over: bool = False,
+    executor: Executor | None = None,
 ) -> None:
-    """Train several folds side by side; on a GPU one after the other.
+    """Train several folds side by side; on a GPU one after the other, unless an executor is given.
 
     Parameters
     ----------
@@ -51,9 +52,13 @@ def train_members(
         Processes; None: all cores.
     take_over
         As in :func:`~ase_schnet.training.fold.train_fold`.
+    executor
+        Trains each fold as a job by itself; None: processes of this machine.
 
     Raises
     ------
+    ConnectionError
+        If the executor gives its jobs up.
     StartedAgain
         If the caller's script has no main guard.
     BrokenProcessPool
@@ -61,6 +66,9 @@ def train_members(
     TrainingDiverged, ValueError, OSError
         As :func:`~ase_schnet.training.fold.train_fold`.
     """
+    if executor is not None:
+        _train_elsewhere(executor, pickle.dumps((work.data, work, recipe, True)), folds)
+        return
     jobs = min(len(folds), jobs or cores())
     if jobs == 1 or recipe.device != "cpu":
         for fold in folds:
@@ -69,6 +77,42 @@ def train_members(
     # once for all; not with initargs: the next process is started only when those have been read
     orders = pickle.dumps((work.data, work, recipe, take_over))
     _train_side_by_side(orders, folds, jobs)
+
+
+def _train_elsewhere(executor: Executor, orders: bytes, folds: list[int]) -> None:
+    """Train each fold as a job of an executor, and wait until all have ended, also after an error.
+
+    A job takes its fold over from a process that is noted as training it: its scheduler knows better which of
+    its workers live, and should it err, both come to the same weights.
+    """
+    futures = [executor.submit(_train_alone, orders, fold) for fold in folds]
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        for future in futures:
+            future.cancel()  # what runs comes to its end, or the next call goes on from its checkpoints
+    for future in futures:
+        _require_done(future)
+
+
+def _require_done(future: Future) -> None:
+    try:
+        future.result()
+    except CancelledError:
+        raise ConnectionError(
+            "the executor gave its jobs up (is the scheduler gone?); what is trained is kept"
+        ) from None
+    except Exception as error:
+        # Dask's, of a job during which several of its workers died, one after the other
+        if type(error).__name__ == "KilledWorker":
+            raise ConnectionError(KILLED) from None
+        raise
+
+
+def _train_alone(orders: bytes, fold: int) -> None:
+    data, work, recipe, take_over = pickle.loads(orders)
+    torch.set_num_threads(1)
+    train_member(data, work, recipe, fold, RunControl(take_over=take_over))
 
 
 def _train_side_by_side(orders: bytes, folds: list[int], jobs: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import read, write
+from dask_cluster import two_workers
 
 from ase_schnet.labelling.journal import journal_path
 
@@ -121,29 +122,15 @@ def test_a_dask_scheduler_whose_worker_is_killed_gives_every_label_once(tmp_path
     script, output = tmp_path / "slow.py", tmp_path / "labels.extxyz"
     script.write_text(SLOW.format(seconds=0.03))
     write_pool(tmp_path / "pool.xyz", 80)
-    cluster = tmp_path / "cluster.py"
-    cluster.write_text(
-        "from distributed import LocalCluster\n"
-        "if __name__ == '__main__':\n"
-        "    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:\n"
-        "        pids = [worker.pid for worker in cluster.workers.values()]\n"
-        "        print(cluster.scheduler_address, *pids, flush=True)\n"
-        "        input()\n"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    dask = subprocess.Popen([sys.executable, str(cluster)], cwd=tmp_path, text=True, **pipes)
-    try:
-        address, victim, _ = dask.stdout.readline().split()
+    with two_workers(tmp_path) as (address, (victim, _)):
         command = [sys.executable, "-m", "ase_schnet", "label", "pool.xyz", "-o", "labels.extxyz"]
         command += ["--reference", f"{script}:Slow", "--scheduler", address]
         label = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         wait_for(output, 10, label)
-        os.kill(int(victim), signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         out, err = label.communicate(timeout=60)
-    finally:
-        dask.communicate("\n", timeout=30)
     assert label.returncode == 0, err
     assert "80 structures labelled" in out
     keys = [record["key"] for record in records(output)]

@@ -2,9 +2,11 @@
 
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import write
+from dask_cluster import two_workers
 from factory import TINY, labelled_molecules, small_dataset
 from forked import FORKSERVER, end, fork
 from joblib import Parallel, delayed
 
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
+from ase_schnet.labelling.cluster import scheduler
 from ase_schnet.locks import InUseError
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.plotting import LiveFigure, plot_learning_curves
@@ -74,6 +78,33 @@ def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_
     assert assemble_ensemble(directory).checksum == model.checksum  # again: nothing to do
     assert sorted(files(directory)) == ["fold_1.csv", "fold_2.csv", "fold_3.csv"]
     assert train_fold(data, directory, recipe(), 1)
+
+
+@pytest.mark.slow
+def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, monkeypatch, capsys):
+    """A relative directory; the worker that dies has a checkpoint, from which another one goes on."""
+    monkeypatch.chdir(tmp_path)
+    slower = recipe(epochs=60)
+    cross_validate(small_dataset(24), "here", slower, jobs=1)
+    with two_workers(tmp_path) as (address, pids), scheduler(address) as executor:
+        run = threading.Thread(
+            target=cross_validate,
+            args=(small_dataset(24), "there", slower),
+            kwargs={"executor": executor},
+        )
+        run.start()
+        locks = [tmp_path / "there" / WORK / f"fold_{k}.lock" for k in (1, 2, 3)]
+        victim = None
+        while victim is None:
+            assert run.is_alive()
+            said = [path.read_text() for path in locks if path.exists()]
+            victim = next((pid for pid in pids if any(str(pid) in text for text in said)), None)
+        os.kill(victim, signal.SIGKILL)
+        run.join(60)
+    assert not run.is_alive()
+    assert (tmp_path / "there" / WEIGHTS).read_bytes() == (tmp_path / "here" / WEIGHTS).read_bytes()
+    assert main(["train", "none.xyz", "-o", "m", "--fold", "1", "--scheduler", address]) == 2
+    assert "train without --fold" in capsys.readouterr().err
 
 
 def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whole, tmp_path):

@@ -1,0 +1,86 @@
+"""What the choice of structures is worth: `python -m benchmarks.learning_rival DIR STRUCTURE -o RIVAL`.
+
+Trains a rival of the model that `ase-schnet learn STRUCTURE -o DIR` made: as many structures, drawn at random
+from runs of the cheap method at one temperature, labelled by the same reference, and trained as the last
+training of a learning is. Hold both against any labels with `ase-schnet evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from ase_schnet import LearnSettings, SamplingPlan, label_structures, sample_structures
+from ase_schnet.bars import LEVEL
+from ase_schnet.conformal import structures_needed
+from ase_schnet.learning.choose import CHOSEN, RANDOM
+from ase_schnet.learning.fit import divided, fit_round
+from ase_schnet.learning.settings import Methods
+from ase_schnet.structures.single import read_structure
+
+#: Each 5 ps of a run ten structures, as far apart as the frames of independent samples.
+RUN = {"frames_per_run": 10, "interval": 1000, "friction_per_fs": 0.01}
+SEED = 7
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Sample, label, train; what is done is not done again."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning_rival", description=__doc__
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR")
+    parser.add_argument("structure", metavar="STRUCTURE")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="RIVAL")
+    parser.add_argument("--temperature", type=float, help="K; default: that of the learning")
+    parser.add_argument(
+        "-n", type=int, help="structures; default: as many as the learning asked for"
+    )
+    parser.add_argument("--jobs", type=int)
+    options = parser.parse_args(argv)
+    told = json.loads((options.directory / "learn.json").read_text())
+    settings = LearnSettings(
+        **{
+            f.name: tuple(told[f.name]) if f.name == "toward" else told[f.name]
+            for f in fields(LearnSettings)
+            if f.name in told
+        }
+    )
+    rounds = (options.directory / "rounds.csv").read_text().splitlines()
+    n = options.n or int(rounds[-1].split(",")[rounds[0].split(",").index("calls")])
+    methods = Methods.of(settings, periodic=False)
+    kelvin = options.temperature or settings.temperature_K
+    options.output.mkdir(parents=True, exist_ok=True)
+    plan = SamplingPlan(shares={"md": 1.0}, temperatures_K=(kelvin,), **RUN)
+    start = read_structure(options.structure).atoms
+    frames = sample_structures(
+        [start],
+        methods.sampler,
+        n,
+        plan=plan,
+        seed=SEED,
+        jobs=options.jobs,
+        directory=options.output / "sampling",
+    )
+    for number, atoms in enumerate(frames):
+        share = RANDOM if number < structures_needed(LEVEL) else CHOSEN
+        atoms.info = {"round": 0, "number": number, "share": share}
+    order = np.random.default_rng(SEED).permutation(len(frames))
+    frames = [frames[k] for k in order]
+    labels = options.output / "labels.extxyz"
+    labelled = label_structures(frames, methods.reference, labels, jobs=options.jobs).frames
+    plan_, split = divided(labelled, settings.members, 0, structures_needed(LEVEL))
+    print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
+    model = fit_round(
+        labelled, options.output / "model", plan_, settings, methods, last=True, jobs=options.jobs
+    )
+    print(f"{model.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""A Dask cluster of two workers in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SCRIPT = """
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        pids = [worker.pid for worker in cluster.workers.values()]
+        print(cluster.scheduler_address, *pids, flush=True)
+        input()
+"""
+
+
+@contextmanager
+def two_workers(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Give the address of the scheduler and the processes of its workers."""
+    script = folder / "cluster.py"
+    script.write_text(SCRIPT)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    dask = subprocess.Popen([sys.executable, str(script)], cwd=folder, text=True, **pipes)
+    try:
+        address, *pids = dask.stdout.readline().split()
+        yield address, [int(pid) for pid in pids]
+    finally:
+        dask.communicate("\n", timeout=30)
