@@ -24,9 +24,13 @@ def time_left(began: float, done: float, total: float) -> str:
     """Return ", 5 min left" after `done` of `total` since `began` (time.monotonic); "" as long as none is."""
     if done <= 0:
         return ""
-    minutes = round((time.monotonic() - began) * (total - done) / done / 60)
-    hours = f"{minutes // 60} h {minutes % 60} min"
-    return f", {hours if minutes >= 60 else f'{max(minutes, 1)} min'} left"
+    return f", {duration((time.monotonic() - began) * (total - done) / done)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return "1 h 5 min" or "3 min"; at least a minute."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
 class MinuteLines:

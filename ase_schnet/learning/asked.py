@@ -9,7 +9,8 @@ from ase import Atoms
 
 from ase_schnet.labelling.methods import whole_electrons
 from ase_schnet.learning.choose import CHOSEN
-from ase_schnet.learning.rounds import RoundDirectory, folders
+from ase_schnet.learning.rounds import GOAL, RoundDirectory, folders
+from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.sampling.spread import fingerprint
 from ase_schnet.structures.electrons import stated
 
@@ -77,3 +78,18 @@ def said_by(atoms: Atoms) -> dict:
     said = stated(atoms.info, atoms.arrays)
     found = {} if said.charge is None else {"charge": charge}
     return found if multiplicity is None else {**found, "multiplicity": multiplicity}
+
+
+def identity_of(starts: Sequence[Atoms], settings: LearnSettings, methods: Methods) -> dict:
+    """Return all that the outcome of a learning depends on, but for budget and goal, in plain types."""
+    structures = [
+        [a.numbers.tolist(), a.positions.tolist(), a.cell.tolist(), a.pbc.tolist(), a.info]
+        for a in starts
+    ]
+    told = {**settings.to_dict(), "reference": methods.reference.text}  # lasting paths
+    if methods.pretrains:
+        told["cheap"] = methods.sampler.text
+    for name in ("budget", GOAL):
+        told.pop(name)
+    method = methods.reference.identity  # a script may have changed, and its name has not
+    return {**told, "method": method, "structures": structures}

@@ -144,6 +144,14 @@ def fit_round(
     )
 
 
+def last_over_round(settings: LearnSettings, methods: Methods) -> float:
+    """Return how many times as long as the fit of a round the last training is, by its steps."""
+    if not methods.pretrains:
+        return settings.last_steps / settings.round_steps
+    whole = Pretraining.n_thermal + Pretraining.n_far
+    return POOL_FIT["epochs"] * whole / (ROUND_EPOCHS * sum(ROUND_POOL))
+
+
 def _pretraining(settings: LearnSettings, methods: Methods, last: bool) -> Pretraining:
     pool = {} if last else dict(zip(("n_thermal", "n_far"), ROUND_POOL, strict=True))
     kelvin, cheap = settings.temperature_K, methods.sampler.text

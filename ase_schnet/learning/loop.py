@@ -21,16 +21,15 @@ from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
-from ase_schnet.learning.asked import AFTER_ALL, asked, bare, said_by
+from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_by
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
-from ase_schnet.learning.fit import divided, fit_round
+from ase_schnet.learning.fit import divided, fit_round, last_over_round
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
     ASKED_FOR,
-    GOAL,
     LAST,
     RoundDirectory,
     Row,
@@ -47,6 +46,7 @@ from ase_schnet.learning.settings import (
 from ase_schnet.locks import LockFile
 from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.progress import duration
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
 
@@ -71,6 +71,7 @@ class Loop:
         self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
         check_starts(self.starts, self.aims, self.methods)
         self.sizes: list[int] = []
+        self._fit_s = 0.0  # of the last fit
 
     @classmethod
     def of_directory(cls, directory: Path, resources: Resources) -> Loop:
@@ -98,23 +99,6 @@ class Loop:
         what = f"the learning in {self.directory}"
         return LockFile(self.directory / "learn.lock", what, take_over=self.resources.take_over)
 
-    def identity(self) -> dict:
-        """Return all that the outcome depends on, but for budget and goal, in plain types."""
-        starts = [
-            [a.numbers.tolist(), a.positions.tolist(), a.cell.tolist(), a.pbc.tolist(), a.info]
-            for a in self.starts
-        ]
-        settings = {
-            **self.settings.to_dict(),
-            "reference": self.methods.reference.text,
-        }  # lasting paths
-        if self.methods.pretrains:
-            settings["cheap"] = self.methods.sampler.text
-        for name in ("budget", GOAL):
-            settings.pop(name)
-        method = self.methods.reference.identity  # a script may have changed, and its name has not
-        return {**settings, "method": method, "structures": starts}
-
     def begin(self) -> None:
         """Write the settings, or hold them against those that the directory was begun with.
 
@@ -124,7 +108,8 @@ class Loop:
             For other settings; only budget and goal may change, and the budget only grow.
         """
         other = f"learn in another directory ({self.directory / LABELS} stays what it is)"
-        agree(self.directory / SETTINGS, self.identity(), "a learning", other)
+        identity = identity_of(self.starts, self.settings, self.methods)
+        agree(self.directory / SETTINGS, identity, "a learning", other)
         goal = self.settings.goal_force_meV_per_Ang
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         self.sizes = sizes_of_rounds(
@@ -147,7 +132,7 @@ class Loop:
                 break
             if place.row is not None:
                 self._tell_of(place.row)
-            row = place.row or self._round(k, size, place)
+            row = place.row or self._timed_round(k, size, place)
             rows.append(row.held_against(self.settings.goal_force_meV_per_Ang))
             write_table(self.directory, rows)
             if len(rows) >= IN_A_ROW and all(r.goal_met for r in rows[-IN_A_ROW:]):
@@ -156,6 +141,16 @@ class Loop:
         model, lives = self._last(len(rows))
         goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
         return LearnResult(self.directory, rows, reached, ended, goal, lives, calls, model)
+
+    def _timed_round(self, k: int, size: int, place: RoundDirectory) -> Row:
+        """Do a round, and say for how long all may go on."""
+        began = time.monotonic()
+        row = self._round(k, size, place)
+        took = time.monotonic() - began
+        left = took * (len(self.sizes) - k - 1)
+        left += self._fit_s * last_over_round(self.settings, self.methods)
+        self.resources.tell(f"round {k} took {duration(took)}; at most some {duration(left)} left")
+        return row
 
     def _round(self, k: int, size: int, place: RoundDirectory) -> Row:
         """Explore, choose, label, judge the model before, and fit."""
@@ -281,7 +276,8 @@ class Loop:
         return load_model(self.directory), lives
 
     def _fit(self, frames: list[Atoms], path: Path, plan, **options) -> TrainedModel:
-        return fit_round(
+        began = time.monotonic()
+        model = fit_round(
             frames,
             path,
             plan,
@@ -292,3 +288,5 @@ class Loop:
             take_over=self.resources.take_over,
             **options,
         )
+        self._fit_s = time.monotonic() - began
+        return model
