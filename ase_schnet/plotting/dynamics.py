@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,9 +21,11 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     SKY,
+    WIDTH,
     figure_of,
     given_axes,
     legend_above,
+    legible,
 )
 from ase_schnet.runs.record import MDRecord
 
@@ -31,10 +34,15 @@ if TYPE_CHECKING:
 
 #: Largest number of points of a curve; more would only make the file larger.
 MAX_POINTS = 20_000
+#: Points of the closer look at the end of a dense curve, and how many times as many the curve must have.
+ZOOM_POINTS, DENSE = 200, 5
+#: Letters in a line of the title.
+TITLE_LETTERS = 60
 #: Share of a run at its start that is left out of means and distributions: it may not be in equilibrium.
 EQUILIBRATION = 0.2
 
 
+@legible
 def plot_drift(
     record: MDRecord | str | Path,
     drift: Drift | None = None,
@@ -42,9 +50,10 @@ def plot_drift(
 ) -> Figure:
     """Draw a run: the conserved energy with its fitted line, the temperature, and what else was recorded.
 
-    For a run with a thermostat, the distribution of each quantity over the last 80 % of the run is drawn
-    beside it. The temperature 2 E_kin / (n kB) of n degrees of freedom must follow a gamma distribution of
-    shape n/2, which is drawn too.
+    The title is the verdict, with its first reason. Beside a curve of many points its end is drawn anew, so
+    that one sees what the block of colour is made of; for a run with a thermostat, the distribution of each
+    quantity but the energy, over the last 80 % of the run. The temperature 2 E_kin / (n kB) of n degrees of
+    freedom must follow a gamma distribution of shape n/2, which is drawn too.
 
     Parameters
     ----------
@@ -55,7 +64,7 @@ def plot_drift(
     axes
         One or several axes to draw in; the first panels are drawn, as many as there are axes. Panels are
         energy, temperature, pressure and volume (constant pressure only), and ensemble std (ensembles
-        only). By default a new figure, with the distributions.
+        only). By default a new figure, with what stands beside the panels.
 
     Returns
     -------
@@ -71,39 +80,59 @@ def plot_drift(
     if record.energy_std_eV is not None:
         panels["ensemble std"] = _draw_uncertainty
     if axes is None:
-        drawn, beside = _new_axes(len(panels), distributions=record.ensemble != "nve")
+        dense = len(record) >= DENSE * ZOOM_POINTS
+        drawn, beside = _new_axes(len(panels), dense, distributions=record.ensemble != "nve")
     else:
         drawn = given_axes(axes, list(panels))
         beside = [None] * len(drawn)
     thin = max(1, len(record) // MAX_POINTS)
-    for panel, ax, side in zip(panels.values(), drawn, beside, strict=False):
-        values, law = panel(ax, record, drift, slice(None, None, thin))
-        if side is not None:
-            _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
-            side.set_ylim(ax.get_ylim())
     time = record.time_fs / 1000
+    for row, (panel, ax, side) in enumerate(zip(panels.values(), drawn, beside, strict=False)):
+        values, law = panel(ax, record, drift, slice(None, None, thin))
+        if side is None:
+            continue
+        if row and record.ensemble != "nve":
+            _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
+        else:
+            _draw_end(side, time, values, ax.lines[0].get_color(), titled=not row)
+        side.set_ylim(ax.get_ylim())
     drawn[-1].set_xlabel("time  (ps)")
     if time[0] < time[-1]:
         drawn[-1].set_xlim(time[0], time[-1])
     return figure_of(drawn)
 
 
-def _new_axes(n: int, distributions: bool) -> tuple[Sequence[Axes], Sequence[Axes | None]]:
-    """Make a figure of n panels; return their axes, and those beside them for distributions, or None."""
-    heights = [2.2] + [1.1] * (n - 1)
-    columns = 2 if distributions else 1
-    figure = Figure(figsize=(7.5 if distributions else 7, 1.2 + sum(heights)), layout="constrained")
-    grid = figure.add_gridspec(n, columns, height_ratios=heights, width_ratios=[5, 1][:columns])
+def _new_axes(
+    n: int, dense: bool, distributions: bool
+) -> tuple[Sequence[Axes], Sequence[Axes | None]]:
+    """Make a figure of n panels; return their axes, and for each what is beside it, or None."""
+    heights = [2.0] + [1.1] * (n - 1)
+    columns = 2 if dense or distributions else 1
+    figure = Figure(figsize=(WIDTH + 0.7 * columns, 1.4 + sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(n, columns, height_ratios=heights, width_ratios=[4, 1][:columns])
     axes = []
     for row in range(n):
         axes.append(figure.add_subplot(grid[row, 0], sharex=axes[0] if axes else None))
     for ax in axes[:-1]:
         ax.tick_params(labelbottom=False)
-    if not distributions:
-        return axes, [None] * n
-    beside = [None, *(figure.add_subplot(grid[row, 1]) for row in range(1, n))]
-    beside[1].set_title("distribution", fontsize="small")
+    beside: list[Axes | None] = [None] * n
+    for row in range(n):
+        if dense if row == 0 or not distributions else distributions:
+            beside[row] = figure.add_subplot(grid[row, 1])
+    if distributions:
+        cast(Axes, beside[1]).set_title("distribution", fontsize="small")
     return axes, beside
+
+
+def _draw_end(ax: Axes, time: NDArray, values: NDArray, color: str, titled: bool) -> None:
+    """Draw the last points of a curve, whose time is in ps."""
+    last = slice(-ZOOM_POINTS - 1, None)
+    ax.plot(time[last], values[last], color=color, lw=0.9)
+    ax.set_xlim(time[last][0], time[-1])
+    ax.set_xticks([])
+    ax.tick_params(labelleft=False)
+    if titled:
+        ax.set_title(f"last {1000 * (time[-1] - time[last][0]):.3g} fs", fontsize="small")
 
 
 def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple[NDArray, None]:
@@ -112,21 +141,25 @@ def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple
     energy = _conserved_meV_per_atom(record)
     ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
     slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
-    title = drift.outcome
     if math.isfinite(slope):
-        spread = 1000 * record.kinetic_energy_eV.std() / record.n_atoms
         line = energy.mean() + slope * (time[[0, -1]] - time.mean())
-        text = f"drift {slope:+.2g} ± {error:.1g} meV/atom/ps"
+        text = f"drift {slope:+.1g} ± {error:.1g} meV/atom/ps"
         ax.plot(time[[0, -1]], line, color=ORANGE, lw=2, label=text)
-        title += (
-            f": the {drift.quantity} fluctuates by {drift.rms_fluctuation_meV_per_atom:.2g}, "
-            f"the kinetic by {spread:.2g} meV/atom"
-        )
     symbol = "E" if record.ensemble == "nve" else "H"
     ax.set_ylabel(f"{symbol} − {symbol}(0)  (meV/atom)")
-    ax.set_title(title, fontsize="medium", loc="left", pad=22)
+    ax.set_title(_title(drift), fontsize="small", loc="left", pad=24)
     legend_above(ax)
     return energy, None
+
+
+def _title(drift: Drift) -> str:
+    """Return the outcome and why, in one or two lines; of a run that passed, its drift and the limit."""
+    limit = drift.allowed_drift_meV_per_atom_per_ps
+    why = [f"the {drift.quantity} drifts by less than {limit:.2g} meV/atom/ps"]
+    why = [*(drift.reasons or drift.doubts)] or why
+    more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
+    lines = textwrap.wrap(f"{drift.outcome}: {why[0]}{more}", TITLE_LETTERS, max_lines=3)
+    return "\n".join(lines)
 
 
 def _draw_unjudged_energy(

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from ase_schnet.plotting.style import BLUE, GREEN, RED
+from ase_schnet.plotting.style import BLUE, GREEN, RED, legible
 
 if TYPE_CHECKING:
     from ase_schnet.learning.rounds import Row
 
 
+@legible
 def plot_learning(
     rows: Sequence[Row], goal_meV_per_Ang: float, end: tuple[int, float, float]
 ) -> Figure:

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLACK, BLUE, figure_of, legend_above, panels_of
+from ase_schnet.plotting.style import BLACK, BLUE, figure_of, legend_above, legible, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.propagation import Spread
 
 
+@legible
 def plot_rdf(r: NDArray, rdf: Spread, axes: Axes | None = None) -> Figure:
     """Draw a radial distribution function, the interval of each value, and the members.
 

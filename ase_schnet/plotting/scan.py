@@ -18,8 +18,10 @@ from ase_schnet.plotting.style import (
     GREY,
     ORANGE,
     RED,
+    WIDTH,
     figure_of,
     legend_above,
+    legible,
     panels_of,
 )
 
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
 #: The ensemble gives no information where its std exceeds this multiple of the median over the scan.
 UNINFORMATIVE = 20.0
+#: Scans of fewer points show them.
+COARSE = 41
 
 
+@legible
 def plot_scan(
     result: ScanResult,
     trained_range: tuple[float, float] | None = None,
@@ -40,11 +45,13 @@ def plot_scan(
     """Draw the energies of a scan, eV, with error band and reference, and below them the errors.
 
     The band is the error bar of the model where the scan has one; no band then means that the model has no
-    data like it. Otherwise it is one and two standard deviations of the ensemble.
+    data like it, and the curve is dotted there. Otherwise it is one and two standard deviations of the
+    ensemble.
 
     Each curve is relative to its own energy at one common point: where the reference is lowest (without a
     reference, the model), within the trained range if it is known. The limits of the energy axis follow the
-    reference, and the model where it was trained. Circles mark points that did not relax.
+    reference, and the model where it was trained. Dots are the points of a coarse scan, circles those
+    that did not relax, crosses at the bottom those without an energy.
 
     Parameters
     ----------
@@ -68,7 +75,7 @@ def plot_scan(
     n = 1 if std is None and reference is None else 2
     names, heights = ["energies", "errors"][:n], [2, 1][:n]
     panels = panels_of(
-        axes, names, (7, 2 * sum(heights)), nrows=n, sharex=True, height_ratios=heights
+        axes, names, (WIDTH, 1.8 * sum(heights)), nrows=n, sharex=True, height_ratios=heights
     )
     trained = legible = known(model, std)
     if trained_range is not None:
@@ -80,7 +87,7 @@ def plot_scan(
     if reference is not None:
         reference = reference - reference[zero]
     bars = _bars(result, order)
-    _draw_energies(panels[0], x, model, reference)
+    _draw_energies(panels[0], x, model, reference, bars)
     _draw_band(panels[0], x, model, std, bars)
     if len(panels) > 1:
         _draw_errors(panels[1], x, model, std, bars, reference, zero)
@@ -116,17 +123,24 @@ def _shade(
 def _mark_failed(
     ax: Axes, x: NDArray, model: NDArray, converged: NDArray | None, order: NDArray
 ) -> None:
-    """Mark points that did not relax; of a rigid scan there are none."""
+    """Mark points that did not relax, of which a rigid scan has none, and points without an energy."""
     failed = np.zeros(len(x), bool) if converged is None else ~converged[order]
-    if failed.any():
-        ax.plot(x[failed], model[failed], "o", color=RED, mfc="none", label="not converged")
+    lost = np.isnan(model)
+    if (failed & ~lost).any():
+        where = failed & ~lost
+        ax.plot(x[where], model[where], "o", color=RED, mfc="none", label="not converged")
+    if lost.any():
+        bottom = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+        style = {"color": RED, "mew": 2, "label": f"no energy ({lost.sum()})"}
+        ax.plot(x[lost], np.zeros(lost.sum()), "x", **style, **bottom)
 
 
 def _label(panels: Sequence[Axes], result: ScanResult, x: NDArray, zero: float) -> None:
     """Name the axes, whose energies are relative to the one at ``zero``, and set ticks and legends."""
     panels[0].set_ylabel(f"energy relative to {with_unit(zero, result.unit)}  (eV)")
     if len(panels) > 1:
-        panels[1].set_ylabel("energy error  (eV)")
+        judged = _reference(result, np.arange(len(x))) is not None
+        panels[1].set_ylabel("energy error  (eV)" if judged else "uncertainty  (eV)")
     panels[-1].set_xlabel(result.coordinate_name)
     set_degree_ticks(panels[-1].xaxis, x, result.unit)
     if x[0] < x[-1]:
@@ -148,11 +162,26 @@ def level_of(result: ScanResult | ScanMap) -> str:
     return "" if result.error_level is None else f"{100 * result.error_level:.3g} % "
 
 
-def _draw_energies(ax: Axes, x: NDArray, model: NDArray, reference: NDArray | None) -> None:
-    """Draw model and reference (P,), eV."""
+def _draw_energies(
+    ax: Axes,
+    x: NDArray,
+    model: NDArray,
+    reference: NDArray | None,
+    bars: tuple[NDArray, str] | None,
+) -> None:
+    """Draw model and reference (P,), eV; dotted where the model has no error bar."""
     if reference is not None:
         ax.plot(x, reference, color=BLACK, lw=1.5, ls="--", label="reference", zorder=4)
-    ax.plot(x, model, color=BLUE, lw=2, label="model")
+    marks = {"marker": "o", "ms": 3.5} if len(x) < COARSE else {}
+    strange = np.zeros(len(x), bool) if bars is None else np.isnan(bars[0]) & np.isfinite(model)
+    ax.plot(x, np.where(strange, np.nan, model), color=BLUE, lw=2, label="model", **marks)
+    if strange.any():
+        beside = (
+            strange | np.roll(strange, 1) | np.roll(strange, -1)
+        )  # up to the points that have one
+        beside[[0, -1]] = strange[[0, -1]]
+        text = "unlike all training"
+        ax.plot(x, np.where(beside, model, np.nan), color=BLUE, lw=1.5, ls=":", label=text, **marks)
 
 
 def _draw_band(

@@ -14,7 +14,16 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ase_schnet.plotting.scan import known, level_of, set_degree_ticks, with_unit
-from ase_schnet.plotting.style import BLACK, ORANGE, RED, figure_of, legend_above, panels_of
+from ase_schnet.plotting.style import (
+    BLACK,
+    ORANGE,
+    PURPLE,
+    RED,
+    figure_of,
+    legend_above,
+    legible,
+    panels_of,
+)
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanMap
@@ -23,8 +32,13 @@ if TYPE_CHECKING:
 WIDE = 30.0
 #: Grey of what has no error bar.
 UNKNOWN = "0.8"
+#: Of what is lower than the minimum, which counts only where the model was trained.
+LOWER = PURPLE
+#: Maps with fewer points than this along one coordinate are drawn as tiles, not as contours.
+COARSE = 10
 
 
+@legible
 def plot_scan_map(
     result: ScanMap,
     trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
@@ -34,9 +48,10 @@ def plot_scan_map(
 
     The first coordinate is horizontal, the second vertical. The energy is relative to its lowest point
     within the trained ranges, if they are known, and where the std is not far above its median. The scale
-    of the colours follows the map there: much higher energies have one colour, lower ones are white. A
-    cross marks a point that did not relax. Error bars are drawn where the map has them, else the std; grey
-    is where the model has no error bar, since the structure is unlike all training.
+    of the colours follows the map there: much higher energies have one colour, lower ones another (pink). A
+    cross marks a point that did not relax. A coarse map is drawn as tiles, one for each point. Error bars are
+    drawn where the map has them, else the std; grey is where the model has no error bar, since the structure
+    is unlike all training.
 
     Parameters
     ----------
@@ -76,7 +91,7 @@ def plot_scan_map(
         values, name = uncertain
         panels.append((values, _std_levels(values), "cividis", f"{name}  (meV)"))
     n = len(panels)
-    names, size = ["energy", "std"][:n], (0.6 + 5 * n, 4.6)
+    names, size = ["energy", "std"][:n], (0.6 + 4.6 * n, 4.6)
     drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
     for ax, panel in zip(drawn, panels, strict=False):
         _contours(ax, x, y, *panel)
@@ -121,17 +136,22 @@ def _std_levels(std: NDArray) -> NDArray:
 def _contours(
     ax: Axes, x: NDArray, y: NDArray, grid: NDArray, levels: NDArray, colours: str, title: str
 ) -> None:
-    """Draw filled contours of ``grid`` (Q, P) with a colour bar; each level has its own colour.
+    """Draw filled contours of ``grid`` (Q, P), or tiles, with a colour bar; each level has its own colour.
 
     What is infinite is grey.
     """
     endless, grid = np.isinf(grid).any(), np.ma.masked_invalid(grid)
     beyond = (bool(grid.min() < levels[0]), bool(grid.max() > levels[-1]))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
-    colormap = colormaps[colours].with_extremes(under="white")
+    colormap = colormaps[colours].with_extremes(under=LOWER)
     norm = BoundaryNorm(levels, colormap.N, extend=extend)
-    filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
-    ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
+    if min(grid.shape) < COARSE:
+        filled = ax.pcolormesh(x, y, grid, cmap=colormap, norm=norm, shading="nearest")
+    else:
+        filled = ax.contourf(x, y, grid, levels=levels, cmap=colormap, norm=norm, extend=extend)
+        ax.contour(x, y, grid, levels=levels, colors=BLACK, linewidths=0.3, alpha=0.6)
+    if beyond[0]:
+        ax.fill_between([], [], color=LOWER, label="lower")
     ax.figure.colorbar(filled, ax=ax, label=title, format="%g")
     if endless:
         ax.set_facecolor(UNKNOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from ase_schnet.plotting.style import (
     RED,
     figure_of,
     legend_above,
+    legible,
     panels_of,
 )
 
@@ -40,8 +42,11 @@ NAME_WIDTH = 0.13
 NAME_HEIGHT = 0.085
 #: The axis ends at MARGIN times the last wavenumber with at least LAST_SHARE of the largest intensity.
 LAST_SHARE, MARGIN = 0.01, 1.08
+#: Height of a Gaussian of unit area and unit full width at half maximum.
+PEAK = 2 * math.sqrt(math.log(2) / math.pi)
 
 
+@legible
 def plot_spectrum(
     *spectra: Spectrum,
     modes: NormalModes | None = None,
@@ -55,8 +60,9 @@ def plot_spectrum(
     *spectra
         One spectrum or more, in the same unit.
     modes
-        Harmonic modes, with the errors that they have. Infrared intensities are drawn as sticks with an axis
-        of their own; without them, or for another kind of spectrum, the modes are ticks below the spectrum.
+        Harmonic modes, with the errors that they have. Infrared intensities are drawn as sticks as high as
+        the spectrum would be at a band of that intensity no wider than the resolution; without them, or for
+        another kind of spectrum, the modes are ticks below the spectrum.
     measured
         Measured bands, drawn as ticks below the spectrum.
     axes
@@ -85,8 +91,9 @@ def plot_spectrum(
     top = drawn[0]
     for spectrum, color in zip(spectra, cycle((BLUE, GREEN, ORANGE, PURPLE)), strict=False):
         _draw(top, spectrum, color)
+    right, peak = None, PEAK / spectra[0].resolution_cm
     if sticks:
-        _sticks(top, modes)
+        right = _sticks(top, modes)
     if rows:
         _ticks(drawn[1], rows)
     top.set_ylabel(LABELS[spectra[0].kind][1])
@@ -95,9 +102,13 @@ def plot_spectrum(
         end = max(end, modes.wavenumber_cm.max())
     top.set_xlim(0, MARGIN * end)
     low, high = 0.0, 1.06 * max(_highest(spectrum) for spectrum in spectra)
+    if right is not None:
+        high = max(high, 1.06 * peak * modes.intensity_km_per_mol.max())
     if modes is not None:
         high *= 1 + 1.2 * NAME_HEIGHT * _name_bands(top, modes, MARGIN * end)
     top.set_ylim(low, high)
+    if right is not None:
+        right.set_ylim(low / peak, high / peak)
     source = f";  measured: {measured.source}" if measured is not None and measured.source else ""
     drawn[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
     legend_above(top)
@@ -118,8 +129,8 @@ def _draw(ax: Axes, spectrum: Spectrum, color: str) -> None:
         ax.fill_between(x, np.maximum(y - error, 0), y + error, **band)
 
 
-def _sticks(ax: Axes, modes: NormalModes) -> None:
-    """Draw harmonic intensities, km/mol, as sticks behind the spectrum, with an axis on the right."""
+def _sticks(ax: Axes, modes: NormalModes) -> Axes:
+    """Draw harmonic intensities, km/mol, as sticks behind the spectrum; return their axis, on the right."""
     right = ax.twinx()
     ax.set_zorder(right.get_zorder() + 1)
     ax.patch.set_visible(False)
@@ -129,10 +140,10 @@ def _sticks(ax: Axes, modes: NormalModes) -> None:
     if any(error is not None for error in errors.values()):
         style = {"fmt": "none", "ecolor": RED, "elinewidth": 0.8, "capsize": 2}
         right.errorbar(modes.wavenumber_cm, heights, **errors, **style)
-    right.set_ylim(0, 1.5 * heights.max() or 1.0)
     right.set_ylabel("harmonic intensity  (km/mol)", color=RED)
     right.tick_params(axis="y", colors=RED)
     ax.plot([], [], color=RED, lw=1.5, label="harmonic")  # for the legend
+    return right
 
 
 def _ticks(ax: Axes, rows: list[tuple[str, NDArray, NDArray | None, str]]) -> None:

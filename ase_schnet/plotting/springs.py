@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLUE, GREY, ORANGE
+from ase_schnet.plotting.style import BLUE, GREY, ORANGE, legible
 
 if TYPE_CHECKING:
     from ase_schnet.augment.springs import PairSprings
@@ -20,6 +20,7 @@ EV_PER_KCAL_MOL = units.kcal / units.mol
 COLUMNS, BINS = 2, 60
 
 
+@legible
 def plot_springs(distances: Mapping[str, NDArray], springs: Mapping[str, PairSprings]) -> Figure:
     """Draw histograms of the distances, Å, with the fitted mixtures of Gaussians and their components.
 

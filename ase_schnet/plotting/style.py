@@ -1,10 +1,13 @@
-"""What all pictures share: colours that colour-blind people can distinguish, legends, complete files."""
+"""What all pictures share: colours for the colour-blind, sizes for print, legends, complete files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import cast
+from typing import Any, ParamSpec, cast
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
@@ -15,6 +18,32 @@ from ase_schnet.files import replaced
 BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 GREY = "#E4E4E4"
+#: Points, of figures whose WIDTH (inches) becomes the 8.5 cm of a column in print: some 7 points there.
+FONT_SIZE, WIDTH = 12, 6.0
+#: Letters of a legend that fit into one line.
+LEGEND_LETTERS = 36
+
+
+P = ParamSpec("P")
+
+
+def legible(plot: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Decorate a function that draws a figure: letters have the size for print, unless it is given axes."""
+    takes = signature(plot)
+
+    @wraps(plot)
+    def draw(*args: P.args, **options: P.kwargs) -> Figure:
+        if takes.bind(*args, **options).arguments.get("axes") is not None:
+            return plot(*args, **options)
+        with rc_context({"font.size": FONT_SIZE}):
+            figure = plot(*args, **options)
+        for ax in figure.axes:  # labels of ticks are made when they are drawn
+            for name in ("x", "y"):
+                size = FONT_SIZE - 1
+                ax.tick_params(axis=cast(Any, name), which="both", labelsize=size)
+        return figure
+
+    return draw
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -138,7 +167,7 @@ def legend_above(ax: Axes) -> None:
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=5,
+        ncols=5 if sum(map(len, ax.get_legend_handles_labels()[1])) < LEGEND_LETTERS else 3,
         frameon=False,
         fontsize="small",
         borderaxespad=0.2,

@@ -7,19 +7,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ase_schnet.plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, legend_above
+from ase_schnet.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    legend_above,
+    legible,
+)
 
 if TYPE_CHECKING:
     from ase_schnet.coverage import Coverage
     from ase_schnet.evaluation import Comparison, Quantity
 
 MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
+#: Calibration of fewer predictions than this is chance.
+LEAST_JUDGED = 20
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
+@legible
 def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figure:
     """Draw training loss, validation loss and validation errors of each fold over the epochs.
 
@@ -58,6 +72,7 @@ def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figur
         ax.set_ylabel(columns[column])
     for ax in axes:
         ax.set_yscale("log")
+        _ticks_of_decades(ax.yaxis)
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes[0])
@@ -74,6 +89,7 @@ def _draw_length(ax: Axes, folds: list[dict], length: dict) -> None:
     ax.text(0.97, 0.97, text.replace("-", "−"), **place)
 
 
+@legible
 def plot_parity(
     comparison: Comparison, covered: Sequence[Coverage] = (), level: float = 0.9
 ) -> Figure:
@@ -100,7 +116,13 @@ def plot_parity(
     bars = {c.name: c for c in covered}
     for row, quantity in zip(axes, rows, strict=True):
         _parity(row[0], quantity)
-        if ensemble:
+        judged = int((quantity.std > 0).sum()) if ensemble else 0
+        if ensemble and judged < LEAST_JUDGED:
+            text = f"too few labels to judge the\nstd of the {quantity.name}: {judged}, not {LEAST_JUDGED}"
+            row[1].text(0, 0.5, text, transform=row[1].transAxes, fontsize="small", va="center")
+            for ax in row[1:]:
+                ax.set_axis_off()
+        elif ensemble:
             _error_by_std(row[1], quantity)
             _coverage(row[2], quantity)
             _covered(row[2], level, bars.get(quantity.name))
@@ -121,6 +143,8 @@ def _parity(ax: Axes, q: Quantity) -> None:
     text = f"MAE {mae:.2f} {q.unit}\nRMSE {rmse:.2f} {q.unit}\nn = {len(x)}"
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize="small")
     unit, relative = q.unit.removeprefix("m"), " − mean" if zero else ""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel(f"labelled {q.name}{relative}  ({unit})")
     ax.set_ylabel(f"predicted {q.name}{relative and ' − the same mean'}  ({unit})")
     ax.set_aspect("equal")
@@ -136,13 +160,18 @@ def _error_by_std(ax: Axes, q: Quantity) -> None:
     ends = [min(*expected, *observed), max(*expected, *observed)]
     ax.loglog(ends, ends, color=BLACK, lw=0.8, label="std = error")
     ax.loglog(expected, observed, "o-", ms=4, color=ORANGE, label=f"{len(bins)} equal bins")
-    for axis in (ax.xaxis, ax.yaxis):  # by default labels of less than two decades overlap
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
+    for axis in (ax.xaxis, ax.yaxis):
+        _ticks_of_decades(axis)
     ax.set_xlabel(f"ensemble std of the {q.name}  ({q.unit})")
     ax.set_ylabel(f"root mean square error  ({q.unit})")
     legend_above(ax)
+
+
+def _ticks_of_decades(axis: Axis) -> None:
+    """Put ticks at 1, 2 and 5 times powers of ten; by default labels of less than two decades overlap."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _coverage(ax: Axes, q: Quantity) -> None:

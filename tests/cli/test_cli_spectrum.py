@@ -171,6 +171,10 @@ def test_the_picture_shows_error_sticks_names_and_measured_positions(places):
     sticks = np.array(right.collections[0].get_segments())  # (M, 2, 2)
     np.testing.assert_allclose(sticks[:, 1, 0], modes.wavenumber_cm)
     np.testing.assert_allclose(sticks[:, 1, 1], modes.intensity_km_per_mol)
+    shared = (
+        right.get_ylim()[1] / top.get_ylim()[1]
+    )  # a stick is as high as the peak of a sharp band
+    assert shared == pytest.approx(150 * 0.5 * np.sqrt(np.pi / np.log(2)))
     ticks = np.array(below.collections[0].get_segments())[:, 0, 0]
     np.testing.assert_array_equal(ticks, [1033, 3681])
     assert "somebody 1950" in below.get_xlabel()

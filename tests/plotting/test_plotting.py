@@ -83,8 +83,10 @@ def test_drift_plot_shows_verdict_slope_and_units(std):
     data = record(std)
     verdict = drift(data)
     figure = plot_drift(data, verdict)
-    assert len(figure.axes) == (2 if std is None else 3)
+    assert len(figure.axes) == 2 * (2 if std is None else 3)  # and its end beside each curve
     shown = labels(figure)
+    why = (verdict.doubts or verdict.reasons)[0]
+    assert figure.axes[0].get_title(loc="left").replace("\n", " ") == f"{verdict.outcome}: {why}"
     for text in (verdict.outcome, "drift", "meV/atom/ps", "time  (ps)", "T  (K)", "mean 400 K"):
         assert text in shown
     assert ("ensemble std" in shown) == (std is not None)

@@ -62,6 +62,32 @@ def test_points_that_did_not_relax_are_circled():
     np.testing.assert_array_equal(circles.get_xdata(), turn().values[[3, 7]])
 
 
+def test_what_is_unlike_all_training_is_dotted_and_lost_points_are_crosses():
+    bars, energies = np.full(25, 1e-3), turn().energies_eV.copy()
+    bars[:5], energies[10:12] = np.inf, np.nan
+    ax = plot_scan(turn(energies_eV=energies, energy_error_eV=bars)).axes[0]
+    lines = {line.get_label(): line for line in ax.lines}
+    strange = lines["unlike all training"]
+    assert strange.get_linestyle() == ":"
+    shown = {name: np.isfinite(line.get_ydata()) for name, line in lines.items()}
+    assert np.flatnonzero(shown["unlike all training"]).tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(~shown["model"]).tolist() == [0, 1, 2, 3, 4, 10, 11]
+    np.testing.assert_array_equal(lines["no energy (2)"].get_xdata(), turn().values[10:12])
+    assert strange.get_marker() == "o"  # 25 points are few
+
+
+def test_a_coarse_map_has_tiles():
+    whole = torsion_map()
+    coarse = dataclasses.replace(
+        whole,
+        values=(whole.values[0][::2], whole.values[1]),
+        energies_eV=whole.energies_eV[::2],
+        energy_std_eV=whole.energy_std_eV[::2],
+    )
+    tiles = plot_scan_map(coarse).axes[0].collections[0]
+    assert tiles.get_array().shape == (13, 7)
+
+
 def test_where_the_ensemble_is_lost_it_sets_neither_zero_nor_scale():
     energies, std = turn().energies_eV.copy(), turn().energy_std_eV.copy()
     energies[-3:] -= 50
@@ -108,7 +134,7 @@ def test_a_hole_outside_the_trained_range_does_not_spoil_the_map():
     energies[:, 0] -= 100
     trained = (None, (0.88, 1.1))
     ax = plot_scan_map(torsion_map(energies_eV=energies), trained).axes[0]
-    assert legend(ax) == ["minimum (120°, 0.95 Å)", "seen in training"]
+    assert legend(ax) == ["lower", "minimum (120°, 0.95 Å)", "seen in training"]
     filled = ax.collections[0]
     assert filled.levels[0] == 0
     assert 0.2 < filled.levels[-1] < 4
