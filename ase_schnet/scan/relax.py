@@ -110,7 +110,8 @@ def relax(
         atoms.set_constraint([*own, HoldCoordinates(coordinates, values, bool(atoms.pbc.any()))])
         # two coordinates that were placed one after the other may have changed each other
         atoms.set_positions(atoms.positions)
-        with BFGS(atoms, logfile=None) as optimiser:
+        # where a constraint cannot be met, ASE divides by zero before it says so
+        with BFGS(atoms, logfile=None) as optimiser, np.errstate(divide="ignore", invalid="ignore"):
             converged = optimiser.run(fmax=fmax, steps=MAX_STEPS)
     except (ValueError, ZeroDivisionError, np.linalg.LinAlgError) as error:
         raise CalculationFailed(f"relaxation failed: {error}") from error
