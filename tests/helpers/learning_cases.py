@@ -73,6 +73,8 @@ def few_short_runs(patch: pytest.MonkeyPatch) -> None:
     """Let a learning explore for a moment."""
     for name, value in (("RUNS", RUNS), ("HOTTER_RUNS", HOTTER_RUNS), ("HOTTER_PS", LIFE_PS)):
         patch.setattr(f"ase_schnet.learning.explore.{name}", value)
+    patch.setattr("ase_schnet.learning.first.INTERVAL", 4)
+    patch.setattr("ase_schnet.learning.first.CANDIDATES", 3)
 
 
 def run_learning(directory: Path, settings: LearnSettings) -> LearnResult:
