@@ -96,12 +96,10 @@ def fit_round(
 
     Parameters
     ----------
-    frames
-        Labelled structures.
+    frames, plan
+        Labelled structures, and how they are divided.
     directory
         The model directory of the round.
-    plan
-        How the structures are divided.
     settings, methods
         Of the learning.
     start

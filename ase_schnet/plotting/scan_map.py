@@ -62,11 +62,6 @@ def plot_scan_map(
     axes
         One or two to draw in: energy, and error bar or std of an ensemble. By default a new figure.
 
-    Returns
-    -------
-    Figure
-        The figure of the axes.
-
     Raises
     ------
     ValueError

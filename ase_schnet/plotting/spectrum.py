@@ -67,16 +67,8 @@ def plot_spectrum(
         Measured bands, drawn as ticks below the spectrum.
     axes
         Axes to draw in: one, and a second one if there are ticks. By default a new figure.
-
-    Returns
-    -------
-    Figure
-        The figure of the axes.
     """
-    if not spectra or not all(hasattr(spectrum, "kind") for spectrum in spectra):
-        raise ValueError(
-            "plot_spectrum takes one spectrum or more, not a list of them: plot_spectrum(*spectra)"
-        )
+    _require_spectra(spectra)
     sticks = modes is not None and spectra[0].kind == "ir"
     sticks = sticks and modes.intensity_km_per_mol is not None
     rows = []
@@ -113,6 +105,13 @@ def plot_spectrum(
     drawn[-1].set_xlabel(f"wavenumber  (cm⁻¹){source}")
     legend_above(top)
     return figure_of(drawn)
+
+
+def _require_spectra(spectra: Sequence) -> None:
+    if not spectra or not all(hasattr(spectrum, "kind") for spectrum in spectra):
+        raise ValueError(
+            "plot_spectrum takes one spectrum or more, not a list of them: plot_spectrum(*spectra)"
+        )
 
 
 def _draw(ax: Axes, spectrum: Spectrum, color: str) -> None:

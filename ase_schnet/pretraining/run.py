@@ -59,10 +59,8 @@ def pretrained(
         The model directory that will be trained.
     recipe, settings
         How its members will be trained, and the settings of the pretraining.
-    jobs
-        Processes; None: all cores.
-    executor
-        Trains the members of the teacher, as in `cross_validate`.
+    jobs, executor
+        Processes (None: all cores), and what trains the members of the teacher, as in `cross_validate`.
     only_find
         Raise ValueError where the pool is not there yet.
     take_over

@@ -55,8 +55,7 @@ def cross_validate(
     jobs
         Processes that train members side by side, one thread each; None: all cores.
     executor
-        Trains each member as a job by itself (that of Dask, say), in place of processes of this machine. Its
-        workers must see `directory` under the same absolute path.
+        Trains each member as a job (Dask's, say) where `directory` has the same absolute path.
     resume
         Continue from the checkpoints of an interrupted call with the same arguments; of a finished one,
         return the model. It is not trained longer: the learning rate has come to its end.
@@ -76,8 +75,7 @@ def cross_validate(
     InUseError, TrainingDiverged, OSError
         As `train_fold`; after an OSError (ConnectionError: the executor is gone) the training can be resumed.
     BrokenProcessPool
-        If a process was killed; or the script of the caller has no `if __name__ == "__main__":`, which it
-        needs where several processes train.
+        If a process was killed, or the caller's script has no `if __name__ == "__main__":`.
     """
     refuse_to_start_again()
     work = WorkDirectory(directory if executor is None else Path(directory).resolve())
