@@ -183,6 +183,19 @@ def verdict_of(card: dict) -> TrainingVerdict | None:
     return TrainingVerdict(card["verdict"]["error_over_spread"], tuple(card["verdict"]["reasons"]))
 
 
+def _forces_alone(card: dict) -> list[str]:
+    """Return what the energies of a model rest on that was trained on forces alone."""
+    if card.get("training", {}).get("loss", {}).get("energy") != 0:
+        return []
+    known = any(name.startswith("energy_") for name in card.get("kept_out", {}))
+    constant = (
+        "constant of the energy was fitted to the energies of each training part afterwards"
+        if known
+        else "data have no energies, so that only differences of energies mean anything"
+    )
+    return [f"note: trained without energies; the {constant}"]
+
+
 def training_summary(model: TrainedModel) -> str:
     """Return the text that a training prints at its end: tables, errors, calibration, length, verdict.
 
@@ -207,6 +220,7 @@ def training_summary(model: TrainedModel) -> str:
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
             "undetermined; only their sum over a structure is meaningful"
         )
+    parts += _forces_alone(card)
     if "training_length" in card:
         parts.append(card["training_length"]["words"])
     if verdict := verdict_of(card):
