@@ -48,9 +48,9 @@ class Rescaling:
     def __post_init__(self):
         if np.ndim(self.length_scale):
             raise ValueError(
-                f"length_scale must be one number for all axes, not {np.size(self.length_scale)}: a scale for "
-                "each axis changes distances when a structure is turned, so E'(r') would not be invariant "
-                "under rotation"
+                f"length_scale must be one number for all axes, not {np.size(self.length_scale)}: with a "
+                "scale for each axis distances change when a structure is turned, so that the energy is not "
+                "invariant under rotation"
             )
         for name in ("energy_scale", "length_scale"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))

@@ -13,7 +13,8 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.rescaling import Rescaling
 from ase_schnet.schnet_config import SchNetConfig
 from ase_schnet.units import FileUnits
-from benchmarks.units import UNITS, Job, factors, fit_of
+from benchmarks.unit_trainings import UNITS, Job, fit_of
+from benchmarks.units import factors
 
 ATOMIC = Rescaling.to_units(FileUnits("Hartree", "Bohr"))
 STEP = 1e-4  # Å

@@ -1,4 +1,4 @@
-"""Trained on forces alone, a potential has the energies of the labels: their constants are fitted afterwards."""
+"""Trained on forces alone, a potential has the constants of the energy fitted to labels afterwards."""
 
 from dataclasses import replace
 
