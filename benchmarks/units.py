@@ -44,7 +44,7 @@ QUANTITIES = {"energy_mae_meV": "energy (meV)", "forces_mae_meV_per_Ang": "force
 HEAD = f"""# Units and the loss
 
 Written by `python -m benchmarks.units`; do not edit. {FRAMES} frames of rMD17 ethanol, {TRAINING} of them
-train for {EPOCHS} epochs of 16 steps, tested on 1000 others, one member, preset `fast`. The numbers that
+train for %d epochs of 16 steps, tested on 1000 others, one member, preset `fast`. The numbers that
 the training sees are in the units of the first column; the errors are MAE brought back to meV and meV/Å,
 mean of {len(SEEDS)} seeds and half of their range. *Raw*: λ_E <ΔE²> + λ_F <Σ|ΔF|²/n> with {ENERGY_WEIGHT}
 and {FORCES_WEIGHT} in all units. *Transformed*: the same with the weights that `equivalent_loss_weights`
@@ -75,9 +75,9 @@ def factors(by_units: dict[str, list[float]]) -> tuple[float, float]:
     return float(max(means) / min(means)), float(seeds)
 
 
-def markdown(done: dict[str, dict]) -> str:
+def markdown(done: dict[str, dict], epochs: int) -> str:
     """The page."""
-    lines = [HEAD.rstrip(), ""]
+    lines = [HEAD.rstrip() % epochs, ""]
     for network, what in NETWORKS.items():
         lines += [f"## The {network} network", "", what[0].upper() + what[1:] + ".", ""]
         columns = [f"{loss} {label}" for loss in LOSSES for label in ("E", "F")]
@@ -158,7 +158,7 @@ def plot(done: dict[str, dict], path: Path) -> None:
             _plain_numbers(axes)
             if column == 0:
                 axes.set_ylabel(f"MAE of {label}")
-            axes.set_xticks(range(len(UNITS)), [name.replace(", ", ",\n") for name in UNITS])
+            axes.set_xticks(range(len(UNITS)), list(UNITS), fontsize="small")
             axes.grid(axis="y", which="major", alpha=0.3)
     panels[0, 0].legend(frameon=False, fontsize="small")
     save_figure(figure, path)
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
             done[job.key] = trained(job, data, test, options.epochs)
             write_whole(options.results, (json.dumps(done, indent=1) + "\n").encode())
             print(job.key, done[job.key], flush=True)
-    write_whole(options.results.with_suffix(".md"), markdown(done).encode())
+    write_whole(options.results.with_suffix(".md"), markdown(done, options.epochs).encode())
     plot(done, options.results.with_suffix(".png"))
     return 0
 

@@ -74,7 +74,8 @@ def test_the_page_has_a_line_for_what_is_done_and_none_for_what_is_not():
         "last_processor_s": 60,
     }
     labels = {"energy_mean": -4e5, "energy_std": 6.0, "forces_rms": 20.0}
-    page = markdown({f"aspirin_{on}": row | {"labels": labels} for on in PUBLISHED})
+    page = markdown({f"aspirin_{on}": row | {"labels": labels} for on in PUBLISHED}, 7)
+    assert "7 epochs" in page
     assert "| aspirin | 0.500 | 2.00 | 1,440 | 6,160 | 2,710 | 0.25 |" in page
     assert "| aspirin | × 1.00 | × 1.00 | × 1.00 | × 1.00 |" in page
     assert "| aspirin | -1.50 | 3.45e+03 |" in page
