@@ -183,17 +183,15 @@ def verdict_of(card: dict) -> TrainingVerdict | None:
     return TrainingVerdict(card["verdict"]["error_over_spread"], tuple(card["verdict"]["reasons"]))
 
 
-def _forces_alone(card: dict) -> list[str]:
-    """Return what the energies of a model rest on that was trained on forces alone."""
+def _without_energies(card: dict) -> list[str]:
+    """Return what the energies of a model rest on that was trained without energies."""
     if card.get("training", {}).get("loss", {}).get("energy") != 0:
         return []
-    known = any(name.startswith("energy_") for name in card.get("kept_out", {}))
-    constant = (
-        "constant of the energy was fitted to the energies of each training part afterwards"
-        if known
-        else "data have no energies, so that only differences of energies mean anything"
-    )
-    return [f"note: trained without energies; the {constant}"]
+    if any(fold.get("offsets_fitted") for fold in card.get("folds", [])):
+        rest = "their constant was fitted to those of the training part of each member afterwards"
+    else:
+        rest = "only differences between structures of one composition mean anything"
+    return [f"note: trained without energies; {rest}"]
 
 
 def training_summary(model: TrainedModel) -> str:
@@ -220,7 +218,7 @@ def training_summary(model: TrainedModel) -> str:
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
             "undetermined; only their sum over a structure is meaningful"
         )
-    parts += _forces_alone(card)
+    parts += _without_energies(card)
     if "training_length" in card:
         parts.append(card["training_length"]["words"])
     if verdict := verdict_of(card):
