@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factory import small_dataset
+import torch
+from factory import potentials, small_dataset
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.training.batches import BatchSource
 from benchmarks.pair_baseline import PairBaseline
 from benchmarks.report_published import BASELINE, PUBLISHED, TABLE_2
 from benchmarks.report_tables import KCAL, errors, markdown
+from benchmarks.ssp_inputs import Inputs, naive, with_activation
 
 #: Table 6 of the report as printed: energy, force, both.
 TABLE_6 = {
@@ -81,3 +84,17 @@ def test_the_page_has_a_line_for_what_is_done_and_none_for_what_is_not():
     assert "| aspirin | -1.50 | 3.45e+03 |" in page
     assert "| aspirin | -400000 | 6.00 | 0.00150 | 20.0 |" in page
     assert "| benzene | -" not in page.split("## SchNet minus baseline")[0]
+
+
+def test_the_naive_softplus_is_the_same_function_while_its_inputs_are_small():
+    """And what is noted as its largest input is that of the layers before it."""
+    potential = potentials(members=1, dtype=torch.float64)[0]
+    batch, _ = BatchSource(small_dataset(3), 4.0, torch.float64).batch(np.arange(3))
+    inputs = Inputs(potential.schnet)
+    expected = potential(batch).detach()
+    assert len(inputs.largest) == 3
+    assert 0 < max(inputs.largest) < 10
+    with_activation(potential.schnet, naive)
+    np.testing.assert_allclose(potential(batch).detach(), expected, rtol=1e-12)
+    with_activation(potential.schnet, lambda x: naive(1e3 * x))
+    assert not torch.isfinite(potential(batch)).all()
