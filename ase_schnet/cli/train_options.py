@@ -139,7 +139,8 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument(
         "--energy-weight",
         type=float,
-        help="weight of the energies in the loss [0.001; 0.05 suits crystals; with --loss schnet ρ = 0.01]",
+        help="weight of the energies in the loss; 0: train on forces only, and fit the constant of the "
+        "energy afterwards [0.001; 0.05 suits crystals; with --loss schnet ρ = 0.01]",
     )
     fit.add_argument(
         "--forces-weight",

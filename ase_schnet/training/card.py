@@ -41,6 +41,8 @@ def fold_entry(fit: Fit, result: FitResult) -> dict:
         "epochs": fit.epoch,
         "steps": fit.step,
         "recoveries": fit.recoveries,
+        # by `fit_offsets`, since forces alone leave them open
+        "offsets_fitted": fit.weights.energy == 0 and fit.training.dataset.E is not None,
         "change_per_doubling": _change_per_doubling(fit, result),
         "history": _thinned(result.history),
         "validation": result.validation.to_dict(),

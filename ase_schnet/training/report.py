@@ -183,6 +183,17 @@ def verdict_of(card: dict) -> TrainingVerdict | None:
     return TrainingVerdict(card["verdict"]["error_over_spread"], tuple(card["verdict"]["reasons"]))
 
 
+def _without_energies(card: dict) -> list[str]:
+    """Return what the energies of a model rest on that was trained without energies."""
+    if card.get("training", {}).get("loss", {}).get("energy") != 0:
+        return []
+    if any(fold.get("offsets_fitted") for fold in card.get("folds", [])):
+        rest = "their constant was fitted to those of the training part of each member afterwards"
+    else:
+        rest = "only differences between structures of one composition mean anything"
+    return [f"note: trained without energies; {rest}"]
+
+
 def training_summary(model: TrainedModel) -> str:
     """Return the text that a training prints at its end: tables, errors, calibration, length, verdict.
 
@@ -207,6 +218,7 @@ def training_summary(model: TrainedModel) -> str:
             f"note: the compositions leave {free} of {len(model.elements)} species' energies "
             "undetermined; only their sum over a structure is meaningful"
         )
+    parts += _without_energies(card)
     if "training_length" in card:
         parts.append(card["training_length"]["words"])
     if verdict := verdict_of(card):

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.statistics import LabelStatistics, ridge_to_mean
+from ase_schnet.data.statistics import LabelStatistics
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
-from ase_schnet.training.streaming import source_of
-
-BATCH = 64  # structures, to evaluate the model at the start
+from ase_schnet.training.offsets import fit_offsets
 
 #: What can be kept as it is in the model, and how the names of its weights begin.
 LAYERS = {
@@ -148,12 +145,7 @@ class MemberStart:
         potential.schnet.load_state_dict(
             {name: torch.from_numpy(w[self.member].copy()) for name, w in model.weights.items()}
         )
-        if training.E is not None:
-            species = np.array(training.elements)
-            per_atom = training.compositions()[:, species] / training.n_atoms[:, None]
-            residual = (training.E - _energies(potential, training)) / training.n_atoms
-            first[species] += ridge_to_mean(per_atom, residual)
-            potential.shift.copy_(torch.from_numpy(first))
+        fit_offsets(potential, training)
         return potential
 
     def is_frozen(self, name: str) -> bool:
@@ -171,11 +163,3 @@ def _beginning(layer: str) -> str:
     """Return how the names of the weights of a layer begin."""
     name, _, block = layer.partition(".")
     return f"{LAYERS[name]}{block}." if block else LAYERS[name]
-
-
-def _energies(potential: Potential, dataset: Dataset) -> np.ndarray:
-    """Return the energies (S,) in eV."""
-    source = source_of(dataset, potential.config.cutoff, torch.float32)
-    with torch.no_grad():
-        parts: list[Tensor] = [potential(batch) for batch, _ in source.epoch(BATCH)]
-    return torch.cat(parts).numpy()

@@ -32,6 +32,7 @@ from ase_schnet.training.checkpoint import (
 )
 from ase_schnet.training.loss import Loss, LossWeights
 from ase_schnet.training.metrics import Metrics, validation_metrics
+from ase_schnet.training.offsets import fit_offsets
 from ase_schnet.training.optimizers import as_vector, optimizers_for
 from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.settings import FitSettings
@@ -98,7 +99,7 @@ class Fit:
         self.optimizers = optimizers_for(self.parameters, settings)
         self._frozen = self.parameters.copies(begin.is_frozen)
         self.loss = Loss(weights, statistics, device)
-        self.augmented = augmented is not None
+        self.augmented, self._true = augmented is not None, training
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
         self.validation = source_of(validation, config.cutoff, torch.float32, device)
@@ -191,13 +192,14 @@ class Fit:
     def result(self) -> FitResult:
         """Return the averaged weights of the end of the fit, with their errors on the validation set.
 
-        With patience, these are the weights of the lowest validation loss. Without, they are those of the
-        last epoch, where the learning rate is zero: the minimum of a validation curve is partly noise, and a
-        few odd frames in its mean square can put it far from the end.
+        With patience, these are the weights of the lowest validation loss; without, those of the last epoch,
+        for the minimum of a validation curve is partly noise. After forces alone, energies get their offsets.
         """
         epoch = self.best_epoch if self.settings.patience > 0 else self.epoch
         if epoch != self.epoch:
             self.average.load_state_dict(self.best_weights)
+        if self.weights.energy == 0:
+            fit_offsets(self.average, self._true)
         metrics = self._validate()
         return FitResult(self.average, epoch, metrics, self.history, self.stopped_early)
 
