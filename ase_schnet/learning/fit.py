@@ -123,22 +123,20 @@ def fit_round(
         level_of_theory=methods.reference.level_of_theory,
     )
     provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
+    where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
     if methods.pretrains:
         cheap = _pretraining(settings, methods, last)
-        where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
         recipe, told = pretrained(data, directory, recipe, cheap, **where)
         provenance |= told
     return cross_validate(
         data,
         directory,
         recipe,
-        jobs=jobs,
-        executor=executor,
         resume=True,
         provenance=provenance,
         allow_outliers=True,  # where the model was wrong is what it shall learn
         allow_contradictions=True,
-        take_over=take_over,
+        **where,
     )
 
 

@@ -62,11 +62,6 @@ def cross_validate(
     provenance, allow_outliers, allow_contradictions, take_over
         As in `train_fold`.
 
-    Returns
-    -------
-    TrainedModel
-        The ensemble as it was written.
-
     Raises
     ------
     ValueError
