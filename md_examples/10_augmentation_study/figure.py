@@ -42,6 +42,30 @@ def curves(results: dict[str, list[dict]], delta: np.ndarray) -> Figure:
     return figure
 
 
+def network_curves(results: dict[str, dict]) -> Figure:
+    """One panel per network, a line per augmentation, the ab initio curve in black."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for ax, network in zip(
+        figure.subplots(1, 2, sharex=True, sharey=True), ("fast", "nff"), strict=True
+    ):
+        rows = {k: row for k, row in results.items() if k.split("-")[0] == network}
+        for colour, (name, row) in zip(("#888888", *COLOURS), rows.items(), strict=False):
+            label = (
+                name.removeprefix(network).strip("-").replace("-", ", ε = ") or "no augmentation"
+            )
+            _lines(ax, [row], np.array(row["grid"]), colour, label)
+        for row in list(rows.values())[:1]:
+            grid = np.array(row["grid"])
+            ax.axvspan(*row["range"], color="#E4E4E4", lw=0, zorder=0)
+            ax.plot(grid, row["reference"], "k--", lw=1.5, label="PBE/def2-SVP")
+            ax.set(xlim=(grid[0], grid[-1]), ylim=(-20, 180))
+        ax.set_title(f"preset {network}", fontsize="medium", loc="left")
+        ax.legend(fontsize="x-small", frameon=False)
+    figure.supxlabel("O–H distance (Å)", fontsize="medium")
+    figure.supylabel("energy from the minimum (kcal/mol)", fontsize="medium")
+    return figure
+
+
 def _lines(ax, rows: list[dict], grid: np.ndarray, colour: str, label: str) -> None:
     for k, row in enumerate(rows):
         ax.plot(grid, row["model"], color=colour, lw=1.3, label=None if k else label)
