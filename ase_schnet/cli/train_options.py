@@ -137,11 +137,7 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
         help="decay of the learning rate: cosine to zero, or exponential by ×0.96 every 100 000 steps "
         f"[{FitSettings.schedule}]",
     )
-    number(
-        "weight-decay",
-        "decoupled weight decay, as in AdamW, of the matrices of dense layers; biases, embedding and "
-        "Gaussians have none",
-    )
+    number("weight-decay", "decoupled, as in AdamW; of dense matrices, not of biases or Gaussians")
     number("ema-decay", "decay of the running average of the weights, per step")
     number("clip-norm", "largest norm of the gradient")
     number("patience", "stop after so many epochs without progress; 0: never")

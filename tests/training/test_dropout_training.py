@@ -35,7 +35,7 @@ from ase_schnet.training.start import Start
 from ase_schnet.training.trainer import Fit
 
 RATE = THINNED.dropout
-QUICK = FitSettings(epochs=6, batch_size=4, seed=3, weight_decay=0.1)
+QUICK = FitSettings(epochs=6, batch_size=4, learning_rate=5e-3, seed=3, weight_decay=0.1)
 
 
 def make_fit(config=THINNED, settings=QUICK, **kwargs) -> Fit:
@@ -264,20 +264,20 @@ def test_contradictions_are_one_line(trained, tmp_path, capsys, options, message
 
 def test_samples_are_the_member_with_units_left_out(trained):
     model = load_model(trained[1])
-    samples = dropout_samples(model, 200, member=1, seed=1)
-    assert samples.n_members == 200
+    samples = dropout_samples(model, 60, member=1, seed=1)
+    assert samples.n_members == 60
     assert samples.network == replace(model.network, dropout=0.0)
     columns = samples.weights["interactions.0.atomwise_out.weight"]
-    gone = (columns == 0).all(axis=1)  # (200, units)
-    assert abs(gone.mean() - 0.2) < 0.03
+    gone = (columns == 0).all(axis=1)  # (60, units)
+    assert abs(gone.mean() - 0.2) < 0.04
     whole = model.weights["interactions.0.atomwise_out.weight"][1]
     np.testing.assert_allclose(columns[0][:, ~gone[0]], whole[:, ~gone[0]] / 0.8, rtol=1e-6)
     np.testing.assert_array_equal(
         samples.weights["readout_in.weight"][7], model.weights["readout_in.weight"][1]
     )
     mean = samples.weights["readout_out.weight"].mean(axis=0)
-    np.testing.assert_allclose(mean, model.weights["readout_out.weight"][1], atol=0.05)
-    again = dropout_samples(model, 200, member=1, seed=1)
+    np.testing.assert_allclose(mean, model.weights["readout_out.weight"][1], atol=0.12)
+    again = dropout_samples(model, 60, member=1, seed=1)
     np.testing.assert_array_equal(
         again.weights["readout_out.weight"], samples.weights["readout_out.weight"]
     )
