@@ -242,7 +242,7 @@ def test_fine_tuning_keeps_its_dropout_or_takes_another(trained, tmp_path, capsy
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--dropout", "1"], "dropout must be at least 0 and below 1, got 1"),
+        (["--dropout", "1"], ": --dropout must be at least 0 and below 1, got 1"),
         (["--dropout", "nan"], "dropout must be at least 0 and below 1, got nan"),
         (["--weight-decay", "-1"], "weight decay must be at least 0, got -1"),
         (["--start-from", "MODEL", "--trainable-gaussians"], "train without --trainable-gaussians"),
