@@ -78,7 +78,7 @@ VARIANTS = {
     )
 }
 #: The network of the paper, and preset fast beside it: see paper_network.py.
-PAPER_EPOCHS = 100
+PAPER_EPOCHS = 200
 NETWORKS = {
     v.name: v
     for preset in ("fast", "nff")

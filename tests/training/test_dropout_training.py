@@ -12,6 +12,7 @@ from ase.io import write
 from engine_cases import assert_same, batch_of, evaluate
 from factory import ethanol, labelled_molecules, potentials, small_dataset
 from forked import end, fork
+from lammps_cases import mixture
 from mpi_runs import mpirun, needs_lammps
 from shapes import THINNED
 
@@ -23,7 +24,7 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import properties_of
 from ase_schnet.model.tabulated import Tabulated
-from ase_schnet.modelfile import load_model
+from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.thinned import dropout_samples
 from ase_schnet.training.checkpoint import load_checkpoint
@@ -214,11 +215,14 @@ def test_molecular_dynamics_accepts_it(trained, tmp_path):
 @needs_lammps
 @pytest.mark.slow
 def test_lammps_accepts_it(trained, tmp_path):
-    atoms = ethanol()
+    periodic = replace(load_model(trained[1]), pbc=True, card={})
+    model, atoms = save_model(tmp_path / "m", periodic), mixture((2, 2, 2))
     write(tmp_path / "s.xyz", atoms)
-    options = ("--time", "0.005", "--monitor", "off", "-o", tmp_path / "r")
-    mpirun(1, "-m", "ase_schnet", "lammps", trained[1], tmp_path / "s.xyz", *options)
-    atoms.calc = SchNetCalculator(str(trained[1]))
+    options = ("--time", "0.002", "--timestep", "0.5", "--monitor", "off", "--repulsion", "none")
+    mpirun(
+        1, "-m", "ase_schnet", "lammps", model, tmp_path / "s.xyz", *options, "-o", tmp_path / "r"
+    )
+    atoms.calc = SchNetCalculator(str(model), repulsion=None)
     first = MDRecord.read(tmp_path / "r").potential_energy_eV[0]
     assert first == pytest.approx(atoms.get_potential_energy(), rel=0, abs=1e-6)
 
