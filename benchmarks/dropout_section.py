@@ -45,7 +45,39 @@ def section(store: Path = STORE) -> str:
             *areas,
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *which_is_better(found["ways"])]) + "\n"
+
+
+#: What is compared, how it reads, and whether more is better.
+MEASURES = {
+    "force MAE of the mean, meV/Å": (lambda w: w["forces_mae_meV_per_Ang"], ".1f", False),
+    "largest |error / std − 1| of a fifth": (
+        lambda w: max(abs(fifth - 1.0) for fifth in w["fifths"]),
+        ".2f",
+        False,
+    ),
+    "Spearman": (lambda w: w["spearman"], ".2f", True),
+    "AUROC O–H, force": (lambda w: w["auroc"]["stretched"]["forces"], ".3f", True),
+    "AUROC 1500 K, force": (lambda w: w["auroc"]["hot"]["forces"], ".3f", True),
+}
+
+
+def which_is_better(ways: list[dict]) -> list[str]:
+    """A line for each measure, ensemble against the best of dropout, and how many the ensemble wins."""
+    ensemble = next(way for way in ways if way["name"] == "ensemble")
+    others = [way for way in ways if way is not ensemble]
+    lines, won = [], 0
+    for name, (measure, digits, more) in MEASURES.items():
+        best = (max if more else min)(others, key=measure)
+        ours, theirs = measure(ensemble), measure(best)
+        won += ours > theirs if more else ours < theirs
+        called = f"{best['name']}, {best['evaluations']} evaluations"
+        lines.append(f"- {name}: ensemble {ours:{digits}}, dropout {theirs:{digits}} ({called})")
+    lines += [
+        "",
+        f"The ensemble is better in {won} of {len(MEASURES)}, against the best of dropout in each.",
+    ]
+    return lines
 
 
 def placed(text: str, new: str, title: str = TITLE) -> str:

@@ -48,10 +48,13 @@ def test_the_section_is_put_in_once_and_replaced(tmp_path):
     way = {"name": "ensemble", "evaluations": 5, "scale": 1.0, "fifths": [1.0] * 5, "spearman": 0.5}
     areas = {"energy": 0.9, "forces": 0.8}
     way |= {"forces_mae_meV_per_Ang": 6.0, "auroc": {"stretched": areas, "hot": areas}}
+    worse = way | {"name": "dropout", "spearman": 0.4, "fifths": [1.0, 1.0, 1.0, 1.0, 0.7]}
     store = tmp_path / "dropout.json"
-    store.write_text(json.dumps({"epochs": 5, "one_network": {"a": 1.0}, "ways": [way]}))
+    store.write_text(json.dumps({"epochs": 5, "one_network": {"a": 1.0}, "ways": [way, worse]}))
     new = dropout_section.section(store)
     assert "| ensemble | 5 | 6.0 | 1.00 | 1.00 1.00 1.00 1.00 1.00 | 0.50 | 0.900, 0.800 |" in new
+    assert "of a fifth: ensemble 0.00, dropout 0.30 (dropout, 5 evaluations)" in new
+    assert "better in 2 of 5" in new
     once = dropout_section.placed("# Title\n\ntext\n", new)
     assert once.startswith("# Title\n\ntext\n\n## Monte Carlo")
     assert dropout_section.placed(once, new) == once
