@@ -27,9 +27,7 @@ from ase_schnet.schnet_config import SchNetConfig
 BEFORE = TAPS // 2 - 1  # points below the interval that holds the distance
 SPACING = 0.09  # between points, in standard deviations of the narrowest Gaussian
 SPACING_TRAINABLE = 0.045  # likewise: these Gaussians may become narrower while they are trained
-MOST_HALVINGS = (
-    4  # of the spacing, for Gaussians that have become much narrower than the labels can show
-)
+MOST_HALVINGS = 4  # of the spacing, however narrow Gaussians have become
 
 
 class FilterGrid:
@@ -81,6 +79,8 @@ class FilterGrid:
         It is this grid as long as that is fine enough, and for trained Gaussians has the spacing halved once
         for each halving of their widths beyond the first, up to `MOST_HALVINGS`.
         """
+        if not math.isfinite(narrowest):  # a training that diverges: its loss will say so
+            return self
         too_wide = self.spacing / (SPACING * max(narrowest, 1e-12))
         halvings = min(math.ceil(math.log2(too_wide) - 1e-6), MOST_HALVINGS)
         return self if halvings <= 0 else FilterGrid(*self._arguments, halvings)

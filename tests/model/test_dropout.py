@@ -116,3 +116,4 @@ def test_filters_are_read_off_a_finer_grid_once_gaussians_have_become_narrow():
     assert errors[1] < 1e-5 * expected.abs().max()
     assert errors[0] > 10 * errors[1]
     assert base.refined(0.0).spacing == base.spacing / 16
+    assert base.refined(np.nan) is base.refined(np.inf) is base
