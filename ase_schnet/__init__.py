@@ -72,6 +72,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.spectra import normal_modes as normal_modes
     from ase_schnet.spectra import raman_spectra as raman_spectra
     from ase_schnet.spectra import vibrational_density_of_states as vibrational_density_of_states
+    from ase_schnet.thinned import dropout_samples as dropout_samples
     from ase_schnet.training.crossval import assemble_ensemble as assemble_ensemble
     from ase_schnet.training.crossval import cross_validate as cross_validate
     from ase_schnet.training.fold import train_fold as train_fold
@@ -128,6 +129,7 @@ _HOME = {
     "RPRSettings": "dipole.fit",
     "fit_rpr": "dipole.fit",
     "calibrate_std": "uncertainty",
+    "dropout_samples": "thinned",
     "calibrate_intervals": "recalibration",
     "fit_intervals": "conformal",
     "Intervals": "conformal",

@@ -56,8 +56,9 @@ class SchNetConfig:
     readout_activation
         Function behind those layers: "ssp" or "silu".
     dropout
-        Share of hidden units that the plain network leaves out at random while it is in training mode; 0 in
-        every evaluation. ``cross_validate`` does not train with dropout and refuses it.
+        Share of the hidden units of blocks (behind ``atomwise_mid``) and of the readout that training leaves
+        out at random, for each atom anew at every step. None is left out in validation, in the running
+        average, or by a finished model. Filters have no dropout.
     """
 
     n_atom_basis: int = 64
@@ -191,4 +192,15 @@ PRESETS = {
     # Gaussians, so that filters are smooth, which makes errors smaller (benchmarks/accuracy.md)
     "fast": SchNetConfig(64, 64, n_interactions=3, n_rbf=32, cutoff=5.0, gamma=4.0),
     "accurate": SchNetConfig(128, 128, n_interactions=3, n_rbf=32, cutoff=5.0, gamma=4.0),
+    # the augmentation paper's (docs/sources.md): Gaussians as wide as they are far apart, at the beginning
+    "nff": SchNetConfig(
+        256,
+        256,
+        n_interactions=3,
+        n_rbf=32,
+        cutoff=5.0,
+        gamma=0.5 * (32 / 5.0) ** 2,
+        trainable_gaussians=True,
+        dropout=0.2,
+    ),
 }

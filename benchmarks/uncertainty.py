@@ -30,6 +30,7 @@ from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.plotting import save_figure
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.uncertainty import calibrate_std
+from benchmarks.dropout_section import section
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data/rmd17-npz"
@@ -191,7 +192,8 @@ def report(name: str, spreads: dict[str, Spread], scale: float, bond: np.ndarray
             truth = np.arange(len(values)) >= len(test.energy_std)
             areas.append(roc_auc_score(truth, values))
         lines.append(f"| {what} | {chosen.sum()} | " + " | ".join(f"{a:.3f}" for a in areas) + " |")
-    return "\n".join(lines) + "\n"
+    found = section()
+    return "\n".join(lines) + "\n" + (f"\n{found}" if found else "")
 
 
 def draw(spreads: dict[str, Spread], scale: float, bond: np.ndarray) -> Figure:

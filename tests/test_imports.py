@@ -20,7 +20,16 @@ FLOORS = [
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
-    {"units", "neighbors", "modelfile", "uncertainty", "conformal", "structures", "locks"},
+    {
+        "units",
+        "neighbors",
+        "modelfile",
+        "uncertainty",
+        "conformal",
+        "structures",
+        "locks",
+        "thinned",
+    },
     {"trained_model", "processes", "kept_settings"},
     {
         "files",

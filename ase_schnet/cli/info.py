@@ -9,6 +9,7 @@ from ase_schnet.cli.options import add_model
 
 if TYPE_CHECKING:
     from ase_schnet.modelfile import TrainedModel
+    from ase_schnet.schnet_config import SchNetConfig
 
 HELP = "Print the card of a model: what it is for, how it was trained, how accurate it is."
 EXAMPLE = """\
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"network     SchNet, {config['n_interactions']} interactions × "
         f"{config['n_atom_basis']} features, {config['n_rbf']} Gaussians, "
-        f"cutoff {config['cutoff']:g} Å ({config['envelope']} envelope)"
+        f"cutoff {config['cutoff']:g} Å ({config['envelope']} envelope){_how_trained(model.network)}"
     )
     print(
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
@@ -66,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(training_summary(model))
     return 0
+
+
+def _how_trained(network: SchNetConfig) -> str:
+    """Describe what the network has beyond its size, if it has."""
+    trained = "; Gaussians trained" * network.trainable_gaussians
+    return trained + f"; trained with dropout {network.dropout:g}" * (network.dropout > 0)
 
 
 def _levels(model: TrainedModel) -> list[str]:

@@ -33,6 +33,7 @@ _NAMED = re.compile(
     # no part of a path or of a longer word; then = and perhaps a value, or neither = nor a suffix
     r"(?<![\w./'-])([A-Za-z]+(?:_[A-Za-z]+)*)(?:(=)('[^']*'|[-+\w./]*\w)?|(?![\w=/]|\.\w))"
 )
+_FIELD = re.compile(r"\bSchNetConfig\.([a-z_]+)")  # of the shape of the network
 _TWICE = re.compile(r"(--[a-z-]+) \(\1\)")  # as argument and as option, which are one here
 #: Option that messages advise; a command without it leaves that advice out.
 _NO_BOX = "--no-pbc"
@@ -75,7 +76,11 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
         plain = bare if bare and not re.search(r"[\s']", bare) else value
         return f"{option}={plain}" if bare.startswith("-") else f"{option} {plain}"
 
-    return _TWICE.sub(r"\1", _NAMED.sub(spelled, text))
+    def field(match: re.Match) -> str:
+        known = options.get(OTHER_NAMES.get(match[1], match[1]))
+        return match[0] if known is None else known[0]
+
+    return _TWICE.sub(r"\1", _NAMED.sub(spelled, _FIELD.sub(field, text)))
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

@@ -226,6 +226,8 @@ def _config(args: argparse.Namespace) -> SchNetConfig:
         "cutoff": args.cutoff,
         "n_interactions": args.interactions,
         "envelope": args.envelope,
+        "trainable_gaussians": args.trainable_gaussians,
+        "dropout": args.dropout,
     }
     preset = PRESETS[args.preset or "fast"]
     return replace(preset, **{k: v for k, v in changes.items() if v is not None})
@@ -254,9 +256,10 @@ def _start(args: argparse.Namespace) -> Start | None:
                 "--freeze keeps layers of a model as they are: say which with --start-from"
             )
         return None
-    shape = ("preset", "cutoff", "interactions", "envelope")
-    if given := [f"--{name}" for name in shape if getattr(args, name) is not None]:
+    shape = ("preset", "cutoff", "interactions", "envelope", "trainable_gaussians")
+    given = [f"--{name}".replace("_", "-") for name in shape if getattr(args, name) is not None]
+    if given:
         raise ValueError(
             f"the network is that of {args.start_from}: train without {', '.join(given)}"
         )
-    return Start(load_model(args.start_from), args.start_from, tuple(args.freeze))
+    return Start(load_model(args.start_from), args.start_from, tuple(args.freeze), args.dropout)

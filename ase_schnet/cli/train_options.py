@@ -67,8 +67,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _add_network(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--preset",
-        choices=("small", "default", "large", "fast", "accurate"),
-        help="size of the network (default: fast)",
+        choices=("small", "default", "large", "fast", "accurate", "nff"),
+        help="size of the network (default: fast). nff: 256 features, trainable Gaussians, dropout 0.2",
     )
     parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: from the preset)")
     parser.add_argument(
@@ -81,6 +81,18 @@ def _add_network(parser: argparse._ArgumentGroup) -> None:
         choices=("cosine", "none"),
         help="function that takes the filters to zero at the cutoff; none leaves a step in the energy there "
         "(default: from the preset, cosine)",
+    )
+    parser.add_argument(
+        "--trainable-gaussians",
+        action=argparse.BooleanOptionalAction,
+        help="train centres and widths of the Gaussians too, in each block its own (default: by the preset)",
+    )
+    parser.add_argument(
+        "--dropout",
+        type=float,
+        metavar="P",
+        help="share of the hidden units, 0 to below 1, that each training step leaves out at random; "
+        "a trained model has all of them (default: by the preset, or by the model of --start-from)",
     )
     parser.add_argument(
         "--start-from",
@@ -125,7 +137,7 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
         help="decay of the learning rate: cosine to zero, or exponential by ×0.96 every 100 000 steps "
         f"[{FitSettings.schedule}]",
     )
-    number("weight-decay", "decoupled weight decay, as in AdamW")
+    number("weight-decay", "decoupled, as in AdamW; of dense matrices, not of biases or Gaussians")
     number("ema-decay", "decay of the running average of the weights, per step")
     number("clip-norm", "largest norm of the gradient")
     number("patience", "stop after so many epochs without progress; 0: never")

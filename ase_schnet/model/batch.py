@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 
 class AtomsBatch(NamedTuple):
     """Hold S structures with N atoms and P pairs between them; no pair joins two structures.
 
-    ============== ======= ======== =====================================================
+    ============== ======= ======== ================================================================
     field          shape   dtype    meaning
-    ============== ======= ======== =====================================================
+    ============== ======= ======== ================================================================
     Z              (N,)    int64    atomic numbers
     R              (N, 3)  float    positions in Å
     idx_i, idx_j   (P,)    int64    **half list**: each pair once, its filter serves both ways
@@ -20,7 +21,8 @@ class AtomsBatch(NamedTuple):
     idx_m          (N,)    int64    structure of each atom
     n_structures   int              S
     volumes        (S,)    float    Å³, infinite for a molecule; None where no stress is wanted
-    ============== ======= ======== =====================================================
+    structures     (S,)    int      number of each structure in its data set; None where it is from none
+    ============== ======= ======== ================================================================
     """
 
     Z: Tensor
@@ -31,6 +33,7 @@ class AtomsBatch(NamedTuple):
     idx_m: Tensor
     n_structures: int
     volumes: Tensor | None = None
+    structures: NDArray | None = None
 
 
 def pair_vectors(batch: AtomsBatch) -> Tensor:

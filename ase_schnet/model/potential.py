@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ase_schnet.model.batch import AtomsBatch, sum_per_structure
+from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.schnet import SchNet
 from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 
@@ -56,9 +57,9 @@ class Potential(nn.Module):
         potential.schnet.reset_parameters(torch.Generator().manual_seed(seed))
         return potential
 
-    def forward(self, batch: AtomsBatch) -> Tensor:
+    def forward(self, batch: AtomsBatch, dropout: Dropout | None = None) -> Tensor:
         """Return energies (S,) in eV, float64."""
-        interaction = sum_per_structure(self.schnet(batch), batch)  # (S,)
+        interaction = sum_per_structure(self.schnet(batch, dropout), batch)  # (S,)
         shift = sum_per_structure(self.shift[batch.Z], batch)  # (S,)
         return self.scale * interaction.to(torch.float64) + shift
 
@@ -85,21 +86,23 @@ def properties_of(
     forces: bool = True,
     stress: bool = False,
     create_graph: bool = False,
+    dropout: Dropout | None = None,
 ) -> Properties:
     """Return energies, F = −∂E/∂R and σ = (1/V) ∂E/∂ε from one differentiation.
 
     ε strains every pair vector: positions and lattice shifts alike, r → r (1 + ε). σ is symmetrised and
     V is |det cell|, so left-handed cells are right; a molecule, of infinite volume, has σ = 0.
     This is the one place where autograd makes forces and stress. ``create_graph=True`` keeps their graph,
-    without which a loss of them trains nothing. The batch handed in is not changed.
+    without which a loss of them trains nothing. The batch handed in is not changed. With `dropout`, all are
+    those of the network that has hidden units left out.
     """
     if not (forces or stress):
         with torch.set_grad_enabled(create_graph):
-            return Properties(potential(batch))
+            return Properties(potential(batch, dropout))
     R = batch.R.detach().requires_grad_(forces)
     strain = R.new_zeros((batch.n_structures, 3, 3)).requires_grad_(stress)
     batch = batch._replace(R=R)
-    energies = potential(_strained(batch, strain) if stress else batch)  # (S,)
+    energies = potential(_strained(batch, strain) if stress else batch, dropout)  # (S,)
     wanted = [x for x in (R, strain) if x.requires_grad]
     gradients = list(torch.autograd.grad(energies.sum(), wanted, create_graph=create_graph))
     minus_forces = gradients.pop(0) if forces else None

@@ -5,12 +5,14 @@ embedding(Z) -> T × [atomwise, cfconv, atomwise, activation, atomwise, + residu
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ase_schnet.model.batch import AtomsBatch, pair_distances
+from ase_schnet.model.dropout import Dropout, masked, masks_of
 from ase_schnet.model.radial import ACTIVATIONS, ENVELOPES, GaussianRBF, TrainableGaussians
 from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 from ase_schnet.schnet_config import PRESETS as PRESETS
@@ -47,13 +49,19 @@ class Interaction(nn.Module):
         self.cfconv = CFConv(config.n_rbf, n_filters, config.activation)
         self.atomwise_mid = nn.Linear(n_filters, n_basis)
         self.activation = ACTIVATIONS[config.activation].value
-        self.dropout = nn.Dropout(config.dropout)
         self.atomwise_out = nn.Linear(n_basis, n_basis)
 
-    def forward(self, x: Tensor, rbf: Tensor, envelope: Tensor, batch: AtomsBatch) -> Tensor:
-        """Return the increment (N, B) of features x (N, B)."""
+    def forward(
+        self,
+        x: Tensor,
+        rbf: Tensor,
+        envelope: Tensor,
+        batch: AtomsBatch,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the increment (N, B) of features x (N, B); `mask` (N, B) is that of dropout."""
         y = self.cfconv(self.atomwise_in(x), rbf, envelope, batch)
-        return self.atomwise_out(self.dropout(self.activation(self.atomwise_mid(y))))
+        return self.atomwise_out(masked(self.activation(self.atomwise_mid(y)), mask))
 
 
 class SchNet(nn.Module):
@@ -76,7 +84,6 @@ class SchNet(nn.Module):
             self.readout_in = nn.Linear(config.n_atom_basis, hidden[0])
             self.readout_mid = nn.ModuleList(nn.Linear(*widths) for widths in pairwise(hidden))
         self.readout_activation = ACTIVATIONS[config.readout_activation]
-        self.readout_dropout = nn.Dropout(config.dropout)
         self.readout_out = nn.Linear(hidden[-1] if hidden else config.n_atom_basis, 1)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -91,6 +98,13 @@ class SchNet(nn.Module):
                     layer.reset_parameters()
 
     @property
+    def narrowest_gaussian(self) -> float:
+        """Smallest standard deviation of a Gaussian, in Å."""
+        if self.config.trainable_gaussians:
+            return min(float(g.widths.detach().abs().min()) for g in self.gaussians)
+        return 1.0 / math.sqrt(2.0 * float(self.config.gaussians()[1].max()))
+
+    @property
     def hidden_readout(self) -> list[nn.Module]:
         """Dense layers between the last features and `readout_out`."""
         return [self.readout_in, *self.readout_mid] if self.config.readout_widths else []
@@ -101,13 +115,14 @@ class SchNet(nn.Module):
             return [gaussians(distances) for gaussians in self.gaussians]
         return [self.rbf(distances)] * len(self.interactions)
 
-    def forward(self, batch: AtomsBatch) -> Tensor:
+    def forward(self, batch: AtomsBatch, dropout: Dropout | None = None) -> Tensor:
         """Return atomic energies (N,), in units of the potential's scale."""
         distances = pair_distances(batch)  # (P,)
         envelope = self.envelope(distances)  # (P,)
+        masks = iter(masks_of(dropout, self.config, batch))
         x = self.embedding(batch.Z)  # (N, B)
         for interaction, rbf in zip(self.interactions, self.expand(distances), strict=True):
-            x = x + interaction(x, rbf, envelope, batch)
+            x = x + interaction(x, rbf, envelope, batch, next(masks))
         for layer in self.hidden_readout:
-            x = self.readout_dropout(self.readout_activation.value(layer(x)))
+            x = masked(self.readout_activation.value(layer(x)), next(masks))
         return self.readout_out(x)[:, 0]  # (N, 1) -> (N,)

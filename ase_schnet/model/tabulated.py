@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ase_schnet.model.batch import AtomsBatch, pair_vectors, sum_per_structure
+from ase_schnet.model.dropout import Dropout, masked, masks_of
 from ase_schnet.model.pair_loops import TAPS
 from ase_schnet.model.pair_ops import Pairs, Taps, contract, convolve, prepare, read
 from ase_schnet.model.potential import Potential, Properties, symmetric
@@ -26,6 +27,7 @@ from ase_schnet.schnet_config import SchNetConfig
 BEFORE = TAPS // 2 - 1  # points below the interval that holds the distance
 SPACING = 0.09  # between points, in standard deviations of the narrowest Gaussian
 SPACING_TRAINABLE = 0.045  # likewise: these Gaussians may become narrower while they are trained
+MOST_HALVINGS = 4  # of the spacing, however narrow Gaussians have become
 
 
 class FilterGrid:
@@ -43,6 +45,8 @@ class FilterGrid:
         Precision of the network.
     device
         Where the network is.
+    halvings
+        How often the spacing of the points is halved, from what the Gaussians of the configuration need.
     """
 
     def __init__(
@@ -52,9 +56,12 @@ class FilterGrid:
         high: float,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        halvings: int = 0,
     ):
         share = SPACING_TRAINABLE if config.trainable_gaussians else SPACING
         spacing = share / math.sqrt(2.0 * float(config.gaussians()[1].max()))
+        spacing /= 2**halvings
+        self._arguments = config, low, high, dtype, device
         self.low, self.spacing = low, spacing
         self.n_intervals = max(1, math.ceil((high - low) / spacing))
         k = torch.arange(self.n_intervals + TAPS, dtype=torch.float64) - BEFORE
@@ -65,6 +72,18 @@ class FilterGrid:
         self.envelope = envelope.to(device, dtype)[:, None]  # (G, 1)
         self._polynomials = _lagrange(spacing).to(device)  # (TAPS, 2 TAPS)
         self._powers = torch.arange(TAPS, device=device)
+
+    def refined(self, narrowest: float) -> FilterGrid:
+        """Return a grid for Gaussians whose smallest standard deviation has become `narrowest`, in Å.
+
+        It is this grid as long as that is fine enough, and for trained Gaussians has the spacing halved once
+        for each halving of their widths beyond the first, up to `MOST_HALVINGS`.
+        """
+        if not math.isfinite(narrowest):  # a training that diverges: its loss will say so
+            return self
+        too_wide = self.spacing / (SPACING * max(narrowest, 1e-12))
+        halvings = min(math.ceil(math.log2(too_wide) - 1e-6), MOST_HALVINGS)
+        return self if halvings <= 0 else FilterGrid(*self._arguments, halvings)
 
     def taps(self, distances: Tensor) -> Taps:
         """Return which rows of a table on this grid are read at distances (P,) in Å, with which weights.
@@ -95,20 +114,12 @@ class Tabulated:
         The potential.
     grid
         Distances on which its filters are evaluated.
-
-    Raises
-    ------
-    ValueError
-        If the network has dropout.
+    dropout
+        Which hidden units are left out; None: none.
     """
 
-    def __init__(self, potential: Potential, grid: FilterGrid):
-        if potential.config.dropout > 0:
-            raise ValueError(
-                f"SchNetConfig.dropout is {potential.config.dropout:g}, but training cannot use dropout; "
-                "set dropout to 0"
-            )
-        self.potential, self.grid = potential, grid
+    def __init__(self, potential: Potential, grid: FilterGrid, dropout: Dropout | None = None):
+        self.potential, self.grid, self.dropout = potential, grid, dropout
         self._activation = ACTIVATIONS[potential.config.activation]
         if grid.rbf.device.type == "cpu":
             prepare(grid.rbf.dtype)
@@ -156,16 +167,18 @@ class Tabulated:
         """
         net, scale, activation = self.potential.schnet, self.potential.scale, self._activation
         pairs, layers = Pairs(batch.idx_i, batch.idx_j), []
+        masks = masks_of(self.dropout, net.config, batch)
+        of_blocks, of_readout = masks[: len(net.interactions)], masks[len(net.interactions) :]
         x = net.embedding(batch.Z)  # (N, B)
-        for block, (values, slopes) in zip(net.interactions, filters, strict=True):
+        for block, (values, slopes), mask in zip(net.interactions, filters, of_blocks, strict=True):
             features = block.atomwise_in(x)
             mid = block.atomwise_mid(convolve(features, values, pairs))
-            x = x + block.atomwise_out(activation.value(mid))
-            layers.append((block, values, slopes, features, mid))
+            x = x + block.atomwise_out(masked(activation.value(mid), mask))
+            layers.append((block, values, slopes, features, mid, mask))
         hidden = []
-        for layer in net.hidden_readout:
+        for layer, mask in zip(net.hidden_readout, of_readout, strict=True):
             hidden.append(layer(x))
-            x = net.readout_activation.value(hidden[-1])
+            x = masked(net.readout_activation.value(hidden[-1]), mask)
         atomic = net.readout_out(x)[:, 0]  # (N,)
         energies = scale * sum_per_structure(atomic, batch).double()
         energies = energies + sum_per_structure(self.potential.shift[batch.Z], batch)
@@ -174,15 +187,26 @@ class Tabulated:
 
         pair_slopes = batch.R.new_zeros(len(batch.idx_i))
         x_bar = net.readout_out.weight  # ∂Σε/∂x of every atom, (1, width) or (N, width)
-        for layer, h in zip(reversed(net.hidden_readout), reversed(hidden), strict=True):
-            x_bar = (net.readout_activation.slope(h) * x_bar) @ layer.weight
-        for block, values, slopes, features, mid in reversed(layers):
-            mid_bar = (x_bar @ block.atomwise_out.weight) * activation.slope(mid)
+        backwards = (reversed(part) for part in (net.hidden_readout, hidden, of_readout))
+        for layer, h, mask in zip(*backwards, strict=True):
+            x_bar = (net.readout_activation.slope(h) * masked(x_bar, mask)) @ layer.weight
+        for block, values, slopes, features, mid, mask in reversed(layers):
+            mid_bar = masked(x_bar @ block.atomwise_out.weight, mask) * activation.slope(mid)
             y_bar = mid_bar @ block.atomwise_mid.weight
             pair_slopes = pair_slopes + contract(features, y_bar, slopes, pairs)
             if block is not net.interactions[0]:  # the embedding does not depend on positions
                 x_bar = x_bar + convolve(y_bar, values, pairs) @ block.atomwise_in.weight
         return energies, scale * pair_slopes
+
+
+def share_grid(grid: FilterGrid, *networks: Tabulated) -> None:
+    """Let networks read their filters off `grid`, made finer where Gaussians have become narrower.
+
+    That depends on their weights alone, so that a training that is resumed does the same.
+    """
+    refined = grid.refined(min(n.potential.schnet.narrowest_gaussian for n in networks))
+    for network in networks:
+        network.grid = refined
 
 
 def _forces(along: Tensor, batch: AtomsBatch) -> Tensor:

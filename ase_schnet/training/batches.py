@@ -81,6 +81,7 @@ class BatchSource:
             idx_m=self._tensor(np.repeat(np.arange(len(structures)), n_atoms)),
             n_structures=len(structures),
             volumes=self._tensor(self._volumes[structures], self.dtype),
+            structures=structures,
         )
         return batch, Labels(
             E=None if data.E is None else self._tensor(data.E[structures], torch.float64),

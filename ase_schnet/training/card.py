@@ -50,8 +50,12 @@ def fold_entry(fit: Fit, result: FitResult) -> dict:
 
 
 def _change_per_doubling(fit: Fit, result: FitResult) -> float | None:
-    """Return what twice the epochs would change; None beside augmented structures: not tried on such."""
-    return None if fit.augmented else change_per_doubling(result.history, fit.settings)
+    """Return what twice the epochs would change; None where that was not tried.
+
+    Beside augmented structures, and with dropout, whose training loss is that of a thinned network.
+    """
+    untried = fit.augmented or fit.potential.config.dropout > 0
+    return None if untried else change_per_doubling(result.history, fit.settings)
 
 
 def judge(model: TrainedModel, kept_out: Dataset) -> dict:

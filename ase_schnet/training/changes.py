@@ -79,6 +79,19 @@ def require_same(
     raise ValueError(f"{what}: resume with what it was begun with, or train into another directory")
 
 
+def require_same_fit(path: Path, then: dict, now: dict) -> None:
+    """Raise ValueError if the `inputs` of a checkpoint are not those of the fit that is to go on from it."""
+    then, now = ({**inputs, "loss": inputs.get("weights", {})} for inputs in (then, now))
+    changed = changed_settings(then, now)
+    parts = ("training", "validation")
+    changed += [f"other {part} structures" for part in parts if then.get(part) != now[part]]
+    if changed:
+        raise ValueError(
+            f"{path} holds a fit with {'; '.join(changed)}: resume with what it was begun with, or "
+            "train into another directory"
+        )
+
+
 def changed_settings(then: dict, now: dict) -> list[str]:
     """Return an entry such as "epochs=500, not epochs=1000" for each setting in which two recipes differ.
 

@@ -29,8 +29,6 @@ class Muon(torch.optim.Optimizer):
         Spectral norm of one update (times √(rows/cols) for matrices with more rows than columns).
     momentum
         Decay of the running gradient, with Nesterov's look-ahead.
-    weight_decay
-        Decoupled from the gradient, as in AdamW.
     """
 
     def __init__(
@@ -39,9 +37,8 @@ class Muon(torch.optim.Optimizer):
         places: Sequence[Place],
         lr: float,
         momentum: float = 0.95,
-        weight_decay: float = 0.0,
     ):
-        super().__init__([vector], {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        super().__init__([vector], {"lr": lr, "momentum": momentum})
         self._orthogonalised = Orthogonalizer(places)
         self._lengths = torch.zeros_like(vector)
         for start, rows, cols in places:
@@ -65,6 +62,4 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(vector)
         state["momentum"].lerp_(gradient, 1.0 - group["momentum"])
         direction = gradient.lerp(state["momentum"], group["momentum"])
-        if group["weight_decay"] > 0:
-            vector.mul_(1.0 - group["lr"] * group["weight_decay"])
         vector.addcmul_(self._orthogonalised(direction), self._lengths, value=-group["lr"])

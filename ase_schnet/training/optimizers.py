@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,18 +27,63 @@ def as_vector(potential: Potential, settings: FitSettings) -> ParameterVector:
     return ParameterVector(potential, for_muon)
 
 
+def decays(name: str, parameter: Tensor) -> bool:
+    """Say whether weight decay acts on a parameter: on the matrices of the dense layers.
+
+    A bias is no slope; an atom's embedding is a code, whose size means nothing; and centres and widths
+    of Gaussians are lengths, for which zero is not "none" but another place.
+    """
+    return parameter.ndim == 2 and "embedding" not in name
+
+
+class WeightDecay(torch.optim.Optimizer):
+    """Draw weights towards zero, w ← (1 − rate · decay) w, whatever their gradients are.
+
+    I. Loshchilov and F. Hutter, arXiv:1711.05101, as in AdamW; apart from the optimisers whose steps it
+    follows, so that one value means the same to the weights of each.
+
+    Parameters
+    ----------
+    vector
+        All weights, (n,).
+    chosen
+        1 for those that decay, 0 for the others, (n,).
+    lr
+        Learning rate.
+    weight_decay
+        Share of itself that a weight loses per step and learning rate.
+    """
+
+    def __init__(self, vector: Tensor, chosen: Tensor, lr: float, weight_decay: float):
+        super().__init__([vector], {"lr": lr, "weight_decay": weight_decay, "rate_factor": 1.0})
+        self._chosen = chosen
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Make one step; return the loss of `closure` if there is one."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for vector in group["params"]:
+                share = group["lr"] * group["weight_decay"]
+                vector.addcmul_(vector, self._chosen, value=-share)
+        return loss
+
+
 def optimizers_for(
     parameters: ParameterVector, settings: FitSettings
 ) -> list[torch.optim.Optimizer]:
-    """Return Muon for the last part of the vector, if it has one, and Adam for all other weights."""
-    adam = torch.optim.AdamW if settings.weight_decay > 0 else torch.optim.Adam
-    rate, decay = settings.learning_rate, settings.weight_decay
+    """Return Adam, Muon for the last part of the vector if it has one, and the decay of the weights."""
+    rate = settings.learning_rate
     groups = [{"params": [parameters.part(last=False)], "rate_factor": 1.0}]
-    optimizers: list[torch.optim.Optimizer] = [
-        adam(groups, lr=rate, weight_decay=decay, fused=True)
-    ]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, lr=rate, fused=True)]
     if parameters.last_places:
-        muon = Muon(parameters.part(last=True), parameters.last_places, rate, weight_decay=decay)
+        muon = Muon(parameters.part(last=True), parameters.last_places, rate)
         muon.param_groups[0]["rate_factor"] = MUON_RATE
         optimizers.append(muon)
+    if settings.weight_decay > 0:
+        decayed = parameters.where(decays)
+        optimizers.append(WeightDecay(parameters.values, decayed, rate, settings.weight_decay))
     return optimizers

@@ -34,7 +34,7 @@ class ParameterVector:
     def __init__(self, module: nn.Module, is_last: Callable[[str, Tensor], bool]):
         named = sorted(module.named_parameters(), key=lambda item: is_last(*item))  # stable
         starts, n = [], 0
-        self._pieces: dict[str, slice] = {}
+        self._named, self._pieces = named, {}
         self.split: int | None = None
         for name, parameter in named:
             if self.split is None and is_last(name, parameter):
@@ -64,6 +64,14 @@ class ParameterVector:
         """Return place and present values of the parameters whose names are chosen."""
         pieces = [piece for name, piece in self._pieces.items() if chosen(name)]
         return [(piece, self.values[piece].clone()) for piece in pieces]
+
+    def where(self, chosen: Callable[[str, Tensor], bool]) -> Tensor:
+        """Return 1 at the parameters that are chosen by name and value, 0 elsewhere, (n,)."""
+        found = torch.zeros_like(self.values)
+        for name, parameter in self._named:
+            if chosen(name, parameter):
+                found[self._pieces[name]] = 1.0
+        return found
 
     def part(self, *, last: bool) -> Tensor:
         """Return the last part of the vector or the first one, (k,), with its gradient in `.grad`."""

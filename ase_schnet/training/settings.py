@@ -24,12 +24,15 @@ class FitSettings:
         Of Adam, at its highest; that of Muon is ten times larger.
     optimizer
         "muon": Muon for the matrices of the dense layers, Adam for the rest. "adam": Adam for all, as in the
-        SchNet paper (AdamW if weight_decay > 0).
+        SchNet paper.
     schedule
         Of the learning rate. "cosine": to zero over all epochs, after a short warm-up. "exponential": ×0.96
         every 100 000 steps, as in the SchNet paper.
     weight_decay
-        Per step and learning rate, decoupled from the gradient.
+        Share of itself that a weight loses per step and learning rate, decoupled from the gradient as in
+        AdamW. The learning rate is that of Adam, for the matrices of Muon too: so one value means the same
+        decay with both. It acts on the matrices of the dense layers; biases, embedding and trained Gaussians
+        are exempt.
     ema_decay
         Of the running average of the weights, per step.
     clip_norm
@@ -61,6 +64,8 @@ class FitSettings:
             raise ValueError(f"optimizer must be 'muon' or 'adam', got {self.optimizer!r}")
         if self.schedule not in ("cosine", "exponential"):
             raise ValueError(f"schedule must be 'cosine' or 'exponential', got {self.schedule!r}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight decay must be at least 0, got {self.weight_decay}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
 

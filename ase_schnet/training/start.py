@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -66,6 +66,8 @@ class Start:
         Its name or path, for the card.
     freeze
         Names of `LAYERS`, or of one block such as "interactions.0", whose weights stay as they are.
+    dropout
+        Share of hidden units that this training leaves out at random; None: as that of the model did.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Start:
     model: TrainedModel
     name: str
     freeze: tuple[str, ...] = ()
+    dropout: float | None = None
 
     def __post_init__(self):
         known = [name for name in LAYERS if name != "gaussians" or self.config.trainable_gaussians]
@@ -90,8 +93,9 @@ class Start:
 
     @property
     def config(self) -> SchNetConfig:
-        """Shape of the network."""
-        return self.model.network
+        """Shape of the network, which is the model's, and the dropout of this training."""
+        network = self.model.network
+        return network if self.dropout is None else replace(network, dropout=self.dropout)
 
     def of_member(self, fold: int) -> MemberStart:
         """Return the start of member `fold`, counted from 0."""

@@ -33,7 +33,8 @@ class StreamingSource:
     def batch(self, structures: NDArray) -> tuple[AtomsBatch, Labels]:
         """Return the structures with the indices `structures` as one batch, with their labels."""
         part = self.dataset.subset(structures)
-        return BatchSource(part, *self._arguments).batch(np.arange(len(part)))
+        batch, labels = BatchSource(part, *self._arguments).batch(np.arange(len(part)))
+        return batch._replace(structures=structures), labels
 
     def epoch(
         self, batch_size: int, order: NDArray | None = None

@@ -1,8 +1,8 @@
 """One fit of one potential: schedule, running average of the weights, early stop, exact state.
 
-The random order of epoch e depends on (seed, e) alone and the learning rate on the step alone, so the
-weights, their running average, the optimiser's moments and a few counters are the whole state: 10 epochs
-give the same bits as 5, a kill, and 5 more. `training/run.py` runs it.
+The random order of epoch e and the masks of its dropout depend on (seed, e) alone and the learning rate on
+the step alone, so the weights, their running average, the optimiser's moments and a few counters are the
+whole state: 10 epochs give the same bits as 5, a kill, and 5 more. `training/run.py` runs it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import torch
 
 from ase_schnet.data.dataset import Dataset, join
 from ase_schnet.data.statistics import label_statistics
+from ase_schnet.model.dropout import dropout_of
 from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.model.tabulated import Tabulated
+from ase_schnet.model.tabulated import Tabulated, share_grid
 from ase_schnet.training.batches import grid_for
-from ase_schnet.training.changes import changed_settings
+from ase_schnet.training.changes import require_same_fit
 from ase_schnet.training.checkpoint import (
     load_checkpoint,
     nested,
@@ -103,8 +104,10 @@ class Fit:
         training = training if augmented is None else join(training, augmented)
         self.training = source_of(training, config.cutoff, torch.float32, device)
         self.validation = source_of(validation, config.cutoff, torch.float32, device)
-        grid = grid_for(config, (training, validation), device)
-        self.model, self.averaged = (Tabulated(p, grid) for p in (self.potential, self.average))
+        self._grid = grid_for(config, (training, validation), device)
+        self.model, self.averaged = (
+            Tabulated(p, self._grid) for p in (self.potential, self.average)
+        )
         self.inputs = {
             "config": config.to_dict(),
             "weights": weights.to_dict(),
@@ -168,6 +171,10 @@ class Fit:
         TrainingDiverged
             If a loss explodes. The fit cannot go on then before `recover`.
         """
+        share_grid(self._grid, self.model, self.averaged)
+        self.model.dropout = dropout_of(
+            self.potential.config.dropout, self.settings.seed, self.epoch
+        )
         n, size = len(self.training), self.settings.batch_size
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(n)
         total = 0.0
@@ -250,15 +257,7 @@ class Fit:
         if not path.exists():
             return
         tensors, header = load_checkpoint(path)
-        then, now = ({**i, "loss": i.get("weights", {})} for i in (header["inputs"], self.inputs))
-        changed = changed_settings(then, now)
-        parts = ("training", "validation")
-        changed += [f"other {part} structures" for part in parts if then.get(part) != now[part]]
-        if changed:
-            raise ValueError(
-                f"{path} holds a fit with {'; '.join(changed)}: resume with what it was begun with, or "
-                "train into another directory"
-            )
+        require_same_fit(path, header["inputs"], self.inputs)
         self.restore(tensors, header)
 
     def on_rank_zero(self, function: Callable[[], T]) -> T:
@@ -272,6 +271,7 @@ class Fit:
         return total
 
     def _validate(self) -> Metrics:
+        share_grid(self._grid, self.model, self.averaged)
         return validation_metrics(self.averaged, self.validation, self.loss, EVALUATION_BATCH)
 
     def _require_sane(self, part: str, loss: float) -> None:

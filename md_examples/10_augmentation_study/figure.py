@@ -42,6 +42,29 @@ def curves(results: dict[str, list[dict]], delta: np.ndarray) -> Figure:
     return figure
 
 
+def network_curves(results: dict[str, dict]) -> Figure:
+    """One panel per network, a line per augmentation, the ab initio curve in black."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for ax, network in zip(panels, ("fast", "nff"), strict=True):
+        ax.set_title(f"preset {network}", fontsize="medium", loc="left")
+        rows = {name: row for name, row in results.items() if name.split("-")[0] == network}
+        if not rows:
+            continue
+        first = next(iter(rows.values()))
+        grid = np.array(first["grid"])
+        ax.axvspan(*first["range"], color="#E4E4E4", lw=0, zorder=0)
+        for colour, (name, row) in zip(("#888888", *COLOURS), rows.items(), strict=False):
+            augmented = name.removeprefix(network).strip("-").replace("-", ", ε = ")
+            _lines(ax, [row], grid, colour, augmented or "no augmentation")
+        ax.plot(grid, first["reference"], "k--", lw=1.5, label="PBE/def2-SVP")
+        ax.set(xlim=(grid[0], grid[-1]), ylim=(-20, 180))
+        ax.legend(fontsize="x-small", frameon=False)
+    figure.supxlabel("O–H distance (Å)", fontsize="medium")
+    figure.supylabel("energy from the minimum (kcal/mol)", fontsize="medium")
+    return figure
+
+
 def _lines(ax, rows: list[dict], grid: np.ndarray, colour: str, label: str) -> None:
     for k, row in enumerate(rows):
         ax.plot(grid, row["model"], color=colour, lw=1.3, label=None if k else label)

@@ -40,6 +40,7 @@ class Variant:
     weight: float = 1.0
     chosen: bool = False  # stretches: by the ensemble of the controls; else at random
     epochs: int = 100
+    preset: str = "fast"
 
     def augmentation(self, data: str, seed: int) -> Augmentation | None:
         """The setting of a training."""
@@ -74,6 +75,19 @@ VARIANTS = {
         Variant("weighted-0.5", "weighted", 0.5),
         Variant("control-500", epochs=500),
         Variant("chosen-stretch-w0.1-500", "delta", None, 0.1, chosen=True, epochs=500),
+    )
+}
+#: The network of the paper, and preset fast beside it: see paper_network.py.
+PAPER_EPOCHS = 200
+NETWORKS = {
+    v.name: v
+    for preset in ("fast", "nff")
+    for v in (
+        Variant(preset, epochs=PAPER_EPOCHS, preset=preset),
+        *(
+            Variant(f"{preset}-literal-{e}", "literal", e, epochs=PAPER_EPOCHS, preset=preset)
+            for e in (0.05, 0.5)
+        ),
     )
 }
 FULL = ("literal-0.5", "first-order-0.5", "delta-0.5")
@@ -133,14 +147,14 @@ def split(data: str, dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarra
 
 def train(data: str, name: str, seed: int) -> Path:
     """Train and write the model; a training that was cut off goes on."""
-    where, variant = directory(data, name, seed), VARIANTS[name]
+    where, variant = directory(data, name, seed), (VARIANTS | NETWORKS)[name]
     if (where / "model" / CARD).exists():
         return where
     where.mkdir(parents=True, exist_ok=True)
     dataset, _ = read(data)
     training, validation, _ = split(data, dataset, seed)
     augmentation = variant.augmentation(data, seed)
-    config = PRESETS["fast"]
+    config = PRESETS[variant.preset]
     fit = Fit(
         config,
         dataset.subset(training),

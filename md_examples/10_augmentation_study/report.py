@@ -31,6 +31,7 @@ from ase_schnet.labelling.reference import read_reference
 from ase_schnet.modelfile import CARD
 from ase_schnet.plotting import save_figure
 
+NETWORKS_TITLE = "## The paper's own network"
 TARGET = HERE.parents[1] / "benchmarks" / "augmentation.md"
 PAPER = {  # Table 2: mean (Å), k (kcal/mol/Å²)
     "C-C": [(1.54, 388)],
@@ -61,10 +62,17 @@ def write() -> str:
         parts += [f"## {TITLES[data]}", table(data, results), verdict(results)]
         picture = save_figure(curves(results, delta), TARGET.with_name(f"augmentation_{data}.png"))
         parts.append(f"![O–H curves of the models and of PBE/def2-SVP]({picture.name})")
+    parts.append(network_section(TARGET.read_text() if TARGET.exists() else ""))
     missing = [job for job in JOBS if not (directory(*job) / "model" / CARD).exists()]
     parts += [f"Trained: {len(JOBS) - len(missing)} of {len(JOBS)}.", NOTES]
     TARGET.write_text("\n\n".join(part for part in parts if part) + "\n")
     return str(TARGET)
+
+
+def network_section(text: str) -> str:
+    """The part of the text that paper_network.py writes; empty if it has not."""
+    start = text.find(NETWORKS_TITLE)
+    return "" if start < 0 else text[start : text.index("\nTrained: ", start)].strip()
 
 
 def collected(data: str) -> dict[str, list[dict]]:
@@ -82,14 +90,14 @@ def table(data: str, results: dict[str, list[dict]]) -> str:
     """One row per variant, means over its seeds; with all seeds also their ensemble."""
     lines = [HEADER]
     for name, rows in results.items():
-        lines.append(_row(name, str(len(rows)), rows))
+        lines.append(row_of(name, str(len(rows)), rows))
         if len(rows) == len(SEEDS):
             together = measure(ensemble(data, name), data, 0)
-            lines.append(_row("↳ as an ensemble", "", [together]))
+            lines.append(row_of("↳ as an ensemble", "", [together]))
     return "\n".join(lines)
 
 
-def _row(name: str, seeds: str, rows: list[dict]) -> str:
+def row_of(name: str, seeds: str, rows: list[dict]) -> str:
     def mean(key: str, digits: int = 1) -> str:
         values = [row[key] for row in rows]
         spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""

@@ -38,3 +38,11 @@ SHAPES = {
         readout_activation="silu",
     ),
 }
+#: All that training can do to a network of this package, with readouts of two hidden layers.
+THINNED = replace(
+    TINY,
+    trainable_gaussians=True,
+    widths=np.linspace(0.15, 0.4, K),
+    readout_widths=(24, 7),
+    dropout=0.3,
+)

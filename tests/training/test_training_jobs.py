@@ -231,6 +231,7 @@ def test_two_processes_under_torchrun_make_the_fit_of_one(tmp_path, monkeypatch)
         *("train", str(data), "--units", "eV", "--folds", "2", "--fold", "1", "--kept-out", "0.1"),
         *("--epochs", "4", "--batch-size", "5", "--optimizer", "adam", "--learning-rate", "5e-3"),
         *("--interactions", "1", "--energy-weight", "0.1", "--no-plot"),
+        *("--dropout", "0.05", "--trainable-gaussians", "--weight-decay", "0.01"),
     ]
     begun = [*options, "-o", str(tmp_path / "two")]
     with monkeypatch.context() as patch:  # one process begins, two go on from its checkpoint
