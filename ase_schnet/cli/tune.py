@@ -43,20 +43,9 @@ DIR/settings.json is the best trial, DIR/tuning.csv all of them, DIR/tuning.png 
 DIR/study.db is an Optuna study (optuna-dashboard sqlite:///DIR/study.db).
 """
 #: What belongs to the search alone, and is not said again to train.
-OF_THE_SEARCH = frozenset(
-    [
-        "data",
-        "output",
-        "hours",
-        "space",
-        "search",
-        "share",
-        "trial_folds",
-        "settings",
-        "jobs",
-        "take_over",
-        "no_plot",
-    ]
+OF_THE_SEARCH = (
+    *("data", "output", "hours", "space", "search", "share", "trial_folds", "settings"),
+    *("jobs", "take_over", "no_plot"),
 )
 
 

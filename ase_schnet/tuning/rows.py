@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ase_schnet.files import write_csv
-from ase_schnet.tuning.study import ENDED, FAILED
+from ase_schnet.tuning.study import FAILED, SAID
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -53,8 +53,8 @@ def rows_of(trials: Sequence[FrozenTrial]) -> list[Row]:
     """Return the rows of trials, without those that never began."""
     rows = []
     for trial in trials:
-        said = trial.user_attrs
-        ended = said.get(ENDED, UNFINISHED) if trial.state.is_finished() else UNFINISHED
+        said = trial.user_attrs.get(SAID, {})
+        ended = said.get("ended", UNFINISHED) if trial.state.is_finished() else UNFINISHED
         if ended == FAILED and not said.get("epochs"):
             continue
         rows.append(

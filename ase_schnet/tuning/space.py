@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ase_schnet.training.hyperparameters import (
     NETWORK,
     Hyperparameters,
@@ -197,6 +199,10 @@ class SearchSpace:
                 return False
         return True
 
+    def draw(self, random: np.random.Generator) -> dict[str, Any]:
+        """Return a point with each hyperparameter drawn by itself."""
+        return {name: _drawn(name, values, random) for name, values in self.varied.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, which `from_dict` reads."""
         said: dict[str, Any] = {}
@@ -218,3 +224,11 @@ def _whole_multiples(value: int, factors: tuple[float, ...]) -> tuple[int, ...]:
 
 def _in_words(values: Range | tuple) -> str:
     return str(values) if isinstance(values, Range) else " | ".join(map(str, values))
+
+
+def _drawn(name: str, values: Range | tuple, random: np.random.Generator) -> Any:
+    if not isinstance(values, Range):
+        return values[random.integers(len(values))]
+    if is_whole(name):
+        return int(random.integers(int(values.low), int(values.high) + 1))
+    return float(random.uniform(values.low, values.high))

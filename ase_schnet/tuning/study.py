@@ -35,8 +35,9 @@ DATABASE, QUEUE, TRIALS = "study.db", "queue.lock", "trials"
 #: Begun so often at the same epoch without coming further, a trial has failed.
 MAX_STARTS = 3
 #: User attributes of a trial.
-ENDED, STARTS = "ended", "starts"
+SAID, STARTS = "said", "starts"
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
+TRIED = "the point was tried before"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +147,7 @@ class Study:
         **said
             More about it, in plain types.
         """
-        for name, value in {ENDED: how, **said}.items():
-            claim.trial.set_user_attr(name, value)
+        claim.trial.set_user_attr(SAID, {"ended": how, **said})
         states = optuna.trial.TrialState
         state = {COMPLETE: states.COMPLETE, FAILED: states.FAIL}.get(how, states.PRUNED)
         if how == DIVERGED:  # worse than all others
@@ -206,25 +206,27 @@ class Study:
             tried = {_key(t.params) for t in trials if len(t.params) == len(self._distributions)}
             if len(tried) >= self._space.size:
                 return None
-            self._study.sampler = self._sampler(len(trials), len(tried))
+            seed = int(np.random.SeedSequence([self._seed, len(trials)]).generate_state(1)[0])
             if not trials and self._space.contains(self._first):
                 self._study.enqueue_trial(self._first)
+            elif trials and trials[-1].user_attrs.get(SAID, {}).get("reason") == TRIED:
+                self._study.enqueue_trial(self._untried(tried, seed))
+            self._study.sampler = optuna.samplers.TPESampler(
+                n_startup_trials=DRAWN, constant_liar=True, seed=seed
+            )
             trial = self._study.ask(self._distributions)
             claim = Claim(trial, self._directory_of(trial.number), self._lock(trial.number))
             if _key(trial.params) not in tried:
                 return claim
-            self.end(claim, FAILED, None, reason="the point was tried before")
+            self.end(claim, FAILED, None, reason=TRIED)
 
-    def _sampler(self, n_trials: int, n_tried: int) -> optuna.samplers.BaseSampler:
-        """Return the sampler of the next point; at random, if points that were tried come again."""
-        seed = int(np.random.SeedSequence([self._seed, n_trials]).generate_state(1)[0])
-        if n_trials > n_tried and self._repeated():
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(n_startup_trials=DRAWN, constant_liar=True, seed=seed)
-
-    def _repeated(self) -> bool:
-        last = self.trials()[-1]
-        return last.user_attrs.get("reason") == "the point was tried before"
+    def _untried(self, tried: set[tuple], seed: int) -> dict[str, Any]:
+        """Return a point of a space that has one left, drawn at random."""
+        random = np.random.default_rng(seed)
+        while True:
+            point = self._space.draw(random)
+            if _key(point) not in tried:
+                return point
 
     def _directory_of(self, number: int) -> Path:
         return self.directory / TRIALS / f"{number:04d}"
