@@ -47,7 +47,7 @@ def plot_tuning(
     complete = [row for row in rows if row.score is not None]
     names = list(importance or first)[:MOST]
     figure = Figure(figsize=(11.0, 6.4), layout="constrained")
-    above, below = figure.subfigures(2, 1)
+    above, below = np.ravel(figure.subfigures(2, 1))
     if importance:
         bars, history = above.subplots(1, 2)
         _importance(bars, importance)

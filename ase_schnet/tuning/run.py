@@ -1,4 +1,10 @@
-"""Search for hyperparameters, with as many processes as are wanted, until the time is spent."""
+"""Search for hyperparameters, with as many processes as are wanted, until the time is spent.
+
+A trial trains the first member of the ensemble for a share of its epochs, is judged by its errors on the fold
+that this member does not see, and ends early if it is worse than the median of the trials before. The part
+that is kept out is not touched. The first trial is the recipe itself; ten points are drawn at random, the
+others by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011).
+"""
 
 from __future__ import annotations
 
@@ -48,12 +54,6 @@ def tune(
 ) -> TuneResult:
     """Search for the network, loss and fit whose validation errors are smallest.
 
-    A trial trains the first member of the ensemble of `recipe` (or several) for a share of its epochs; it is
-    judged by its errors on the fold that the member does not see, and ends early if it is worse than the
-    median of the trials before. The kept-out part is not touched. The first trial is the recipe itself; the
-    next ten points are drawn at random, the others by a tree-structured Parzen estimator (Bergstra et al.,
-    NeurIPS 2011).
-
     Whatever ends the process, the same call goes on: no trial that ended is trained again, and one that was
     cut off goes on from its checkpoint. Several processes, also of other calls, share one search.
 
@@ -68,24 +68,22 @@ def tune(
     hours
         Time in all, h, of the first call and of all that go on from it. With a larger one a search goes on.
     jobs
-        Processes that train trials side by side, one thread each; None: all cores. On a GPU one.
-    allow_outliers, allow_contradictions
+        Processes that train trials, one thread each; None: all cores. On a GPU one.
+    allow_outliers, allow_contradictions, take_over
         As in :func:`~ase_schnet.training.fold.train_fold`.
-    take_over
-        Go on with trials that a process of another host is noted to train.
     tell
         Called with lines about the space and the time.
 
     Returns
     -------
     TuneResult
-        The trials; the best of them is in ``settings.json`` too, for ``train --settings``.
+        The trials. The best one is in ``settings.json`` too, for ``train --settings``.
 
     Raises
     ------
     ValueError
-        For impossible arguments, values in the space with which no network can be trained, labels as in
-        `train_fold`, a search in `directory` with other data, recipe or settings; if Optuna is missing.
+        For impossible arguments or values in the space, labels as in `train_fold`, another search in
+        `directory`; if Optuna is not installed.
     BrokenProcessPool, OSError
         As `cross_validate`; the same call goes on.
     """
