@@ -85,10 +85,12 @@ def _history(ax: Axes, rows: Sequence[Row], first: Mapping[str, Any]) -> None:
     ax.plot(pruned, np.full(len(pruned), 0.97), transform=ax.get_xaxis_transform(), **style)
     steps = [*number, max(row.number for row in rows)]
     best = np.minimum.accumulate(score)
-    ax.step(steps, [*best, best[-1]], where="post", color=GREEN, label="best so far")
+    ax.step(steps, [*best, best[-1]], where="post", color=GREEN, lw=1, label="best so far")
     start = [row.score for row in complete if row.values == first]
     if start:
         ax.axhline(start[0], color=RED, lw=1, ls="--", label="as given")
+    k = int(score.argmin())
+    ax.plot(number[k], score[k], "*", ms=12, color=GREEN, label="best")
     ax.set_yscale("log")
     _logarithmic(ax.yaxis)
     legend_above(ax)
@@ -115,8 +117,8 @@ def _slice(ax: Axes, complete: Sequence[Row], name: str, first: Mapping[str, Any
     best = int(score.argmin())
     shown = np.minimum(score, _highest(score))
     ax.plot(positions, shown, "o", ms=4, color=BLUE, alpha=0.7)
-    ax.plot(positions[best], shown[best], "*", ms=12, color=GREEN, label="best")
-    ax.axvline(given, color=RED, lw=1, ls="--", label="as given")
+    ax.plot(positions[best], shown[best], "*", ms=12, color=GREEN)
+    ax.axvline(given, color=RED, lw=1, ls="--")
     ax.set_yscale("log")
     _logarithmic(ax.yaxis)
 

@@ -179,11 +179,12 @@ class Study:
         if len(complete) < DRAWN or len(self._space.varied) < 2:
             return None
         with quiet():
-            return optuna.importance.get_param_importances(
+            found = optuna.importance.get_param_importances(
                 self._study,
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
                 target=lambda trial: float(np.log(trial.value)),
             )
+        return {name: float(share) for name, share in found.items()}
 
     def _left(self) -> Claim | None:
         for frozen in self.trials():
