@@ -94,6 +94,15 @@ def test_what_is_said_on_the_command_line_is_not_searched(data, tmp_path, monkey
     assert (recipe.config.cutoff, recipe.config.n_interactions) == (4.0, 1)
 
 
+def test_after_ctrl_c_one_is_told_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ase_schnet.tuning.run.tune", stopped)
+    assert main(["tune", data, "-o", str(tmp_path / "t"), *SMALL]) == 130
+    assert "To go on, give the same command again" in capsys.readouterr().err
+
+
 def test_the_defaults_of_options_are_those_of_the_settings():
     from ase_schnet.tuning.settings import TuneSettings
 

@@ -9,12 +9,13 @@ from forked import end, fork
 from tuning_cases import POINTS, search
 
 pytestmark = pytest.mark.slow
+EPOCHS = 80  # of a training; half of them are a trial
 
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
     """The same search without disturbance, with trials long enough to be killed."""
-    return search(tmp_path_factory.mktemp("quiet"), epochs=200)
+    return search(tmp_path_factory.mktemp("quiet"), epochs=EPOCHS)
 
 
 def scores(result):
@@ -31,11 +32,10 @@ def wait_for(process, condition, said):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_search_goes_on_and_tries_the_same_points(tmp_path, quiet, number):
+def test_a_killed_search_goes_on_and_tries_the_same_points(tmp_path, quiet):
     folder, said = tmp_path / "s", tmp_path / "said"
-    for trial in ("0001", "0003"):
-        process = fork(search, folder, 1, 200, said=said, OMP_NUM_THREADS="1")
+    for trial, number in (("0001", signal.SIGKILL), ("0003", signal.SIGINT)):
+        process = fork(search, folder, 1, EPOCHS, said=said, OMP_NUM_THREADS="1")
         log = folder / "trials" / trial / "fold_1.csv"
         wait_for(process, lambda log=log: log.exists() and log.stat().st_size > 1000, said)
         os.kill(process.pid, number)
@@ -44,7 +44,7 @@ def test_a_killed_search_goes_on_and_tries_the_same_points(tmp_path, quiet, numb
         end(process)
     before = {p: p.stat().st_mtime_ns for p in folder.glob("trials/0000/*.csv")}
     assert before
-    result = search(folder, epochs=200)
+    result = search(folder, epochs=EPOCHS)
     assert before == {p: p.stat().st_mtime_ns for p in before}  # what had ended was let alone
     assert [row.values for row in result.rows] == [row.values for row in quiet.rows]
     assert scores(result) == scores(quiet)
@@ -53,14 +53,14 @@ def test_a_killed_search_goes_on_and_tries_the_same_points(tmp_path, quiet, numb
 def test_two_processes_share_a_search(tmp_path, quiet):
     folder = tmp_path / "s"
     both = [
-        fork(search, folder, 1, 200, said=tmp_path / f"said{k}", OMP_NUM_THREADS="1")
+        fork(search, folder, 1, EPOCHS, said=tmp_path / f"said{k}", OMP_NUM_THREADS="1")
         for k in range(2)
     ]
     for k, process in enumerate(both):
         process.join(180)
         assert process.exitcode == 0, (tmp_path / f"said{k}").read_text()
     assert len(list((folder / "sessions").glob("*.json"))) == 2
-    result = search(folder, epochs=200)  # nothing is left to do
+    result = search(folder, epochs=EPOCHS)  # nothing is left to do
     points = [tuple(sorted(row.values.items())) for row in result.rows]
     assert len(points) == len(set(points)) == len(POINTS["learning_rate"]) * 2
     found, expected = scores(result), scores(quiet)
@@ -69,7 +69,7 @@ def test_two_processes_share_a_search(tmp_path, quiet):
 
 
 def test_processes_that_are_started_for_it_find_the_same(tmp_path, quiet):
-    result = search(tmp_path / "s", jobs=2, epochs=200)
+    result = search(tmp_path / "s", jobs=2, epochs=EPOCHS)
     found, expected = scores(result), scores(quiet)
     assert all(found[point] == expected[point] for point in found.keys() & expected.keys())
     assert len(result.rows) == 6
