@@ -21,8 +21,8 @@ PLACES_OF_A_NETWORK = ("preset", "start_from")
 def with_settings(args: argparse.Namespace) -> argparse.Namespace:
     """Return the arguments of a command with the values of its --settings FILE, where it says nothing else.
 
-    Fields of `SchNetConfig` go to `args.network`. A network that the command line names as a whole (--preset,
-    --start-from) takes the place of the one in the file.
+    Fields of `SchNetConfig` go to `network`, and the names of all others to `in_file`. A network that the
+    command line names as a whole (--preset, --start-from) takes the place of the one in the file.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def with_settings(args: argparse.Namespace) -> argparse.Namespace:
         print(f"--{whole[0].replace('_', '-')} takes the place of the network in {path}")
     parser.set_defaults(**defaults, network=network)
     again = parser.parse_args(args.words)
-    again.command, again.words = args.command, args.words
+    again.command, again.words, again.in_file = args.command, args.words, set(defaults)
     return again
 
 

@@ -153,14 +153,13 @@ def _report(result: TuneResult, args: argparse.Namespace) -> None:
 
 
 def _said_again(args: argparse.Namespace) -> list[str]:
-    """Return the options of the command line that the settings file does not hold."""
+    """Return the options that were given and that the new settings file does not hold."""
     from ase_schnet.training.hyperparameters import NAMES
 
-    words = []
+    words, said = [], given(args) | getattr(args, "in_file", set())
     for action in args.parser._actions:
         name = action.dest
-        known = name in OF_THE_SEARCH or name in NAMES or name in SHAPE
-        if known or name not in given(args):
+        if name not in said or name in OF_THE_SEARCH or name in NAMES or name in SHAPE:
             continue
         value = getattr(args, name)
         words.append(action.option_strings[-1])
