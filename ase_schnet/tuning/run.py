@@ -4,6 +4,8 @@ A trial trains the first member of the ensemble for a share of its epochs, is ju
 that this member does not see, and ends early if it is worse than the median of the trials before. The part
 that is kept out is not touched. The first trial is the recipe itself; ten points are drawn at random, the
 others by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011).
+
+No trial that ended is trained again, and one that was cut off goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -54,8 +56,7 @@ def tune(
 ) -> TuneResult:
     """Search for the network, loss and fit whose validation errors are smallest.
 
-    Whatever ends the process, the same call goes on: no trial that ended is trained again, and one that was
-    cut off goes on from its checkpoint. Several processes, also of other calls, share one search.
+    Whatever ends the process, the same call goes on; several calls at a time share one search.
 
     Parameters
     ----------
