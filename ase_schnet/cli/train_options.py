@@ -174,12 +174,6 @@ def add_work_options(parser: argparse.ArgumentParser, side_by_side: str) -> None
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
     parser.add_argument("--jobs", type=int, help=f"{side_by_side} (default: number of cores)")
     parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="Dask scheduler that trains each member as a job: tcp://HOST:PORT or its scheduler file; its "
-        "workers must see MODEL_DIR",
-    )
-    parser.add_argument(
         "--take-over",
         action="store_true",
         help="continue although a process of another host is noted as training here; it must have ended",
@@ -193,6 +187,12 @@ def add_work_options(parser: argparse.ArgumentParser, side_by_side: str) -> None
 
 
 def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler that trains each member as a job: tcp://HOST:PORT or its scheduler file; its "
+        "workers must see MODEL_DIR",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
