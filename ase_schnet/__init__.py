@@ -76,11 +76,16 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.training.crossval import assemble_ensemble as assemble_ensemble
     from ase_schnet.training.crossval import cross_validate as cross_validate
     from ase_schnet.training.fold import train_fold as train_fold
+    from ase_schnet.training.hyperparameters import Hyperparameters as Hyperparameters
     from ase_schnet.training.loss_weights import LossWeights as LossWeights
     from ase_schnet.training.loss_weights import equivalent_loss_weights as equivalent_loss_weights
     from ase_schnet.training.recipe import Recipe as Recipe
     from ase_schnet.training.report import training_summary as training_summary
     from ase_schnet.training.settings import FitSettings as FitSettings
+    from ase_schnet.tuning.result import TuneResult as TuneResult
+    from ase_schnet.tuning.run import tune as tune
+    from ase_schnet.tuning.settings import TuneSettings as TuneSettings
+    from ase_schnet.tuning.space import SearchSpace as SearchSpace
     from ase_schnet.uncertainty import calibrate_std as calibrate_std
     from ase_schnet.units import FileUnits as FileUnits
 
@@ -105,6 +110,7 @@ _HOME = {
     "FitSettings": "training.settings",
     "LossWeights": "training.loss_weights",
     "Recipe": "training.recipe",
+    "Hyperparameters": "training.hyperparameters",
     "cross_validate": "training.crossval",
     "train_fold": "training.fold",
     "assemble_ensemble": "training.crossval",
@@ -120,6 +126,10 @@ _HOME = {
     "LabelResult": "labelling.label",
     "Reference": "labelling.reference",
     "read_reference": "labelling.reference",
+    "tune": "tuning.run",
+    "TuneSettings": "tuning.settings",
+    "TuneResult": "tuning.result",
+    "SearchSpace": "tuning.space",
     "learn": "learning.learn",
     "extend_learning": "learning.learn",
     "LearnSettings": "learning.settings",

@@ -14,7 +14,7 @@ FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
     {"learning"},
-    {"pretraining", "delta_calculator", "recalibration", "propagation"},
+    {"pretraining", "delta_calculator", "recalibration", "propagation", "tuning"},
     {"training", "calculator", "plugin", "predictions", "coverage"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},

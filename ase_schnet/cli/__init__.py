@@ -18,10 +18,11 @@ from importlib import import_module
 from ase_schnet import __version__
 from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
 from ase_schnet.cli.language import in_options, refuse_unknown
+from ase_schnet.cli.settings_file import with_settings
 
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
-    *("learn", "sample", "label", "augment"),
+    *("tune", "learn", "sample", "label", "augment"),
     *("md", "lammps", "drift", "average", "scan", "spectrum"),
 )
 
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         with _terminated_like_ctrl_c():
-            return args.run(args)
+            return args.run(with_settings(args) if getattr(args, "settings", None) else args)
     except KeyboardInterrupt:
         print(
             f"\nase-schnet {args.command}: stopped; what was written is kept"
@@ -91,6 +92,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         args, unknown = build_parser().parse_known_args(argv)
         if unknown:
             refuse_unknown(args.parser, unknown)
+        args.words = argv[argv.index(args.command) + 1 :]
     except SystemExit as ended:
         if ended.code and argv[:1] == ["lammps"]:  # other processes may wait for this one
             from ase_schnet.cli.lammps import leave

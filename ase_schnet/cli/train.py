@@ -33,6 +33,9 @@ HELP = "Train an ensemble of SchNets by k-fold cross-validation. The exit code i
 EXAMPLE = """\
 example (rMD17 npz files name their units; for others use --units):
   ase-schnet train rmd17_ethanol_train_01.npz -o models/ethanol --preset fast --folds 5
+
+--settings FILE: a JSON object with options of this command (without dashes in front) and fields of
+SchNetConfig, such as {"n_atom_basis": 96, "cutoff": 4.5, "learning_rate": 0.002}. ase-schnet tune writes one.
 """
 
 
@@ -56,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
         return _run_fold(args)
     if launched_by_torchrun():
         raise ValueError("under torchrun the processes share one fit: say which with --fold K")
-    dataset, *rest = _read(args)
-    recipe, provenance = _recipe(args, dataset, *rest)
+    dataset, *rest = read_data(args)
+    recipe, provenance = recipe_of(args, dataset, *rest)
     dataset, recipe = with_cheap_method(args, dataset, recipe, provenance)
     if args.prepare:
         print(f"prepared: {args.output}; train its members with --fold K, or all without it")
@@ -95,8 +98,8 @@ def _run_fold(args: argparse.Namespace) -> int:
     from ase_schnet.training.fold import train_fold
 
     with process_group(args.device), redirect_stdout(sys.stdout if is_rank_zero() else StringIO()):
-        dataset, *rest = on_every_rank(lambda: _read(args))
-        recipe, provenance = on_every_rank(lambda: _recipe(args, dataset, *rest))
+        dataset, *rest = on_every_rank(lambda: read_data(args))
+        recipe, provenance = on_every_rank(lambda: recipe_of(args, dataset, *rest))
         dataset, recipe = on_every_rank(
             lambda: with_cheap_method(args, dataset, recipe, provenance)
         )
@@ -141,7 +144,7 @@ def _live(args: argparse.Namespace, name: str) -> AbstractContextManager:
     return LiveFigure(draw, Path(args.output) / name)
 
 
-def _recipe(
+def recipe_of(
     args: argparse.Namespace, dataset: Dataset, files: list[dict], augment: Augment | None
 ) -> tuple[Recipe, dict]:
     """Return what to train, and where it came from."""
@@ -191,7 +194,7 @@ def _recipe(
     return recipe, provenance
 
 
-def _read(args: argparse.Namespace) -> tuple[Dataset, list[dict], Augment | None]:
+def read_data(args: argparse.Namespace) -> tuple[Dataset, list[dict], Augment | None]:
     """Read all files into one data set, print what was found in each, and say how to augment it."""
     from ase_schnet.augment.settings import read_augmentation
     from ase_schnet.calculator import SchNetCalculator
@@ -219,7 +222,7 @@ def _read(args: argparse.Namespace) -> tuple[Dataset, list[dict], Augment | None
 
 
 def _config(args: argparse.Namespace) -> SchNetConfig:
-    """Return the preset with the changes of the command line."""
+    """Return the preset with the changes of the settings file and then of the command line."""
     from ase_schnet.model.schnet import PRESETS
 
     changes = {
@@ -229,7 +232,7 @@ def _config(args: argparse.Namespace) -> SchNetConfig:
         "trainable_gaussians": args.trainable_gaussians,
         "dropout": args.dropout,
     }
-    preset = PRESETS[args.preset or "fast"]
+    preset = replace(PRESETS[args.preset or "fast"], **getattr(args, "network", {}))
     return replace(preset, **{k: v for k, v in changes.items() if v is not None})
 
 

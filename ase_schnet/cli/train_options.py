@@ -12,14 +12,23 @@ from ase_schnet.training.settings import FitSettings
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of the command."""
-    _add_data(parser)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="MODEL_DIR", help="directory of the model"
+    )
     add_cheap_options(parser.add_argument_group("cheap labels"))
+    add_recipe_options(parser)
+    add_work_options(parser, "members trained at the same time")
+    _add_parts(parser)
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add DATA and the options that say what is trained on them and how."""
+    _add_data(parser)
     _add_network(parser.add_argument_group("network"))
     labels = parser.add_argument_group("labels")
     add_label_options(labels)
     add_reading_options(labels)
     _add_fit(parser.add_argument_group("fit (defaults in brackets)"))
-    _add_work(parser)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +36,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
     )
     parser.add_argument(
-        "-o", "--output", required=True, metavar="MODEL_DIR", help="directory of the model"
+        "--settings",
+        metavar="FILE",
+        help="defaults for the options below and the shape of the network, in a JSON file",
     )
     parser.add_argument(
         "--units",
@@ -170,16 +181,24 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_work(parser: argparse.ArgumentParser) -> None:
+def add_work_options(parser: argparse.ArgumentParser, side_by_side: str) -> None:
+    """Add device, processes and what to accept; `side_by_side` says what the processes do."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
+    parser.add_argument("--jobs", type=int, help=f"{side_by_side} (default: number of cores)")
     parser.add_argument(
-        "--jobs", type=int, help="members trained at the same time (default: number of cores)"
-    )
-    parser.add_argument(
-        "--resume",
+        "--take-over",
         action="store_true",
-        help="continue an interrupted training; a finished one is not continued",
+        help="continue although a process of another host is noted as training here; it must have ended",
     )
+    parser.add_argument(
+        "--allow-outliers",
+        action="store_true",
+        help="train even if some labels are far from all others; without it this is an error",
+    )
+    parser.add_argument("--no-plot", action="store_true", help="draw nothing")
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -187,9 +206,9 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         "workers must see MODEL_DIR",
     )
     parser.add_argument(
-        "--take-over",
+        "--resume",
         action="store_true",
-        help="continue although a process of another host is noted as training here; it must have ended",
+        help="continue an interrupted training; a finished one is not continued",
     )
     parser.add_argument(
         "--fold",
@@ -199,9 +218,3 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         "ends at once if it is done. When all are done, `ase-schnet assemble MODEL_DIR` joins them. Under "
         "torchrun all processes share this fit",
     )
-    parser.add_argument(
-        "--allow-outliers",
-        action="store_true",
-        help="train even if some labels are far from all others; without it this is an error",
-    )
-    parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")

@@ -13,6 +13,7 @@ from ase_schnet.plotting.spectrum import plot_spectrum
 from ase_schnet.plotting.springs import plot_springs
 from ase_schnet.plotting.style import require_picture_name, save_figure
 from ase_schnet.plotting.training import plot_learning_curves, plot_parity
+from ase_schnet.plotting.tuning import plot_tuning
 
 __all__ = [
     "LiveFigure",
@@ -25,6 +26,7 @@ __all__ = [
     "plot_scan_map",
     "plot_spectrum",
     "plot_springs",
+    "plot_tuning",
     "require_picture_name",
     "save_figure",
 ]
