@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.data.splits import plan_folds as plan_folds
     from ase_schnet.data.splits import twins_of as twins_of
     from ase_schnet.delta_calculator import DeltaCalculator as DeltaCalculator
-    from ase_schnet.dipole.fit import RPRSettings as RPRSettings
     from ase_schnet.dipole.fit import fit_rpr as fit_rpr
     from ase_schnet.dipole.rpr import RotatePredictRotate as RotatePredictRotate
+    from ase_schnet.dipole.settings import RPRSettings as RPRSettings
     from ase_schnet.dynamics.check import check_nve as check_nve
     from ase_schnet.dynamics.md import run_npt as run_npt
     from ase_schnet.dynamics.md import run_nve as run_nve
@@ -125,7 +125,7 @@ _HOME = {
     "LearnResult": "learning.result",
     "load_model": "modelfile",
     "RotatePredictRotate": "dipole.rpr",
-    "RPRSettings": "dipole.fit",
+    "RPRSettings": "dipole.settings",
     "fit_rpr": "dipole.fit",
     "calibrate_std": "uncertainty",
     "calibrate_intervals": "recalibration",

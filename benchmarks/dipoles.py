@@ -16,7 +16,8 @@ import scipy
 from ase.data import atomic_masses
 from scipy.spatial.transform import Rotation
 
-from ase_schnet.dipole.fit import RPRSettings, fit_rpr
+from ase_schnet.dipole.fit import fit_rpr
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.uncertainty import calibrate_std
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot

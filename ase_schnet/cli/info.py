@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the card and print it; return the exit code."""
+    from ase_schnet.dipole.frame import FRAMES
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"{quantity:<12}{part.n_members} members, {record['n_structures']} structures of "
             f"{record['data']}; held-out folds: MAE {record['held_out_MAE_per_component']:.2g} "
-            f"{UNITS[quantity]} per component; atoms in the order {part.symbols}"
+            f"{UNITS[quantity]} per component; {FRAMES[part.basis.frame]}; atoms in the order {part.symbols}"
         )
     for line in _origin(model.card.get("training")):
         print(line)

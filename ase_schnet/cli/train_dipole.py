@@ -43,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="quantity to fit (default: %(default)s)",
     )
     parser.add_argument(
+        "--frame",
+        choices=("followed", "inertia"),
+        default="followed",
+        help="axes to predict in: those that follow the molecule, in which the dipole is continuous, or the "
+        "eigenvectors of the inertia tensor, as in the paper; there it jumps where moments cross or signs "
+        "change (default: %(default)s)",
+    )
+    parser.add_argument(
         "--test", nargs="+", metavar="DATA", help="labelled structures to test the fit on"
     )
     parser.add_argument(
@@ -87,9 +95,10 @@ def run(args: argparse.Namespace) -> int:
     """Read, fit, test, write beside the potential; return the exit code."""
     import numpy as np
 
-    from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
+    from ase_schnet.dipole.fit import errors, fit_rpr
     from ase_schnet.dipole.labels import one_molecule
     from ase_schnet.dipole.rpr import UNITS
+    from ase_schnet.dipole.settings import RPRSettings
     from ase_schnet.dipole.store import require_place, save_part
 
     check_outputs(folders=[args.output])
@@ -98,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.replace:
         numbers, _ = one_molecule(dataset, args.quantity)
         require_place(args.output, args.quantity, numbers, args.charge)
-    settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
+    settings = RPRSettings(
+        n_members=args.folds, n_centres=args.centres, seed=args.seed, frame=args.frame
+    )
     part = fit_rpr(
         dataset,
         args.quantity,
@@ -114,6 +125,12 @@ def run(args: argparse.Namespace) -> int:
         f"labels have a std of {record['labels_std_per_component']:.3g} in the molecule's axes; "
         f"n = {record['n_structures']} structures"
     )
+    if args.frame == "inertia":
+        print(
+            "axes of inertia: two moments come as near as "
+            f"{100 * record['least_gap_of_moments']:.2g} % of the largest. Where moments cross or signs "
+            "change, the prediction jumps; a mirror image is another structure"
+        )
     if test is not None:
         try:
             error = errors(part, test, args.labels_about, trust_labels=args.trust_labels)

@@ -18,7 +18,12 @@ LEAST_GAP = 0.01  # of Σ m r² of the reference, so that the stiffness of linea
 
 
 def place_basis(
-    positions: np.ndarray, numbers: np.ndarray, rank: int, n_centres: int, max_exchanges: int
+    positions: np.ndarray,
+    numbers: np.ndarray,
+    rank: int,
+    n_centres: int,
+    max_exchanges: int,
+    frame: str = "followed",
 ) -> Basis:
     """Return a basis with equivalent atoms, reference, stiffness and centres, and a first width.
 
@@ -30,8 +35,8 @@ def place_basis(
         (N,), atomic numbers.
     rank
         Of the quantity: 1 for dipoles, 2 for polarizabilities.
-    n_centres, max_exchanges
-        As in `fit.RPRSettings`.
+    n_centres, max_exchanges, frame
+        As in `RPRSettings`.
     """
     masses = atomic_masses[numbers]
     r = centred(positions, masses)
@@ -42,7 +47,8 @@ def place_basis(
     basis = Basis(masses, orders, sample[0], 0.0, typical, np.zeros((0, 0)), 1.0, rank)
     basis, gap = _with_reference(basis, sample)
     least = LEAST_GAP * (masses @ basis.reference**2).sum()
-    basis = replace(basis, stiffness=STIFFNESS / max(gap, least, 1e-6))
+    stiffness = STIFFNESS / max(gap, least, 1e-6) if frame == "followed" else 0.0
+    basis = replace(basis, stiffness=stiffness, frame=frame)
     r = r[:n_centres]
     centres = basis.copies(r)[1][np.arange(len(r)), basis.nearest_copy(r)]
     spread = np.sqrt(np.mean(((centres - centres.mean(axis=0)) ** 2).sum(axis=1)))
