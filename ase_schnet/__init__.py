@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.learning.result import LearnResult as LearnResult
     from ase_schnet.learning.settings import LearnSettings as LearnSettings
     from ase_schnet.modelfile import load_model as load_model
+    from ase_schnet.plotting.atoms import plot_atomic_energies as plot_atomic_energies
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
     from ase_schnet.pretraining.settings import Pretraining as Pretraining
@@ -94,6 +95,7 @@ _HOME = {
     "OutsideTrainingWarning": "inference.training_watch",
     "uncertainty_of": "applicability.calculator_parts",
     "write_predictions": "predictions",
+    "plot_atomic_energies": "plotting.atoms",
     "Dataset": "data.dataset",
     "read_dataset": "data.formats",
     "read_labelled": "data.formats",

@@ -139,3 +139,19 @@ def test_the_command_says_it_and_so_does_info(tmp_path, capsys):
     assert "axes of inertia: two moments come as near as" in capsys.readouterr().out
     assert main(["info", str(tmp_path / "m")]) == 0
     assert "per component; axes of inertia; atoms in the order" in capsys.readouterr().out
+
+
+def test_the_benchmark_finds_jumps_and_no_steep_slopes():
+    from benchmarks.dichloroethane import jumps
+
+    path = np.linspace(0, 10, 11)[:, None, None] * np.ones((1, 2, 3))
+
+    def stepped(r):
+        x = r[:, 0, 0]
+        steep = np.tanh(300 * (x - 2.2))
+        return np.stack([steep + 0.5 * (x > 4.7) - 0.02 * (x > 7.3), 0 * x, 0 * x], axis=1)
+
+    where, size = jumps(stepped, path)
+    np.testing.assert_allclose(where, [4.7, 7.3], atol=1e-6)
+    np.testing.assert_allclose(size, [0.5, 0.02], atol=1e-6)
+    assert len(jumps(lambda r: np.sin(r[:, 0]), path)[0]) == 0
