@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.options import Add
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ The dipole is about the centre of mass. Dipoles are read from the results of the
 (3 x 3, in e²Å²/eV) from info["polarizability"]. Labels are refused if the fit shows that they have another
 origin or another unit, or do not depend on the positions. What MODEL_DIR holds for another molecule is not
 replaced.
+
+--frame inertia is the method to the letter (doi:10.1063/5.0230176): the eigenvectors of the inertia tensor,
+with the signs that overlap most with a reference. Its prediction jumps where signs change or moments cross,
+and does not know mirror images. Axes that follow the molecule do not jump (benchmarks/dipoles.md).
 """
 
 
@@ -43,27 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="quantity to fit (default: %(default)s)",
     )
     parser.add_argument(
-        "--frame",
-        choices=("followed", "inertia"),
-        default="followed",
-        help="axes to predict in: those that follow the molecule, in which the dipole is continuous, or the "
-        "eigenvectors of the inertia tensor, as in the paper; there it jumps where moments cross or signs "
-        "change (default: %(default)s)",
-    )
-    parser.add_argument(
         "--test", nargs="+", metavar="DATA", help="labelled structures to test the fit on"
-    )
-    parser.add_argument(
-        "--folds",
-        type=int,
-        default=5,
-        help="number of members of the ensemble (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--centres",
-        type=int,
-        default=500,
-        help="maximum number of Gaussians; more are more accurate and slower (default: %(default)s)",
     )
     parser.add_argument(
         "--charge", type=int, default=0, help="charge of the molecule, e (default: %(default)s)"
@@ -83,12 +68,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write even if MODEL_DIR is for another molecule, or has a dipole in another unit",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the random choice of folds and centres (default: %(default)s)",
+    _add_fit_options(parser.add_argument)
+
+
+def _add_fit_options(add: Add) -> None:
+    """Add the options that are fields of `RPRSettings`."""
+    add(
+        "--frame",
+        choices=("followed", "inertia"),
+        default="followed",
+        help="axes of the molecule to predict in: followed from a reference, or those of inertia (see below; "
+        "default: %(default)s)",
     )
+    text = "number of members of the ensemble (default: %(default)s)"
+    add("--folds", type=int, default=5, help=text)
+    text = "maximum number of Gaussians; more are more accurate and slower (default: %(default)s)"
+    add("--centres", type=int, default=500, help=text)
+    text = "seed of the random choice of folds and centres (default: %(default)s)"
+    add("--seed", type=int, default=0, help=text)
 
 
 def run(args: argparse.Namespace) -> int:

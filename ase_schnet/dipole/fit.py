@@ -69,14 +69,7 @@ def fit_rpr(
     numbers, positions, labels = _checked(dataset, quantity, charge, labels_about, settings)
     order = np.random.default_rng(settings.seed).permutation(len(positions))
     positions, labels = positions[order], labels[order]
-    basis = place_basis(
-        positions,
-        numbers,
-        RANKS[quantity],
-        settings.n_centres,
-        settings.max_exchanges,
-        settings.frame,
-    )
+    basis = place_basis(positions, numbers, RANKS[quantity], settings)
     folds = np.array_split(np.arange(len(positions)), settings.n_members)
     basis, penalty, coefficients, linear = _solve(basis, positions, labels, folds)
     model = RotatePredictRotate(quantity, numbers, basis, coefficients, linear, charge)

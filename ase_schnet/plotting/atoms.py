@@ -83,16 +83,7 @@ def plot_atomic_energies(
             "atomic energies less the offsets of the elements are those of a SchNetCalculator, not of "
             f"{type(calc).__name__}: pass calc=SchNetCalculator(MODEL)"
         )
-    device, repulsion = calc.parameters["device"], calc.parameters["repulsion"]
-    options = EngineOptions(device=device, repulsion=repulsion)
-    found = atomic_energies(atoms, calc.trained, options)
-    of = "energy" if calc.trained.baseline is None else f"difference to {calc.trained.baseline}"
-    largest = np.abs(found.energies_eV).max() or 1.0
-    norm = Normalize(-largest, largest)
-    panels = [(found.energies_eV, "PuOr_r", norm, f"atomic {of} − offset\nof the element (eV)")]
-    if found.std_eV is not None:
-        norm = Normalize(0.0, found.std_eV.max() or 1.0)
-        panels.append((found.std_eV, "cividis", norm, "std of the members (eV)"))
+    panels = _panels(atoms, calc)
     n = len(panels)
     size = (PANEL[0], n * PANEL[1])
     drawn = panels_of(axes, ["energy", "std"][:n], size, nrows=n)
@@ -104,6 +95,21 @@ def plot_atomic_energies(
         bar.set_label(label, fontsize="small")
         bar.ax.tick_params(labelsize="small")
     return figure_of(drawn)
+
+
+def _panels(atoms: Atoms, calc: SchNetCalculator) -> list[tuple[NDArray, str, Normalize, str]]:
+    """Return of every panel the values (N,), their colours, the ends of the colours, and what they are."""
+    p, trained = calc.parameters, calc.trained
+    options = EngineOptions(device=p["device"], repulsion=p["repulsion"])
+    found = atomic_energies(atoms, trained, options)
+    of = "energy" if trained.baseline is None else f"difference to {trained.baseline}"
+    largest = np.abs(found.energies_eV).max() or 1.0
+    label = f"atomic {of} − offset\nof the element (eV)"
+    panels = [(found.energies_eV, "PuOr_r", Normalize(-largest, largest), label)]
+    if found.std_eV is not None:
+        ends = Normalize(0.0, found.std_eV.max() or 1.0)
+        panels.append((found.std_eV, "cividis", ends, "std of the members (eV)"))
+    return panels
 
 
 def _view(positions: NDArray, rotation: str | None) -> NDArray:
