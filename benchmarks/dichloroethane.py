@@ -16,6 +16,7 @@ import runpy
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from ase.data import atomic_masses
@@ -34,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 STORE, PAGE = HERE / "dichloroethane.json", HERE / "dipoles.md"
 EXAMPLE = HERE.parent / "md_examples" / "9_dichloroethane_dipole.py"
 TITLE = "## From gauche to trans: 1,2-dichloroethane, GFN2-xTB"
-FRAME_FS = 2.0
+FRAME_FS, WIDTH = 2.0, 110
 #: Steps into which the way from a frame to the next is cut; halvings of each; e·Å that count as a jump.
 PARTS, HALVINGS, JUMP = 16, 24, 1e-5
 LETTER, OURS = (
@@ -165,7 +166,7 @@ def section(store: dict) -> str:
     names = list(store["frames"])
     head = ["method", *(f"MAE {name}" for name in names), "largest error", "steepest change"]
     head += ["jumps", "largest jump", "fit s"]
-    lines = [TITLE, "", INTRODUCTION.format(**store), ""]
+    lines = [TITLE, "", fill(INTRODUCTION.format(**store), WIDTH), ""]
     lines += [f"| {' | '.join(head)} |", f"| --- {'| ---: ' * (len(head) - 1)}|"]
     for name, row in store["rows"].items():
         mae = " | ".join(f"{row['MAE'][k]:.5f}" for k in names)
@@ -174,10 +175,8 @@ def section(store: dict) -> str:
             f"| {name} | {mae} | {row['largest_error']:.4f} | {row['largest_change']:.4f} "
             f"| {row['n_jumps']} | {jump} | {row['fit_s']:.1f} |"
         )
-    lines += [
-        "",
-        READING.format(frame=_times(store, LETTER_ALIKE), all=_times(store, (LETTER, OURS))),
-    ]
+    frame, whole = _times(store, LETTER_ALIKE), _times(store, (LETTER, OURS))
+    lines += ["", fill(READING.format(frame=frame, whole=whole), WIDTH)]
     return "\n".join(lines) + "\n"
 
 
@@ -187,8 +186,8 @@ def _times(store: dict, names: tuple[str, str]) -> str:
     return ", ".join(f"{name} {one[name] / other[name]:.2g}" for name in one)
 
 
-READING = """Errors in the axes of inertia over those in followed axes, neither with exchanges (the followed axes
-know mirror images besides): {frame}. To the letter over the default: {all}. One trajectory, one fit each."""
+READING = """Errors in the axes of inertia over those in followed axes, neither with exchanges (followed axes
+know mirror images besides): {frame}. To the letter over the default: {whole}. One trajectory, one fit each."""
 
 INTRODUCTION = """Written by `python -m benchmarks.dichloroethane`; do not edit. The molecule of the paper,
 with GFN2-xTB in place of its functional: {n_train} structures of runs at 1000 K to train, turned at random,

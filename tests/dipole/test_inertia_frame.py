@@ -1,5 +1,6 @@
 """Rotate, predict, rotate to the letter: the eigenvectors of the inertia tensor, signs by a reference."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -155,3 +156,13 @@ def test_the_benchmark_finds_jumps_and_no_steep_slopes():
     np.testing.assert_allclose(where, [4.7, 7.3], atol=1e-6)
     np.testing.assert_allclose(size, [0.5, 0.02], atol=1e-6)
     assert len(jumps(lambda r: np.sin(r[:, 0]), path)[0]) == 0
+
+
+def test_the_page_is_that_of_the_store():
+    from benchmarks.dichloroethane import LETTER, OURS, PAGE, STORE, replace_section, section
+
+    store = json.loads(STORE.read_text())
+    page = PAGE.read_text()
+    assert page.endswith(section(store))
+    assert replace_section(page, section(store)) == page
+    assert store["rows"][OURS]["n_jumps"] == 0 < store["rows"][LETTER]["n_jumps"]
