@@ -187,7 +187,8 @@ def _times(store: dict, names: tuple[str, str]) -> str:
 
 
 READING = """Errors in the axes of inertia over those in followed axes, neither with exchanges (followed axes
-know mirror images besides): {frame}. To the letter over the default: {whole}. One trajectory, one fit each."""
+know mirror images besides): {frame}. To the letter over the default: {whole}. One trajectory, one fit of
+each."""
 
 INTRODUCTION = """Written by `python -m benchmarks.dichloroethane`; do not edit. The molecule of the paper,
 with GFN2-xTB in place of its functional: {n_train} structures of runs at 1000 K to train, turned at random,
