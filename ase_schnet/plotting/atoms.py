@@ -23,7 +23,7 @@ from scipy.spatial.distance import pdist
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.inference.atomic_energies import atomic_energies
 from ase_schnet.inference.options import EngineOptions
-from ase_schnet.plotting.style import BLACK, figure_of, panels_of
+from ase_schnet.plotting.style import BLACK, WIDTH, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.calculator import SchNetCalculator
@@ -34,12 +34,12 @@ DISC, SHARE = 0.22, 0.25
 #: hide each other least.
 TILTS = [f"{x}x,{y}y" for x in (15, -15, 30, -30) for y in (10, -10, 25, -25)]
 MOST_TRIED = 200  # atoms
-#: Width and height of a panel, inches: a column of a journal.
-PANEL = (3.35, 2.3)
+HEIGHT = 4.1  # of a panel, inches
 #: Luminance of a disc below which its symbol is white.
 DARK = 0.45
 
 
+@legible
 def plot_atomic_energies(
     atoms: Atoms,
     calc: SchNetCalculator | None = None,
@@ -85,15 +85,14 @@ def plot_atomic_energies(
         )
     panels = _panels(atoms, calc)
     n = len(panels)
-    size = (PANEL[0], n * PANEL[1])
+    size = (WIDTH, n * HEIGHT)
     drawn = panels_of(axes, ["energy", "std"][:n], size, nrows=n)
     view = _view(atoms.positions, rotation)
     for ax, (values, name, norm, label) in zip(drawn, panels, strict=False):
         colours = ScalarMappable(norm, colormaps[name])
         _draw(ax, atoms, view, colours.to_rgba(values))
         bar = ax.figure.colorbar(colours, ax=ax, shrink=0.9)
-        bar.set_label(label, fontsize="small")
-        bar.ax.tick_params(labelsize="small")
+        bar.set_label(label)
     return figure_of(drawn)
 
 
@@ -138,10 +137,10 @@ def _draw(ax: Axes, atoms: Atoms, view: NDArray, colours: NDArray) -> None:
         first, vectors @ view / 2, strict=True
     ):  # from either end: each has its depth
         ends = places[i, :2], places[i, :2] + half[:2]
-        ax.plot(*zip(*ends, strict=True), color="0.55", lw=2.5, zorder=2 + depth[i])
+        ax.plot(*zip(*ends, strict=True), color="0.55", lw=4.5, zorder=2 + depth[i])
     for i, (x, y) in enumerate(places[:, :2]):
         order = 2.5 + depth[i]
-        disc = Circle((x, y), radii[i], facecolor=colours[i], edgecolor=BLACK, lw=0.7)
+        disc = Circle((x, y), radii[i], facecolor=colours[i], edgecolor=BLACK, lw=1.2)
         disc.set_zorder(order)
         ax.add_patch(disc)
         light = colours[i, :3] @ (0.2126, 0.7152, 0.0722) > DARK
@@ -170,4 +169,4 @@ def _draw_cell(ax: Axes, atoms: Atoms, view: NDArray) -> None:
         for b in corners[(corners - a).sum(axis=1) == 1]:
             if (b >= a).all():
                 ends = np.array([a, b]) @ atoms.cell.array @ view
-                ax.plot(ends[:, 0], ends[:, 1], color="0.75", lw=0.6, zorder=1)
+                ax.plot(ends[:, 0], ends[:, 1], color="0.75", lw=1, zorder=1)
