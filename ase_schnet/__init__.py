@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.data.splits import plan_folds as plan_folds
     from ase_schnet.data.splits import twins_of as twins_of
     from ase_schnet.delta_calculator import DeltaCalculator as DeltaCalculator
-    from ase_schnet.dipole.fit import RPRSettings as RPRSettings
     from ase_schnet.dipole.fit import fit_rpr as fit_rpr
     from ase_schnet.dipole.rpr import RotatePredictRotate as RotatePredictRotate
+    from ase_schnet.dipole.settings import RPRSettings as RPRSettings
     from ase_schnet.dynamics.check import check_nve as check_nve
     from ase_schnet.dynamics.md import run_npt as run_npt
     from ase_schnet.dynamics.md import run_nve as run_nve
@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.learning.result import LearnResult as LearnResult
     from ase_schnet.learning.settings import LearnSettings as LearnSettings
     from ase_schnet.modelfile import load_model as load_model
+    from ase_schnet.plotting.atoms import plot_atomic_energies as plot_atomic_energies
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
     from ase_schnet.pretraining.settings import Pretraining as Pretraining
@@ -100,6 +101,7 @@ _HOME = {
     "OutsideTrainingWarning": "inference.training_watch",
     "uncertainty_of": "applicability.calculator_parts",
     "write_predictions": "predictions",
+    "plot_atomic_energies": "plotting.atoms",
     "Dataset": "data.dataset",
     "read_dataset": "data.formats",
     "read_labelled": "data.formats",
@@ -136,7 +138,7 @@ _HOME = {
     "LearnResult": "learning.result",
     "load_model": "modelfile",
     "RotatePredictRotate": "dipole.rpr",
-    "RPRSettings": "dipole.fit",
+    "RPRSettings": "dipole.settings",
     "fit_rpr": "dipole.fit",
     "calibrate_std": "uncertainty",
     "dropout_samples": "thinned",

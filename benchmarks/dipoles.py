@@ -7,6 +7,7 @@ The files' structures are aligned, which flatters every method and the one witho
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import scipy
 from ase.data import atomic_masses
 from scipy.spatial.transform import Rotation
 
-from ase_schnet.dipole.fit import RPRSettings, fit_rpr
+from ase_schnet.dipole.fit import fit_rpr
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.uncertainty import calibrate_std
+from benchmarks.dichloroethane import STORE, section
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot
 from benchmarks.dipole_rivals import RIVALS, both, in_frame, no_rotation, principal_frames
@@ -203,6 +206,7 @@ def main() -> None:
     text += MIDDLE.format(calibration=calibration_line(predictors["default"], methanol))
     text += f"| {' | '.join(COLUMNS)} |\n| --- | ---{' | ---:' * (len(COLUMNS) - 2)} |\n"
     text += "\n".join(data_set_row(*arguments) for arguments in sets) + "\n"
+    text += "\n" + section(json.loads(STORE.read_text()))
     (HERE / "dipoles.md").write_text(text)
 
 

@@ -6,15 +6,23 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import add_model
+from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ase_schnet.modelfile import TrainedModel
     from ase_schnet.schnet_config import SchNetConfig
 
 HELP = "Print the card of a model: what it is for, how it was trained, how accurate it is."
 EXAMPLE = """\
-example:
+examples:
   ase-schnet info ethanol
+  ase-schnet info ethanol --picture elements.png
+
+The picture shows how alike the elements are to the network before it has seen a neighbour: the cosine of the
+angle between their embeddings, mean and std of the members. What it is by chance stands beside it: networks
+trained on a few elements need not learn any likeness.
 """
 
 
@@ -22,17 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add_model(parser.add_argument)
+    text = "file for a picture of how alike the elements are to the network (.png, .pdf, .svg)"
+    parser.add_argument("--picture", metavar="FILE", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read the card and print it; return the exit code."""
+    from ase_schnet.dipole.frame import FRAMES
     from ase_schnet.dipole.rpr import UNITS
     from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
     from ase_schnet.modelfile import load_model
     from ase_schnet.training.report import training_summary
 
+    check_outputs(plots=[args.picture])
     model = load_model(args.model)
+    picture = (
+        None if args.picture is None else _draw_elements(model)
+    )  # refused before all else is printed
     config = model.config
     print(f"model       {model.path} (sha256 {model.checksum[:12]}…)")
     print(f"members     {model.n_members}")
@@ -60,12 +75,16 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"{quantity:<12}{part.n_members} members, {record['n_structures']} structures of "
             f"{record['data']}; held-out folds: MAE {record['held_out_MAE_per_component']:.2g} "
-            f"{UNITS[quantity]} per component; atoms in the order {part.symbols}"
+            f"{UNITS[quantity]} per component; {FRAMES[part.basis.frame]}; atoms in the order {part.symbols}"
         )
     for line in _origin(model.card.get("training")):
         print(line)
     print()
     print(training_summary(model))
+    if picture is not None:
+        from ase_schnet.plotting import save_figure
+
+        print(f"picture: {save_figure(picture, args.picture)}")
     return 0
 
 
@@ -73,6 +92,14 @@ def _how_trained(network: SchNetConfig) -> str:
     """Describe what the network has beyond its size, if it has."""
     trained = "; Gaussians trained" * network.trainable_gaussians
     return trained + f"; trained with dropout {network.dropout:g}" * (network.dropout > 0)
+
+
+def _draw_elements(model: TrainedModel) -> Figure:
+    """Return the picture of the similarity of the elements."""
+    from ase_schnet.inference.atomic_energies import element_similarity
+    from ase_schnet.plotting import plot_element_similarity
+
+    return plot_element_similarity(element_similarity(model))
 
 
 def _levels(model: TrainedModel) -> list[str]:

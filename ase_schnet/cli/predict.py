@@ -30,6 +30,7 @@ EXAMPLE = """\
 examples:
   ase-schnet predict ethanol conformers.xyz -o predicted.xyz
   ase-schnet predict silicon defects.traj -o predicted.db
+  ase-schnet predict ethanol start.xyz -o predicted.xyz --picture atoms.png
 
 The suffix of PREDICTED (.xyz, .extxyz, .traj, .db) says the format. It holds, under ASE's names, energy (eV),
 forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
@@ -40,6 +41,9 @@ they cover the error. Labels of the file itself are not copied.
 info["frame_in_file"] is the number of the structure in the file, from 0. Structures that the model cannot
 describe (other elements, another charge) are left out and listed. Structures are read one by one, so the file
 may be long. PREDICTED is replaced only when all are done; new rows are added to an existing database.
+
+The picture shows the first structure that is predicted, each atom coloured by its energy less the offset of
+its element, and by the std of the members. How a network divides the energy among atoms is its own choice.
 
 exit code: 0 all predicted, 1 some left out, 2 bad input
 """
@@ -71,6 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PREDICTED",
         help="file to write: .xyz, .extxyz, .traj or .db",
     )
+    text = "picture of the atomic energies of the first structure (.png, .pdf, .svg)"
+    add("--picture", metavar="FILE", help=text)
     add_no_pbc(add)
     add_repulsion(add)
     add_dtype(add)
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
     source, output = Path(args.structures), require_suffix(args.output)
     refuse_swapped(args.model, args.structures, "STRUCTURES")
-    check_outputs(files=[output], inputs=[source])
+    check_outputs(files=[output], plots=[args.picture], inputs=[source])
     if not source.exists():
         raise FileNotFoundError(no_such_file(source))
     calculator = SchNetCalculator(
@@ -106,17 +112,23 @@ def run(args: argparse.Namespace) -> int:
     level = calculator.limits.get("error_level")
     bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""
     print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}{bars}")
+    if args.picture is not None:
+        from ase_schnet.plotting import plot_atomic_energies, save_figure
+
+        figure = plot_atomic_energies(found.first, calculator)
+        print(f"picture: {save_figure(figure, args.picture)}")
     for line in found.complaints():
         print(line, file=sys.stderr)
     return 1 if found.left_out else 0
 
 
 class _Found:
-    """Collect the names of what was predicted, and the frames left out by reason."""
+    """Collect the first structure and the names of what was predicted, and the frames left out by reason."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.left_out: dict[str, list[int]] = {}
+        self.first: Atoms | None = None
 
     def in_order(self) -> list[str]:
         """Return the names in the order of UNITS, each followed by its standard deviation and error bar."""
@@ -156,6 +168,7 @@ def _known(
             found.leave_out(k, error)
             continue
         atoms.info["frame_in_file"] = k
+        found.first = atoms.copy() if found.first is None else found.first
         yield atoms
         count += 1
         found.names.update(

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
+from ase_schnet.cli.options import Add
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ The dipole is about the centre of mass. Dipoles are read from the results of the
 (3 x 3, in e²Å²/eV) from info["polarizability"]. Labels are refused if the fit shows that they have another
 origin or another unit, or do not depend on the positions. What MODEL_DIR holds for another molecule is not
 replaced.
+
+--frame inertia is the method to the letter (doi:10.1063/5.0230176): the eigenvectors of the inertia tensor,
+with the signs that overlap most with a reference. Its prediction jumps where signs change or moments cross,
+and does not know mirror images. Axes that follow the molecule do not jump (benchmarks/dipoles.md).
 """
 
 
@@ -46,18 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test", nargs="+", metavar="DATA", help="labelled structures to test the fit on"
     )
     parser.add_argument(
-        "--folds",
-        type=int,
-        default=5,
-        help="number of members of the ensemble (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--centres",
-        type=int,
-        default=500,
-        help="maximum number of Gaussians; more are more accurate and slower (default: %(default)s)",
-    )
-    parser.add_argument(
         "--charge", type=int, default=0, help="charge of the molecule, e (default: %(default)s)"
     )
     parser.add_argument(
@@ -75,21 +68,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write even if MODEL_DIR is for another molecule, or has a dipole in another unit",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the random choice of folds and centres (default: %(default)s)",
+    _add_fit_options(parser.add_argument)
+
+
+def _add_fit_options(add: Add) -> None:
+    """Add the options that are fields of `RPRSettings`."""
+    add(
+        "--frame",
+        choices=("followed", "inertia"),
+        default="followed",
+        help="axes of the molecule to predict in: followed from a reference, or those of inertia (see below; "
+        "default: %(default)s)",
     )
+    text = "number of members of the ensemble (default: %(default)s)"
+    add("--folds", type=int, default=5, help=text)
+    text = "maximum number of Gaussians; more are more accurate and slower (default: %(default)s)"
+    add("--centres", type=int, default=500, help=text)
+    text = "seed of the random choice of folds and centres (default: %(default)s)"
+    add("--seed", type=int, default=0, help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, fit, test, write beside the potential; return the exit code."""
     import numpy as np
 
-    from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
+    from ase_schnet.dipole.fit import errors, fit_rpr
     from ase_schnet.dipole.labels import one_molecule
     from ase_schnet.dipole.rpr import UNITS
+    from ase_schnet.dipole.settings import RPRSettings
     from ase_schnet.dipole.store import require_place, save_part
 
     check_outputs(folders=[args.output])
@@ -98,7 +104,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.replace:
         numbers, _ = one_molecule(dataset, args.quantity)
         require_place(args.output, args.quantity, numbers, args.charge)
-    settings = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
+    settings = RPRSettings(
+        n_members=args.folds, n_centres=args.centres, seed=args.seed, frame=args.frame
+    )
     part = fit_rpr(
         dataset,
         args.quantity,
@@ -114,6 +122,12 @@ def run(args: argparse.Namespace) -> int:
         f"labels have a std of {record['labels_std_per_component']:.3g} in the molecule's axes; "
         f"n = {record['n_structures']} structures"
     )
+    if args.frame == "inertia":
+        print(
+            "axes of inertia: two moments come as near as "
+            f"{100 * record['least_gap_of_moments']:.2g} % of the largest. Where moments cross or signs "
+            "change, the prediction jumps; a mirror image is another structure"
+        )
     if test is not None:
         try:
             error = errors(part, test, args.labels_about, trust_labels=args.trust_labels)

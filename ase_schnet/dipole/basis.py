@@ -1,4 +1,4 @@
-"""The functions a vector or tensor is expanded in: Gaussians in the followed axes, rotated back.
+"""The functions a vector or tensor is expanded in: Gaussians in the axes of the molecule, rotated back.
 
     φ_ca(r) = Σ_g P(g r)ᵀ e_a κ(z(g r), z_c),     κ(z, z') = exp(−|z − z'|² / 2w²)
 
@@ -11,6 +11,9 @@ Sollich & De Vita, Phys. Rev. B 95, 214302, 2017, doi:10.1103/PhysRevB.95.214302
 rotations. Symmetric tensors have Pᵀ T_a P for five traceless T_a, and the unit tensor. Added is what is
 linear: the positions of each set of equivalent atoms, whose coefficients are charges, or the constant
 isotropic tensor.
+
+In the axes of inertia (`frame` "inertia") P is one proper rotation, `frame.inertia_axes`, and there is no
+copy under inversion. All else is the same, so that what differs between the two is the frame.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ase_schnet.dipole.frame import centred, followed_axes, overlap_matrix
+from ase_schnet.dipole.frame import centred, followed_axes, inertia_axes, overlap_matrix
 from ase_schnet.dipole.symmetry import orbits
 
 # Components of a symmetric tensor that are fitted, and five traceless tensors.
@@ -44,7 +47,7 @@ class Basis:
     reference
         Positions about the centre of mass in the principal axes, (N, 3) Å.
     stiffness
-        β of `frame`, 1/(amu Å²).
+        β of the followed axes, 1/(amu Å²); 0 in the axes of inertia.
     distances
         Typical distances of the pairs i < j, (N(N-1)/2,) Å.
     centres
@@ -53,6 +56,8 @@ class Basis:
         Width w of the Gaussians.
     rank
         1 for a vector, 2 for a symmetric tensor.
+    frame
+        One of `frame.FRAMES`.
     """
 
     masses: np.ndarray
@@ -63,6 +68,7 @@ class Basis:
     centres: np.ndarray
     width: float
     rank: int
+    frame: str = "followed"
 
     @property
     def n_per_centre(self) -> int:
@@ -107,28 +113,40 @@ class Basis:
         """Return H of every order, (S, G, 3, 3) amu Å², of centred positions r (S, N, 3)."""
         return (self._weighted_reference @ r).reshape(len(r), -1, 3, 3)
 
-    def copies(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return followed axes (S, 2G, 3, 3) and descriptors z (S, 2G, D) of copies of centred r (S, N, 3).
-
-        Copies 2g and 2g + 1 are order g as it is and inverted. The axes of the inverted one carry the minus
-        sign of the inversion: they rotate positions as they are, and vectors back.
-        """
-        axes = followed_axes(self.cross_moments(r), self.stiffness)  # (S, G, 2, 3, 3)
+    def _axes(self, r: np.ndarray) -> np.ndarray:
+        """Return the axes of every order, as it is and (followed axes only) inverted, (S, G, I, 3, 3)."""
+        h = self.cross_moments(r)
+        if self.frame == "inertia":
+            return inertia_axes(r, self.masses, h)[0][:, :, None]
+        axes = followed_axes(h, self.stiffness)  # (S, G, 2, 3, 3)
         axes[:, :, 1] *= -1
-        (n, g), size = axes.shape[:2], r[0].size
+        return axes
+
+    def copies(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return axes (S, C, 3, 3) and descriptors z (S, C, D) of the C copies of centred r (S, N, 3).
+
+        In the followed axes copies 2g and 2g + 1 are order g as it is and inverted. The axes of the inverted
+        one carry the minus sign of the inversion: they rotate positions as they are, and vectors back. In
+        those of inertia copy g is order g.
+        """
+        axes = self._axes(r)
+        (n, g, inversions), size = axes.shape[:3], r[0].size
         i, j, number = self._pairs
-        z = np.empty((n, g, 2, size + len(i)))
+        z = np.empty((n, g, inversions, size + len(i)))
         ordered = r[:, self.orders][:, :, None]  # (S, G, 1, N, 3)
-        z[..., :size] = (ordered @ axes.swapaxes(-1, -2)).reshape(n, g, 2, size)
+        z[..., :size] = (ordered @ axes.swapaxes(-1, -2)).reshape(n, g, inversions, size)
         vectors = r[:, i] - r[:, j]
         squares = np.einsum("spk,spk->sp", vectors, vectors)
         inverse = 1.0 / np.sqrt(np.maximum(squares, 1e-6))  # atoms that coincide: κ is 0
         z[..., size:] = (inverse[:, number] * self.distances)[:, :, None]
-        return axes.reshape(n, 2 * g, 3, 3), z.reshape(n, 2 * g, -1)
+        return axes.reshape(n, -1, 3, 3), z.reshape(n, g * inversions, -1)
 
     def nearest_copy(self, r: np.ndarray) -> np.ndarray:
         """Return the copy that overlaps most with the reference, (S,)."""
-        overlaps = np.linalg.eigvalsh(overlap_matrix(self.cross_moments(r)))
+        h = self.cross_moments(r)
+        if self.frame == "inertia":
+            return inertia_axes(r, self.masses, h)[1].argmax(axis=1)
+        overlaps = np.linalg.eigvalsh(overlap_matrix(h))
         both = np.stack((overlaps[..., -1], -overlaps[..., 0]), axis=-1)  # as it is, inverted
         return both.reshape(len(r), -1).argmax(axis=1)
 

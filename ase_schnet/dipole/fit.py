@@ -1,6 +1,6 @@
 """Fit a dipole or polarizability model to labelled structures by ridge regression, in seconds.
 
-The Gaussians sit on training structures in their followed axes; the coefficients minimise squared errors
+The Gaussians sit on training structures in their axes; the coefficients minimise squared errors
 plus a penalty, which is the norm of the kernel (kernel ridge regression in the subspace of the
 centres). Their width and the strength of the penalty are those with the least error on held-out folds.
 Each member of the ensemble is fitted without one fold.
@@ -8,48 +8,21 @@ Each member of the ensemble is fitted without one fold.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from ase_schnet.arguments import whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.dipole.basis import VOIGT, Basis
+from ase_schnet.dipole.frame import least_gap
 from ase_schnet.dipole.labels import check_charge, check_size, labels_of, misread, one_molecule
 from ase_schnet.dipole.placement import place_basis
 from ase_schnet.dipole.ridge import BLOCK, Whitening, best_penalty, best_width, gram
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.dipole.trust import require_origin, require_use, spread_in_axes
 
 SEARCH_FRAMES = 1000  # for the choice of the width
-
-
-@dataclass(frozen=True)
-class RPRSettings:
-    """Hold the settings of a fit.
-
-    Attributes
-    ----------
-    n_members
-        Members of the ensemble; each is fitted without one fold.
-    n_centres
-        Largest number of Gaussians; accuracy and the time of a prediction grow with it.
-    max_exchanges
-        Largest group of exchanges of equivalent atoms that is used.
-    seed
-        Of the folds and centres.
-    """
-
-    n_members: int = 5
-    n_centres: int = 500
-    max_exchanges: int = 24
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole("n_members", self.n_members, 1)
-        whole("n_centres", self.n_centres, 1)
-        whole("max_exchanges", self.max_exchanges, 1)
-        whole("seed", self.seed, 0)
 
 
 def fit_rpr(
@@ -96,9 +69,7 @@ def fit_rpr(
     numbers, positions, labels = _checked(dataset, quantity, charge, labels_about, settings)
     order = np.random.default_rng(settings.seed).permutation(len(positions))
     positions, labels = positions[order], labels[order]
-    basis = place_basis(
-        positions, numbers, RANKS[quantity], settings.n_centres, settings.max_exchanges
-    )
+    basis = place_basis(positions, numbers, RANKS[quantity], settings)
     folds = np.array_split(np.arange(len(positions)), settings.n_members)
     basis, penalty, coefficients, linear = _solve(basis, positions, labels, folds)
     model = RotatePredictRotate(quantity, numbers, basis, coefficients, linear, charge)
@@ -110,6 +81,7 @@ def fit_rpr(
         "labels_about": labels_about if charge else None,
         "penalty": penalty,
         "n_exchanges": len(basis.orders),
+        "least_gap_of_moments": least_gap(positions, basis.masses),
     }
     return _judged(replace(model, training=record), positions, labels, folds, trust_labels)
 

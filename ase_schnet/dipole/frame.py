@@ -25,11 +25,18 @@ exactly a rotation. Where axes are undetermined it is the average over those tha
 linear molecule u ⊗ u, for a single atom 0; so components that symmetry forbids vanish. Inertia axes with a
 convention about signs, or the average over their four frames (Puny et al., arXiv:2110.03336), jump instead
 and have larger errors (benchmarks/dipoles.md).
+
+The method to the letter is there beside it: `inertia_axes` are the eigenvectors of the inertia tensor. Their
+signs, of which the published abstract says nothing, are ours: of the four proper frames R, the one with the
+largest overlap λ(R) = Σ m a·(R r) with the reference in its own axes.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+#: Axes in which a quantity can be predicted: the name of the setting, and in words.
+FRAMES = {"followed": "followed axes", "inertia": "axes of inertia"}
 
 # Rotation matrix elements from products of quaternion components (w, x, y, z): R = (q qᵀ) · _ROTATION.
 # Row by row R_ij as {(a, b): factor} of q_a q_b.
@@ -91,6 +98,42 @@ def principal_frames(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
     signs = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     _, axes = moments_and_axes(positions, masses)
     return signs[:, :, None] * axes[..., None, :, :]
+
+
+def inertia_axes(
+    positions: np.ndarray, masses: np.ndarray, h: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the principal axes of inertia, the rows, with signs by a reference, and the overlaps with it.
+
+    Where two moments are equal the axes are arbitrary. Along a path they jump there, and wherever another
+    choice of the signs begins to overlap more.
+
+    Parameters
+    ----------
+    positions
+        (S, N, 3) Å, anywhere.
+    masses
+        (N,) amu.
+    h
+        Σ m a rᵀ of references a in their axes and the molecules r, about the centres of mass,
+        (S, G, 3, 3) amu Å².
+
+    Returns
+    -------
+    tuple
+        A proper rotation for every reference, (S, G, 3, 3), and λ = Σ m a·(R r), (S, G) amu Å².
+    """
+    frames = principal_frames(positions, masses)  # (S, 4, 3, 3)
+    overlaps = np.einsum("skij,sgij->sgk", frames, h)
+    best = overlaps.argmax(axis=-1)
+    return frames[np.arange(len(frames))[:, None], best], overlaps.max(axis=-1)
+
+
+def least_gap(positions: np.ndarray, masses: np.ndarray) -> float:
+    """Return how near two moments of inertia come in (S, N, 3) Å, as a fraction of the largest moment."""
+    moments, _ = moments_and_axes(positions, masses)
+    largest = moments[..., 2]
+    return float((np.diff(moments, axis=-1).min(axis=-1) / np.where(largest > 0, largest, 1)).min())
 
 
 def overlap_matrix(h: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from ase.data import atomic_masses
 
 from ase_schnet.dipole.basis import Basis
 from ase_schnet.dipole.frame import centred, moments_and_axes, overlap_gap
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.dipole.symmetry import bonds, equivalent_orders
 
 # β times the usual gap: the second-best axes have a weight of e⁻². Stiffer axes are not better, and worse for
@@ -18,7 +19,7 @@ LEAST_GAP = 0.01  # of Σ m r² of the reference, so that the stiffness of linea
 
 
 def place_basis(
-    positions: np.ndarray, numbers: np.ndarray, rank: int, n_centres: int, max_exchanges: int
+    positions: np.ndarray, numbers: np.ndarray, rank: int, settings: RPRSettings
 ) -> Basis:
     """Return a basis with equivalent atoms, reference, stiffness and centres, and a first width.
 
@@ -30,20 +31,21 @@ def place_basis(
         (N,), atomic numbers.
     rank
         Of the quantity: 1 for dipoles, 2 for polarizabilities.
-    n_centres, max_exchanges
-        As in `fit.RPRSettings`.
+    settings
+        Frame, number of centres and largest group of exchanges.
     """
     masses = atomic_masses[numbers]
     r = centred(positions, masses)
     sample = r[:200]
     distances = np.median(np.linalg.norm(sample[:, :, None] - sample[:, None], axis=-1), axis=0)
-    orders = equivalent_orders(numbers, bonds(numbers, distances), max_exchanges)
+    orders = equivalent_orders(numbers, bonds(numbers, distances), settings.max_exchanges)
     typical = distances[np.triu_indices(len(numbers), 1)]
     basis = Basis(masses, orders, sample[0], 0.0, typical, np.zeros((0, 0)), 1.0, rank)
     basis, gap = _with_reference(basis, sample)
     least = LEAST_GAP * (masses @ basis.reference**2).sum()
-    basis = replace(basis, stiffness=STIFFNESS / max(gap, least, 1e-6))
-    r = r[:n_centres]
+    stiffness = STIFFNESS / max(gap, least, 1e-6) if settings.frame == "followed" else 0.0
+    basis = replace(basis, stiffness=stiffness, frame=settings.frame)
+    r = r[: settings.n_centres]
     centres = basis.copies(r)[1][np.arange(len(r)), basis.nearest_copy(r)]
     spread = np.sqrt(np.mean(((centres - centres.mean(axis=0)) ** 2).sum(axis=1)))
     return replace(basis, centres=centres, width=float(max(spread, 1e-3)))

@@ -1,4 +1,4 @@
-"""A dipole or polarizability model: rotate to the principal axes, predict there, rotate back.
+"""A dipole or polarizability model: rotate to the axes of the molecule, predict there, rotate back.
 
 The method is that of Martinka et al., doi:10.1063/5.0230176 (docs/sources.md, rotate, predict, rotate).
 
@@ -19,12 +19,14 @@ from ase.data import chemical_symbols, covalent_radii
 
 from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND
 from ase_schnet.dipole.basis import VOIGT, Basis
+from ase_schnet.dipole.frame import FRAMES
 from ase_schnet.dipole.symmetry import bonds, orders_like
 from ase_schnet.uncertainty import committee_mean_std
 
 RANKS = {"dipole": 1, "polarizability": 2}
 UNITS = {"dipole": "e*Ang", "polarizability": "e^2*Ang^2/eV"}
-FORMAT_VERSION = 1
+#: Format by the frame: a reader of format 1 takes every model for one in the followed axes.
+FORMATS = {"followed": 1, "inertia": 2}
 BLOCK = 64  # structures at a time: their Gaussians should stay in the cache
 _STORED = ("masses", "orders", "reference", "distances", "centres")
 
@@ -171,7 +173,8 @@ class RotatePredictRotate:
     def card(self) -> dict:
         """Return everything that is not an array, for a JSON file."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMATS[self.basis.frame],
+            "frame": self.basis.frame,
             "quantity": self.quantity,
             "units": UNITS[self.quantity],
             "origin": "centre of mass",
@@ -193,10 +196,13 @@ class RotatePredictRotate:
             For a newer format, an unknown quantity, or arrays that are missing, not finite or of shapes that
             contradict each other.
         """
-        if card.get("format_version") != FORMAT_VERSION or card.get("quantity") not in RANKS:
+        frame = card.get("frame", "followed")  # older cards do not say it
+        known = FORMATS.get(frame) == card.get("format_version")
+        if not known or card.get("quantity") not in RANKS:
             raise ValueError(
-                f"a {card.get('quantity')} model of format {card.get('format_version')}: this version "
-                f"reads format {FORMAT_VERSION} of {' and '.join(RANKS)}"
+                f"a {card.get('quantity')} model of format {card.get('format_version')} in the frame "
+                f"{frame!r}: this version reads formats 1 and 2 of {' and '.join(RANKS)}, in the frames "
+                f"{' and '.join(FRAMES)}"
             )
         missing = {*_STORED, "numbers", "coefficients", "linear"} - set(arrays)
         if missing:
@@ -206,6 +212,7 @@ class RotatePredictRotate:
             stiffness=card["stiffness_per_amu_Ang2"],
             width=card["width"],
             rank=RANKS[card["quantity"]],
+            frame=frame,
         )
         model = cls(
             card["quantity"],

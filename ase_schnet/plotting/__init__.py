@@ -3,7 +3,9 @@
 They do not use pyplot, so they need no display and do not change the caller's backend or rcParams.
 """
 
+from ase_schnet.plotting.atoms import plot_atomic_energies
 from ase_schnet.plotting.dynamics import plot_drift
+from ase_schnet.plotting.elements import plot_element_similarity
 from ase_schnet.plotting.learning import plot_learning
 from ase_schnet.plotting.live import LiveFigure
 from ase_schnet.plotting.rdf import plot_rdf
@@ -17,7 +19,9 @@ from ase_schnet.plotting.tuning import plot_tuning
 
 __all__ = [
     "LiveFigure",
+    "plot_atomic_energies",
     "plot_drift",
+    "plot_element_similarity",
     "plot_learning",
     "plot_learning_curves",
     "plot_parity",

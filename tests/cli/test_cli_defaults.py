@@ -59,5 +59,5 @@ def test_defaults_of_fits_are_those_of_their_settings():
     pool = POOL_FIT
     assert _settings(args) == replace(FitSettings(), **pool)
     args = build_parser().parse_args(["train-dipole", "d", "-o", "m"])
-    given = RPRSettings(n_members=args.folds, n_centres=args.centres, seed=args.seed)
+    given = RPRSettings(args.folds, args.centres, seed=args.seed, frame=args.frame)
     assert given == RPRSettings()

@@ -16,7 +16,8 @@ from factory import random_model
 
 from ase_schnet import Dataset, SchNetCalculator, run_nve
 from ase_schnet.cli import main
-from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
+from ase_schnet.dipole.fit import errors, fit_rpr
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.dipole.store import load_part, part_file, save_part
 from ase_schnet.modelfile import ModelFileError, load_model, save_model
 

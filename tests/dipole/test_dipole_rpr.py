@@ -23,8 +23,9 @@ from safetensors.numpy import load, save
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.dipole.fit import RPRSettings, fit_rpr
+from ase_schnet.dipole.fit import fit_rpr
 from ase_schnet.dipole.rpr import RotatePredictRotate
+from ase_schnet.dipole.settings import RPRSettings
 
 QUANTITIES = ("dipole", "polarizability")
 
@@ -225,7 +226,7 @@ def test_a_model_is_arrays_and_json(quantity):
         RotatePredictRotate.from_parts({k: arrays[k] for k in arrays if k != "centres"}, card)
     with pytest.raises(ValueError, match=r"reference of the .* is not finite numbers of shape"):
         RotatePredictRotate.from_parts({**arrays, "reference": arrays["reference"][:2]}, card)
-    with pytest.raises(ValueError, match="this version reads format 1"):
+    with pytest.raises(ValueError, match="this version reads formats 1 and 2"):
         RotatePredictRotate.from_parts(arrays, {**card, "format_version": 2})
 
 

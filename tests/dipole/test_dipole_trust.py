@@ -17,7 +17,8 @@ from factory import random_model
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.dipole.fit import RPRSettings, errors, fit_rpr
+from ase_schnet.dipole.fit import errors, fit_rpr
+from ase_schnet.dipole.settings import RPRSettings
 from ase_schnet.dipole.store import load_part, part_file, save_part
 from ase_schnet.modelfile import save_model
 
