@@ -184,7 +184,7 @@ def picture(rows: list[dict]) -> Figure:
         top = max(np.quantile(row["losses_drawn"], 0.99), validation.max())
         ax.set(title=f"{row['epochs']} epochs", ylim=(min(0, 2 * last), 1.15 * top), ylabel="loss")
         ax.set_xlabel(
-            "step\n\n" + textwrap.fill(row["said"].replace(" %", "\u00a0%"), 44), fontsize="small"
+            "step\n\n" + textwrap.fill(row["said"].replace(" %", "\u00a0%"), 40), fontsize="small"
         )
     figure.axes[-1].legend(fontsize="x-small", frameon=False)
     return figure
