@@ -182,8 +182,10 @@ def picture(rows: list[dict]) -> Figure:
         validation = np.array(row["validation"])[seen]
         ax.plot(at[seen], validation, color=BLACK, lw=1.2, label="validation")
         top = max(np.quantile(row["losses_drawn"], 0.99), validation.max())
-        ax.set(title=f"{row['epochs']} epochs", ylim=(0, 1.15 * top), ylabel="loss")
-        ax.set_xlabel("step\n\n" + textwrap.fill(row["said"], 44), fontsize="small")
+        ax.set(title=f"{row['epochs']} epochs", ylim=(min(0, 2 * last), 1.15 * top), ylabel="loss")
+        ax.set_xlabel(
+            "step\n\n" + textwrap.fill(row["said"].replace(" %", "\u00a0%"), 40), fontsize="small"
+        )
     figure.axes[-1].legend(fontsize="x-small", frameon=False)
     return figure
 
@@ -203,11 +205,11 @@ def report(store: dict) -> str:
         training, validation = np.exp(row["ln_ends"])
         kept = row["kept_out"]
         lines.append(
-            f"| {row['epochs']} | {row['steps']} | {first:.3g} → {last:.3g} ({last / first - 1:+.0%}) "
+            f"| {row['epochs']} | {row['steps']} | {first:.3g} → {last:.3g} "
             f"| {training:.2g} | {validation:.2g} | {kept['forces_mae_meV_per_Ang']:.1f} "
             f"| {kept['energy_mae_meV']:.0f} | {row['said']} | {twice.get(row['epochs'], '')} |"
         )
-    return "\n".join(lines).replace("(-", "(−") + "\n"
+    return "\n".join(lines).replace("→ -", "→ −") + "\n"
 
 
 HEAD = """# Was aspirin trained for long enough?
