@@ -186,9 +186,10 @@ def _verdict(done: dict[str, dict]) -> list[str]:
         ratio = [done[f"{WITH} {s}"][name] / done[f"{WITHOUT} {s}"][name] for s in both]
         change = 100 * (np.array(ratio) - 1)
         error = change.std(ddof=1) / np.sqrt(len(both)) if len(both) > 1 else np.nan
+        mean = f"{change.mean():+.0f}".replace("-", "−")
         said.append(
-            f"Layer norm changes the error of the {word} by {change.mean():+.0f} ± {error:.0f} % (mean and "
-            f"its error over {len(both)} seeds)."
+            f"Layer norm changes the error of the {word} by {mean} ± {error:.0f} % (mean and its error over "
+            f"{len(both)} seeds)."
         )
     return said
 

@@ -58,6 +58,6 @@ class Progress:
         self._bar.set_postfix_str(self._state())
 
     def _state(self) -> str:
-        minutes = max(0, round((self._end - time.time()) / 60))
+        minutes = max(1, round((self._end - time.time()) / 60))
         hours = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
         return f"{self._found()}, {hours} left"
