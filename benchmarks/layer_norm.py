@@ -25,8 +25,9 @@ from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.statistics import LabelStatistics
 from ase_schnet.files import write_whole
 from ase_schnet.model.batch import AtomsBatch, pair_distances
-from ase_schnet.model.potential import Potential
+from ase_schnet.model.potential import Potential, Properties
 from ase_schnet.model.schnet import SchNet
+from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
 from ase_schnet.training.batches import Labels
 from ase_schnet.training.log import ELAPSED, read_log
@@ -54,8 +55,8 @@ class NormalisedSchNet(SchNet):
         n = config.n_interactions + 1
         self.norms = nn.ModuleList(nn.LayerNorm(config.n_atom_basis) for _ in range(n))
 
-    def forward(self, batch: AtomsBatch) -> Tensor:
-        """Return atomic energies (N,), in units of the potential's scale."""
+    def forward(self, batch: AtomsBatch, dropout: None = None) -> Tensor:
+        """Return atomic energies (N,), in units of the potential's scale; there is no dropout."""
         distances = pair_distances(batch)  # (P,)
         envelope = self.envelope(distances)  # (P,)
         x = self.embedding(batch.Z)  # (N, B)
@@ -80,12 +81,20 @@ class NormalisedStart(RandomStart):
         return plain
 
 
+class Plain(Tabulated):
+    """Evaluate the plain network, whose forces autograd makes, where a fit has the tabulated one."""
+
+    def properties(self, batch: AtomsBatch, **wanted: bool) -> Properties:
+        """Return what the potential does."""
+        return self.potential.properties(batch, **wanted)
+
+
 class PlainFit(Fit):
-    """Train the plain network, with forces by autograd, in place of the tabulated one."""
+    """Train the plain network in place of the tabulated one."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.model, self.averaged = self.potential, self.average
+        self.model, self.averaged = (Plain(p, self._grid) for p in (self.potential, self.average))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ NOT_SETTINGS = (
     *("no_plot", "allow_outliers", "scheduler", "hours", "space", "search", "share", "trial_folds"),
 )
 #: Options that say which network; a preset or a model on the command line replaces them all.
-SHAPE = ("preset", "cutoff", "interactions", "envelope")
+SHAPE = ("preset", "cutoff", "interactions", "envelope", "trainable_gaussians", "dropout")
 PLACES_OF_A_NETWORK = ("preset", "start_from")
 
 

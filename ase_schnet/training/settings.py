@@ -68,8 +68,6 @@ class FitSettings:
             raise ValueError(f"weight decay must be at least 0, got {self.weight_decay}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight decay must be at least 0, got {self.weight_decay}")
         if not self.clip_norm > 0:
             raise ValueError(f"clip norm must be positive, got {self.clip_norm}")
         if self.patience < 0:

@@ -125,3 +125,12 @@ def test_another_loss_brings_its_own_default_weight():
     assert schnet == LossWeights(kind="schnet")
     both = Hyperparameters().with_values({"loss": "schnet", "energy_weight": 0.5}).weights
     assert both.energy == 0.5
+
+
+def test_dropout_and_trainable_gaussians_can_be_searched():
+    space = SearchSpace.from_dict(
+        {"dropout": {"low": 0, "high": 0.3}, "trainable_gaussians": [True, False]}
+    )
+    space.require_allowed(recipe())
+    with pytest.raises(ValueError, match=r"'dropout' cannot be 1.0: SchNetConfig.dropout"):
+        SearchSpace.from_dict({"dropout": [0, 1]}).require_allowed(recipe())

@@ -54,7 +54,7 @@ REFUSED = [
     (["--space", "{space}", "--search", "cutoff"], {"n_rbf": [8, 16]}, "give --space or --search"),
     (["--space", "{space}"], {"n_rfb": [8, 16]}, "did you mean 'n_rbf'"),
     (["--space", "{space}"], {"cutoff": {"low": 5, "high": 4}}, "'cutoff': the range is empty"),
-    (["--space", "{space}"], {"cutoff": [-1, 4]}, "'cutoff' cannot be -1.0: SchNetConfig.cutoff"),
+    (["--space", "{space}"], {"cutoff": [-1, 4]}, "'cutoff' cannot be -1.0: "),
     (["--space", "{space}", "--cutoff", "4"], {"cutoff": [4, 5]}, "--cutoff and"),
     (["--space", "{space}", "--interactions", "2"], {"n_interactions": [1, 2]}, "--interactions"),
     (["--space", "nowhere.json"], {}, "nowhere.json"),
