@@ -14,7 +14,7 @@ FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
     {"learning"},
-    {"pretraining", "delta_calculator", "recalibration", "propagation"},
+    {"pretraining", "delta_calculator", "recalibration", "propagation", "foreign"},
     {"training", "calculator", "plugin", "predictions", "coverage"},
     {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
     {"dynamics", "spectra", "plotting"},
@@ -43,7 +43,7 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}
 # third-party packages that only some files may import
 RESERVED = {
-    "torch": ("model/", "training/", "inference/torch_ensemble.py"),
+    "torch": ("model/", "training/", "inference/torch_ensemble.py", "foreign/maker.py"),
     "matplotlib": ("plotting/",),
 }
 #: The functions of more than 60 lines, at most one.
