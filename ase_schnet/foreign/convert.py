@@ -26,8 +26,10 @@ from ase_schnet.schnet_config import MAX_ELEMENTS
 from ase_schnet.trained_model import UNSPECIFIED, TrainedModel
 from ase_schnet.units import FileUnits, parse_units
 
-HARD_CUTOFF = "no cutoff function: the energy jumps when a pair crosses the cutoff, so that dynamics does not "
+HARD_CUTOFF = (
+    "no cutoff function: the energy jumps when a pair crosses the cutoff, so that dynamics does not "
     "conserve it"
+)
 UNKNOWN_DISTANCES = (
     "no structures were given: the distances of its training are not known, and no warning says that a "
     "structure leaves them"

@@ -40,8 +40,8 @@ def read(contents: Contents, hints: ConversionHints) -> ForeignNetwork:
             )
     if contents.attribute(f"{output}atom_pool".rstrip("."), "average", False):
         raise ForeignModelError(
-            f"{contents.path} has aggregation_mode 'avg': an energy is a sum over atoms, so only 'sum' can be "
-            "converted"
+            f"{contents.path} has aggregation_mode 'avg': an energy is a sum over atoms, so only 'sum' can "
+            "be converted"
         )
     atomref = f"{output}atomref.weight"
     shift = contents.array(atomref)[:, 0] if atomref in contents else np.zeros(1)

@@ -96,8 +96,8 @@ def _require_schnet(contents: Contents) -> None:
             )
     if (mode := contents.attribute("output_modules.0", "aggregation_mode", "sum")) != "sum":
         raise ForeignModelError(
-            f"{contents.path} has aggregation_mode {mode!r}: an energy is a sum over atoms, so only 'sum' can "
-            "be converted"
+            f"{contents.path} has aggregation_mode {mode!r}: an energy is a sum over atoms, so only 'sum' "
+            "can be converted"
         )
 
 
