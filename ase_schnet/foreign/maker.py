@@ -50,6 +50,7 @@ def schnetpack_2(file: str, member: int, cutoff: float, request: dict) -> Evalua
 
 def schnetpack_1(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     """Return the evaluation by schnetpack 0.2 to 1.0."""
+    vars(np)["int"] = int  # it is of 2021, when numpy still had that name
     environment = import_module("schnetpack.environment")
     data = import_module("schnetpack.data")
     model = torch.load(file, map_location="cpu", weights_only=False).double()
@@ -60,6 +61,9 @@ def schnetpack_1(file: str, member: int, cutoff: float, request: dict) -> Evalua
         inputs = {
             k: v.double() if v.is_floating_point() else v for k, v in converter(atoms).items()
         }
+        # its converter has rounded them to float32
+        inputs["_positions"] = torch.tensor(atoms.positions)[None]
+        inputs["_cell"] = torch.tensor(atoms.cell.array)[None]
         results = model(inputs)
         return float(results[output.property]), results[output.derivative].detach().numpy()[0]
 

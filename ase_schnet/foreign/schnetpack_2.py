@@ -55,8 +55,11 @@ def read(contents: Contents, hints: ConversionHints) -> ForeignNetwork:
         units=units_beside(Path(contents.path)),
         remarks=remarks,
     )
-    # cutoff: once more; eps: of the mollifier, 1e-7 Å; transforms of the neighbour list have no weights
-    contents.require_all_used(("representation.cutoff", "representation.cutoff_fn.eps"))
+    # cutoff: once more; eps: of the mollifier, 1e-7 Å; embedding.embedding: made of the others
+    ignored = ["representation.cutoff", "representation.embedding.embedding"]
+    if not contents.attribute("", "do_postprocessing", True):
+        ignored.append("postprocessors.")
+    contents.require_all_used(ignored)
     return network
 
 
@@ -165,6 +168,8 @@ def _offsets(contents: Contents) -> tuple[NDArray | float, tuple[str, ...]]:
         text = "mean and atomref of the postprocessors are added: a state_dict does not say whether they were"
         return sum(shifts, start=np.zeros(1)) + sum(added), (text,)
     shift: NDArray | float = 0.0
+    if not contents.attribute("", "do_postprocessing", True):
+        return shift, ("its postprocessors are off, so energies are without mean and atomrefs",)
     for k in range(len(contents.modules["postprocessors"].state["_modules"] or {})):
         name = f"postprocessors.{k}"
         module = contents.modules[name]

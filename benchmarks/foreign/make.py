@@ -101,6 +101,7 @@ class Schnetpack1:
     file, distribution = "best_model", "schnetpack"
 
     def __init__(self, mean: float, periodic: bool):
+        vars(np)["int"] = int  # it is of 2021, when numpy still had that name
         import schnetpack as spk
         from schnetpack import environment
         from schnetpack.data.atoms import AtomsConverter
@@ -130,6 +131,9 @@ class Schnetpack1:
         for atoms in frames:
             inputs = self._converter(atoms)
             inputs = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+            # its converter has rounded them to float32
+            inputs["_positions"] = torch.tensor(atoms.positions, dtype=dtype)[None]
+            inputs["_cell"] = torch.tensor(atoms.cell.array, dtype=dtype)[None]
             results = self.model(inputs)
             energies.append(results["energy"].view(1))
             forces.append(results["forces"][0])

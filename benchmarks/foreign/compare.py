@@ -1,0 +1,132 @@
+"""Converted models against the packages that made them: `python -m benchmarks.foreign.compare`.
+
+Each package makes a small model of real data in an environment of its own (`make.py`), the model is converted,
+and both are asked for energies and forces of 200 structures of ethanol (rMD17), or 20 boxes of 192 atoms of
+water. Writes foreign.json and foreign.md. What is done is kept: run again, it goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet import convert_model
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.files import write_whole
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.neighbors import half_list
+from ase_schnet.units import ENERGY_UNITS
+from benchmarks.environments import ensure_environment
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE.parents[2] / "shared/data"
+KINDS = {  # name -> environment
+    "schnetpack-2": "schnetpack",
+    "schnetpack-2-periodic": "schnetpack",
+    "schnetpack-1": "schnetpack-1",
+    "schnetpack-1-periodic": "schnetpack-1",
+    "pyg": "pyg",
+    "graph-pes": "graph-pes",
+    "graph-pes-periodic": "graph-pes",
+}
+
+
+def main() -> None:
+    """Make, convert, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[1])
+    parser.add_argument("--only", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--frames", type=int, default=200, help="structures of ethanol")
+    parser.add_argument("--boxes", type=int, default=20, help="boxes of water")
+    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache/ase_schnet/foreign")
+    parser.add_argument("--venvs", type=Path, default=Path.home() / ".cache/ase_schnet/peers")
+    options = parser.parse_args()
+    path = HERE / "foreign.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    for kind in options.only:
+        if kind in results:
+            continue
+        python, _ = ensure_environment(KINDS[kind], options.venvs)
+        folder = options.work / kind
+        frames = options.boxes if kind.endswith("-periodic") else options.frames
+        steps = options.steps // 10 if kind.endswith("-periodic") else options.steps
+        command = [python, HERE / "make.py", kind, DATA, folder]
+        more = ["--frames", str(frames), "--steps", str(steps)]
+        if not (folder / "reference.npz").exists():
+            subprocess.run([*map(str, command), *more], check=True)
+        results[kind] = compared(kind, folder)
+        results[kind]["command"] = f"make.py {kind} ../shared/data {folder.name} {' '.join(more)}"
+        write_whole(path, (json.dumps(results, indent=1) + "\n").encode())
+    write_whole(HERE / "foreign.md", table(results).encode())
+
+
+def compared(kind: str, folder: Path) -> dict:
+    """Return the largest differences of a converted model from its package's own answers."""
+    data = dict(np.load(folder / "reference.npz"))
+    file = next(f for f in folder.iterdir() if f.name in ("best_model", "model.pt"))
+    unit = ENERGY_UNITS[str(data["units"])]
+    ends = np.cumsum(data["sizes"])[:-1]
+    parts = (
+        np.split(data["numbers"], ends),
+        np.split(data["positions"], ends),
+        data["cells"],
+        data["pbc"],
+    )
+    frames = [Atoms(z, r, cell=c, pbc=p) for z, r, c, p in zip(*parts, strict=True)]
+    output = folder / f"converted-{time.time():.0f}"
+    model = convert_model(
+        file, output, dataset=Dataset.from_atoms(frames), units=str(data["units"])
+    ).model
+    result = {"package": str(data["package"]), "n_structures": len(frames)}
+    for dtype in ("float64", "float32"):
+        engine = Ensemble(model, dtype)
+        found = [
+            engine.evaluate(
+                a.numbers,
+                a.positions,
+                half_list(a.positions, model.config["cutoff"], a.cell.array, a.pbc),
+            )
+            for a in frames
+        ]
+        energies = np.array([p.energies[0] for p in found])
+        forces = np.concatenate([p.forces[0] for p in found])
+        expected = unit * data[f"energies_{dtype}"]
+        result[dtype] = {
+            "energy_eV": float(np.abs(energies - expected).max()),
+            "forces_eV_per_Ang": float(np.abs(forces - unit * data[f"forces_{dtype}"]).max()),
+            "grain_of_energy_eV": float(np.spacing(np.abs(expected).max().astype(dtype))),
+        }
+    return result
+
+
+def table(results: dict) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "# Converted models against the packages that made them",
+        "",
+        "Largest difference of all structures, energy in eV and forces in eV/Å; both sides in the "
+        "precision of the column. The grain is the spacing of floating-point numbers at the size of the "
+        "energies, which carry those of single atoms. `python -m benchmarks.foreign.compare`",
+        "",
+        "| model | package | structures | energy, float64 (grain) | forces, float64 "
+        "| energy, float32 (grain) | forces, float32 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, r in results.items():
+        cells = [kind, r["package"], str(r["n_structures"])]
+        for dtype in ("float64", "float32"):
+            d = r[dtype]
+            cells += [f"{d['energy_eV']:.1e} ({d['grain_of_energy_eV']:.0e})"]
+            cells += [f"{d['forces_eV_per_Ang']:.1e}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
