@@ -1,6 +1,6 @@
 """Converted models against the packages that made them: `python -m benchmarks.foreign.compare`.
 
-Each package makes a small model of real data in an environment of its own (`make.py`), the model is converted,
+Each package makes a small model of real data in an environment of its own (`make.py`), it is converted,
 and both are asked for energies and forces of 200 structures of ethanol (rMD17), or 20 boxes of 192 atoms of
 water. Writes foreign.json and foreign.md. What is done is kept: run again, it goes on with what is missing.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -20,12 +21,14 @@ from ase_schnet import convert_model
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.environments import ensure_environment
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared/data"
+TESTS, MODELS = HERE.parents[1] / "tests/data/foreign", ("best_model", "model.pt")
 KINDS = {  # name -> environment
     "schnetpack-2": "schnetpack",
     "schnetpack-2-periodic": "schnetpack",
@@ -44,12 +47,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200, help="structures of ethanol")
     parser.add_argument("--boxes", type=int, default=20, help="boxes of water")
     parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument(
+        "--store", type=int, help="write so many structures into tests/data/foreign"
+    )
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache/ase_schnet/foreign")
     parser.add_argument("--venvs", type=Path, default=Path.home() / ".cache/ase_schnet/peers")
     options = parser.parse_args()
     path = HERE / "foreign.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     for kind in options.only:
+        if options.store:
+            store(kind, options.work / kind, options.store)
         if kind in results:
             continue
         python, _ = ensure_environment(KINDS[kind], options.venvs)
@@ -69,7 +77,7 @@ def main() -> None:
 def compared(kind: str, folder: Path) -> dict:
     """Return the largest differences of a converted model from its package's own answers."""
     data = dict(np.load(folder / "reference.npz"))
-    file = next(f for f in folder.iterdir() if f.name in ("best_model", "model.pt"))
+    file = next(f for f in folder.iterdir() if f.name in MODELS)
     unit = ENERGY_UNITS[str(data["units"])]
     ends = np.cumsum(data["sizes"])[:-1]
     parts = (
@@ -83,9 +91,18 @@ def compared(kind: str, folder: Path) -> dict:
     model = convert_model(
         file, output, dataset=Dataset.from_atoms(frames), units=str(data["units"])
     ).model
-    result = {"package": str(data["package"]), "n_structures": len(frames)}
-    for dtype in ("float64", "float32"):
-        engine = Ensemble(model, dtype)
+    result = {
+        "package": str(data["package"]),
+        "n_structures": len(frames),
+        "largest_force_eV_per_Ang": float(unit * np.abs(data["forces_float64"]).max()),
+    }
+    engines = {
+        "float64": Ensemble(model),
+        "float32": Ensemble(model, "float32"),
+        "network": TorchEnsemble(model),  # in float64; the compiled engine has splines as filters
+    }
+    for name, engine in engines.items():
+        dtype = engine.dtype
         found = [
             engine.evaluate(
                 a.numbers,
@@ -97,12 +114,26 @@ def compared(kind: str, folder: Path) -> dict:
         energies = np.array([p.energies[0] for p in found])
         forces = np.concatenate([p.forces[0] for p in found])
         expected = unit * data[f"energies_{dtype}"]
-        result[dtype] = {
+        result[name] = {
             "energy_eV": float(np.abs(energies - expected).max()),
             "forces_eV_per_Ang": float(np.abs(forces - unit * data[f"forces_{dtype}"]).max()),
             "grain_of_energy_eV": float(np.spacing(np.abs(expected).max().astype(dtype))),
         }
     return result
+
+
+def store(kind: str, folder: Path, n: int) -> None:
+    """Keep a model and its package's answers of the first n structures for the tests."""
+    data, output = dict(np.load(folder / "reference.npz")), TESTS / kind
+    output.mkdir(parents=True, exist_ok=True)
+    atoms = data["sizes"][:n].sum()
+    ends = {"numbers": atoms, "positions": atoms, "forces_float64": atoms, "forces_float32": atoms}
+    few = {
+        name: array[: ends.get(name, n)] if np.ndim(array) else array
+        for name, array in data.items()
+    }
+    np.savez_compressed(output / "reference.npz", **few)
+    shutil.copy(next(f for f in folder.iterdir() if f.name in MODELS), output)
 
 
 def table(results: dict) -> str:
@@ -111,19 +142,20 @@ def table(results: dict) -> str:
         "# Converted models against the packages that made them",
         "",
         "Largest difference of all structures, energy in eV and forces in eV/Å; both sides in the "
-        "precision of the column. The grain is the spacing of floating-point numbers at the size of the "
-        "energies, which carry those of single atoms. `python -m benchmarks.foreign.compare`",
+        "precision of the column. Network: our engine of torch, in float64. Compiled: the engine that "
+        "runs, whose filters are splines. The grain is the spacing of floating-point numbers at the size "
+        "of the energies, which carry those of single atoms. `python -m benchmarks.foreign.compare`",
         "",
-        "| model | package | structures | energy, float64 (grain) | forces, float64 "
-        "| energy, float32 (grain) | forces, float32 |",
-        "|---|---|---|---|---|---|---|",
+        "| model | package | structures | largest force | energy (grain), network | forces, network "
+        "| energy, compiled float64 | forces | energy (grain), compiled float32 | forces |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, r in results.items():
-        cells = [kind, r["package"], str(r["n_structures"])]
-        for dtype in ("float64", "float32"):
-            d = r[dtype]
-            cells += [f"{d['energy_eV']:.1e} ({d['grain_of_energy_eV']:.0e})"]
-            cells += [f"{d['forces_eV_per_Ang']:.1e}"]
+        cells = [kind, r["package"], str(r["n_structures"]), f"{r['largest_force_eV_per_Ang']:.1f}"]
+        for name in ("network", "float64", "float32"):
+            d = r[name]
+            grain = "" if name == "float64" else f" ({d['grain_of_energy_eV']:.0e})"
+            cells += [f"{d['energy_eV']:.1e}{grain}", f"{d['forces_eV_per_Ang']:.1e}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
