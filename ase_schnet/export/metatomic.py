@@ -1,4 +1,4 @@
-"""An ensemble as an atomistic model of metatomic, which LAMMPS, GROMACS, i-PI, PLUMED, torch-sim and eOn run."""
+"""An ensemble as a model of metatomic, which LAMMPS, GROMACS, i-PI, PLUMED, torch-sim and eOn run."""
 
 from __future__ import annotations
 

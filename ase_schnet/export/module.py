@@ -1,4 +1,4 @@
-"""An ensemble as a module of torch that TorchScript compiles: energies of atoms from numbers and pair vectors.
+"""An ensemble as a module of torch that TorchScript compiles: numbers and pair vectors to atomic energies.
 
 SchNet as in :mod:`ase_schnet.inference.torch_ensemble`, with forces left to autograd, and the repulsion of
 :mod:`ase_schnet.inference.repulsion`. Shapes: M members, N atoms, P pairs, each listed once, B features, F

@@ -1,6 +1,6 @@
 """Fine-tuning against training from scratch: `python -m benchmarks.foreign.finetune`.
 
-From two models of rMD17's ethanol (PBE) to ethanol at CCSD(T)/cc-pVTZ (sGDML's data, in NeuralForceField's file)
+From two models of rMD17's ethanol (PBE) to ethanol at CCSD(T)/cc-pVTZ (sGDML's data, in NeuralForceField's)
 with 50 and 200 frames: a SchNet that schnetpack's own trainer made and `convert` read, and `models/ethanol`;
 beside them random weights. Each seed draws other frames and other weights. Errors are of 500 frames that no
 training saw. Writes finetune.json and finetune.md; what is done is kept: run it again after a stop.

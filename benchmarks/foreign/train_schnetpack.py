@@ -2,8 +2,8 @@
 
     PYTHON train_schnetpack.py DATA.npz RUN_DIR [--minutes M]
 
-Its documented way: ASE database, data module, Lightning, and its checkpoint callback, which writes `best_model`.
-Energies are in eV.
+Its documented way: ASE database, data module, Lightning, and its checkpoint callback, which writes
+`best_model`. Energies are in eV.
 """
 
 import argparse
