@@ -20,19 +20,10 @@ from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
 from ase_schnet.cli.language import in_options, refuse_unknown
 
 COMMANDS = (
-    *(
-        "train",
-        "assemble",
-        "train-dipole",
-        "evaluate",
-        "calibrate",
-        "predict",
-        "info",
-        "convert",
-        "export",
-    ),
+    *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("learn", "sample", "label", "augment"),
     *("md", "lammps", "drift", "average", "scan", "spectrum"),
+    *("convert", "export", "orca", "gaussian"),
 )
 
 

@@ -43,8 +43,8 @@ def read_request(path: str | Path) -> OrcaRequest:
         charge, multiplicity, _, gradient = map(int, said[1:5])
     except ValueError:
         raise ValueError(
-            f"{path} is damaged: behind the name of the structure ORCA writes charge, multiplicity, number of "
-            "cores and 0 or 1 for the gradient"
+            f"{path} is damaged: behind the name of the structure ORCA writes charge, multiplicity, number "
+            "of cores and 0 or 1 for the gradient"
         ) from None
     if len(said) > 5:
         raise ValueError(f"{path} asks for point charges ({said[5]}), which a network does not see")
@@ -54,7 +54,7 @@ def read_request(path: str | Path) -> OrcaRequest:
 
 
 def write_answer(request: OrcaRequest, answer: Answer) -> Path:
-    """Write what ORCA reads: number of atoms, energy in Hartree, gradient in Hartree/Bohr. Return the file."""
+    """Write what ORCA reads: number of atoms, energy in Eh, gradient in Eh/Bohr. Return the file."""
     lines = [
         *("#", "# Number of atoms", "#", str(len(request.atoms))),
         *("#", "# Total energy [Eh]", "#", f"{answer.energy:.12f}"),

@@ -14,6 +14,7 @@ from ase_schnet.foreign.functions import activation
 from ase_schnet.foreign.hints import ConversionHints
 from ase_schnet.foreign.network import Block, Dense, ForeignNetwork
 from ase_schnet.foreign.records import ForeignModelError
+from ase_schnet.schnet_config import MAX_ELEMENTS
 from ase_schnet.units import FileUnits
 
 EMBEDDING = "chemical_embedding._embeddings"
@@ -44,10 +45,13 @@ def read(contents: Contents, hints: ConversionHints) -> ForeignNetwork:
         envelope="none",
         shift=shift,
         element_scale=contents.array(f"{inside}scaler.per_element_scaling").ravel(),
-        elements=_elements(contents, f"{inside}{EMBEDDING}"),
+        elements=_elements(contents, inside),
         units=FileUnits("eV", "Ang"),
     )
-    own = ("cutoff", "three_body_cutoff", "_GRAPH_PES_VERSION", "_all_models_same_properties")
+    own = (
+        *("cutoff", "three_body_cutoff", "_GRAPH_PES_VERSION", "_all_models_same_properties"),
+        *("_has_been_pre_fit", "_pre_specified_Zs"),
+    )
     contents.require_all_used(name for name in contents.tensors if name.rpartition(".")[2] in own)
     return network
 
@@ -110,14 +114,19 @@ def _layers(contents: Contents, name: str) -> tuple[Dense, ...]:
     return tuple(contents.dense(f"{before}{k}") for k in range(contents.count(before)))
 
 
-def _elements(contents: Contents, name: str) -> tuple[int, ...] | None:
+def _elements(contents: Contents, inside: str) -> tuple[int, ...] | None:
     """Return the atomic numbers that were registered in training; None where the file does not say."""
-    record = contents.modules.get(name)
-    state = record.state if record is not None else None
-    state = state[0] if isinstance(state, tuple) and state else state
-    known = state.get("_accessed_Zs") if isinstance(state, dict) else None
-    numbers = tuple(sorted(z for z in known or () if isinstance(z, int) and 0 < z < 100))
-    return numbers or None
+    names = [f"{inside}{EMBEDDING}", f"{inside}scaler.per_element_scaling"]
+    names += [name for name in contents.tensors if name.endswith("._offsets")]
+    for name in names:
+        record = contents.modules.get(name)
+        states = [] if record is None else [a for a in record.arguments if isinstance(a, dict)]
+        known = states[0].get("_accessed_Zs", ()) if states else ()
+        if numbers := tuple(
+            sorted(z for z in known if isinstance(z, int) and 0 < z < MAX_ELEMENTS)
+        ):
+            return numbers
+    return None
 
 
 def _version(contents: Contents, root: str) -> str:

@@ -50,7 +50,7 @@ def schnetpack_2(file: str, member: int, cutoff: float, request: dict) -> Evalua
 
 def schnetpack_1(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     """Return the evaluation by schnetpack 0.2 to 1.0."""
-    vars(np)["int"] = int  # it is of 2021, when numpy still had that name
+    vars(np).update(int=int, float=float)  # it is of 2021, when numpy had these names
     environment = import_module("schnetpack.environment")
     data = import_module("schnetpack.data")
     model = torch.load(file, map_location="cpu", weights_only=False).double()
@@ -77,16 +77,23 @@ def graph_pes(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     return _by_calculator(model.ase_calculator())
 
 
+class KnownPairs(torch.nn.Module):
+    """List pairs that are known, in place of PyTorch Geometric's own graph, which needs torch_cluster."""
+
+    index: torch.Tensor
+
+    def forward(
+        self, positions: torch.Tensor, _: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pairs (2, P), and their distances at positions (N, 3)."""
+        j, i = self.index
+        return self.index, (positions[j] - positions[i]).norm(dim=-1)
+
+
 def pyg(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     """Return the evaluation by PyTorch Geometric, with all neighbours within the cutoff."""
     nn = import_module("torch_geometric.nn")
     loaded = torch.load(file, map_location="cpu", weights_only=False)
-    edges: list[torch.Tensor] = []
-
-    def pairs(positions: torch.Tensor, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        i, j = edges
-        return torch.stack([j, i]), (positions[j] - positions[i]).norm(dim=-1)
-
     if isinstance(loaded, dict):
         model = _of_state_dict(nn.SchNet, loaded, cutoff)
         unit = request["energy_unit_eV"]
@@ -95,14 +102,15 @@ def pyg(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     else:
         model, shift = loaded, None
     model.double().eval()
-    model.interaction_graph = pairs
+    model.interaction_graph = graph = KnownPairs()
     if shift is not None:  # atomref and mean are both in it
         model.atomref, model.mean = None, 0.0
 
     def evaluate(atoms: Atoms) -> tuple[float, np.ndarray]:
         if atoms.pbc.any():
             raise SystemExit("PyTorch Geometric's SchNet has no periodic structures")
-        edges[:] = map(torch.from_numpy, neighbor_list("ij", atoms, cutoff))
+        i, j = map(torch.from_numpy, neighbor_list("ij", atoms, cutoff))
+        graph.index = torch.stack([j, i])
         positions = torch.tensor(atoms.positions, requires_grad=True)
         energy = model(torch.tensor(atoms.numbers), positions).sum()
         forces = -torch.autograd.grad(energy, positions)[0].numpy()

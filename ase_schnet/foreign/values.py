@@ -16,7 +16,7 @@ from ase_schnet.foreign.records import ForeignModelError, Name, Record
 #: Beginnings of names that stay records: layers of torch, and the packages whose models are read.
 PACKAGES = (
     *("torch.nn.", "torch.optim.", "torchmetrics.", "omegaconf.", "torch_ema."),
-    *("schnetpack.", "schnetkit.", "torch_geometric.nn.", "graph_pes.", "nff."),
+    *("schnetpack.", "schnetkit.", "torch_geometric.", "graph_pes.", "nff."),
     *("pytorch_lightning.", "lightning.", "lightning_fabric."),
 )
 _BUILTINS = ("set", "frozenset", "list", "dict", "tuple", "object", "slice", "complex")
@@ -35,6 +35,10 @@ NAMES = frozenset(
         *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"),
         *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
         *("numpy.ndarray", "pathlib.PosixPath", "pathlib._local.PosixPath"),
+        # modules of PyTorch Geometric hold the signatures of their functions
+        *("inspect._empty", "typing.OrderedDict", "typing.Union", "typing.Optional"),
+        *("__builtin__.type", "builtins.type", "__builtin__.long", "_operator.getitem"),
+        "_codecs.encode",  # bytes, as old pickles have them
     }
 )
 #: dtype of what a storage holds; of a bfloat16, the upper half of a float32.
@@ -178,6 +182,13 @@ def _number(dtype: object, data: object = b"") -> object:
     return Record("numpy.number", (dtype, data))
 
 
+def _bytes(text: object, *encoding: object) -> object:
+    """Return bytes that an old pickle has as text; a record where they are something else."""
+    if isinstance(text, str) and encoding in (("latin1",), ("latin-1",)):
+        return text.encode("latin-1")
+    return Record("_codecs.encode", (text, *encoding))
+
+
 _BUILT = {
     "collections.OrderedDict": lambda items=(): dict(items),
     "collections.defaultdict": lambda *_: {},
@@ -189,6 +200,7 @@ _BUILT = {
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
     "torch._tensor._rebuild_from_type_v2": _with_attributes,
+    "_codecs.encode": _bytes,
     "torch.Size": tuple,
     "torch.device": lambda *parts: ":".join(map(str, parts)),
     "copyreg._reconstructor": _reconstructed,

@@ -101,7 +101,7 @@ class Schnetpack1:
     file, distribution = "best_model", "schnetpack"
 
     def __init__(self, mean: float, periodic: bool):
-        vars(np)["int"] = int  # it is of 2021, when numpy still had that name
+        vars(np).update(int=int, float=float)  # it is of 2021, when numpy had these names
         import schnetpack as spk
         from schnetpack import environment
         from schnetpack.data.atoms import AtomsConverter
@@ -146,6 +146,18 @@ class Schnetpack1:
         self.model = torch.load(path, weights_only=False).to(dtype).eval()
 
 
+class Graph(torch.nn.Module):
+    """Pairs that are known beforehand, for PyTorch Geometric."""
+
+    def __init__(self, index: torch.Tensor):
+        super().__init__()
+        self.index = index
+
+    def forward(self, positions, batch):
+        j, i = self.index
+        return self.index, (positions[j] - positions[i]).norm(dim=-1)
+
+
 class PyG:
     """PyTorch Geometric: the whole module; all neighbours within the cutoff, as in molecules."""
 
@@ -173,12 +185,8 @@ class PyG:
             whole.append(np.full(len(atoms), k))
             first += len(atoms)
         index = torch.from_numpy(np.concatenate(edges, axis=1))
-        # its own graph needs torch_cluster; this one has the same pairs
-        own = self.model.interaction_graph
-        self.model.interaction_graph = lambda r, batch: (
-            index,
-            (r[index[0]] - r[index[1]]).norm(dim=-1),
-        )
+        own = self.model.interaction_graph  # needs torch_cluster; this one has the same pairs
+        self.model.interaction_graph = Graph(index)
         positions = torch.tensor(np.concatenate([a.positions for a in frames]), dtype=dtype)
         positions.requires_grad_()
         numbers = torch.from_numpy(np.concatenate([a.numbers for a in frames]))
