@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -116,10 +118,13 @@ def _asked(
         "shift_eV": model.energy_shift.tolist(),
     }
     (folder / "request.json").write_text(json.dumps(request))
+    # a copy: beside the script itself lie modules that are named like these packages
+    script = shutil.copy(SCRIPT, folder)
+    # another Python must not find the packages of this one
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(python), str(script), str(folder)]
     try:
-        done = subprocess.run(
-            [str(python), str(SCRIPT), str(folder)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     except OSError as error:
         raise ForeignModelError(f"{python} cannot be run: {error.strerror}") from None
     if done.returncode != 0:

@@ -56,18 +56,18 @@ def main() -> None:
     path = HERE / "foreign.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     for kind in options.only:
-        if options.store:
-            store(kind, options.work / kind, options.store)
         if kind in results:
             continue
-        python, _ = ensure_environment(KINDS[kind], options.venvs)
         folder = options.work / kind
         frames = options.boxes if kind.endswith("-periodic") else options.frames
         steps = options.steps // 10 if kind.endswith("-periodic") else options.steps
-        command = [python, HERE / "make.py", kind, DATA, folder]
         more = ["--frames", str(frames), "--steps", str(steps)]
         if not (folder / "reference.npz").exists():
-            subprocess.run([*map(str, command), *more], check=True)
+            python, _ = ensure_environment(KINDS[kind], options.venvs)
+            command = [python, HERE / "make.py", kind, DATA, folder, *more]
+            subprocess.run([str(part) for part in command], check=True)
+        if options.store:
+            store(kind, folder, options.store)
         results[kind] = compared(kind, folder)
         results[kind]["command"] = f"make.py {kind} ../shared/data {folder.name} {' '.join(more)}"
         write_whole(path, (json.dumps(results, indent=1) + "\n").encode())
