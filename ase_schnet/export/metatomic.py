@@ -1,7 +1,6 @@
 """An ensemble as a model of metatomic, which LAMMPS, GROMACS, i-PI, PLUMED, torch-sim and eOn run."""
 
-from __future__ import annotations
-
+# no `from __future__ import annotations`: metatomic and TorchScript read these as types
 from typing import Dict, List, Optional  # noqa: UP035 - TorchScript reads these
 
 import torch

@@ -72,9 +72,15 @@ def schnetpack_1(file: str, member: int, cutoff: float, request: dict) -> Evalua
 
 def graph_pes(file: str, member: int, cutoff: float, request: dict) -> Evaluate:
     """Return the evaluation by graph-pes."""
-    models = import_module("graph_pes.models")
-    model = models.load_model(file).double()
-    return _by_calculator(model.ase_calculator())
+    models, graphs = import_module("graph_pes.models"), import_module("graph_pes.atomic_graph")
+    model = models.load_model(file).double().eval()
+
+    def evaluate(atoms: Atoms) -> tuple[float, np.ndarray]:
+        graph = graphs.AtomicGraph.from_ase(atoms, cutoff)  # its calculator would round to float32
+        results = model.predict(graph, properties=["energy", "forces"])
+        return float(results["energy"]), results["forces"].numpy()
+
+    return evaluate
 
 
 class KnownPairs(torch.nn.Module):
