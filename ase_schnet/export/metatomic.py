@@ -4,8 +4,14 @@
 from typing import Dict, List, Optional  # noqa: UP035 - TorchScript reads these
 
 import torch
-from metatensor.torch import Labels, TensorBlock, TensorMap, slice, sum_over_samples
-from metatomic.torch import (
+from metatensor.torch import (  # pyright: ignore[reportMissingImports]
+    Labels,
+    TensorBlock,
+    TensorMap,
+    slice,
+    sum_over_samples,
+)
+from metatomic.torch import (  # pyright: ignore[reportMissingImports]
     AtomisticModel,
     ModelCapabilities,
     ModelMetadata,

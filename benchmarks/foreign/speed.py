@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -54,7 +55,7 @@ def main() -> None:
         convert(found[maker].models, found[ours].models, options.members)
         scripts |= found
         lineup += [Contestant(f"{name} float32", name) for name in found]
-    records = []
+    records, load = [], os.getloadavg()[0]
     with workers(scripts, options.threads) as running, tqdm(disable=None) as bar:
         for case in (write_case(name, work / "cases") for name in options.cases):
             for members in options.members:
@@ -62,9 +63,10 @@ def main() -> None:
                 records += race.calls(options.rounds, options.budget, bar)
                 records += [{"failed": race.failed}] if race.failed else []
     about = {"date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(), "commit": commit()}
+    about["load_before"], about["load_after"] = load, os.getloadavg()[0]
     results = {"about": about, "records": records}
     write_whole(HERE / "speed.json", (json.dumps(results, indent=1) + "\n").encode())
-    write_whole(HERE / "speed.md", table(records).encode())
+    write_whole(HERE / "speed.md", table(records, about).encode())
 
 
 def convert(theirs: Path, ours: Path, members: list[int]) -> None:
@@ -76,13 +78,14 @@ def convert(theirs: Path, ours: Path, members: list[int]) -> None:
         convert_model(files, output, elements=["H", "C", "O"], pbc=True, units="eV")
 
 
-def table(records: list[dict]) -> str:
+def table(records: list[dict], about: dict) -> str:
     """Return the medians as Markdown."""
     lines = [
         "# Converted models against their makers' calculators",
         "",
         "Median time of a call of `atoms.get_forces()` with new positions, float32. "
-        "`python -m benchmarks.foreign.speed`",
+        "`python -m benchmarks.foreign.speed`; load of the machine before "
+        f"{about['load_before']:.1f}, after {about['load_after']:.1f}.",
         "",
         "| case | members | contestant | ms |",
         "|---|---|---|---|",

@@ -5,6 +5,7 @@ The models and answers in tests/data/foreign were made by the packages themselve
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,16 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase_schnet import ConversionHints, SchNetCalculator, convert_model
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.formats import read_dataset
+from ase_schnet.data.statistics import label_statistics
+from ase_schnet.foreign.contents import Contents
 from ase_schnet.foreign.records import ForeignModelError
+from ase_schnet.foreign.torch_files import read_torch_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
+from ase_schnet.training.start import Start
+from ase_schnet.training.streaming import source_of
 from ase_schnet.units import ENERGY_UNITS
 
 MADE = Path(__file__).resolve().parents[1] / "data" / "foreign"
@@ -158,6 +165,20 @@ def test_what_a_file_leaves_open_must_be_said(references, tmp_path):
         convert_model(beside, tmp_path / "model", elements=["H", "C", "O"])
 
 
+def test_a_training_starts_from_a_converted_model(references, converted):
+    """Its weights are there, and the offset is that of the new labels (fine-tuning)."""
+    reference, model = references["schnetpack-2"], converted["schnetpack-2"].model
+    dataset = reference.dataset(20)
+    moved = replace(dataset, E=dataset.E + 9.0)
+    start = Start(model, "converted", freeze=("embedding",)).of_member(0)
+    potential = start.potential(moved, label_statistics(moved))
+    source = source_of(moved, potential.config.cutoff, torch.float32)
+    batch, _ = next(iter(source.epoch(20)))
+    energies = potential(batch).detach().numpy()
+    np.testing.assert_allclose(energies, moved.E, rtol=0, atol=2e-4)
+    assert start.is_frozen("schnet.embedding.weight")
+
+
 @pytest.mark.filterwarnings("error:outside what")
 def test_where_distances_are_not_known_only_collisions_warn(references, tmp_path):
     convert_model(references["graph-pes"].file, tmp_path / "model")
@@ -172,9 +193,6 @@ def test_where_distances_are_not_known_only_collisions_warn(references, tmp_path
 
 def rewritten(file, path, change):
     """Write the state of a pickled file of torch again, changed, as a ``state_dict``."""
-    from ase_schnet.foreign.contents import Contents
-    from ase_schnet.foreign.torch_files import read_torch_file
-
     contents = Contents(str(file), read_torch_file(file).content)
     state = {name: torch.from_numpy(t.array()) for name, t in contents.tensors.items()}
     change(state)
@@ -293,8 +311,6 @@ def test_published_checkpoints_are_converted(shared_data, tmp_path, name):
 
 @pytest.mark.slow
 def test_labels_tell_how_neural_force_field_listed_its_pairs(shared_data, tmp_path):
-    from ase_schnet.data.formats import read_dataset
-
     labels = shared_data("nff-ethanol", "ethanol_ccsd_t-train.npz")
     dataset = read_dataset(labels, "kcal/mol")[0].subset(np.arange(100))
     file = shared_data("foreign-schnets", "nff_cco_1.best_model")
