@@ -32,6 +32,10 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.dynamics.md import run_npt as run_npt
     from ase_schnet.dynamics.md import run_nve as run_nve
     from ase_schnet.dynamics.md import run_nvt as run_nvt
+    from ase_schnet.export.save import export_model as export_model
+    from ase_schnet.foreign.convert import Conversion as Conversion
+    from ase_schnet.foreign.convert import convert_model as convert_model
+    from ase_schnet.foreign.hints import ConversionHints as ConversionHints
     from ase_schnet.inference.options import EngineOptions as EngineOptions
     from ase_schnet.inference.training_watch import OutsideTrainingWarning as OutsideTrainingWarning
     from ase_schnet.labelling.label import LabelResult as LabelResult
@@ -137,6 +141,10 @@ _HOME = {
     "LearnSettings": "learning.settings",
     "LearnResult": "learning.result",
     "load_model": "modelfile",
+    "export_model": "export.save",
+    "convert_model": "foreign.convert",
+    "Conversion": "foreign.convert",
+    "ConversionHints": "foreign.hints",
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.settings",
     "fit_rpr": "dipole.fit",

@@ -25,6 +25,9 @@ SCHNETPACK_NEEDS = (
 )
 
 
+SCHNETPACK_1_NEEDS = ("numpy", "ase", "h5py", "tqdm", "pyyaml", "tensorboardX", "scipy")
+
+
 class CannotInstall(RuntimeError):
     """A peer that could not be installed; the message is one line for the table."""
 
@@ -54,6 +57,17 @@ RECIPES = {
         ),
     ),
     "graph-pes": (Recipe("1.0.2", (("graph-pes==1.0.2",),), "graph_pes", "pip install"),),
+    "pyg": (
+        Recipe("2.8.1", (("torch_geometric==2.8.1", "ase"),), "torch_geometric", "pip install"),
+    ),
+    "schnetpack-1": (
+        Recipe(  # its own list also names tools for tests; it is of 2021
+            "1.0.1",
+            (SCHNETPACK_1_NEEDS, ("--no-deps", "schnetpack==1.0.1")),
+            "schnetpack",
+            "wheel unchanged, --no-deps, and its needs by hand",
+        ),
+    ),
     "mace": (Recipe("0.3.16", (("mace-torch==0.3.16",),), "mace", "pip install"),),
 }
 

@@ -14,9 +14,12 @@ FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
     {"learning"},
-    {"pretraining", "delta_calculator", "recalibration", "propagation", "tuning"},
+    {
+        *("pretraining", "delta_calculator", "recalibration", "propagation"),
+        *("tuning", "foreign", "external"),
+    },
     {"training", "calculator", "plugin", "predictions", "coverage"},
-    {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling"},
+    {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling", "export"},
     {"dynamics", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
@@ -52,7 +55,10 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("calculator", "model"), ("training", "calculator"), ("calculator", "training")}
 # third-party packages that only some files may import
 RESERVED = {
-    "torch": ("model/", "training/", "inference/torch_ensemble.py"),
+    "torch": (
+        *("model/", "training/", "inference/torch_ensemble.py", "export/"),
+        "foreign/maker.py",  # a script for other Pythons
+    ),
     "matplotlib": ("plotting/",),
 }
 #: The functions of more than 60 lines, at most one.

@@ -24,7 +24,8 @@ def limits(model: TrainedModel) -> dict:
     -------
     dict
         ``distance_ranges_Ang``: pair name ("H-O") -> [[low, high], ...], the distances of the training data
-        in Å, at all its levels of theory. ``cutoff_Ang``: the cutoff in Å, to which these distances reach.
+        in Å, at all its levels of theory; None where the card knows none. ``cutoff_Ang``: the cutoff in Å,
+        to which these distances reach.
         ``known_pieces``: formulas of what stood alone in the training, farther than the cutoff from all
         other atoms; also of single atoms ("H").
 
@@ -33,7 +34,7 @@ def limits(model: TrainedModel) -> dict:
         by this scale, that is still a prediction. With error bars also ``error_level``, their probability.
     """
     known = {
-        "distance_ranges_Ang": model.known_ranges,
+        "distance_ranges_Ang": model.known_ranges or None,
         "cutoff_Ang": float(model.config["cutoff"]),
         "known_pieces": sorted(model.known_pieces),
     }

@@ -24,6 +24,7 @@ COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("tune", "learn", "sample", "label", "augment"),
     *("md", "lammps", "drift", "average", "scan", "spectrum"),
+    *("convert", "export", "orca", "gaussian"),
 )
 
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             f"{record['data']}; held-out folds: MAE {record['held_out_MAE_per_component']:.2g} "
             f"{UNITS[quantity]} per component; {FRAMES[part.basis.frame]}; atoms in the order {part.symbols}"
         )
-    for line in _origin(model.card.get("training")):
+    for line in _origin(model.card):
         print(line)
     print()
     print(training_summary(model))
@@ -123,6 +123,8 @@ def _levels(model: TrainedModel) -> list[str]:
 
 def _ranges(ranges: dict[str, list[list[float]]]) -> str:
     """Return the distances of every pair of elements as text."""
+    if not ranges:
+        return "of its training not known"
     each = (
         f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
         for pair, intervals in ranges.items()
@@ -137,8 +139,13 @@ def _electrons(card: dict) -> str:
     return f"charge {card['charge']}, multiplicity {card['multiplicity']}"
 
 
-def _origin(training: dict | None) -> list[str]:
-    """Describe data, loss weights and command, if the card has them."""
+def _origin(card: dict) -> list[str]:
+    """Describe data, loss weights and command, or which file it was converted from, if the card has them."""
+    training = card.get("training")
+    if "converted" in card:
+        from ase_schnet.foreign.words import origin_lines
+
+        return origin_lines(card["converted"])
     if not training:
         return ["trained     unknown: the card has no record of a training"]
     loss = training["loss"]

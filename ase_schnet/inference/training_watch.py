@@ -49,7 +49,7 @@ class TrainingWatch:
         self._model, self._cutoff = model, float(model.config["cutoff"])
         self._one_composition = composition_of_training(model)
         self._pieces = KnownPieces(model)
-        self._ranges = model.distance_ranges
+        self._ranges = model.distance_ranges or None  # none known: only collisions are looked for
         self.avoided = avoided_squares(
             model.elements, self._ranges, self._cutoff, DISTANCE_TOLERANCE_ANG
         )

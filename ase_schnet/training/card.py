@@ -69,7 +69,7 @@ def judge(model: TrainedModel, kept_out: Dataset) -> dict:
         "calibration": {k: c.to_dict() for k, c in comparison.calibration().items()},
         "intervals": _intervals(comparison, kept_out.source),
         "tables": tables_accuracy(comparison, compare(network, some)),
-        "self_check": _self_check(network, kept_out.subset(np.array([0]))),
+        "self_check": self_check_entry(network, kept_out.subset(np.array([0]))),
     }
 
 
@@ -117,7 +117,7 @@ def _thinned(history: list[dict], points: int = 60) -> dict[str, list]:
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _self_check(engine: TorchEnsemble, structure: Dataset) -> dict:
+def self_check_entry(engine: TorchEnsemble, structure: Dataset) -> dict:
     """Return one structure with the energies of the members and the mean forces, to be computed again."""
     pairs = half_list(
         structure.R, engine.model.config["cutoff"], structure.cells[0], structure.pbc[0]

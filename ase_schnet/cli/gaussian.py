@@ -1,0 +1,34 @@
+"""Answer Gaussian's External keyword: ``ase-schnet gaussian MODEL LAYER IN OUT ...``."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Answer Gaussian's External keyword with energy and gradient of a model."
+EXAMPLE = """\
+In the route section of Gaussian:
+  # External="ase-schnet gaussian ethanol" Opt=NoMicro
+Gaussian adds the names of its files to the command. Without a dipole in the model that of Gaussian is zero.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EXAMPLE
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="name of a shipped model, or a model directory")
+    add("layer", metavar="LAYER", help="of an ONIOM calculation; all are answered alike")
+    add("input", metavar="IN", help="file that Gaussian writes")
+    add("output", metavar="OUT", help="file that it reads")
+    add("others", nargs="*", metavar="FILE", help="further files of Gaussian, left alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the request, evaluate, write the answer; return the exit code."""
+    from ase_schnet.external.answer import answer_of
+    from ase_schnet.external.gaussian import read_request, write_answer
+
+    request = read_request(args.input)
+    answer = answer_of(args.model, request.atoms, request.charge, request.multiplicity)
+    write_answer(args.output, request, answer)
+    return 0

@@ -1,0 +1,1 @@
+"""Our models as modules of torch, for programs that run such modules."""

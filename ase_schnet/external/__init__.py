@@ -1,0 +1,1 @@
+"""Answers to programs that call another one for energies and gradients."""

@@ -1,0 +1,1 @@
+"""Trained SchNets of other packages, read as data and written as our model directories."""

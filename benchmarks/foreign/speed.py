@@ -1,0 +1,101 @@
+"""Converted models against their makers' calculators: `python -m benchmarks.foreign.speed`.
+
+The models of `benchmarks.peers` (3 interactions, 64 features, 50 Gaussians, 5 Å, random weights), written by
+schnetpack and graph-pes, are converted; the packages' own calculators and ours run them in turns in one
+session.
+Writes speed.json and speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ase_schnet import convert_model
+from ase_schnet.files import write_whole
+from benchmarks.cases import write_case
+from benchmarks.environments import ensure_environment
+from benchmarks.lineup import Contestant
+from benchmarks.measure import Race, workers
+from benchmarks.peers import commit
+from benchmarks.pool import scripts_of
+from benchmarks.processor import machine
+
+HERE = Path(__file__).resolve().parent
+MAKERS = {"schnetpack": "run_schnetpack.py", "graph-pes": "run_graph_pes.py"}
+
+
+def main() -> None:
+    """Convert, race, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[1])
+    parser.add_argument("--cases", nargs="+", default=["ethanol", "water-1536"])
+    parser.add_argument("--members", nargs="+", type=int, default=[1, 5])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--budget", type=float, default=60.0, help="s for the slowest contestant of a case"
+    )
+    parser.add_argument("--venvs", type=Path, default=Path.home() / ".cache/ase_schnet/peers")
+    options = parser.parse_args()
+    work = options.venvs / "foreign-speed"
+    scripts, lineup = {}, []
+    for maker, script in MAKERS.items():
+        python, _ = ensure_environment(maker, options.venvs)
+        found = scripts_of({maker: python}, {maker: script}, work)
+        found[maker].prepare()
+        ours = f"converted from {maker}"
+        found |= scripts_of({ours: Path(sys.executable)}, {ours: "run_ours.py"}, work)
+        convert(found[maker].models, found[ours].models, options.members)
+        scripts |= found
+        lineup += [Contestant(f"{name} float32", name) for name in found]
+    records, load = [], os.getloadavg()[0]
+    with workers(scripts, options.threads) as running, tqdm(disable=None) as bar:
+        for case in (write_case(name, work / "cases") for name in options.cases):
+            for members in options.members:
+                race = Race(running, lineup, case, members, options.threads)
+                records += race.calls(options.rounds, options.budget, bar)
+                records += [{"failed": race.failed}] if race.failed else []
+    about = {"date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(), "commit": commit()}
+    about["load_before"], about["load_after"] = load, os.getloadavg()[0]
+    results = {"about": about, "records": records}
+    write_whole(HERE / "speed.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_whole(HERE / "speed.md", table(records, about).encode())
+
+
+def convert(theirs: Path, ours: Path, members: list[int]) -> None:
+    """Write the maker's models as ours, where `run_ours.py` looks for them."""
+    for n in members:
+        output = ours / f"members-{n}"
+        shutil.rmtree(output, ignore_errors=True)
+        files = [theirs / f"model-{k}.pt" for k in range(n)]
+        convert_model(files, output, elements=["H", "C", "O"], pbc=True, units="eV")
+
+
+def table(records: list[dict], about: dict) -> str:
+    """Return the medians as Markdown."""
+    lines = [
+        "# Converted models against their makers' calculators",
+        "",
+        "Median time of a call of `atoms.get_forces()` with new positions, float32. "
+        "`python -m benchmarks.foreign.speed`; load of the machine before "
+        f"{about['load_before']:.1f}, after {about['load_after']:.1f}.",
+        "",
+        "| case | members | contestant | ms |",
+        "|---|---|---|---|",
+    ]
+    for r in records:
+        if "median_ms" in r:
+            ms = f"{r['median_ms']:.3g}"
+            lines.append(f"| {r['case']} | {r['members']} | {r['contestant']} | {ms} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
