@@ -17,13 +17,15 @@ from importlib import import_module
 
 from ase_schnet import __version__
 from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
+from ase_schnet.cli.guide import guide
 from ase_schnet.cli.language import in_options, refuse_unknown
 from ase_schnet.cli.settings_file import with_settings
 
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("tune", "learn", "sample", "label", "augment"),
-    *("md", "lammps", "drift", "average", "scan", "spectrum"),
+    *("md", "lammps", "drift", "average", "scan", "spectrum", "report"),
+    *("doctor", "completion"),
 )
 
 
@@ -64,7 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         the data do not allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
-    args = _parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(guide())
+        return 0
+    args = _parse(argv)
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         with _terminated_like_ctrl_c():
