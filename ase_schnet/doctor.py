@@ -69,13 +69,19 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what is found, one thing after the other; the last ones compute for some seconds."""
+    """Examine the installation, one thing after the other; the last ones compute for some seconds.
+
+    Yields
+    ------
+    Finding
+        What was found of one thing.
+    """
     yield Finding(
         "package", f"ase_schnet {__version__} in {Path(__file__).parent}, models {_models()}"
     )
     yield Finding(
         "system",
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores()} cores to use",
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores()} cores",
     )
     yield _required()
     yield _processor()
@@ -135,7 +141,9 @@ def _cache() -> Finding:
         return Finding("compiled", "there is no place to keep compiled code", cure, wrong=True)
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("compiled", f"code cannot be kept in {folder}: no permission", cure, wrong=True)
+        return Finding(
+            "compiled", f"code cannot be kept in {folder}: no permission", cure, wrong=True
+        )
     kept = "with code of earlier starts" if any(folder.glob("*.nbc")) else "still empty"
     return Finding("compiled", f"code is kept in {folder}, which can be written to, {kept}")
 

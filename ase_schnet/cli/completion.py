@@ -38,4 +38,4 @@ def _complete_file_names(parser: argparse.ArgumentParser, complete: dict) -> Non
             for sub in action.choices.values():
                 _complete_file_names(sub, complete)
         elif action.type is None and action.choices is None and action.nargs != 0:
-            action.complete = complete  # pyright: ignore[reportAttributeAccessIssue]
+            action.complete = complete

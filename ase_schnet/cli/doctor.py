@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "Examine the installation: what is here, what is missing, whether it computes what it should."
+HELP = (
+    "Examine the installation: what is here, what is missing, whether it computes what it should."
+)
 EXAMPLE = """\
 example:
   ase-schnet doctor

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 TASKS = (
-    ("make a model of your molecule, from nothing but its structure", "learn ethanol.xyz -o my_ethanol"),
+    (
+        "make a model of your molecule, from nothing but its structure",
+        "learn ethanol.xyz -o my_ethanol",
+    ),
     ("or train on labelled structures that you have", "train data.xyz --units eV -o my_model"),
     ("hold it against labels that it has not seen", "evaluate my_model test.xyz -o parity.png"),
     (

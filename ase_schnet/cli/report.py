@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    text = "run directory, model (directory or shipped name), table (.csv) of a scan, or directory of a learning"
+    text = "run directory, model (directory or shipped name), .csv table of a scan, or directory of a learning"
     add("source", metavar="SOURCE", help=text)
     text = "page to write (default: %(default)s)"
     add("-o", "--output", default="report.html", metavar="FILE.html", help=text)
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
         structures=not args.no_structures,
     )
     print(report)
-    print(f"report: {report.path} ({report.path.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    print(
+        f"report: {report.path} ({report.path.stat().st_size / 1e6:.1f} MB); open it in a browser"
+    )
     return 0
 
 

@@ -93,12 +93,12 @@ def data_verdicts(judged: Judged) -> list[Verdict]:
     ]
     seen = judged.seen
     if seen is not None and seen.any():
-        words = (
-            f"the model was trained on {seen.sum()} of these {n} structures: on others its errors are larger"
-        )
+        words = f"the model was trained on {seen.sum()} of these {n} structures: on others its errors are larger"
         found.append(Verdict("Judged on its own training data", "INCONCLUSIVE", words))
     level = judged.model.card["intervals"]["level"] if judged.covered else None
-    for each, line in zip(judged.covered, coverage_lines(judged.covered, level or 0.9), strict=True):
+    for each, line in zip(
+        judged.covered, coverage_lines(judged.covered, level or 0.9), strict=True
+    ):
         # the interval of the coverage, from resampled structures, decides
         outcome = "PASS" if each.high >= level else "FAIL"
         found.append(Verdict(f"Error bars of the {each.name}", outcome, line.split(None, 1)[1]))
@@ -109,8 +109,8 @@ def data_sections(judged: Judged, *, structures: bool) -> list[Section]:
     """Return parity, calibration and the structures with the largest errors."""
     level = judged.model.card["intervals"]["level"] if judged.covered else 0.9
     shows = (
-        "Predictions against labels; the error found in bins of the std; how many errors lie within a multiple "
-        "of the std (line) and within the error bars (point), against the probability stated."
+        "Predictions against labels; the error found in bins of the std; how many errors lie within a "
+        "multiple of the std (line) and within the error bars (point), against the probability stated."
     )
     blocks: list[Picture | Text] = [
         Picture(as_png(plot_parity(judged.comparison, judged.covered, level)), shows)
@@ -160,10 +160,12 @@ def _viewer(
     std = "forces_std" if by == "force error" else "energy_std"
     x = std if std in properties else "structure"
     words = (
-        f"{len(shown)} of {len(data)} structures; the one with the largest error is shown first. Click a point to "
-        "see its structure" + ("; atoms are coloured by the error of their force." if of_atoms else ".")
+        f"{len(shown)} of {len(data)} structures; the one with the largest error is shown first. Click a "
+        "point to see its structure"
+        + ("; atoms are coloured by the error of their force." if of_atoms else ".")
     )
     frames = [data.atoms(int(s)) for s in shown]
     worst = int(np.flatnonzero(shown == order[0])[0])
-    name = "Structures of the data"
-    return [Text(words), Structures(name, frames, properties, of_atoms, x, by, selected=worst)]
+    name, colour = "Structures of the data", next(iter(judged.errors))
+    viewer = Structures(name, frames, properties, of_atoms, x, by, colour, selected=worst)
+    return [Text(words), viewer]

@@ -51,7 +51,7 @@ def learning_page(directory: Path, data: Dataset | None, *, structures: bool) ->
         )
     if data is not None and not learning.finished:
         raise ValueError(
-            f"{directory} has no model of the end yet: leave the data out, or report on the model of its last "
+            f"{directory} has no model of the end yet: leave the data out, or report on that of its last "
             f"round, {directory / 'rounds' / str(learning.rows[-1].round) / 'model'}"
         )
     verdicts, sections = [_goal(learning), *_life(learning)], [_rounds(learning)]
@@ -100,8 +100,8 @@ def _rounds(learning: Learning) -> Section:
     ]
     blocks: list[Text | Table | Picture] = [
         Text(
-            "A row judges the model of the round before, on structures drawn at random from its own dynamics and by "
-            "the runs that it survived."
+            "A row judges the model of the round before, on structures drawn at random from its own dynamics "
+            "and by the runs that it survived."
         ),
         Table([*(title for _, title in ROUNDS), "whole runs"], rows),
     ]
@@ -112,7 +112,13 @@ def _rounds(learning: Learning) -> Section:
     if learning.lives:
         columns = ["run", "kind", "planned (ps)", "lived (ps)", "ended by"]
         lives = [
-            [life.plan.number, life.plan.kind, life.plan.time_ps, life.life_ps, life.ended or "its end"]
+            [
+                life.plan.number,
+                life.plan.kind,
+                life.plan.time_ps,
+                life.life_ps,
+                life.ended or "its end",
+            ]
             for life in learning.lives
         ]
         blocks += [Text("Runs of the model of the end:"), Table(columns, lives)]
@@ -120,7 +126,7 @@ def _rounds(learning: Learning) -> Section:
 
 
 def _end(learning: Learning) -> tuple[int, float, float] | None:
-    """Return calls, error of the forces (meV/Å) and share of whole runs of the model of the end, if it is there."""
+    """Return calls, force error (meV/Å) and share of whole runs of the model of the end, if it is there."""
     if not (learning.finished and learning.lives):
         return None
     judged = load_model(learning.directory).card["kept_out"]
@@ -150,8 +156,11 @@ def _structures(learning: Learning) -> list[Text | Structures]:
         "force": Property(np.concatenate([np.linalg.norm(f, axis=1) for f in forces]), "eV/Å")
     }
     words = (
-        f"{len(frames)} of {len(labelled)} labelled structures in the order in which they were asked for. Click a "
-        "point to see one; atoms are coloured by the force of the reference on them."
+        f"{len(frames)} of {len(labelled)} labelled structures in the order in which they were asked for. Click "
+        "a point to see one; atoms are coloured by the force of the reference on them."
     )
     name = "Labelled structures"
-    return [Text(words), Structures(name, frames, properties, of_atoms, "number", "energy", "round")]
+    return [
+        Text(words),
+        Structures(name, frames, properties, of_atoms, "number", "energy", "round"),
+    ]

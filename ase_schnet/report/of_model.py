@@ -72,12 +72,14 @@ def _bars(model: TrainedModel) -> Verdict:
         words = f"of {100 * known['level']:.4g} %, fitted to structures that no member saw"
         return Verdict("Error bars", "PASS", words)
     if model.n_members < 2:
-        return Verdict("Error bars", "NOTE", "none: one network alone cannot tell where it is unsure")
+        return Verdict(
+            "Error bars", "NOTE", "none: one network alone cannot tell where it is unsure"
+        )
     return Verdict(
         "Error bars",
         "NOTE",
-        f"none: ase-schnet calibrate {model.path} DATA fits them to labelled structures that no member saw, at "
-        f"least {structures_needed(LEVEL)}",
+        f"none: ase-schnet calibrate {model.path} DATA fits them to labelled structures that no member saw, "
+        f"at least {structures_needed(LEVEL)}",
     )
 
 
@@ -137,7 +139,9 @@ def _training(model: TrainedModel) -> list[Section]:
     folds = model.card.get("folds")
     if folds and "history" in folds[0]:
         figure = plot_learning_curves(folds, model.card.get("training_length"))
-        blocks.append(Picture(as_png(figure), "Loss and validation errors of each member by epoch."))
+        blocks.append(
+            Picture(as_png(figure), "Loss and validation errors of each member by epoch.")
+        )
     blocks.append(Text(training_summary(model), exact=True))
     blocks.append(Text("\n".join(origin_lines(model.card.get("training"))), exact=True))
     return [Section("Training", blocks)]

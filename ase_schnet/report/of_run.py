@@ -85,7 +85,7 @@ def run_page(directory: Path, *, structures: bool) -> Page:
 
 
 def _read_frames(path: Path, record: MDRecord) -> _Frames:
-    """Read the frames of a trajectory that can be shown; those after the last sample of the log are left out."""
+    """Read the frames of a trajectory that can be shown; those after the last sample are left out."""
     with open_trajectory(path) as trajectory:
         total = len(trajectory)
         read = [trajectory[k] for k in thinned(total, record.n_atoms).tolist()]
@@ -144,7 +144,7 @@ def _temperature(record: MDRecord) -> Verdict:
 
 
 def _knowledge(about: dict, record: MDRecord, frames: _Frames) -> list[Verdict]:
-    """Say how uncertain the ensemble was, and whether the structures are like those that it was trained on."""
+    """Say how uncertain the ensemble was, and whether the structures are like those of its training."""
     found = []
     if record.energy_std_eV is not None:
         std = 1000 * record.energy_std_eV / record.n_atoms
@@ -153,8 +153,8 @@ def _knowledge(about: dict, record: MDRecord, frames: _Frames) -> list[Verdict]:
             Verdict(
                 "Uncertainty",
                 "NOTE",
-                f"ensemble std of the energy: median {np.nanmedian(std):.2g} meV/atom, largest {std[top]:.2g} at "
-                f"{record.time_fs[top] / 1000:g} ps",
+                f"ensemble std of the energy: median {np.nanmedian(std):.2g} meV/atom, largest {std[top]:.2g} "
+                f"at {record.time_fs[top] / 1000:g} ps",
             )
         )
     known = _limits_of_model(about)
@@ -188,7 +188,9 @@ def _within(known: dict, frames: _Frames) -> Verdict:
         if pair := watch.find(atoms):
             outside[k] = pair.message
         elif frames.forces_std is not None and "max_forces_std_eV_per_Ang" in known:
-            std = known["forces_std_scale"] * np.sqrt((frames.forces_std[k] ** 2).mean(axis=1)).max()
+            std = (
+                known["forces_std_scale"] * np.sqrt((frames.forces_std[k] ** 2).mean(axis=1)).max()
+            )
             if not std <= known["max_forces_std_eV_per_Ang"]:
                 outside[k] = f"the force on an atom is uncertain by {std:.2g} eV/Å"
     looked = f"{len(frames.shown)} frames"
@@ -196,7 +198,9 @@ def _within(known: dict, frames: _Frames) -> Verdict:
         return Verdict(about, "PASS", f"distances and forces of all {looked} that were looked at")
     first, why = next(iter(outside.items()))
     time_ps = frames.shown[first].info.get("time_fs", 0.0) / 1000
-    return Verdict(about, "FAIL", f"{len(outside)} of {looked} are not; the first at {time_ps:g} ps: {why}")
+    return Verdict(
+        about, "FAIL", f"{len(outside)} of {looked} are not; the first at {time_ps:g} ps: {why}"
+    )
 
 
 def _collected(path: Path) -> list[Verdict]:

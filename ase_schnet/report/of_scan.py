@@ -36,16 +36,25 @@ def scan_page(scan: ScanResult | ScanMap, name: str, *, structures: bool) -> Pag
         If no point has an energy.
     """
     if not np.isfinite(scan.energies_eV).any():
-        raise ValueError(f"{name}: no point of the scan has an energy, so there is nothing to report")
+        raise ValueError(
+            f"{name}: no point of the scan has an energy, so there is nothing to report"
+        )
     one = isinstance(scan, ScanResult)
     names = [scan.coordinate_name] if one else list(scan.coordinate_names)
     figure = plot_scan(scan) if one else plot_scan_map(scan)
     words = describe_scan(scan) if one else describe_map(scan)
-    blocks: list[Picture | Text] = [Picture(as_png(figure), _caption(scan)), Text(words, exact=True)]
+    blocks: list[Picture | Text] = [
+        Picture(as_png(figure), _caption(scan)),
+        Text(words, exact=True),
+    ]
     sections = [Section("Energy", blocks)]
     if structures and _has_structures(scan):
         sections.append(Section("Structures of the points", _structures(scan)))
-    about = [("scan", name), ("coordinate", "; ".join(names)), ("points", str(scan.energies_eV.size))]
+    about = [
+        ("scan", name),
+        ("coordinate", "; ".join(names)),
+        ("points", str(scan.energies_eV.size)),
+    ]
     verdicts = [_points(scan), _holes(scan), *_trust(scan), *_reference(scan)]
     numbers = {"kind": "scan", "lowest_eV": float(np.nanmin(scan.energies_eV))}
     return Page(f"Scan of {' and '.join(names)}", about, verdicts, sections, numbers)
@@ -60,7 +69,7 @@ def _has_structures(scan: ScanResult | ScanMap) -> bool:
 def _points(scan: ScanResult | ScanMap) -> Verdict:
     lost, size = lost_points(scan), scan.energies_eV.size
     if lost:
-        words = f"{lost} of {size} did not converge or have no energy: begin from a relaxed structure, or raise --fmax"
+        words = f"{lost} of {size} did not converge or have no energy: begin from a relaxed structure or raise fmax"
         return Verdict("Points", "FAIL", words)
     unfinished = int((~np.isfinite(scan.energies_eV)).sum())
     if unfinished:
@@ -71,7 +80,7 @@ def _points(scan: ScanResult | ScanMap) -> Verdict:
 def _holes(scan: ScanResult | ScanMap) -> Verdict:
     holes = int(points_in_holes(scan).sum())
     if holes:
-        words = f"{holes} points outside training have energies far too low: more data there, or a shorter scan"
+        words = f"{holes} points outside training have energies far too low: they need data, or a shorter scan"
         return Verdict("Holes of the model", "FAIL", words)
     return Verdict("Holes of the model", "PASS", "none among these points")
 
@@ -98,7 +107,7 @@ def _reference(scan: ScanResult | ScanMap) -> list[Verdict]:
     difference = 1000 * (difference[known] - difference[known].mean())
     words = (
         f"mean absolute difference {np.abs(difference).mean():.2g} meV, largest "
-        f"{np.abs(difference).max():.2g} meV over {known.sum()} points within training, after their mean is taken off"
+        f"{np.abs(difference).max():.2g} meV over {known.sum()} points within training, less their mean"
     )
     return [Verdict("Against the reference", "NOTE", words)]
 
@@ -144,6 +153,13 @@ def _structures(scan: ScanResult | ScanMap) -> list[Text | Structures]:
     colour = ("energy_std" if "energy_std" in properties else "energy") if line else "energy"
     words = "Click a point to see its structure; the slider goes along the scan."
     viewer = Structures(
-        "Structures of the scan", [frames[k] for k in shown], properties, {}, axes[0], y, colour, line
+        "Structures of the scan",
+        [frames[k] for k in shown],
+        properties,
+        {},
+        axes[0],
+        y,
+        colour,
+        line,
     )
     return [Text(words), viewer]

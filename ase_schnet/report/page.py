@@ -149,7 +149,12 @@ class Page:
         verdicts = [
             {"about": v.about, "outcome": v.outcome, "words": v.words} for v in self.verdicts
         ]
-        return {"title": self.title, "about": dict(self.about), "verdicts": verdicts, **self.numbers}
+        return {
+            "title": self.title,
+            "about": dict(self.about),
+            "verdicts": verdicts,
+            **self.numbers,
+        }
 
 
 def _definitions(pairs: Sequence[tuple[str, str]]) -> str:

@@ -1,8 +1,8 @@
 """Structures of a report in chemiscope, the viewer of maps of structures and their properties.
 
-The script of chemiscope (Fraux, Cersonsky & Ceriotti, JOSS 5, 2117 (2020), https://chemiscope.org) is taken from
-the Python package of that name and put into the page. What the page holds of the structures is short; `viewer.js`
-makes chemiscope's input of it in the browser.
+The script of chemiscope (Fraux, Cersonsky & Ceriotti, JOSS 5, 2117 (2020), https://chemiscope.org) is taken
+from the Python package of that name and put into the page. What the page holds of the structures is short;
+`viewer.js` makes chemiscope's input of it in the browser.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +87,7 @@ class Structures:
 
 
 def thinned(n_structures: int, n_atoms: int) -> NDArray:
-    """Choose the structures to show (K,) of a series of structures with `n_atoms` each: all, or evenly spread.
+    """Choose the structures to show (K,) of a series with `n_atoms` each: all, or evenly spread.
 
     The first and the last are among them.
     """
@@ -103,12 +104,12 @@ def evenly(n: int, most: int) -> NDArray:
 def require_viewer() -> Path:
     """Return the script of chemiscope; ValueError that says how to get it."""
     found = find_spec("chemiscope")
-    for place in (found.submodule_search_locations or () if found else ()):
+    for place in found.submodule_search_locations or () if found else ():
         if (path := Path(place) / _THEIRS).is_file():
             return path
     raise ValueError(
-        f"to show structures, a report needs chemiscope 1: {INSTALL}; or leave them out with structures=False "
-        "(--no-structures)"
+        f"to show structures, a report needs chemiscope 1: {INSTALL}; or leave them out with "
+        "structures=False (--no-structures)"
     )
 
 
@@ -125,7 +126,9 @@ def viewer_html(structures: Structures) -> str:
         )
     )
     label = escape(structures.name)
-    return f'<div class="viewer" id="{name}" aria-label="{label}">{inner}<p class="trouble"></p></div>'
+    return (
+        f'<div class="viewer" id="{name}" aria-label="{label}">{inner}<p class="trouble"></p></div>'
+    )
 
 
 def viewer_scripts(viewers: Sequence[Structures]) -> list[str]:
@@ -136,10 +139,26 @@ def viewer_scripts(viewers: Sequence[Structures]) -> list[str]:
         f'<script type="application/json" id="{each.identifier}-data">{as_json(short(each))}</script>'
         for each in viewers
     ]
-    library = require_viewer().read_text(encoding="utf-8")
+    path = require_viewer()
+    library = path.read_text(encoding="utf-8")
     # inside strings of JavaScript; as they are they would end the script element
     library = library.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return [*data, f"<script>{library}</script>", f"<script>{_OURS.read_text(encoding='utf-8')}</script>"]
+    return [
+        *data,
+        f'<script type="text/plain" id="licences">{escape(_licences())}</script>',
+        f"<script>{library}</script>",
+        f"<script>{_OURS.read_text(encoding='utf-8')}</script>",
+    ]
+
+
+def _licences() -> str:
+    """Return the licences of chemiscope and of what its script is made of; they go where the script goes."""
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in metadata.files("chemiscope") or ()
+        if path.name.startswith("LICENSE") or path.name.endswith("LICENSE.txt")
+    ]
+    return "\n\n".join(texts)
 
 
 def short(structures: Structures) -> dict:
@@ -156,7 +175,10 @@ def short(structures: Structures) -> dict:
         "perAtom": bool(structures.of_atoms),
         "properties": {
             name: _property(each, target)
-            for target, those in (("structure", structures.properties), ("atom", structures.of_atoms))
+            for target, those in (
+                ("structure", structures.properties),
+                ("atom", structures.of_atoms),
+            )
             for name, each in those.items()
         },
         "settings": _settings(structures, periodic),
@@ -164,7 +186,7 @@ def short(structures: Structures) -> dict:
 
 
 def _shown(atoms: Atoms) -> NDArray:
-    """Return positions (N, 3), Å; those of a molecule about its centre, so that it does not leave the view."""
+    """Return positions (N, 3), Å; those of a molecule about its centre, so that it stays in view."""
     if atoms.pbc.any():
         return atoms.positions
     return atoms.positions - atoms.positions.mean(axis=0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.scan.scan_1d import ScanResult
 from ase_schnet.scan.scan_2d import ScanMap
-from ase_schnet.structures.reading import read_frames
+from ase_schnet.structures.reading import no_such_file, read_frames
 
 ENERGY, MEMBERS = "energy_eV", "energy_member_"
 #: Reason that a table gives for points outside the training data: it has no words, only yes or no.
@@ -79,6 +79,8 @@ def _columns(path: Path) -> tuple[list[str], dict[str, NDArray]]:
 def _structures(
     path: Path, coordinates: Sequence[str], columns: Mapping[str, NDArray]
 ) -> list[Atoms]:
+    if not path.is_file():
+        raise FileNotFoundError(no_such_file(path))
     try:
         frames = list(read_frames(path))
     except ValueError as error:
@@ -113,7 +115,9 @@ def _scan(
     )
 
 
-def _map(coordinates: Sequence[str], columns: Mapping[str, NDArray], frames: list[Atoms]) -> ScanMap:
+def _map(
+    coordinates: Sequence[str], columns: Mapping[str, NDArray], frames: list[Atoms]
+) -> ScanMap:
     axes = tuple(np.unique(columns[name]) for name in coordinates)
     sites = tuple(
         np.searchsorted(axis, columns[name]) for axis, name in zip(axes, coordinates, strict=True)
