@@ -93,7 +93,9 @@ def data_verdicts(judged: Judged) -> list[Verdict]:
     ]
     seen = judged.seen
     if seen is not None and seen.any():
-        words = f"the model was trained on {seen.sum()} of these {n} structures: on others its errors are larger"
+        words = (
+            f"the model was trained on {seen.sum()} of these {n} structures: on others it errs more"
+        )
         found.append(Verdict("Judged on its own training data", "INCONCLUSIVE", words))
     level = judged.model.card["intervals"]["level"] if judged.covered else None
     for each, line in zip(

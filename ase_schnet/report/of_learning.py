@@ -156,7 +156,7 @@ def _structures(learning: Learning) -> list[Text | Structures]:
         "force": Property(np.concatenate([np.linalg.norm(f, axis=1) for f in forces]), "eV/Å")
     }
     words = (
-        f"{len(frames)} of {len(labelled)} labelled structures in the order in which they were asked for. Click "
+        f"{len(frames)} of {len(labelled)} labelled structures as they were asked for. Click "
         "a point to see one; atoms are coloured by the force of the reference on them."
     )
     name = "Labelled structures"

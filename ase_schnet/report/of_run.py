@@ -153,7 +153,7 @@ def _knowledge(about: dict, record: MDRecord, frames: _Frames) -> list[Verdict]:
             Verdict(
                 "Uncertainty",
                 "NOTE",
-                f"ensemble std of the energy: median {np.nanmedian(std):.2g} meV/atom, largest {std[top]:.2g} "
+                f"std of the energy: median {np.nanmedian(std):.2g} meV/atom, largest {std[top]:.2g} "
                 f"at {record.time_fs[top] / 1000:g} ps",
             )
         )

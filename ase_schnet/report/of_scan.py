@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ase_schnet.plotting import plot_scan, plot_scan_map
@@ -16,6 +19,9 @@ from ase_schnet.scan.summary import (
     lost_points,
     points_in_holes,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def scan_page(scan: ScanResult | ScanMap, name: str, *, structures: bool) -> Page:
@@ -41,8 +47,7 @@ def scan_page(scan: ScanResult | ScanMap, name: str, *, structures: bool) -> Pag
         )
     one = isinstance(scan, ScanResult)
     names = [scan.coordinate_name] if one else list(scan.coordinate_names)
-    figure = plot_scan(scan) if one else plot_scan_map(scan)
-    words = describe_scan(scan) if one else describe_map(scan)
+    figure, words = _drawn(scan), _described(scan)
     blocks: list[Picture | Text] = [
         Picture(as_png(figure), _caption(scan)),
         Text(words, exact=True),
@@ -60,6 +65,25 @@ def scan_page(scan: ScanResult | ScanMap, name: str, *, structures: bool) -> Pag
     return Page(f"Scan of {' and '.join(names)}", about, verdicts, sections, numbers)
 
 
+def _drawn(scan: ScanResult | ScanMap) -> Figure:
+    if isinstance(scan, ScanMap):
+        return plot_scan_map(scan)
+    return plot_scan(scan, scan.trained_range, known_range=scan.known_range)
+
+
+def _described(scan: ScanResult | ScanMap) -> str:
+    # a scan does not say how much its model disagrees too little, and without that an error bar is too short
+    scan = replace(scan, energy_committee_eV=None)
+    if isinstance(scan, ScanMap):
+        return describe_map(scan)
+    return describe_scan(scan, scan.trained_range, scan.known_range)
+
+
+def _ranges(scan: ScanResult | ScanMap) -> tuple:
+    """Return the range of each coordinate in the training data, Å, or None."""
+    return (scan.trained_range,) if isinstance(scan, ScanResult) else (None, None)
+
+
 def _has_structures(scan: ScanResult | ScanMap) -> bool:
     """Return whether there are structures with atoms: a scan that was read from its table alone has none."""
     frames = scan.frames.values() if isinstance(scan, ScanMap) else scan.frames
@@ -69,7 +93,9 @@ def _has_structures(scan: ScanResult | ScanMap) -> bool:
 def _points(scan: ScanResult | ScanMap) -> Verdict:
     lost, size = lost_points(scan), scan.energies_eV.size
     if lost:
-        words = f"{lost} of {size} did not converge or have no energy: begin from a relaxed structure or raise fmax"
+        words = (
+            f"{lost} of {size} did not converge or have no energy: begin from a relaxed structure"
+        )
         return Verdict("Points", "FAIL", words)
     unfinished = int((~np.isfinite(scan.energies_eV)).sum())
     if unfinished:
@@ -78,9 +104,9 @@ def _points(scan: ScanResult | ScanMap) -> Verdict:
 
 
 def _holes(scan: ScanResult | ScanMap) -> Verdict:
-    holes = int(points_in_holes(scan).sum())
+    holes = int(points_in_holes(scan, _ranges(scan)).sum())
     if holes:
-        words = f"{holes} points outside training have energies far too low: they need data, or a shorter scan"
+        words = f"{holes} points outside training have energies far too low: they need data"
         return Verdict("Holes of the model", "FAIL", words)
     return Verdict("Holes of the model", "PASS", "none among these points")
 
@@ -88,11 +114,17 @@ def _holes(scan: ScanResult | ScanMap) -> Verdict:
 def _trust(scan: ScanResult | ScanMap) -> list[Verdict]:
     if scan.outside_training is None:
         return [Verdict("Training", "NOTE", "the calculator does not say what it was trained on")]
-    known = np.isfinite(scan.energies_eV)
-    outside = int((known & ~inside_training(scan)).sum())
+    known, inside = np.isfinite(scan.energies_eV), inside_training(scan)
+    n, outside = known.sum(), int((known & ~inside).sum())
+    taught = int((inside & ~inside_training(scan, _ranges(scan))).sum())
     if outside:
-        words = f"{outside} of {known.sum()} points are outside training, or did not converge: not reliable"
+        words = (
+            f"{outside} of {n} points are outside training or did not converge: do not rely on them"
+        )
         return [Verdict("Training", "FAIL", words)]
+    if taught:
+        words = f"{taught} of {n} points rest on the cheap method that taught the model their shape"
+        return [Verdict("Training", "NOTE", words)]
     return [Verdict("Training", "PASS", "all points are within what the model was trained on")]
 
 
@@ -101,7 +133,7 @@ def _reference(scan: ScanResult | ScanMap) -> list[Verdict]:
     if not isinstance(scan, ScanResult) or scan.reference_energies_eV is None:
         return []
     difference = scan.energies_eV - scan.reference_energies_eV
-    known = np.isfinite(difference) & inside_training(scan)
+    known = np.isfinite(difference) & inside_training(scan, _ranges(scan))
     if known.sum() < 2:
         return [Verdict("Reference", "INCONCLUSIVE", "no two points within training to compare")]
     difference = 1000 * (difference[known] - difference[known].mean())
@@ -145,7 +177,7 @@ def _structures(scan: ScanResult | ScanMap) -> list[Text | Structures]:
     if scan.energy_std_eV is not None:
         std = 1000 * scan.energy_std_eV[where]
         properties["energy_std"] = Property(std[shown], "meV", "std of the ensemble")
-    inside = inside_training(scan)[where][shown]
+    inside = inside_training(scan, _ranges(scan))[where][shown]
     properties["training"] = Property(["inside" if one else "outside" for one in inside])
     axes = list(properties)
     line = len(coordinates) == 1

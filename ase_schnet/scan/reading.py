@@ -112,7 +112,14 @@ def _scan(
         outside_training=None if outside is None else [OUTSIDE * bool(one) for one in outside],
         energy_error_eV=columns.get("energy_error_eV"),
         error_level=None if level is None else float(level[0]),
+        trained_range=_range(columns, "trained"),
+        known_range=_range(columns, "known"),
     )
+
+
+def _range(columns: Mapping[str, NDArray], name: str) -> tuple[float, float] | None:
+    low, high = (columns.get(f"{name}_{end}_Ang") for end in ("from", "to"))
+    return None if low is None or high is None else (float(low[0]), float(high[0]))
 
 
 def _map(
