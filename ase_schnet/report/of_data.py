@@ -168,6 +168,7 @@ def _viewer(
     )
     frames = [data.atoms(int(s)) for s in shown]
     worst = int(np.flatnonzero(shown == order[0])[0])
-    name, colour = "Structures of the data", next(iter(judged.errors))
+    name = "Structures of the data"
+    colour = "energy error" if "energy error" in properties else by
     viewer = Structures(name, frames, properties, of_atoms, x, by, colour, selected=worst)
     return [Text(words), viewer]

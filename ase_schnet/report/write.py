@@ -83,8 +83,6 @@ def write_report(
     CannotWrite
         If the file cannot be written; an OSError.
     """
-    if structures:
-        require_viewer()
     page = page_of(source, data=data, frames=frames, structures=structures)
     made = f"Written by ase_schnet {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     write_whole(Path(output), page.html(made).encode())
@@ -99,6 +97,10 @@ def page_of(
     structures: bool = True,
 ) -> Page:
     """Collect the page that `write_report` writes; arguments and errors are the same."""
+    if structures and not (
+        data is None and _is_model(source)
+    ):  # a model has no structures of its own
+        require_viewer()
     if isinstance(source, (ScanResult, ScanMap)):
         _refuse("a scan", data=data, frames=frames)
         return scan_page(source, "from Python", structures=structures)
@@ -115,7 +117,7 @@ def page_of(
         return run_page(path, structures=structures)
     if is_learning(path):
         return learning_page(path, data, structures=structures)
-    if (path / CARD).is_file() or source in shipped_models() or path.is_dir():
+    if _is_model(source) or path.is_dir():
         return model_page(source, data, structures=structures)
     shipped = ", ".join(shipped_models())
     raise ValueError(f"there is no {source}: give {_KINDS} (shipped models: {shipped})")
@@ -125,6 +127,13 @@ _KINDS = (
     "a run directory, a model directory, the .csv table of a scan, or the directory of a learning"
 )
 _EXPECTED = f"nothing to report on: give {_KINDS}"
+
+
+def _is_model(source: Source) -> bool:
+    """Return whether there is a model, and nothing more, at a path or of this name."""
+    if isinstance(source, (ScanResult, ScanMap)) or is_learning(Path(source)):
+        return False
+    return (Path(source) / CARD).is_file() or source in shipped_models()
 
 
 def _refuse(kind: str, **given: object) -> None:
