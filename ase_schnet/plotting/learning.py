@@ -46,7 +46,6 @@ def plot_learning(
     errors.plot(calls, found, "o-", color=BLUE, label="rounds, on random structures")
     if end is not None:
         errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
-        lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
     errors.axhline(goal_meV_per_Ang, color=RED, ls="--", lw=1, label="goal")
     errors.set_yscale("log")
     errors.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
@@ -54,6 +53,8 @@ def plot_learning(
     errors.set_ylabel("force MAE  (meV/Å)")
     errors.legend(frameon=False, fontsize="small")
     lives.plot(calls, 100 * whole, "o-", color=BLUE)
+    if end is not None:
+        lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
     lives.set_ylim(-5, 105)
     lives.set_ylabel("runs that came to their end  (%)")
     for ax in (errors, lives):

@@ -77,7 +77,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 def as_png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file, for pages and notebooks."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=140)
+    figure.savefig(file, format="png", dpi=240)
     return file.getvalue()
 
 

@@ -140,7 +140,9 @@ def _temperature(record: MDRecord) -> Verdict:
     target = np.asarray(record.target_temperature_K, dtype=float)
     aim = f"{target:g} K" if target.ndim == 0 else f"{target[0]:g} to {target[-1]:g} K"
     part = f"of the last {100 * (1 - EQUILIBRATION):.0f} %"
-    return Verdict("Temperature", "NOTE", f"{words} {part}; the {record.thermostat} aims at {aim}")
+    return Verdict(
+        "Temperature", "NOTE", f"{words} {part}; the thermostat ({record.thermostat}) aims at {aim}"
+    )
 
 
 def _knowledge(about: dict, record: MDRecord, frames: _Frames) -> list[Verdict]:
