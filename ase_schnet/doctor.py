@@ -31,6 +31,7 @@ PARTS = {
     "report": "structures to click through: report",
     "lammps": "dynamics in LAMMPS over MPI: lammps",
     "cluster": "labels and fits by a Dask scheduler: --scheduler",
+    "tune": "search for hyperparameters: tune",
     "hdf5": "data files of ANI-1, SPICE and QM7-X",
     "interop": "path integrals by i-PI, forces for OpenMM",
 }
