@@ -55,6 +55,8 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.propagation.result import Spread as Spread
     from ase_schnet.propagation.spread import spread as spread
     from ase_schnet.recalibration import calibrate_intervals as calibrate_intervals
+    from ase_schnet.report.write import Report as Report
+    from ase_schnet.report.write import write_report as write_report
     from ase_schnet.runs.drift import Drift as Drift
     from ase_schnet.runs.drift import drift as drift
     from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
@@ -165,6 +167,8 @@ _HOME = {
     "drift": "runs.drift",
     "check_nve": "dynamics.check",
     "Drift": "runs.drift",
+    "write_report": "report.write",
+    "Report": "report.write",
     "SamplingPlan": "sampling.plan",
     "sample_structures": "sampling.run",
     "scan_distance": "scan",

@@ -42,7 +42,8 @@ def find_model(name_or_path: str | Path) -> Path:
         return path
     known = ", ".join(shipped) or "none"
     raise ModelFileError(
-        f"no model {str(name_or_path)!r}: neither a directory nor a shipped model (known: {known})"
+        f"no model {str(name_or_path)!r}: neither a directory nor a shipped model (known: {known}); "
+        "ase-schnet learn or train makes one"
     )
 
 
@@ -86,7 +87,9 @@ def _why_incomplete(path: Path) -> str:
             f"{path.parent} holds an unfinished training, which the command that began it continues with "
             "--resume"
         )
-    return f"{path} is missing: not a complete model directory"
+    if (path.parent / "run.json").exists():
+        return f"{path.parent} is a run directory, not a model: give the model that the run was made with"
+    return f"{path} is missing: not a complete model directory. Give one that ase-schnet learn or train wrote"
 
 
 def check_tensors(path: Path, tensors: dict, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
     {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
     {"cli"},
+    {"report", "doctor"},
     {"learning"},
     {
         *("pretraining", "delta_calculator", "recalibration", "propagation"),

@@ -75,7 +75,8 @@ def require_supported(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool 
         names = sorted({_element(z) for z in atoms.numbers[odd]})
         raise InputError(
             f"model {model.path!r} was not trained on {', '.join(names)} "
-            f"(atoms {np.flatnonzero(odd)[:5].tolist()}); it knows {', '.join(model.symbols)}"
+            f"(atoms {np.flatnonzero(odd)[:5].tolist()}); it knows {', '.join(model.symbols)}. "
+            "Use a model of these elements; ase-schnet learn or train makes one"
         )
     require_electrons(model, atoms)
     if not atoms.pbc.any():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,23 +16,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from typing import NoReturn
 
 from ase_schnet import __version__
 from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
+from ase_schnet.cli.guide import guide
 from ase_schnet.cli.language import in_options, refuse_unknown
 from ase_schnet.cli.settings_file import with_settings
 
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("tune", "learn", "sample", "label", "augment"),
-    *("md", "lammps", "drift", "average", "scan", "spectrum"),
+    *("md", "lammps", "drift", "average", "scan", "spectrum", "report"),
     *("convert", "export", "orca", "gaussian"),
+    *("doctor", "completion"),
 )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors name the next step: the most similar command, and where the examples are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error; exit with code 2."""
+        self.print_usage(sys.stderr)
+        tried = re.search(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if tried:
+            like = difflib.get_close_matches(tried[1], COMMANDS, n=1)
+            message = f"there is no command {tried[1]!r}" + (
+                f"; is {like[0]} meant?" if like else ""
+            )
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help shows examples\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ase-schnet",
         description="SchNet potentials for ASE: train, test, run. Energies are in eV, lengths in Å.",
         epilog=f"Set the environment variable {DEBUG}=1 to see the traceback of errors in the input.",
@@ -65,7 +85,11 @@ def main(argv: list[str] | None = None) -> int:
         the data do not allow, 130 stopped by Ctrl-C or SIGTERM.
     """
     _print_whatever_the_encoding()
-    args = _parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(guide())
+        return 0
+    args = _parse(argv)
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         with _terminated_like_ctrl_c():

@@ -79,7 +79,7 @@ def _calculator(args: argparse.Namespace) -> SchNetCalculator:
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.inference.repulsion import DEFAULT_REPULSION
     from ase_schnet.runs.provenance import repulsion_of_run
-    from ase_schnet.runs.record import RUN_FILE
+    from ase_schnet.runs.record import RUN_FILE, no_run
 
     path = Path(args.run_dir) / RUN_FILE
     model = args.model
@@ -87,7 +87,7 @@ def _calculator(args: argparse.Namespace) -> SchNetCalculator:
         try:
             model = json.loads(path.read_text())["calculator"]["model_info"]["model"]
         except OSError:
-            raise ValueError(f"{args.run_dir} is no run directory: it has no {RUN_FILE}") from None
+            raise ValueError(no_run(args.run_dir, f"it has no {RUN_FILE}")) from None
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{path} does not name a model: give --model") from None
     repulsion = repulsion_of_run(args.run_dir, DEFAULT_REPULSION)

@@ -125,7 +125,8 @@ def _dataset(args: argparse.Namespace) -> Dataset | None:
 
 def _lines(conversion: Conversion) -> list[str]:
     """Describe a conversion: what was read, its errors, the check, remarks."""
-    from ase_schnet.foreign.words import check_line, label_lines
+    from ase_schnet.foreign.words import label_lines
+    from ase_schnet.training.description import check_line
 
     model, converted = conversion.model, conversion.converted
     config = model.config

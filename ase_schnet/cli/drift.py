@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, print and draw; return the exit code of the worst verdict."""
-    from ase_schnet.runs.drift import HALF_STEP_DIR, drift, starts_as_half_step
+    from ase_schnet.runs.drift import drift, half_step_of
     from ase_schnet.runs.record import MDRecord
 
     if args.output and len(args.runs) > 1:
@@ -52,12 +51,9 @@ def run(args: argparse.Namespace) -> int:
         except ValueError as error:
             refused.append(str(error))
     for run_dir, record in records.items():
-        others = list(records.values())
-        if (run_dir / HALF_STEP_DIR).is_dir():
-            others.append(MDRecord.read(run_dir / HALF_STEP_DIR))
-        halves = [other for other in others if starts_as_half_step(record, other)]
+        half = half_step_of(run_dir, record, records.values())
         try:
-            verdict = drift(record, halves[-1] if halves else None)
+            verdict = drift(record, half)
         except ValueError as error:
             refused.append(f"{run_dir}: {error}")
             continue
@@ -76,9 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _unfinished(run_dir: Path, record: MDRecord) -> str:
     """Describe how far an unfinished run is; "" for a finished one."""
-    from ase_schnet.runs.record import RUN_FILE
+    from ase_schnet.runs.provenance import unfinished
 
-    asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")
+    asked_ps = unfinished(run_dir, record)
     done_ps = record.time_fs[-1] / 1000 if len(record) else 0.0
-    ended = record.failure is not None or asked_ps is None or done_ps >= 0.999 * asked_ps
-    return "" if ended else f" (unfinished: {done_ps:g} of {asked_ps:g} ps)"
+    return "" if asked_ps is None else f" (unfinished: {done_ps:g} of {asked_ps:g} ps)"

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.dipole.store import load_heads
     from ase_schnet.inference.repulsion import onsets
     from ase_schnet.modelfile import load_model
+    from ase_schnet.training.description import electrons_of, level_lines, origin_lines
     from ase_schnet.training.report import training_summary
 
     check_outputs(plots=[args.picture])
@@ -59,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"elements    {', '.join(model.symbols)}; {'periodic' if model.pbc else 'molecules only'}"
     )
-    print(f"electrons   {_electrons(model.card)}")
-    for line in _levels(model):
+    print(f"electrons   {electrons_of(model.card)}")
+    for line in level_lines(model):
         print(line)
     begins = ", ".join(f"{pair} {distance:.2f}" for pair, distance in onsets(model).items())
     print(f"repulsion   below {begins} Å; repulsion=None (--repulsion none) switches it off")
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             f"{record['data']}; held-out folds: MAE {record['held_out_MAE_per_component']:.2g} "
             f"{UNITS[quantity]} per component; {FRAMES[part.basis.frame]}; atoms in the order {part.symbols}"
         )
-    for line in _origin(model.card):
+    for line in origin_lines(model.card):
         print(line)
     print()
     print(training_summary(model))
@@ -100,61 +101,3 @@ def _draw_elements(model: TrainedModel) -> Figure:
     from ase_schnet.plotting import plot_element_similarity
 
     return plot_element_similarity(element_similarity(model))
-
-
-def _levels(model: TrainedModel) -> list[str]:
-    """Describe whose energies the model predicts, and which distances rest on which method."""
-    lines = [f"level       {model.level_of_theory}"]
-    if model.baseline is not None:
-        lines.append(f"difference  to {model.baseline}, which DeltaCalculator adds at every step")
-    lines.append(f"distances   {_ranges(model.distance_ranges)}")
-    for level, known in model.trained_on.items():
-        if level != model.level_of_theory:
-            n = f"{known['n_structures']} structures; " if "n_structures" in known else ""
-            lines.append(f"also from   {level}: {n}{_ranges(known['distance_ranges_Ang'])}")
-    if pieces := sorted(model.known_pieces):
-        cutoff = f"{model.config['cutoff']:g} Å"
-        lines.append(f"alone       farther than {cutoff} from all other atoms: {', '.join(pieces)}")
-    if start := model.card.get("training", {}).get("start"):
-        frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
-        lines.append(f"started     from the weights of {start['model']}{frozen}")
-    return lines
-
-
-def _ranges(ranges: dict[str, list[list[float]]]) -> str:
-    """Return the distances of every pair of elements as text."""
-    if not ranges:
-        return "of its training not known"
-    each = (
-        f"{pair} " + ", ".join(f"{low:.2f}-{high:.2f}" for low, high in intervals)
-        for pair, intervals in ranges.items()
-    )
-    return f"{'; '.join(each)} Å"
-
-
-def _electrons(card: dict) -> str:
-    """Describe the charge and multiplicity of the structures that the model is for."""
-    if "charge" not in card:
-        return "not in the card: taken as neutral, in the lowest multiplicity"
-    return f"charge {card['charge']}, multiplicity {card['multiplicity']}"
-
-
-def _origin(card: dict) -> list[str]:
-    """Describe data, loss weights and command, or which file it was converted from, if the card has them."""
-    training = card.get("training")
-    if "converted" in card:
-        from ase_schnet.foreign.words import origin_lines
-
-        return origin_lines(card["converted"])
-    if not training:
-        return ["trained     unknown: the card has no record of a training"]
-    loss = training["loss"]
-    weights = ", ".join(
-        f"{name} {loss[name]:g}" for name in ("energy", "forces", "stress") if name in loss
-    )
-    return [
-        f"data        {training['source']}, {training['n_structures']} structures, in "
-        f"{training['units_in_source']}",
-        f"loss        {loss['kind']}; weights {weights}",
-        f"trained     {training['finished']}; {training.get('command', 'from Python')}",
-    ]

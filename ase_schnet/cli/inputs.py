@@ -30,10 +30,16 @@ def add_reading_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """Add DATA and the options of commands that hold a model against labelled structures."""
+def add_label_options(parser: argparse._ActionsContainer, option: str | None = None) -> None:
+    """Add DATA and the options of commands that hold a model against labelled structures.
+
+    `option` is the help of ``--data``, for a command that can do without; None makes DATA an argument.
+    """
     add = parser.add_argument
-    add("data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file")
+    if option is None:
+        add("data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file")
+    else:
+        add("--data", metavar="DATA", help=option)
     add("--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'")
     add("--energy-key", metavar="NAME", help="name of the energies in the file")
     add("--forces-key", metavar="NAME", help="name of the forces in the file")

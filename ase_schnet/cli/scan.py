@@ -171,6 +171,7 @@ class _Found(NamedTuple):
 
 def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     """Scan one coordinate."""
+    from dataclasses import replace
     from functools import partial
 
     from ase_schnet.plotting import plot_scan
@@ -190,6 +191,7 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     )
     trained_range = _trained_range(atoms, indices)
     known_range = _trained_range(atoms, indices, every_level=True)
+    result = replace(result, trained_range=trained_range, known_range=known_range)
     lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
     cheap = " and ".join(atoms.calc.trained.other_levels) or "none"
     factor = atoms.calc.trained.overconfidence

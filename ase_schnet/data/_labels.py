@@ -114,7 +114,7 @@ class LabelSearch:
             like = f" (for these: {listed(self._options)})" if self._options else ""
             raise ValueError(
                 f"has no labels under a familiar name; it holds {self._names()}: name them "
-                f"with energy_key= and forces_key={like}"
+                f"with energy_key= and forces_key={like}, or make labels with ase-schnet label"
             )
         return labels, recognised
 

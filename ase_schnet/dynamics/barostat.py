@@ -44,7 +44,10 @@ class MTKIsothermalIsobaric(Chains):
     def check(cls, atoms: Atoms) -> None:
         """Refuse what has no volume, no stress, or constraints; ValueError."""
         if not (atoms.pbc.all() and atoms.cell.rank == 3):
-            raise ValueError("constant pressure needs a structure periodic in all three directions")
+            raise ValueError(
+                "constant pressure needs a structure periodic in all three directions: run it at constant "
+                "volume (nvt), or give it a cell"
+            )
         if atoms.constraints:
             raise ValueError("constant pressure does not go with constraints: remove them")
         try:

@@ -26,29 +26,3 @@ def label_lines(converted: dict) -> list[str]:
             f"that MAE {metrics['energy_mae_without_offset']:.2f} {unit}"
         )
     return [*lines, f"correlation with the labels of {metrics['source']}: {fits}"]
-
-
-def check_line(converted: dict) -> str:
-    """Return what is known of the network's own package's answers."""
-    checked = converted["checked"]
-    if checked is None:
-        return "checked     not checked against its maker (--check-with PYTHON)"
-    return (
-        f"checked     against {checked['with']}: {checked['n_structures']} structures, within "
-        f"{checked['energy_max_difference_eV']:.0e} eV, "
-        f"{checked['forces_max_difference_eV_per_Ang']:.0e} eV/Å in {checked['dtype']}"
-    )
-
-
-def origin_lines(converted: dict) -> list[str]:
-    """Return the lines of ``ase-schnet info`` on where a converted model is from."""
-    files = ", ".join(
-        f"{file['name']} (sha256 {file['sha256'][:12]}…"
-        f"{'' if file['has_checksums'] else '; unverified: its container has no checksums'})"
-        for file in converted["files"]
-    )
-    return [
-        f"converted   {converted['finished']} from {converted['origin']}, {converted['units']}: {files}",
-        check_line(converted),
-        *(f"note        {remark}" for remark in converted["remarks"]),
-    ]

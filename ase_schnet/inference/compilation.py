@@ -51,6 +51,11 @@ def compiled(function: Callable) -> Dispatcher:
     return dispatcher
 
 
+def kept_in(function: Dispatcher) -> Path | None:
+    """Return the folder that keeps the machine code of a compiled function; None if there is no place."""
+    return Path(function._cache.cache_path) if isinstance(function._cache, _Cache) else None
+
+
 @contextmanager
 def first_use(*modules: ModuleType) -> Iterator[None]:
     """Compile or load what is called inside, in one process at a time, and say on stderr if it takes long.

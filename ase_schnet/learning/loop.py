@@ -30,7 +30,10 @@ from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
     ASKED_FOR,
+    IN_A_ROW,
+    LABELS,
     LAST,
+    SETTINGS,
     RoundDirectory,
     Row,
     agreed_budgets,
@@ -50,11 +53,9 @@ from ase_schnet.progress import duration
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
 
-LABELS, SETTINGS, PARTS = "labels.extxyz", "learn.json", "parts"
+PARTS = "parts"
 #: Thermal structures from which runs of the model begin.
 MOST_STARTS = 100
-#: Rounds in a row in which the model must be good enough.
-IN_A_ROW = 2
 
 
 class Loop:

@@ -22,9 +22,11 @@ from ase.io import iread, write
 from ase_schnet.files import naming, replaced, write_csv, write_whole
 from ase_schnet.learning.explore import Life
 
-LAST = "last"
+LAST, LABELS, SETTINGS = "last", "labels.extxyz", "learn.json"
 #: What may change between two calls, and the name of the goal in it, which is that among the settings.
 ASKED_FOR, GOAL = "asked_for.json", "goal_force_meV_per_Ang"
+#: Rounds in a row in which the model must be good enough.
+IN_A_ROW = 2
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @legible
 def plot_learning(
-    rows: Sequence[Row], goal_meV_per_Ang: float, end: tuple[int, float, float]
+    rows: Sequence[Row], goal_meV_per_Ang: float, end: tuple[int, float, float] | None
 ) -> Figure:
     """Draw what the model of each round came to, against the number of structures labelled for it.
 
@@ -28,7 +28,8 @@ def plot_learning(
     goal_meV_per_Ang
         Error of the forces to be reached, meV/Å.
     end
-        Calls of the reference, error of the forces (meV/Å) and share of whole runs of the model of the end.
+        Calls of the reference, error of the forces (meV/Å) and share of whole runs of the model of the end;
+        None while there is none.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def plot_learning(
     found = np.array([row.forces_mae_meV_per_Ang for row in rows[1:]])
     whole = np.array([row.runs_whole / max(row.runs, 1) for row in rows[1:]])
     errors.plot(calls, found, "o-", color=BLUE, label="rounds, on random structures")
-    errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
+    if end is not None:
+        errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
     errors.axhline(goal_meV_per_Ang, color=RED, ls="--", lw=1, label="goal")
     errors.set_yscale("log")
     errors.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
@@ -51,7 +53,8 @@ def plot_learning(
     errors.set_ylabel("force MAE  (meV/Å)")
     errors.legend(frameon=False, fontsize="small")
     lives.plot(calls, 100 * whole, "o-", color=BLUE)
-    lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
+    if end is not None:
+        lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
     lives.set_ylim(-5, 105)
     lives.set_ylabel("runs that came to their end  (%)")
     for ax in (errors, lives):

@@ -1,5 +1,6 @@
 """What all pictures share: colours for the colour-blind, sizes for print, legends, complete files."""
 
+import io
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import signature
@@ -71,6 +72,13 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     with replaced(path) as there:
         figure.savefig(there, format=kind, dpi=200)
     return path
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file, for pages and notebooks."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=240)
+    return file.getvalue()
 
 
 def require_picture_name(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
-from ase_schnet.runs.record import RUN_FILE, MDRecord
+from ase_schnet.runs.record import RUN_FILE, MDRecord, no_run
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
 #: Part of a run that is left out at its start, where nothing else is said.
@@ -136,7 +136,7 @@ def _read_about(path: Path) -> dict:
         _ = about["settings"]["ensemble"], about["settings"]["trajectory_every"]
         return about
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path} is no run directory: it has no {RUN_FILE}") from None
+        raise ValueError(no_run(path, f"it has no {RUN_FILE}")) from None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {RUN_FILE}: {error}") from None
 

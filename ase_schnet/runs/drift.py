@@ -6,6 +6,7 @@ what they mean: :mod:`~ase_schnet.runs.verdict`.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from ase_schnet.runs.timeseries import (
 )
 from ase_schnet.runs.verdict import MAX_DRIFT, MAX_LEAK, Drift
 
-__all__ = ["Drift", "drift", "require_samples", "starts_as_half_step"]
+__all__ = ["Drift", "drift", "half_step_of", "require_samples", "starts_as_half_step"]
 
 #: Steps over which a run is compared with its half-step run. Trajectories of different time steps part, those
 #: of hot molecules within a picosecond, and what they then meet fluctuates differently.
@@ -107,6 +108,30 @@ def starts_as_half_step(record: MDRecord, other: MDRecord) -> bool:
         # Loose enough for a calculator with a memory (tblite: 1e-4 eV between histories).
         and abs(record.potential_energy_eV[0] - other.potential_energy_eV[0]) < 1e-3
     )
+
+
+def half_step_of(
+    run_dir: Path, record: MDRecord, others: Iterable[MDRecord] = ()
+) -> MDRecord | None:
+    """Find the run with half the time step from the same state: in the directory of a run, or among others.
+
+    Parameters
+    ----------
+    run_dir, record
+        A run, and what it measured.
+    others
+        Runs to look among; one in ``run_dir/half_step`` is preferred.
+
+    Raises
+    ------
+    ValueError
+        If the run in ``run_dir/half_step`` is damaged.
+    """
+    known = [*others]
+    if (run_dir / HALF_STEP_DIR).is_dir():
+        known.append(MDRecord.read(run_dir / HALF_STEP_DIR))
+    halves = [other for other in known if starts_as_half_step(record, other)]
+    return halves[-1] if halves else None
 
 
 def require_samples(n_samples: float) -> None:

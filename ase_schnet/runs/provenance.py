@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.applicability.calculator_parts import components_of
-from ase_schnet.runs.record import RUN_FILE
+from ase_schnet.runs.record import RUN_FILE, MDRecord
 
 
 def provenance(atoms: Atoms, calculator: dict) -> dict:
@@ -60,3 +60,11 @@ def repulsion_of_run(path: str | Path, default: str | None) -> str | None:
         return info.get("repulsion")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return default  # no run, or a damaged one, which whoever resumes it says
+
+
+def unfinished(run_dir: Path, record: MDRecord) -> float | None:
+    """Return the time, ps, that was asked of a run that has not come to it and did not fail; else None."""
+    asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")
+    done_ps = record.time_fs[-1] / 1000 if len(record) else 0.0
+    ended = record.failure is not None or asked_ps is None or done_ps >= 0.999 * asked_ps
+    return None if ended else float(asked_ps)

@@ -150,9 +150,9 @@ class MDRecord:
             _require_every_sample(rows, run["settings"])
             return cls.from_rows(names, rows, run["settings"], **known, failure=run.get("failure"))
         except FileNotFoundError as error:
-            raise ValueError(f"{run_dir} is no run directory: {error.filename} missing") from None
+            raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
         except NotADirectoryError:
-            raise ValueError(f"{run_dir} is no run directory, but a file") from None
+            raise ValueError(no_run(run_dir, "it is a file")) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
 
@@ -163,6 +163,11 @@ class MDRecord:
         del table["total_energy_eV"]  # the sum of two others
         known |= _known_of(settings, table["time_fs"])
         return cls(**dict.fromkeys(OPTIONAL_COLUMNS) | table, **known)
+
+
+def no_run(path: str | Path, why: str) -> str:
+    """Return the message that a path is no run directory, with what is one."""
+    return f"{path} is no run directory: {why}. Give the directory that ase-schnet md or lammps wrote (-o)"
 
 
 def target_temperature_K(settings: dict, time_fs: float | NDArray) -> float | NDArray:

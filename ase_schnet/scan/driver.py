@@ -185,6 +185,14 @@ def error_columns(errors_eV: NDArray | None, level: float | None) -> dict[str, N
     return {"energy_error_eV": errors_eV, "error_level": levels}
 
 
+def range_columns(
+    name: str, limits: tuple[float, float] | None, n_points: int
+) -> dict[str, NDArray | None]:
+    """Name the columns of a range for a table of `n_points` lines, the same two numbers in each."""
+    low, high = (None, None) if limits is None else (np.full(n_points, limit) for limit in limits)
+    return {f"{name}_from_Ang": low, f"{name}_to_Ang": high}
+
+
 def _compute_point(
     site: tuple[int, ...],
     frame: Atoms,

@@ -17,6 +17,7 @@ from ase_schnet.scan.driver import (
     check_scan,
     error_columns,
     member_columns,
+    range_columns,
     stack_results,
     visit_points,
 )
@@ -54,6 +55,9 @@ class ScanResult:
         Error bars, (P,), eV, infinite for structures unlike all training; None if the calculator has none.
     error_level
         Probability with which an error bar covers the error.
+    trained_range, known_range
+        Range of the coordinate in the training data of the model's level of theory, and of every level, Å;
+        None where it is not known.
     """
 
     coordinate_name: str
@@ -67,6 +71,8 @@ class ScanResult:
     outside_training: list[str] | None = None
     energy_error_eV: NDArray | None = None
     error_level: float | None = None
+    trained_range: tuple[float, float] | None = None
+    known_range: tuple[float, float] | None = None
 
     @property
     def unit(self) -> str:
@@ -83,6 +89,8 @@ class ScanResult:
             "reference_energy_eV": self.reference_energies_eV,
             "converged": self.converged,
             "outside_training": self._is_outside,
+            **range_columns("trained", self.trained_range, len(self.values)),
+            **range_columns("known", self.known_range, len(self.values)),
         }
         write_csv(path, columns | member_columns(self.energy_committee_eV))
 

@@ -12,7 +12,7 @@ from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
 from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
-from ase_schnet.runs.record import RUN_FILE
+from ase_schnet.runs.record import RUN_FILE, no_run
 from ase_schnet.runs.rundir import TRAJECTORY_FILE
 
 #: Speed of light, cm/fs.
@@ -107,9 +107,7 @@ class TrajectorySignals:
             with TrajectoryReader(run_dir / TRAJECTORY_FILE) as trajectory:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(
-                f"{run_dir} is not a run directory: {error.filename} is missing"
-            ) from None
+            raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
         steps = np.array([frame.info["step"] for frame in frames])  # (T,)

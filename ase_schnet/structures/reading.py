@@ -141,7 +141,8 @@ def no_such_file(path: Path) -> str:
         return f"{path}: no such file; there is no folder {folder}"
     names = [entry.name for entry in folder.iterdir()]
     like = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"{path}: no such file" + (f"; is {folder / like[0]} meant?" if like else "")
+    where = f" (looked in {folder.absolute()})" if not path.is_absolute() else ""
+    return f"{path}: no such file" + (f"; is {folder / like[0]} meant?" if like else where)
 
 
 def _start(path: Path) -> bytes:

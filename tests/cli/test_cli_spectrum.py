@@ -135,7 +135,7 @@ def test_no_plot_writes_the_table_alone(places, tmp_path):
         (["{here}/dipoles0", "--kind", "raman"], "no polarizabilities"),
         (["{here}/dipoles0", "--skip", "9"], "more than 0 frames"),
         (["{here}/dipoles0", "--skip", "-1"], "--skip must be 0 or more"),
-        (["{here}/absent"], "absent is not a run directory"),
+        (["{here}/absent"], "absent is no run directory"),
         (
             ["{here}/none", "--kind", "vdos", "--quantum-correction", "none"],
             "applies to --kind ir only",

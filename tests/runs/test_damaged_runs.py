@@ -108,7 +108,7 @@ def test_a_log_without_one_of_its_lines_is_not_judged(copy):
 
 
 def test_a_file_of_a_run_is_no_run(copy, capsys):
-    with pytest.raises(ValueError, match="is no run directory, but a file"):
+    with pytest.raises(ValueError, match="is no run directory: it is a file"):
         MDRecord.read(copy / "log.csv")
     assert main(["drift", str(copy / "log.csv")]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -177,8 +177,8 @@ def _same(found, expected) -> None:
         (7, "not of int"),
         ([triatomic()], r"TrajectorySignals\.from_frames.*not of Atoms"),
         ([None], "not of NoneType"),
-        ("absent", "absent is not a run directory"),
-        (__file__, "is not a run directory"),
+        ("absent", "absent is no run directory"),
+        (__file__, "is no run directory"),
         ([], "no runs"),
     ],
 )

@@ -1,0 +1,98 @@
+"""Read what a learning has come to, finished or not, without touching its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase import Atoms
+
+from ase_schnet.learning.explore import Life, RunPlan
+from ase_schnet.learning.rounds import ASKED_FOR, GOAL, IN_A_ROW, LABELS, LAST, SETTINGS, Row
+from ase_schnet.model_directories import CARD
+from ase_schnet.structures.reading import read_frames
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Hold a learning as it lies on disk.
+
+    Attributes
+    ----------
+    directory
+        Of the learning.
+    settings
+        What it was begun with, in JSON types.
+    goal_force_meV_per_Ang, budget
+        What was asked for last: error of the forces, and structures to label; None for the default budget.
+    rows
+        What became of each finished round.
+    lives
+        Of the runs of the model of the end; none before the end.
+    """
+
+    directory: Path
+    settings: dict
+    goal_force_meV_per_Ang: float
+    budget: int | None
+    rows: list[Row]
+    lives: list[Life]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the goal was met by the last rounds."""
+        last = self.rows[-IN_A_ROW:]
+        return len(last) == IN_A_ROW and all(row.goal_met for row in last)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a model of the end."""
+        return (self.directory / CARD).exists()
+
+    def labels(self) -> list[Atoms]:
+        """Return the labelled structures, with what is noted of each in ``info``."""
+        path = self.directory / LABELS
+        return list(read_frames(path)) if path.exists() else []
+
+
+def is_learning(directory: Path) -> bool:
+    """Return whether a directory is that of a learning."""
+    return (directory / SETTINGS).is_file()
+
+
+def read_learning(directory: str | Path) -> Learning:
+    """Read a learning; ValueError if there is none, or its files are damaged."""
+    directory = Path(directory)
+    if not is_learning(directory):
+        raise ValueError(f"{directory} holds no learning: it has no {SETTINGS}")
+    try:
+        settings = _json(directory / SETTINGS)
+        asked = _json(directory / ASKED_FOR) if (directory / ASKED_FOR).exists() else {}
+        goal = float(asked.get(GOAL, float("nan")))
+        paths = (directory / "rounds").glob("*/round.json")
+        rows = sorted((Row(**_json(path)) for path in paths), key=lambda row: row.round)
+        rows = [row.held_against(goal) for row in rows]
+        budgets = asked.get("budgets") or [None]
+        return Learning(directory, settings, goal, budgets[-1], rows, _lives_of_the_end(directory))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{directory} is damaged: {error}") from None
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _lives_of_the_end(directory: Path) -> list[Life]:
+    """Return the lives of the model that was trained last, from the largest number of structures."""
+    found = {
+        int(path.parent.name.removeprefix(f"{LAST}_")): path
+        for path in (directory / "rounds").glob(f"{LAST}_*/lives.json")
+    }
+    if not found:
+        return []
+    return [
+        Life(RunPlan(**each), life_ps, ended)
+        for each in json.loads(found[max(found)].read_text(encoding="utf-8"))
+        for life_ps, ended in [(each.pop("life_ps"), each.pop("ended"))]
+    ]
