@@ -23,12 +23,14 @@ def slug(heading: str) -> str:
 
 def test_every_public_name_has_a_working_example():
     """Blocks of pages and scripts of md_examples are all run: test_page_blocks, test_figures, CI."""
-    without = [name for name in ase_schnet.__all__ if not pages_by_name().get(name)]
+    used = pages_by_name()
+    without = [name for name in ase_schnet.__all__ if name not in used]
     assert not without, f"use them in a Python block of docs/ or in a script of md_examples: {without}"
 
 
 def test_every_command_has_a_working_example():
-    without = [name for name in COMMANDS if not pages_by_command().get(name)]
+    used = pages_by_command()
+    without = [name for name in COMMANDS if name not in used]
     assert not without, f"use them in a console block of docs/: {without}"
 
 

@@ -21,7 +21,7 @@ from ase_schnet.cli import main
 QUICK = [
     (r"\btrain .* --baseline", "--folds 2 --epochs 1 --interactions 1 --jobs 1"),
     (r"\btrain (?!-)", "--folds 2 --epochs 1 --interactions 1 --jobs 1 --no-plot"),
-    (r"\bmd ethanol .*nvt .*-o nvt$", "--time 5 --timestep 1 --trajectory-every 10 --record-every 5"),
+    (r"\bmd ethanol .*nvt .*-o nvt$", "--time 2 --timestep 1 --time-constant 25 --trajectory-every 5"),
     (r"\bmd methanol", "--time 0.4 --trajectory-every 8"),
     (r"\bmd\b .*--ensemble npt", "--time 0.04"),
     (r"\bmd\b", "--time 0.04 --test-time 0.02"),
