@@ -31,7 +31,7 @@ for name, calculator in (("EMT", EMT()), ("forces times 1.02", Overestimated()))
     atoms.calc = calculator
     record, verdict = check_nve(atoms, temperature_K=300, timestep_fs=4, time_ps=TIME_PS)
     print(f"{name}\n{verdict}\n")
-    if verdict.passed:
+    if name == "EMT":
         save_figure(plot_drift(record, verdict), OUTPUT / "copper_nve.png")
 
 # with a thermostat the total energy changes; what it and the heat bath hold together must not

@@ -93,10 +93,29 @@ def test_the_blocks_of_a_page_run(page, folder):
     assert sum(done.values()) == len([b for b in blocks_of(page) if b.language not in SHOWN])
 
 
+LONG = [p for p in PAGES_WITH_CODE if any(map(is_slow, blocks_of(p))) and p != "README.md"]
+
+
+def test_the_long_commands_of_the_readme_are_those_of_other_pages():
+    """So they need not be run twice."""
+    known = {
+        line.split("#")[0].strip()
+        for page in LONG
+        for block in blocks_of(page)
+        if block.language == "console"
+        for line in commands_of(block)
+    }
+    for block in filter(is_slow, blocks_of("README.md")):
+        assert {line.split("#")[0].strip() for line in commands_of(block)} <= known
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES_WITH_CODE if any(map(is_slow, blocks_of(p)))])
+@pytest.mark.parametrize("page", LONG)
 def test_the_long_blocks_of_a_page_run(page, folder, monkeypatch):
     few_short_runs(monkeypatch)
+    monkeypatch.setattr("ase_schnet.learning.fit.MOST_EPOCHS", 5)
+    # a model of few steps leaves its data at once
+    monkeypatch.setattr("ase_schnet.learning.explore.StructureWatch.find", lambda *_: {})
     assert "slow" not in run_page(page, folder, slow=True)
 
 

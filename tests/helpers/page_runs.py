@@ -6,12 +6,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import warnings
 from glob import glob
 from pathlib import Path
 
 import tomllib
+from ase.cli.main import main as ase_main
 from code_blocks import ROOT, Block, commands_of, subcommands_in
 from mpi_runs import mpirun
 
@@ -21,7 +21,7 @@ from ase_schnet.cli import main
 QUICK = [
     (r"\btrain .* --baseline", "--folds 2 --epochs 1 --interactions 1 --jobs 1"),
     (r"\btrain (?!-)", "--folds 2 --epochs 1 --interactions 1 --jobs 1 --no-plot"),
-    (r"\bmd ethanol .*nvt .*-o nvt$", "--time 2 --timestep 1 --time-constant 25 --trajectory-every 5"),
+    (r"\bmd ethanol .*nvt .*-o nvt$", "--time 0.8 --timestep 1 --time-constant 10 --trajectory-every 5"),
     (r"\bmd methanol", "--time 0.4 --trajectory-every 8"),
     (r"\bmd\b .*--ensemble npt", "--time 0.04"),
     (r"\bmd\b", "--time 0.04 --test-time 0.02"),
@@ -89,7 +89,7 @@ def run_shell(line: str) -> str:
     if re.search(r"\bpip install\b", line):
         return _check_installation(line)
     if words[0] == "ase":
-        subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
+        ase_main(args=words[1:])
     elif words[0] == "cp":
         subprocess.run(words[:-1] + [_fresh(words[-1])], check=True)
     elif words[0] in ("ase-schnet", "mpiexec"):
