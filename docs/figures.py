@@ -25,7 +25,7 @@ README_PICTURE = ROOT / "md_examples" / "main_job.png"
 
 
 class Figure(NamedTuple):
-    """A picture: how it is called on the site, what is run, what that draws, and what is added for --quick."""
+    """A picture: its name on the site, what is run, what that draws, and what is added for --quick."""
 
     name: str
     command: tuple[str, ...]
@@ -33,27 +33,44 @@ class Figure(NamedTuple):
     quick: tuple[str, ...] = ("--quick",)
 
 
-SCAN = ("-m", "ase_schnet", "scan", "ethanol", "ethanol.xyz", "--dihedral", "0", "1", "2", "3")
+def _example(name: str, picture: str) -> Figure:
+    return Figure(name, (f"md_examples/{name}.py",), f"md_examples/output/{picture}")
+
+
+def _command(name: str, words: str, *, picture: bool = True, quick: str = "") -> Figure:
+    return Figure(
+        name,
+        ("-m", "ase_schnet", *words.split()),
+        f"{name}.png" if picture else None,
+        tuple(quick.split()),
+    )
+
+
+TWO_TURNS = "--dihedral 0 1 2 3 --dihedral 2 1 0 6 --from 0 0 --to 360 120 --points 37 13"
 FIGURES_OF_THE_SITE = (
-    Figure("2_nve_drift", ("md_examples/2_nve_drift.py",), "md_examples/output/nve_drift.png"),
-    Figure("3_oh_scan", ("md_examples/3_oh_scan.py",), "md_examples/output/oh_scan.png"),
-    Figure("4_dihedral_scan", ("md_examples/4_dihedral_scan.py",), "md_examples/output/dihedral_scan.png"),
-    Figure("5_nvt_monitor", ("md_examples/5_nvt_monitor.py",), "md_examples/output/nvt_300K.png"),
-    Figure("6_silicon_rdf", ("md_examples/6_silicon_rdf.py",), "md_examples/output/silicon_rdf.png"),
-    Figure("7_drift_of_any_calculator", ("md_examples/7_drift_of_any_calculator.py",), "md_examples/output/copper_nve.png"),
-    Figure("8_ir_spectrum", ("md_examples/8_ir_spectrum.py",), "md_examples/output/methanol_ir.png"),
-    Figure("map", (*SCAN, "--dihedral", "2", "1", "0", "6", "--from", "0", "0", "--to", "360", "120", "--points", "37", "13", "-o", "map.png"), "map.png", ("--points", "5", "3")),
-    Figure("parity", ("-m", "ase_schnet", "evaluate", "ethanol", "md_examples/ethanol_hot_pbe_def2svp.xyz", "-o", "parity.png"), "parity.png", ()),
-    Figure("info", ("-m", "ase_schnet", "info", "ethanol"), None, ()),
-)  # fmt: skip
+    _example("2_nve_drift", "nve_drift.png"),
+    _example("3_oh_scan", "oh_scan.png"),
+    _example("4_dihedral_scan", "dihedral_scan.png"),
+    _example("5_nvt_monitor", "nvt_300K.png"),
+    _example("6_silicon_rdf", "silicon_rdf.png"),
+    _example("7_drift_of_any_calculator", "copper_nve.png"),
+    _command("parity", "evaluate ethanol md_examples/ethanol_hot_pbe_def2svp.xyz -o parity.png"),
+    _command("info", "info ethanol", picture=False),
+    _command("map", f"scan ethanol ethanol.xyz {TWO_TURNS} -o map.png", quick="--points 5 3"),
+    _example("8_ir_spectrum", "methanol_ir.png"),
+)
 
 
 def main() -> None:
     """Make the figures that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures to make (default: all)")
     parser.add_argument("--quick", action="store_true", help="short forms, which show nothing")
-    parser.add_argument("--output", type=Path, default=FIGURES, help="folder (default: docs/figures)")
+    parser.add_argument(
+        "--output", type=Path, default=FIGURES, help="folder (default: docs/figures)"
+    )
     args = parser.parse_args()
     known = [figure.name for figure in FIGURES_OF_THE_SITE]
     if unknown := set(args.names) - set(known):
@@ -73,7 +90,9 @@ def main() -> None:
 def prepare(work: Path) -> None:
     """Copy the examples, so that all are run anew, and make the structure that the commands start from."""
     shutil.copytree(
-        ROOT / "md_examples", work / "md_examples", ignore=shutil.ignore_patterns("output", "__pycache__")
+        ROOT / "md_examples",
+        work / "md_examples",
+        ignore=shutil.ignore_patterns("output", "__pycache__"),
     )
     from ase.build import molecule
     from ase.io import write
@@ -111,8 +130,11 @@ def stamp() -> str:
     """Return commit and date, and whether the checkout has changes."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "ase_schnet"], check=False).returncode
-    return f"{commit.stdout.strip() or 'no checkout'}{' with changes' if changed else ''}, {time.strftime('%Y-%m-%d')}"
+    changed = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", "ase_schnet"], check=False
+    ).returncode
+    state = f"{commit.stdout.strip() or 'no checkout'}{' with changes' if changed else ''}"
+    return f"{state}, {time.strftime('%Y-%m-%d')}"
 
 
 def side_by_side(left: Path, right: Path, path: Path) -> None:

@@ -43,9 +43,9 @@ def index_page() -> str:
     title = "Python"
     lines = [
         *(title, "=" * len(title), ""),
-        "All public names are imported from ``ase_schnet``. Inside and at the surface energies are in eV, lengths",
-        "in Å, forces in eV/Å, stresses in eV/Å³, dipoles in e·Å, masses in amu, times in fs or ps and temperatures",
-        "in K; arguments have the unit in their names.",
+        "All public names are imported from ``ase_schnet``. Energies are in eV, lengths in Å, forces in",
+        "eV/Å, stresses in eV/Å³, dipoles in e·Å, masses in amu, times in fs or ps and temperatures in K;",
+        "arguments have the unit in their names.",
         "",
     ]
     for heading, names in grouped().items():

@@ -1,11 +1,13 @@
 """Find the code blocks of Markdown pages, and which public names and commands they use.
 
-The site links every name to the pages that use it, and the tests run the same blocks. Nothing here imports Sphinx.
+The site links every name to the pages that use it, and the tests run the same blocks. Nothing here imports
+Sphinx.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -60,7 +62,7 @@ def commands_of(block: Block) -> list[str]:
 def subcommands_in(command: str) -> Iterator[str]:
     """Yield the subcommands of ase-schnet that a line of shell calls."""
     words = shlex.split(command.replace(";", " ; ").replace("&&", " ; "), comments=True)
-    for before, after in zip(words, words[1:], strict=False):
+    for before, after in itertools.pairwise(words):
         if before in ("ase-schnet", "ase_schnet") and re.fullmatch(r"[a-z-]+", after):
             yield after
 

@@ -43,8 +43,8 @@ def index_page() -> str:
         "# Command line",
         "",
         "`ase-schnet COMMAND --help` prints what these pages say: they are made from the same parsers. "
-        "Errors in the input are one line, with exit code 2 (`ASE_SCHNET_DEBUG=1` shows the traceback too); an "
-        "error that is a fault of ase_schnet says so, prints its traceback and has exit code 1.",
+        "Errors in the input are one line, with exit code 2 (`ASE_SCHNET_DEBUG=1` shows the traceback too); "
+        "an error that is a fault of ase_schnet says so, prints its traceback and has exit code 1.",
         "",
     ]
     for title, names in grouped(list(known)).items():
@@ -71,7 +71,11 @@ def command_page(name: str, parser: argparse.ArgumentParser, used_in: str) -> st
         ]
         if actions:
             title = (group.title or "options").capitalize()
-            lines += [f"## {title}", "", *([_text(group.description), ""] if group.description else [])]
+            lines += [
+                f"## {title}",
+                "",
+                *([_text(group.description), ""] if group.description else []),
+            ]
             lines += [line for action in actions for line in _entry(action, parser)]
     usage = re.sub(r"^usage: ", "", parser.format_usage())
     return "\n".join([*lines, "## Usage", "", "```text", usage.strip("\n"), "```", ""])

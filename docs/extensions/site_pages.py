@@ -1,4 +1,4 @@
-"""Sphinx extension: writes the generated pages, and leads links to example scripts to the pages that show them."""
+"""Sphinx extension: writes the generated pages, and leads links to scripts to the pages that show them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ FIGURES = ROOT / "docs" / "figures"
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("builder-inited", lambda app: write_pages(REFERENCE))
-    app.connect("doctree-read", _link_scripts_to_pages, priority=400)  # before downloads are collected
+    app.connect(
+        "doctree-read", _link_scripts_to_pages, priority=400
+    )  # before downloads are collected
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -35,7 +37,9 @@ def write_pages(folder: Path) -> None:
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:  # else Sphinx reads it again
+        if (
+            not path.exists() or path.read_text(encoding="utf-8") != text
+        ):  # else Sphinx reads it again
             path.write_text(text, encoding="utf-8")
 
 
@@ -43,7 +47,9 @@ def _pages():
     yield "python/index.rst", api_pages.index_page()
     used = pages_by_name()
     for name in ase_schnet.__all__:
-        links = ", ".join(f":doc:`{_title(p)} </{_document(p)}>`" for p in _shown(used.get(name, [])))
+        links = ", ".join(
+            f":doc:`{_title(p)} </{_document(p)}>`" for p in _shown(used.get(name, []))
+        )
         yield f"python/{name}.rst", api_pages.name_page(name, links)
     yield "commands/index.md", command_pages.index_page()
     used = pages_by_command()
@@ -89,7 +95,14 @@ def _script_page(script: Path) -> str:
         lines += [f"![picture of {script.name}](/docs/figures/{picture.name})", ""]
     output = FIGURES / f"{script.stem}.txt"
     if output.exists():
-        lines += ["It prints:", "", f"```{{literalinclude}} /docs/figures/{output.name}", ":language: text", "```", ""]
+        lines += [
+            "It prints:",
+            "",
+            f"```{{literalinclude}} /docs/figures/{output.name}",
+            ":language: text",
+            "```",
+            "",
+        ]
     relative = script.relative_to(ROOT).as_posix()
     lines += [f"```{{literalinclude}} /{relative}", ":language: python", "```", ""]
     return "\n".join(lines)
@@ -101,8 +114,8 @@ def _benchmarks_page() -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Every figure that is quoted was measured; these are the pages as the scripts, or the people who measured, "
-        "wrote them. Each names its command. Pages of long measurements are not made anew by the build of this site.",
+        "Every figure that is quoted was measured; these are the pages as the scripts, or the people who "
+        "measured, wrote them. Each names its command. The build of this site repeats none of them.",
         "",
         "```{toctree}",
         "",

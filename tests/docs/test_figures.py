@@ -22,7 +22,9 @@ def known():
 
 
 def test_what_lies_there_is_what_the_command_makes(known):
-    files = {f"{name}.txt" for name in known} | {f"{f.name}.png" for f in known.values() if f.picture}
+    files = {f"{name}.txt" for name in known} | {
+        f"{f.name}.png" for f in known.values() if f.picture
+    }
     assert {path.name for path in FIGURES.iterdir()} == files
 
 
@@ -36,7 +38,9 @@ def test_every_figure_and_output_on_a_page_is_made_by_the_command(known):
 def test_every_output_names_its_command_commit_and_date():
     for path in FIGURES.glob("*.txt"):
         first = path.read_text().splitlines()[0]
-        assert re.fullmatch(r"\$ (python|ase-schnet) .+    # [0-9a-f]{7,}( with changes)?, \d{4}-\d\d-\d\d", first), path
+        assert re.fullmatch(
+            r"\$ (python|ase-schnet) .+    # [0-9a-f]{7,}( with changes)?, \d{4}-\d\d-\d\d", first
+        ), path
         assert "--quick" not in first
 
 

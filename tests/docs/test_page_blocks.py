@@ -1,4 +1,4 @@
-"""Every code block of README and site is run, in the order of its page, in a folder with the files that it names."""
+"""Every code block of README and site is run, in the order of its page, beside the files that it names."""
 
 import re
 import shutil
@@ -79,11 +79,15 @@ def check_steps_of_ci(block: Block) -> str:
     """CI runs the README's blocks as they are, and each tool that CONTRIBUTING names."""
     ci = (ROOT / ".ci" / "run").read_text()
     if block.page == "README.md":
-        assert 'block 1' in ci and 'block 2' in ci  # noqa: PT018
+        assert "block 1" in ci and "block 2" in ci  # noqa: PT018
         assert len([b for b in blocks_of(block.page) if b.language == "bash"]) == 2
     else:
         tools = re.findall(r"\.venv/bin/(?:python -m )?([\w-]+)", block.text)
-        assert {"ruff", "numpydoc", "pyright", "sphinx"} <= set(tools) <= {"pip", "pytest", *re.findall(r"[\w-]+", ci)}
+        assert (
+            {"ruff", "numpydoc", "pyright", "sphinx"}
+            <= set(tools)
+            <= {"pip", "pytest", *re.findall(r"[\w-]+", ci)}
+        )
     return "by CI"
 
 

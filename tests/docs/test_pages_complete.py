@@ -13,7 +13,11 @@ from code_blocks import PAGES, ROOT, blocks_of, pages_by_command, pages_by_name
 import ase_schnet
 from ase_schnet.cli import COMMANDS
 
-LINKED_FROM = [*PAGES, "CHANGELOG.md", *(f"benchmarks/{p.name}" for p in (ROOT / "benchmarks").glob("*.md"))]
+LINKED_FROM = [
+    *PAGES,
+    "CHANGELOG.md",
+    *(f"benchmarks/{p.name}" for p in (ROOT / "benchmarks").glob("*.md")),
+]
 
 
 def slug(heading: str) -> str:
@@ -25,7 +29,9 @@ def test_every_public_name_has_a_working_example():
     """Blocks of pages and scripts of md_examples are all run: test_page_blocks, test_figures, CI."""
     used = pages_by_name()
     without = [name for name in ase_schnet.__all__ if name not in used]
-    assert not without, f"use them in a Python block of docs/ or in a script of md_examples: {without}"
+    assert not without, (
+        f"use them in a Python block of docs/ or in a script of md_examples: {without}"
+    )
 
 
 def test_every_command_has_a_working_example():

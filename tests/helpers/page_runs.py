@@ -6,11 +6,11 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 import warnings
 from glob import glob
 from pathlib import Path
 
-import tomllib
 from ase.cli.main import main as ase_main
 from code_blocks import ROOT, Block, commands_of, subcommands_in
 from mpi_runs import mpirun
@@ -21,7 +21,10 @@ from ase_schnet.cli import main
 QUICK = [
     (r"\btrain .* --baseline", "--folds 2 --epochs 1 --interactions 1 --jobs 1"),
     (r"\btrain (?!-)", "--folds 2 --epochs 1 --interactions 1 --jobs 1 --no-plot"),
-    (r"\bmd ethanol .*nvt .*-o nvt$", "--time 0.8 --timestep 1 --time-constant 10 --trajectory-every 5"),
+    (
+        r"\bmd ethanol .*nvt .*-o nvt$",
+        "--time 0.8 --timestep 1 --time-constant 10 --trajectory-every 5",
+    ),
     (r"\bmd methanol", "--time 0.4 --trajectory-every 8"),
     (r"\bmd\b .*--ensemble npt", "--time 0.04"),
     (r"\bmd\b", "--time 0.04 --test-time 0.02"),
@@ -31,8 +34,15 @@ QUICK = [
     (r"\bsample\b", "-n 4"),
     (r"\blearn\b", "--budget 36 --members 2 --life 0.06 --cheap none --jobs 1"),
 ]
-#: Exit codes besides 0: of runs that are too short to judge, of trainings of one epoch, of learnings of few labels.
-VERDICTS = {"drift": (3,), "md": (3,), "lammps": (3,), "train": (1,), "assemble": (1,), "learn": (1,)}
+#: Exit codes besides 0: of runs too short to judge, trainings of one epoch, learnings of few labels.
+VERDICTS = {
+    "drift": (3,),
+    "md": (3,),
+    "lammps": (3,),
+    "train": (1,),
+    "assemble": (1,),
+    "learn": (1,),
+}
 #: Subcommands that take more than a second or so: their blocks are run by the tests that are marked slow.
 SLOW = {"train", "assemble", "learn", "lammps", "label", "sample"}
 SLOW_NAMES = {
@@ -40,7 +50,7 @@ SLOW_NAMES = {
     *("learn", "extend_learning", "label_structures", "sample_structures", "DeltaCalculator"),
 }
 #: The same for Python.
-LEARNING = 'members=2, budget=28, life_ps=0.06, cheap=None, round_steps=40, last_steps=40'
+LEARNING = "members=2, budget=28, life_ps=0.06, cheap=None, round_steps=40, last_steps=40"
 QUICK_PYTHON = [
     (r"epochs=\d+", "epochs=1"),
     (r"n_folds=\d+", "n_folds=2"),
@@ -91,7 +101,7 @@ def run_shell(line: str) -> str:
     if words[0] == "ase":
         ase_main(args=words[1:])
     elif words[0] == "cp":
-        subprocess.run(words[:-1] + [_fresh(words[-1])], check=True)
+        subprocess.run([*words[:-1], _fresh(words[-1])], check=True)
     elif words[0] in ("ase-schnet", "mpiexec"):
         return _run_command(line, words)
     else:
@@ -104,7 +114,10 @@ def _run_command(line: str, words: list[str]) -> str:
         parsed(words)
         return "checked"
     extra = next((more for pattern, more in QUICK if re.search(pattern, line)), "")
-    words = [*itertools.chain(*(sorted(glob(w)) if "[" in w else [w] for w in words)), *extra.split()]
+    words = [
+        *itertools.chain(*(sorted(glob(w)) if "[" in w else [w] for w in words)),
+        *extra.split(),
+    ]
     command = words[words.index("ase-schnet") + 1]
     if words[0] == "mpiexec":
         mpirun(2, "-m", "ase_schnet", *words[words.index("ase-schnet") + 1 :])
