@@ -119,7 +119,7 @@ def make(figure: Figure, work: Path, output: Path, *, quick: bool) -> None:
         sys.exit(f"{figure.name}: {' '.join(command)}\n{done.stdout}{done.stderr}")
     shown = " ".join(command).removeprefix("-m ase_schnet ")
     shown = f"ase-schnet {shown}" if command[0] == "-m" else f"python {shown}"
-    printed = done.stdout.replace(f"{work}/", "").rstrip("\n")
+    printed = done.stdout.replace(f"{work}/", "").replace(f"{ROOT}/", "").rstrip("\n")
     text = f"$ {shown}    # {stamp()}\n{printed}\n"
     (output / f"{figure.name}.txt").write_text(text, encoding="utf-8")
     if figure.picture:

@@ -33,8 +33,9 @@ def grouped() -> dict[str, list[str]]:
 
 def first_sentence(name: str) -> str:
     """Return what a name is for, in one line."""
+    value = getattr(ase_schnet, name)
     if _is_data(name):
-        return "A value, see its page."
+        return f"{', '.join(value)}." if isinstance(value, dict) else "A value, see its page."
     return (inspect.getdoc(getattr(ase_schnet, name)) or "").split("\n\n")[0].replace("\n", " ")
 
 
@@ -67,7 +68,10 @@ def name_page(name: str, used_in: str) -> str:
     elif callable(value):
         lines += [f".. autofunction:: {name}", ""]
     else:
-        lines += [f".. autodata:: {name}", "   :no-value:", ""]
+        entries = value.items() if isinstance(value, dict) else [(name, value)]
+        lines += [f".. py:data:: {name}", "", "   .. code-block:: text", ""]
+        lines += [f"      {key}: {entry!r}" for key, entry in entries]
+        lines.append("")
     if used_in:
         lines += [f"Used in: {used_in}.", ""]
     return "\n".join(lines)
