@@ -9,17 +9,18 @@ import pytest
 from code_blocks import PAGES, ROOT, Block, blocks_of, commands_of
 from learning_cases import few_short_runs
 from page_files import write_reader_files
-from page_runs import NOT_RUN, check_script, is_slow, run_python, run_shell
+from page_runs import NOT_RUN, check_python, check_script, is_slow, run_python, run_shell
 
 SHOWN = {"text", "", "{literalinclude}", "{toctree}", "{include}"}  # output, drawings, other pages
 #: Blocks that CI runs from the README itself, or that are its own steps.
 OF_CI = {"README.md": ("bash",), "CONTRIBUTING.md": ("bash",)}
 #: Scripts for a scheduler or an interpreter that is not here: bash reads them and their commands parse.
 FOR_A_SCHEDULER = ("#!/bin/bash", "sbatch", "torchrun")
-#: Python that needs what no test machine has, and why.
+#: Python that is not run, and why; its imports and the arguments of its calls are checked.
 ELSEWHERE = {
     "dask_jobqueue": "starts jobs of Slurm; tests/labelling runs the same calls with a local Dask scheduler",
     '"silicon", frames="npt"': "averages of 10 ps and more; 6_silicon_rdf.py and tests/propagation make them",
+    '"learnt"': "the command on the same page runs learn(); tests/learning runs both from Python",
     "pretrained(": "a pool of 34,000 structures: half an hour; tests/pretraining runs a small one",
 }
 PAGES_WITH_CODE = [page for page in PAGES if any(b.language not in SHOWN for b in blocks_of(page))]
@@ -47,7 +48,7 @@ def run_page(page: str, folder: Path, *, slow: bool) -> Counter:
     for block in blocks_of(page):
         if block.language in SHOWN:
             continue
-        if is_slow(block) and not slow:
+        if is_slow(block) and not slow and not is_elsewhere(block):
             done["slow"] += 1
             continue
         try:
@@ -58,10 +59,14 @@ def run_page(page: str, folder: Path, *, slow: bool) -> Counter:
     return done
 
 
+def is_elsewhere(block: Block) -> bool:
+    return block.language == "python" and any(name in block.text for name in ELSEWHERE)
+
+
 def run_block(block: Block, folder: Path, namespace: dict) -> str:
     if block.language == "python":
-        if any(name in block.text for name in ELSEWHERE):
-            compile(block.text, block.page, "exec")
+        if is_elsewhere(block):
+            check_python(block)
             return "checked"
         run_python(block, namespace)
         return "run"

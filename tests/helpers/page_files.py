@@ -33,12 +33,12 @@ def write_reader_files(folder: Path) -> None:
     write(folder / "my_conformers.xyz", [atoms.copy() for atoms in hot[:3]])
     write(folder / "my_molecule.xyz", [_labelled(atoms, KCAL_PER_MOL) for atoms in hot])
     write(folder / "my_test_set.xyz", [_labelled(atoms) for atoms in hot[:12]])
-    _write_of_others(folder, hot[:20])
+    _write_of_others(folder, hot)
     _write_dipoles(folder / "methanol_train.extxyz")
     pool = [molecule("CH3CH2OH") for _ in range(3)]
     for k, atoms in enumerate(pool):
         atoms.rattle(0.03, seed=k)
-    write(folder / "pool.extxyz", pool)
+    write(folder / "candidates.extxyz", pool)
 
 
 def _copy(name: str, folder: Path) -> None:
