@@ -13,7 +13,7 @@ ROOMS = {
     "Scans": ("scan",),
     "Vibrations and spectra": ("spectra",),
     "Dipoles and polarizabilities": ("dipole",),
-    "Uncertainty": ("uncertainty", "conformal", "recalibration", "propagation"),
+    "Uncertainty": ("thinned", "uncertainty", "conformal", "recalibration", "propagation"),
     "Models": ("modelfile", "schnet_config"),
     "Data": ("data", "units"),
     "Training": ("training", "pretraining", "augment", "tuning"),

@@ -1,5 +1,6 @@
 """Every code block of README and site is run, in the order of its page, beside the files that it names."""
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -21,6 +22,8 @@ ELSEWHERE = {
     "dask_jobqueue": "starts jobs of Slurm; tests/labelling runs the same calls with a local Dask scheduler",
     '"silicon", frames="npt"': "averages of 10 ps and more; 6_silicon_rdf.py and tests/propagation make them",
     '"learnt"': "the command on the same page runs learn(); tests/learning runs both from Python",
+    "TuneSettings": "an hour of trials; tests/tuning runs short ones",
+    "my_dropout_model": "a model that takes minutes to train; tests/training/test_dropout_training.py has one",
     "pretrained(": "a pool of 34,000 structures: half an hour; tests/pretraining runs a small one",
 }
 PAGES_WITH_CODE = [page for page in PAGES if any(b.language not in SHOWN for b in blocks_of(page))]
@@ -70,6 +73,9 @@ def run_block(block: Block, folder: Path, namespace: dict) -> str:
             return "checked"
         run_python(block, namespace)
         return "run"
+    if block.language == "json":
+        assert json.loads(block.text)
+        return "checked"
     assert block.language in ("bash", "console"), f"{block.place}: no way to run {block.language!r}"
     if block.language in OF_CI.get(block.page, ()):
         return check_steps_of_ci(block)

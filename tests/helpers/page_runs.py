@@ -52,7 +52,7 @@ VERDICTS = {
     "learn": (1,),
 }
 #: Subcommands that take more than a second or so: their blocks are run by the tests that are marked slow.
-SLOW = {"train", "assemble", "learn", "lammps", "label", "sample"}
+SLOW = {"tune", "train", "assemble", "learn", "lammps", "label", "sample"}
 SLOW_NAMES = {
     *("cross_validate", "train_fold", "assemble_ensemble", "pretrained", "run_lammps"),
     *("learn", "extend_learning", "label_structures", "sample_structures", "DeltaCalculator"),
@@ -69,6 +69,8 @@ QUICK_PYTHON = [
 
 #: Commands that no test runs, and why. Each is parsed, so that its options exist.
 NOT_RUN = {
+    r"\btune\b": "takes an hour; tests/tuning runs short searches",
+    r"--settings": "needs the search before it",
     r"--pretrain": "labels 34,000 structures: half an hour; tests/pretraining runs a small one",
     r"pyscf:": "minutes of density functional theory a structure; tests/labelling runs one molecule of it",
     r"--continue": "learns twice; tests/learning does so with springs as the reference",
