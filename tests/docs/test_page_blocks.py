@@ -23,7 +23,7 @@ ELSEWHERE = {
     '"silicon", frames="npt"': "averages of 10 ps and more; 6_silicon_rdf.py and tests/propagation make them",
     '"learnt"': "the command on the same page runs learn(); tests/learning runs both from Python",
     "TuneSettings": "an hour of trials; tests/tuning runs short ones",
-    "my_dropout_model": "a model that takes minutes to train; tests/training/test_dropout_training.py has one",
+    "my_dropout_model": "takes minutes to train; tests/training/test_dropout_training.py has one",
     "pretrained(": "a pool of 34,000 structures: half an hour; tests/pretraining runs a small one",
 }
 PAGES_WITH_CODE = [page for page in PAGES if any(b.language not in SHOWN for b in blocks_of(page))]
