@@ -64,7 +64,7 @@ QUICK_PYTHON = [
     (r"n_kept_out=50\b", "n_kept_out=9"),
     (r"range\(1, 6\)", "range(1, 3)"),
     (r"time_ps=20\b", "time_ps=0.01"),
-    (r"calculator, 40, plan", "calculator, 4, plan"),
+    (r"cheap, 40, plan", "cheap, 4, plan"),
 ]
 
 #: Commands that no test runs, and why. Each is parsed, so that its options exist.
