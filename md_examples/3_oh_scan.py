@@ -1,10 +1,11 @@
 """Stretch the O-H bond of ethanol and compare with PBE: where does the model become unreliable?
 
-    python md_examples/3_oh_scan.py
+    python md_examples/3_oh_scan.py  (--quick: every fifth point)
 
 The reference curve was computed with reference_oh_scan.py (UKS PBE/def2-SVP, the level of the training data).
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ OXYGEN, HYDROGEN = 2, 8
 
 atoms = min(read(REFERENCE, ":"), key=lambda a: a.get_potential_energy())
 atoms.calc = SchNetCalculator("ethanol")
-distances = np.arange(0.70, 3.001, 0.02)
+distances = np.arange(0.70, 3.001, 0.1 if "--quick" in sys.argv else 0.02)
 scan = scan_distance(atoms, OXYGEN, HYDROGEN, distances, reference=REFERENCE)
 
 rest = atoms.get_distance(OXYGEN, HYDROGEN)

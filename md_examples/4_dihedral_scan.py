@@ -1,11 +1,12 @@
 """Rotate the hydroxyl group of ethanol, all else relaxed: three wells and barriers, with the ensemble std.
 
-    python md_examples/4_dihedral_scan.py
+    python md_examples/4_dihedral_scan.py  (--quick: every 60 degrees)
 
 The reference energies were computed with reference_ccoh_scan.py: PBE/def2-SVP, the level of the training
 data.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ atoms = molecule("CH3CH2OH")  # trans: C-C-O-H is 180°
 atoms.calc = SchNetCalculator("ethanol")
 BFGS(atoms, logfile=None).run(fmax=0.005)
 
-degrees = np.arange(0.0, 361.0, 10.0)
+degrees = np.arange(0.0, 361.0, 60.0 if "--quick" in sys.argv else 10.0)
 reference = REFERENCE if REFERENCE.exists() else None  # missing while it is being computed
 scan = scan_dihedral(atoms, *CCOH, degrees, relaxed=True, fmax=0.005, reference=reference)
 

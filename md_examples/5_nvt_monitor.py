@@ -1,12 +1,13 @@
 """Monitor three runs of ethanol: one at 300 K, one too hot for its model, one that collects frames.
 
-    python md_examples/5_nvt_monitor.py
+    python md_examples/5_nvt_monitor.py  (--quick: shorter runs)
 
 A model gives an answer for any structure. The monitor detects structures for which it is not reliable: by the
 spread of its members, and by distances outside its training data.
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 from ase.build import molecule
@@ -18,6 +19,7 @@ from ase_schnet.plotting import plot_drift, save_figure
 
 OUTPUT = Path(__file__).parent / "output"
 OUTPUT.mkdir(exist_ok=True)
+TIME_PS = 0.5 if "--quick" in sys.argv else 5
 
 start = molecule("CH3CH2OH")
 start.calc = SchNetCalculator("ethanol")
@@ -33,7 +35,7 @@ def run(temperature_K, time_ps, name, monitor):
     return run_nvt(atoms, monitor=monitor, **options)
 
 
-record = run(300, 5, "nvt_300K", Monitor("stop"))
+record = run(300, TIME_PS, "nvt_300K", Monitor("stop"))
 figure = save_figure(plot_drift(record, drift(record)), OUTPUT / "nvt_300K.png")
 print(f"300 K: {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average")
 print(f"picture: {figure}")

@@ -1,9 +1,10 @@
 """Run silicon at 300 K, check its conserved energy, and average energy and rdf with their errors.
 
-python md_examples/6_silicon_rdf.py
+python md_examples/6_silicon_rdf.py  (--quick: fewer and longer steps)
 """
 
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ atoms = bulk("Si", "diamond", a=SPACING, cubic=True) * (2, 2, 2)  # 64 atoms
 atoms.calc = SchNetCalculator("silicon")
 # if it was stopped, the same command continues
 options = {"time_ps": 10, "timestep_fs": 1, "trajectory_every": 20}
+if "--quick" in sys.argv:
+    options = {"time_ps": 6, "timestep_fs": 4, "trajectory_every": 5}
 record = run_nvt(atoms, temperature_K=300, run_dir=RUN, resume=True, **options)
 print(
     f"64 atoms of silicon, {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average"

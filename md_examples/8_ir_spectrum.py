@@ -1,12 +1,13 @@
 """The infrared spectrum of methanol at 300 K, from dynamics with models/methanol.
 
-    python md_examples/8_ir_spectrum.py
+    python md_examples/8_ir_spectrum.py  (--quick: two runs of 1 ps)
 
 Twenty runs of 5 ps with different start velocities; the first 1 ps of each is left out, because it starts
 from a relaxed structure. The potential decides the positions of the bands, the dipole their heights. If it
 was stopped, the same command continues.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ase_schnet.spectra.measured_bands import MeasuredBands
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output" / "methanol_ir"
-N_RUNS = 20
+N_RUNS, TIME_PS, SKIP_PS = (2, 1.2, 0.2) if "--quick" in sys.argv else (20, 6, 1)
 
 calculator = SchNetCalculator("methanol")
 start = molecule("CH3OH")
@@ -30,9 +31,9 @@ runs = []
 for k in range(N_RUNS):
     atoms = start.copy()
     atoms.calc = calculator
-    options = {"time_ps": 6, "timestep_fs": 0.5, "trajectory_every": 4, "seed": k}
+    options = {"time_ps": TIME_PS, "timestep_fs": 0.5, "trajectory_every": 4, "seed": k}
     run_nvt(atoms, temperature_K=300, run_dir=OUTPUT / f"run_{k}", resume=True, **options)
-    runs.append(TrajectorySignals.read(OUTPUT / f"run_{k}", skip_ps=1))
+    runs.append(TrajectorySignals.read(OUTPUT / f"run_{k}", skip_ps=SKIP_PS))
 
 spectrum = ir_spectrum(runs)
 spectrum.write_csv(OUTPUT.with_suffix(".csv"))
@@ -40,7 +41,7 @@ measured = MeasuredBands.read(HERE / "methanol_bands_measured.csv")
 picture = plot_spectrum(spectrum, modes=modes, measured=measured)
 figure = save_figure(picture, OUTPUT.with_suffix(".png"))
 
-print(f"methanol, {N_RUNS} × 5 ps, {spectrum.temperature_K:.0f} K on average")
+print(f"methanol, {N_RUNS} × {TIME_PS - SKIP_PS:g} ps, {spectrum.temperature_K:.0f} K on average")
 harmonic = [f"{w:.0f} {n}".strip() for w, n in zip(modes.wavenumber_cm, modes.names, strict=True)]
 print("harmonic bands:", ", ".join(harmonic))
 print("bands:         ", ", ".join(f"{w:.0f}" for w in np.sort(spectrum.bands_cm())), "cm⁻¹")

@@ -1,6 +1,6 @@
 """The main job: dynamics with a verdict, and a scan of the potential energy surface, with models/ethanol.
 
-python md_examples/main_job.py
+python md_examples/main_job.py  (--quick: half a picosecond)
 """
 
 import runpy

@@ -71,9 +71,9 @@ class MDRecord:
     volume_Ang3
         (T,) Å³, at constant pressure; else None.
     translation_gained_eV, rotation_gained_eV
-        (T,) |ΔP|²/2M and |ΔL|²/2I of the changes since the start of momentum and (of a molecule) angular
-        momentum, which forces between atoms cannot change, as of every tenth sample. None where something
-        else may.
+        (T,) ``|ΔP|²/2M`` and ``|ΔL|²/2I`` of the changes since the start of momentum and (of a molecule)
+        angular momentum, which forces between atoms cannot change, as of every tenth sample. None where
+        something else may.
     ensemble
         "nve", "nvt" or "npt".
     thermostat

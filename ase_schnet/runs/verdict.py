@@ -46,7 +46,7 @@ class Drift:
     rms_fluctuation_meV_per_atom
         Root mean square of that energy about that line.
     max_deviation_over_kinetic_std
-        Largest |E(t) - E(0)| of it over the standard deviation of the kinetic energy.
+        Largest ``|E(t) - E(0)|`` of it over the standard deviation of the kinetic energy.
     timestep_ratio
         Standard deviation of the total energy over that of the run with half the time step from
         the same state and over the same time; None where there is no such run.

@@ -24,8 +24,8 @@ class LossWeights:
 
     The terms of the loss "standardised" have no units:
     energy · <(ΔE/√Σσ²)²> + forces · <(ΔF/η)²> + stress · <(V Δσ)²/Σω²>.
-    Those of "schnet" are energy · <ΔE²> + forces · <Σ_i |ΔF_i|²/n> + stress · <|V Δσ|²/n>; the ρ of the paper
-    is energy/forces. See docs/sources.md, standardised loss and SchNet's loss.
+    Those of "schnet" are ``energy · <ΔE²> + forces · <Σ_i |ΔF_i|²/n> + stress · <|V Δσ|²/n>``; the ρ of the
+    paper is energy/forces. See docs/sources.md, standardised loss and SchNet's loss.
 
     Attributes
     ----------

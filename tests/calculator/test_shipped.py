@@ -1,6 +1,5 @@
-"""models/ethanol as a user gets it: accuracy, honesty, physics. And the examples and the README."""
+"""models/ethanol as a user gets it: accuracy, honesty, physics. And the examples."""
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -125,17 +124,3 @@ def test_the_training_example_trains(tmp_path, shared_data):
     model = load_model(tmp_path / "m")
     assert model.n_members == 5
     assert model.card["training"]["n_structures"] == 200
-
-
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-
-
-def test_the_readme_names_files_that_exist():
-    text = (ROOT / "README.md").read_text()
-    for name in re.findall(r"(?:md_examples|models|ase_schnet)/[\w./]+\w", text):
-        assert (ROOT / name).exists(), name

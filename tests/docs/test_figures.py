@@ -1,0 +1,53 @@
+"""Every figure of the site is made anew by one command, here in its short form and from nothing."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+
+import pytest
+from code_blocks import PAGES, ROOT
+from page_runs import environment
+
+FIGURES = ROOT / "docs" / "figures"
+SCRIPT = ROOT / "docs" / "figures.py"
+
+
+@pytest.fixture(scope="module")
+def known():
+    spec = importlib.util.spec_from_file_location("figures_of_the_site", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {figure.name: figure for figure in module.FIGURES_OF_THE_SITE}
+
+
+def test_what_lies_there_is_what_the_command_makes(known):
+    files = {f"{name}.txt" for name in known} | {
+        f"{f.name}.png" for f in known.values() if f.picture
+    }
+    assert {path.name for path in FIGURES.iterdir()} == files
+
+
+def test_every_figure_and_output_on_a_page_is_made_by_the_command(known):
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"figures/([\w.]+)\.(?:png|txt)", text):
+            assert name in known, f"{page}: {name}"
+
+
+def test_every_output_names_its_command_commit_and_date():
+    for path in FIGURES.glob("*.txt"):
+        first = path.read_text().splitlines()[0]
+        assert re.fullmatch(
+            r"\$ (python|ase-schnet) .+    # [0-9a-f]{7,}( with changes)?, \d{4}-\d\d-\d\d", first
+        ), path
+        assert "--quick" not in first
+
+
+@pytest.mark.slow
+def test_all_figures_are_made_again_from_nothing(tmp_path):
+    command = [sys.executable, SCRIPT, "--quick", "--output", tmp_path]
+    subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
+    made = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(made) == {path.name for path in FIGURES.iterdir()} | {"main_job.png"}
+    assert all(size > 10_000 for name, size in made.items() if name.endswith(".png"))
