@@ -11,10 +11,10 @@ from ase_schnet.cli import build_parser
 GROUPS = {
     "Make a model": (
         *("learn", "train", "tune", "assemble", "train-dipole", "calibrate"),
-        *("sample", "label", "augment"),
+        *("sample", "label", "augment", "convert"),
     ),
     "Look at a model": ("info", "evaluate", "predict"),
-    "Use a model": ("md", "lammps", "scan"),
+    "Use a model": ("md", "lammps", "scan", "export", "orca", "gaussian"),
     "Judge what it did": ("drift", "average", "spectrum", "report"),
 }
 

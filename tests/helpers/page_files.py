@@ -7,6 +7,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from ase.io import read, write
+from ase.units import Bohr
 
 from ase_schnet import SchNetCalculator
 
@@ -34,11 +35,27 @@ def write_reader_files(folder: Path) -> None:
     write(folder / "my_molecule.xyz", [_labelled(atoms, KCAL_PER_MOL) for atoms in hot])
     write(folder / "my_test_set.xyz", [_labelled(atoms) for atoms in hot[:12]])
     _write_of_others(folder, hot)
+    _write_of_other_engines(folder)
     _write_dipoles(folder / "methanol_train.extxyz")
     pool = [molecule("CH3CH2OH") for _ in range(3)]
     for k, atoms in enumerate(pool):
         atoms.rattle(0.03, seed=k)
     write(folder / "candidates.extxyz", pool)
+
+
+def _write_of_other_engines(folder: Path) -> None:
+    """Write a model of schnetpack, and what ORCA and Gaussian ask with."""
+    model = ROOT / "tests/data/foreign/schnetpack-2/best_model"
+    (folder / "best_model").write_bytes(model.read_bytes())
+    atoms = molecule("CH3CH2OH")
+    write(folder / "job_EXT.xyz", atoms)
+    (folder / "job_EXT.extinp.tmp").write_text("job_EXT.xyz\n0\n1\n1\n1\n")
+    rows = [f"{len(atoms):10d}{1:10d}{0:10d}{1:10d}"]
+    rows += [
+        f"{z:10d}" + "".join(f"{x:20.12f}" for x in (*(r / Bohr), 0.0))
+        for z, r in zip(atoms.numbers, atoms.positions, strict=True)
+    ]
+    (folder / "Gau.EIn").write_text("\n".join(rows) + "\n")
 
 
 def _copy(name: str, folder: Path) -> None:

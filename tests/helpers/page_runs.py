@@ -73,6 +73,8 @@ NOT_RUN = {
     r"--settings": "needs the search before it",
     r"--pretrain": "labels 34,000 structures: half an hour; tests/pretraining runs a small one",
     r"pyscf:": "minutes of density functional theory a structure; tests/labelling runs one molecule of it",
+    r"--to metatomic": "needs an environment of its own; benchmarks/foreign/metatomic_round_trip.py is one",
+    r"--check-with": "needs the network's own package in another Python; benchmarks/foreign compares",
     r"--continue": "learns twice; tests/learning does so with springs as the reference",
 }
 
