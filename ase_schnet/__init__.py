@@ -96,7 +96,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.uncertainty import calibrate_std as calibrate_std
     from ase_schnet.units import FileUnits as FileUnits
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "SchNetCalculator": "calculator",

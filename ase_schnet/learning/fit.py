@@ -96,10 +96,10 @@ def fit_round(
 
     Parameters
     ----------
-    frames, plan
-        Labelled structures, and how they are divided.
-    directory
-        The model directory of the round.
+    frames
+        Labelled structures.
+    directory, plan
+        The model directory of the round, and how the structures are divided.
     settings, methods
         Of the learning.
     start
