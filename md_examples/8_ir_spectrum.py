@@ -1,6 +1,6 @@
 """The infrared spectrum of methanol at 300 K, from dynamics with models/methanol.
 
-    python md_examples/8_ir_spectrum.py  (--quick: two runs of 1 ps)
+    python md_examples/8_ir_spectrum.py  (--quick: two runs of 0.5 ps)
 
 Twenty runs of 5 ps with different start velocities; the first 1 ps of each is left out, because it starts
 from a relaxed structure. The potential decides the positions of the bands, the dipole their heights. If it
@@ -20,7 +20,8 @@ from ase_schnet.spectra.measured_bands import MeasuredBands
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output" / "methanol_ir"
-N_RUNS, TIME_PS, SKIP_PS = (2, 1.2, 0.2) if "--quick" in sys.argv else (20, 6, 1)
+QUICK = "--quick" in sys.argv
+N_RUNS, TIME_PS, SKIP_PS, RESOLUTION_CM = (2, 0.6, 0.1, 100) if QUICK else (20, 6, 1, 20)
 
 calculator = SchNetCalculator("methanol")
 start = molecule("CH3OH")
@@ -35,7 +36,7 @@ for k in range(N_RUNS):
     run_nvt(atoms, temperature_K=300, run_dir=OUTPUT / f"run_{k}", resume=True, **options)
     runs.append(TrajectorySignals.read(OUTPUT / f"run_{k}", skip_ps=SKIP_PS))
 
-spectrum = ir_spectrum(runs)
+spectrum = ir_spectrum(runs, resolution_cm=RESOLUTION_CM)
 spectrum.write_csv(OUTPUT.with_suffix(".csv"))
 measured = MeasuredBands.read(HERE / "methanol_bands_measured.csv")
 picture = plot_spectrum(spectrum, modes=modes, measured=measured)

@@ -6,7 +6,7 @@ import argparse
 
 HELP = "Answer Gaussian's External keyword with energy and gradient of a model."
 EXAMPLE = """\
-In the route section of Gaussian:
+example, in the route section of Gaussian:
   # External="ase-schnet gaussian ethanol" Opt=NoMicro
 Gaussian adds the names of its files to the command. Without a dipole in the model that of Gaussian is zero.
 """

@@ -6,7 +6,7 @@ import argparse
 
 HELP = "Answer ORCA's external optimiser (! ExtOpt) with energy and gradient of a model."
 EXAMPLE = """\
-In the input of ORCA 6:
+example, in the input of ORCA 6:
   ! ExtOpt Opt
   %method
     ProgExt "/path/to/ase-schnet-orca"

@@ -113,7 +113,7 @@ def run_example(name, *arguments):
 def test_the_training_example_trains(tmp_path, shared_data):
     """One epoch of five members in parallel processes."""
     with np.load(shared_data("rmd17-npz", "rmd17_ethanol_train_01.npz")) as file:
-        few = {k: v[:200] if v.shape[:1] == (1000,) else v for k, v in file.items()}
+        few = {k: v[:60] if v.shape[:1] == (1000,) else v for k, v in file.items()}
     np.savez(tmp_path / "ethanol.npz", **few)
     arguments = "1_train.py", tmp_path / "ethanol.npz", tmp_path / "m", 1
     process = fork(run_example, *arguments, said=tmp_path / "said")
@@ -123,4 +123,4 @@ def test_the_training_example_trains(tmp_path, shared_data):
     assert "Ensemble on the kept-out part" in said
     model = load_model(tmp_path / "m")
     assert model.n_members == 5
-    assert model.card["training"]["n_structures"] == 200
+    assert model.card["training"]["n_structures"] == 60

@@ -105,4 +105,4 @@ def test_the_command_line_says_what_took_too_long(hanging, tmp_path, capsys):
     assert main([*command, "-o", f"{tmp_path}/l.extxyz", "--time-limit", "0.5"]) == 0
     assert "1 failed: 1 x took longer than 0.5 s" in capsys.readouterr().out
     assert main([*command, "-o", f"{tmp_path}/m.extxyz", "--time-limit", "0"]) == 2
-    assert "time_limit_s must be above 0" in capsys.readouterr().err
+    assert "--time-limit must be above 0" in capsys.readouterr().err

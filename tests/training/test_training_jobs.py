@@ -84,7 +84,7 @@ def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_
 def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, monkeypatch, capsys):
     """A relative directory; the worker that dies has a checkpoint, from which another one goes on."""
     monkeypatch.chdir(tmp_path)
-    slower = recipe(epochs=60)
+    slower = recipe(epochs=30)
     cross_validate(small_dataset(24), "here", slower, jobs=1)
     with two_workers(tmp_path) as (address, pids), scheduler(address) as executor:
         run = threading.Thread(
@@ -99,6 +99,7 @@ def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, m
             assert run.is_alive()
             said = [path.read_text() for path in locks if path.exists()]
             victim = next((pid for pid in pids if any(str(pid) in text for text in said)), None)
+            time.sleep(0.02)
         os.kill(victim, signal.SIGKILL)
         run.join(60)
     assert not run.is_alive()
