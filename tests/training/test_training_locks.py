@@ -66,9 +66,10 @@ def command_of(pid: str) -> bytes:
 
 
 def runs(pid: str) -> bool:
-    """Neither gone nor a zombie that nobody has buried yet."""
+    """Neither gone nor a zombie that nobody has buried yet; one whose threads still end holds its files."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
