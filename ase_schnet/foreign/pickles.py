@@ -9,6 +9,7 @@ value, such as an ordered dictionary or a tensor. Names that no model needs are 
 from __future__ import annotations
 
 import pickletools
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -195,7 +196,7 @@ class _Machine:
 
     def _call(self, what: object, arguments: object) -> None:
         if not isinstance(what, Name) or not isinstance(arguments, tuple):
-            raise ForeignModelError(f"{self._file} calls {what!r:.60}, which is no class")
+            raise ForeignModelError(f"{self._file} calls {reprlib.repr(what)}, which is no class")
         self.stack.append(self._vocabulary.build(what.full, arguments))
 
     def call(self, _) -> None:
@@ -221,7 +222,7 @@ class _Machine:
             self.stack[-1].state = state
         elif not isinstance(self.stack[-1], dict):  # attributes of an ordered dictionary: of no use
             raise ForeignModelError(
-                f"{self._file} changes {self.stack[-1]!r:.60}, which is no object"
+                f"{self._file} changes {reprlib.repr(self.stack[-1])}, which is no object"
             )
 
     def outside(self, _) -> None:
@@ -264,4 +265,4 @@ def _pairs(items: list) -> dict:
 
 
 def _key(key: object) -> object:
-    return key if isinstance(key, (str, int, float, bytes, Name, type(None))) else f"{key!r:.60}"
+    return key if isinstance(key, (str, int, float, bytes, Name, type(None))) else reprlib.repr(key)
