@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs(folders=[args.output])
     check_cheap(args)
+    if args.scheduler:  # its workers have other working directories
+        args.output = str(Path(args.output).resolve())
     if args.fold is not None:
         return _run_fold(args)
     if launched_by_torchrun():

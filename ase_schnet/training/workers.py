@@ -80,19 +80,19 @@ def train_members(
 
 
 def _train_elsewhere(executor: Executor, orders: bytes, folds: list[int]) -> None:
-    """Train each fold as a job of an executor, and wait until all have ended, also after an error.
+    """Train each fold as a job of an executor, and wait for all, or for the first that fails.
 
     A job takes its fold over from a process that is noted as training it: its scheduler knows better which of
     its workers live, and should it err, both come to the same weights.
     """
     futures = [executor.submit(_train_alone, orders, fold) for fold in folds]
     try:
-        wait(futures, return_when=FIRST_EXCEPTION)
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:  # of the others nothing is known but that we give them up
+            _require_done(future)
     finally:
         for future in futures:
             future.cancel()  # what runs comes to its end, or the next call goes on from its checkpoints
-    for future in futures:
-        _require_done(future)
 
 
 def _require_done(future: Future) -> None:

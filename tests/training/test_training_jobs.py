@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import TrainingLog, read_log, read_logs
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.result import TrainingDiverged
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.workdir import WORK, WorkDirectory
@@ -106,6 +108,26 @@ def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, m
     assert (tmp_path / "there" / WEIGHTS).read_bytes() == (tmp_path / "here" / WEIGHTS).read_bytes()
     assert main(["train", "none.xyz", "-o", "m", "--fold", "1", "--scheduler", address]) == 2
     assert "train without --fold" in capsys.readouterr().err
+
+
+class FailsFirst(Executor):
+    """Fails the last job that it is given, and never begins the others, as a scheduler may."""
+
+    def __init__(self):
+        self.given = []
+
+    def submit(self, function, /, *args, **options):
+        self.given.append(Future())
+        if len(self.given) == 3:
+            self.given[-1].set_exception(TrainingDiverged("fold 3"))
+        return self.given[-1]
+
+
+def test_the_error_of_a_job_is_told_and_the_others_are_given_up(tmp_path):
+    executor = FailsFirst()
+    with pytest.raises(TrainingDiverged, match="fold 3"):
+        cross_validate(small_dataset(24), tmp_path / "m", recipe(), executor=executor)
+    assert [future.cancelled() for future in executor.given] == [True, True, False]
 
 
 def test_a_job_goes_on_where_it_was_stopped_and_refuses_what_is_not_its_own(whole, tmp_path):
