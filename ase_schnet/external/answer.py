@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -37,3 +38,12 @@ def answer_of(model: str, atoms: Atoms, charge: int, multiplicity: int) -> Answe
         -atoms.get_forces() / (Hartree / Bohr),
         atoms.get_dipole_moment() / Bohr if has_dipole else None,
     )
+
+
+def lines_of(path: str | Path) -> list[str]:
+    """Return the lines of a request; ValueError if it cannot be read, such as when it is not there."""
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ValueError(f"the request {path} cannot be read: {reason}") from None

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.units import Bohr
 
-from ase_schnet.external.answer import Answer
+from ase_schnet.external.answer import Answer, lines_of
 from ase_schnet.files import write_whole
 
 
@@ -30,7 +30,7 @@ def read_request(path: str | Path) -> GaussianRequest:
     ValueError
         If it is no such file, has charges of other layers, or asks for second derivatives.
     """
-    lines = Path(path).read_text().splitlines()
+    lines = lines_of(path)
     try:
         n, derivatives, charge, multiplicity = (int(lines[0][k : k + 10]) for k in (0, 10, 20, 30))
         rows = [line.split() for line in lines[1 : n + 1]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ase import Atoms
 from ase.io import read
 
-from ase_schnet.external.answer import Answer
+from ase_schnet.external.answer import Answer, lines_of
 from ase_schnet.files import write_whole
 
 SUFFIX = ".extinp.tmp"
@@ -37,7 +37,7 @@ def read_request(path: str | Path) -> OrcaRequest:
     path = Path(path)
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"{path} is not a request of ORCA: those end in {SUFFIX}")
-    said = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    said = [line.partition("#")[0].strip() for line in lines_of(path)]
     said = [line for line in said if line]
     try:
         charge, multiplicity, _, gradient = map(int, said[1:5])

@@ -78,11 +78,13 @@ def write_report(
     Raises
     ------
     ValueError
-        If there is nothing to report on, it is damaged, an argument does not belong to it, or chemiscope is
-        missing.
+        If there is nothing to report on, it is damaged, an argument does not belong to it, chemiscope is
+        missing, or the file is not named as a page.
     CannotWrite
         If the file cannot be written; an OSError.
     """
+    if Path(output).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a report is a page for a browser: {output} must end in .html")
     page = page_of(source, data=data, frames=frames, structures=structures)
     made = f"Written by ase_schnet {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     write_whole(Path(output), page.html(made).encode())

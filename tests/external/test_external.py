@@ -101,3 +101,11 @@ def test_gaussian_is_refused_in_one_line(tmp_path, ethanol, capsys):
         assert reason in error
         assert error.count("\n") == 1
         assert not (tmp_path / "out").exists()
+
+
+def test_a_request_that_is_not_there_is_said_in_one_line(tmp_path, capsys):
+    missing = tmp_path / "job_EXT.extinp.tmp"
+    for words in (["orca", missing, "ethanol"], ["gaussian", "ethanol", "R", missing, "out"]):
+        assert main(list(map(str, words))) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"the request {missing} cannot be read: No such file" in line

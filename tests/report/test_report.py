@@ -223,3 +223,9 @@ def test_bad_input_names_the_next_step(run, tmp_path, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert cure in line
     assert files_below(run) == before
+
+
+def test_a_report_is_named_as_a_page_and_nothing_is_written_else(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        write_report("ethanol", tmp_path / "report.pdf", structures=False)
+    assert list(tmp_path.iterdir()) == []
