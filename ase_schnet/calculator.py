@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,19 @@ from ase_schnet.applicability.model import (
     limits,
     require_electrons,
     require_finite,
-    require_no_images,
     require_supported,
 )
 from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_of
+from ase_schnet.compiled_forces import CompiledForces
 from ase_schnet.dipole.heads import PropertyHeads
+from ase_schnet.evaluator import Evaluator
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
-from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.options import EngineOptions
-from ase_schnet.inference.prediction import AtomsCoincideError
+from ase_schnet.inference.prediction import Prediction
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
-from ase_schnet.inference.survey import Survey
-from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
-from ase_schnet.neighbors import VerletList
-from ase_schnet.results import Results, names_of, potential_results, stress_volume
+from ase_schnet.results import Results, names_of
 from ase_schnet.structures.electrons import NOTHING, stated
 
 
@@ -152,14 +148,13 @@ class SchNetCalculator(Calculator):
         self_check(engine)
         self.trained: TrainedModel = trained
         self._engine, self._baseline = engine, baseline
-        self._neighbors = VerletList(trained.config["cutoff"], p.skin)
-        self._checked, self._electrons, self._no_images = None, NOTHING, None
-        self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
-        self._bars = ErrorBars.of(trained)
-        self._survey = Survey(trained.config["cutoff"], self._watch, self._bars)
+        self._evaluator = Evaluator(trained, engine, p.skin)
+        self._checked, self._electrons = None, NOTHING
         self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained, self._bars, self._heads.quantities)
+        self.implemented_properties = names_of(
+            trained, self._evaluator.bars, self._heads.quantities
+        )
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
@@ -257,26 +252,35 @@ class SchNetCalculator(Calculator):
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        positions = np.asarray(atoms.positions, dtype=np.float64)  # single precision is accepted
-        pairs = self._neighbors.pairs(positions, atoms.cell.array, atoms.pbc)
-        if not self.trained.pbc and pairs is not self._no_images:  # once for each list
-            require_no_images(self.trained, atoms, pairs)
-            self._no_images = pairs
-        try:
-            prediction = self._engine.evaluate(atoms.numbers, positions, pairs)
-        except AtomsCoincideError as error:
-            raise InputError(str(error)) from None
-        volume = stress_volume(atoms) if self.trained.pbc else None
-        ordinary = self._survey.is_ordinary(state[1], positions, pairs)
-        errors = self._bars and self._bars.later(state, pairs, ordinary=ordinary)
-        results = self._whole(potential_results(prediction, volume, errors), atoms)
+        self._accept(self._evaluator.evaluate(atoms, state), atoms, state)
+        self._evaluator.warn(atoms, new_composition=new_elements)
+
+    def _accept(self, results: Results, atoms: Atoms, state: AtomsState) -> None:
+        results = self._whole(results, atoms)
         self._atoms = self._state = None  # an interrupt must not leave results of another structure
         self.results, self._state = results, state
-        if self._watch is not None and (new_elements or not ordinary):
-            outside = self._watch.find(atoms, pairs, new_composition=new_elements)
-            if outside is not None:  # once, so that later evaluations do not pay for it
-                self._watch = None
-                warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
+
+    def compiled_forces(
+        self, atoms: Atoms, avoided: np.ndarray | None = None
+    ) -> CompiledForces | None:
+        """Return what dynamics in compiled code evaluates `atoms` with; None where it has to ask every step.
+
+        Parameters
+        ----------
+        atoms
+            They will move in place.
+        avoided
+            (100, 100, K, 2), Å²: squared distances at which it wants to ask, beside those of the model.
+        """
+        if type(self) is not SchNetCalculator:  # others add to the network
+            return None
+        return CompiledForces.of(self, self._evaluator, atoms, avoided)
+
+    def take_over(self, prediction: Prediction, atoms: Atoms) -> None:
+        """Make a prediction of `atoms`, of which compiled code made it, the results."""
+        with self._lock:
+            state, pairs = state_of(atoms), self._evaluator.pairs_of(atoms)
+            self._accept(self._evaluator.results(atoms, state, pairs, prediction), atoms, state)
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
@@ -296,5 +300,5 @@ class SchNetCalculator(Calculator):
             return
         self._lock = threading.RLock()
         self.reset()
-        self._checked, self._electrons, self._no_images = None, NOTHING, None
-        self._neighbors = VerletList(self._neighbors.cutoff, self._neighbors.skin)
+        self._checked, self._electrons = None, NOTHING
+        self._evaluator.forget()

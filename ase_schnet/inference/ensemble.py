@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -16,17 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from ase_schnet.cores import cores
 from ase_schnet.inference import intervals, kernels, loops
-from ase_schnet.inference.arrays import (
-    Network,
-    Rows,
-    Scratch,
-    State,
-    contiguous,
-    edge_arrays,
-    network_arrays,
-    scratch_arrays,
-    state_arrays,
-)
+from ase_schnet.inference.arrays import State, contiguous, network_arrays
+from ase_schnet.inference.buffers import CHUNK, Buffers
 from ase_schnet.inference.compilation import first_use
 from ase_schnet.inference.prediction import (
     COINCIDENT,
@@ -37,8 +29,6 @@ from ase_schnet.inference.prediction import (
 from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
-
-CHUNK = 128  # atoms
 
 
 class Ghosts(Protocol):
@@ -96,7 +86,7 @@ class Ensemble:
         self._pairs: Pairs | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
-        self._buffers = _Buffers(self._network)
+        self._buffers = Buffers(self._network)
         self._unfinished = False
         self._n_phases = 2 * len(self._network.out_w) + 1
         self._compile()
@@ -133,33 +123,45 @@ class Ensemble:
         AtomsCoincideError
             If two atoms are nearer than 1e-6 Å.
         """
-        if self._unfinished:  # half done, in a process that was interrupted or forked
-            self._buffers, self._pairs = _Buffers(self._network), None
-        self._unfinished = True
-        b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
         numbers, positions = contiguous(numbers, np.int64), contiguous(positions, np.float64)
-        n_atoms = len(numbers) - n_ghosts
-        if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
-            self._own_pairs = Pairs(
-                contiguous(pairs.idx_i, np.int64),
-                contiguous(pairs.idx_j, np.int64),
-                contiguous(pairs.shifts, np.float64),
-            )
-            b.fit(n_atoms, self._own_pairs, numbers[n_atoms:])
-            self._pairs = pairs
+        n_ghosts = 0 if ghosts is None else ghosts.count
+        self.hold(numbers, pairs, n_ghosts)
         if ghosts is not None:
             self._run_with(ghosts, numbers, positions)
         else:
             self._run(0, self._n_phases, numbers, positions)
-        self._require_apart(b.state)
-        energies = b.state.energies.copy()
-        prediction = Prediction(
-            energies.sum(axis=1), energies, b.state.forces.copy(), b.state.virials.sum(axis=0)
-        )
+        self._require_apart(self._buffers.state)
+        prediction = self.answer()
         if self.repulsion is not None:
-            self.repulsion.add_to(prediction, numbers, positions, self._own_pairs)
-        self._unfinished = False
+            self.repulsion.add_to(prediction, numbers, positions, self._buffers.pairs)
         return prediction
+
+    def hold(self, numbers: np.ndarray, pairs: Pairs, n_ghosts: int = 0) -> Buffers:
+        """Return working arrays for a structure and its pairs, for an evaluation; then comes `answer`."""
+        if self._unfinished:  # half done, in a process that was interrupted or forked
+            self._buffers, self._pairs = Buffers(self._network), None
+        self._unfinished = True
+        b, n_atoms = self._buffers, len(numbers) - n_ghosts
+        if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
+            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            self._pairs = pairs
+        return b
+
+    def answer(self) -> Prediction:
+        """Return what the working arrays hold after an evaluation that is complete."""
+        state = self._buffers.state
+        energies = state.energies.copy()
+        self._unfinished = False
+        return Prediction(
+            energies.sum(axis=1), energies, state.forces.copy(), state.virials.sum(axis=0)
+        )
+
+    def sibling(self) -> Ensemble:
+        """Return an engine with working arrays of its own, for another thread, on the same weights."""
+        other = copy(self)
+        other._buffers, other._pairs, other._pool = Buffers(self._network), None, None
+        other._unfinished = False
+        return other
 
     def features(self) -> np.ndarray:
         """Return the features (M, N, B) of the atoms of the last structure, behind the last interaction."""
@@ -231,7 +233,7 @@ class Ensemble:
 
     def _run_chunks(
         self,
-        b: _Buffers,
+        b: Buffers,
         phases: tuple[int, int],
         chunks: tuple[int, int],
         thread: int,
@@ -257,35 +259,6 @@ class Ensemble:
         if state.closest.min() < COINCIDENT**2:
             i, j = state.closest_pair[state.closest.argmin()]
             raise AtomsCoincideError(int(min(i, j)), int(max(i, j)))
-
-
-class _Buffers:
-    """Hold working arrays from call to call: fresh memory costs more than the arithmetic on it."""
-
-    def __init__(self, network: Network):
-        self._network = network
-        self._scratch: list[Scratch] = []
-        self.n_atoms = self.n_ghosts = self._n_entries = -1
-
-    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
-        """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
-        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
-        needed = len(self.rows.partner)
-        if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
-            self._n_entries = needed + needed // 10
-            self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
-        if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
-            chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
-            self.state = state_arrays(self._network, n_atoms, chunks, len(ghosts))
-            self.n_atoms, self.n_ghosts = n_atoms, len(ghosts)
-        if len(ghosts):
-            self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
-
-    def scratch(self, thread: int) -> Scratch:
-        """Return the working rows of one thread."""
-        while len(self._scratch) <= thread:
-            self._scratch.append(scratch_arrays(self._network, CHUNK))
-        return self._scratch[thread]
 
 
 def _allowed_threads(limit: int | None) -> int:

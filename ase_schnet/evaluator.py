@@ -1,0 +1,96 @@
+"""From a structure to its results: pairs, engine, error bars, and the watch over what training has seen.
+
+`SchNetCalculator` translates it to ASE, and hands on only structures that the model supports.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import InputError
+
+from ase_schnet.applicability.model import require_no_images
+from ase_schnet.atoms_state import AtomsState
+from ase_schnet.inference.error_bars import ErrorBars
+from ase_schnet.inference.prediction import AtomsCoincideError, Engine, Prediction
+from ase_schnet.inference.survey import Survey
+from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.neighbors import Pairs, VerletList
+from ase_schnet.results import Results, potential_results, stress_volume
+
+
+class Evaluator:
+    """Evaluate structures one after another, with one engine and one list of pairs.
+
+    Parameters
+    ----------
+    trained
+        The model, for its card.
+    engine
+        Of the model.
+    skin
+        Of the list of pairs, Å.
+
+    Attributes
+    ----------
+    bars
+        The error bars of the model, if it has any.
+    watch
+        Until it has warned.
+    """
+
+    def __init__(self, trained: TrainedModel, engine: Engine, skin: float):
+        self._trained, self.engine = trained, engine
+        self.neighbors = VerletList(trained.config["cutoff"], skin)
+        self.watch: TrainingWatch | None = TrainingWatch(trained)
+        self.bars = ErrorBars.of(trained)
+        self._survey = Survey(trained.config["cutoff"], self.watch, self.bars)
+        self._no_images: Pairs | None = None
+        self._ordinary = True
+
+    def pairs_of(self, atoms: Atoms) -> Pairs:
+        """Return the pairs of a structure; InputError for a model of molecules near their images."""
+        pairs = self.neighbors.pairs(_positions(atoms), atoms.cell.array, atoms.pbc)
+        if not self._trained.pbc and pairs is not self._no_images:  # once for each list
+            require_no_images(self._trained, atoms, pairs)
+            self._no_images = pairs
+        return pairs
+
+    def evaluate(self, atoms: Atoms, state: AtomsState) -> Results:
+        """Return the results of a structure and its state; InputError if two atoms are in one place."""
+        pairs = self.pairs_of(atoms)
+        try:
+            prediction = self.engine.evaluate(atoms.numbers, _positions(atoms), pairs)
+        except AtomsCoincideError as error:
+            raise InputError(str(error)) from None
+        return self.results(atoms, state, pairs, prediction)
+
+    def results(
+        self, atoms: Atoms, state: AtomsState, pairs: Pairs, prediction: Prediction
+    ) -> Results:
+        """Return a prediction of a structure as results."""
+        volume = stress_volume(atoms) if self._trained.pbc else None
+        self._ordinary = self._survey.is_ordinary(state[1], _positions(atoms), pairs)
+        errors = self.bars and self.bars.later(state, pairs, ordinary=self._ordinary)
+        return potential_results(prediction, volume, errors)
+
+    def warn(self, atoms: Atoms, *, new_composition: bool) -> None:
+        """Warn, once, if the structure just evaluated is outside what training has seen."""
+        if self.watch is None or not (new_composition or not self._ordinary):
+            return
+        outside = self.watch.find(atoms, self.pairs_of(atoms), new_composition=new_composition)
+        if outside is not None:  # once, so that later evaluations do not pay for it
+            self.watch = None
+            warnings.warn(outside, OutsideTrainingWarning, stacklevel=3)
+
+    def forget(self) -> None:
+        """Begin anew, in a forked process whose parent was in the middle of an evaluation."""
+        self._no_images = None
+        self.neighbors = VerletList(self.neighbors.cutoff, self.neighbors.skin)
+
+
+def _positions(atoms: Atoms) -> np.ndarray:
+    return np.asarray(atoms.positions, dtype=np.float64)  # single precision is accepted
