@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from ase import Atoms
@@ -16,13 +18,12 @@ from ase_schnet.applicability.model import (
     require_supported,
 )
 from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_of
-from ase_schnet.compiled_forces import CompiledForces
 from ase_schnet.dipole.heads import PropertyHeads
-from ase_schnet.evaluator import Evaluator
+from ase_schnet.evaluator.compiled_forces import CompiledForces
+from ase_schnet.evaluator.evaluator import Evaluator
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.options import EngineOptions
-from ase_schnet.inference.prediction import Prediction
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.results import Results, names_of
@@ -72,9 +73,8 @@ class SchNetCalculator(Calculator):
 
     Models with property heads have ``dipole`` (3,) in e·Å about the centre of mass and ``polarizability``
     (3, 3) in e²Å²/eV, each with its ``_std``, calculated when asked for; ``on_request`` names them.
-
-    Iterating over ``results`` gives ASE's names only, for ``SinglePointCalculator(atoms, **calc.results)``.
-    ``results[name]`` finds the others; `write_predictions` writes all.
+    Iterating over ``results`` gives ASE's names only, for ``SinglePointCalculator(atoms, **calc.results)``;
+    ``results[name]`` finds the others.
 
     **Not supported.**
 
@@ -89,9 +89,8 @@ class SchNetCalculator(Calculator):
     The first structure with a composition or a distance outside the training data gives an
     `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
 
-    **Threads** may share a calculator. ``get_property``, and so ``atoms.get_forces()``, waits for the other
-    threads and returns the values of its own Atoms; ``calc.results`` is that of the last evaluation. A forked
-    process may use the calculator, whatever other threads were computing.
+    **Threads** may share a calculator: ``atoms.get_forces()`` waits for the others and returns the values of
+    its own Atoms, ``calc.results`` are those of the last evaluation. A forked process may use it, too.
     """
 
     parameters: Parameters
@@ -222,7 +221,7 @@ class SchNetCalculator(Calculator):
             self._electrons = electrons
 
     def get_property(self, name, atoms=None, allow_calculation=True):
-        """Return a property, as ASE does. Other threads wait until the value is returned."""
+        """Return a property, as ASE does; meanwhile other threads wait."""
         with self._lock:
             return super().get_property(name, atoms, allow_calculation)
 
@@ -252,35 +251,34 @@ class SchNetCalculator(Calculator):
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        self._accept(self._evaluator.evaluate(atoms, state), atoms, state)
+        self.accept(self._evaluator.evaluate(atoms, state), atoms, state)
         self._evaluator.warn(atoms, new_composition=new_elements)
 
-    def _accept(self, results: Results, atoms: Atoms, state: AtomsState) -> None:
+    def accept(self, results: Results, atoms: Atoms, state: AtomsState) -> None:
+        """Make results the calculator's own: those of `atoms`, whose state is `state`."""
         results = self._whole(results, atoms)
-        self._atoms = self._state = None  # an interrupt must not leave results of another structure
-        self.results, self._state = results, state
+        with self._lock:
+            self._atoms = self._state = (
+                None  # an interrupt must not leave those of another structure
+            )
+            self.results, self._state = results, state
 
     def compiled_forces(
         self, atoms: Atoms, avoided: np.ndarray | None = None
     ) -> CompiledForces | None:
-        """Return what dynamics in compiled code evaluates `atoms` with; None where it has to ask every step.
-
-        Parameters
-        ----------
-        atoms
-            They will move in place.
-        avoided
-            (100, 100, K, 2), Å²: squared distances at which it wants to ask, beside those of the model.
-        """
+        """Return what compiled dynamics evaluates `atoms` with: see `CompiledForces.of`."""
         if type(self) is not SchNetCalculator:  # others add to the network
             return None
         return CompiledForces.of(self, self._evaluator, atoms, avoided)
 
-    def take_over(self, prediction: Prediction, atoms: Atoms) -> None:
-        """Make a prediction of `atoms`, of which compiled code made it, the results."""
-        with self._lock:
-            state, pairs = state_of(atoms), self._evaluator.pairs_of(atoms)
-            self._accept(self._evaluator.results(atoms, state, pairs, prediction), atoms, state)
+    def sibling(self) -> Self:
+        """Return a calculator for another thread, on the CPU and of one thread: it shares the weights."""
+        other = copy(self)
+        other.results, other._atoms, other._state = {}, None, None
+        other._evaluator = self._evaluator.sibling()
+        other._engine, other._lock = other._evaluator.engine, threading.RLock()
+        repair_when_forked(other)
+        return other
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
@@ -291,10 +289,7 @@ class SchNetCalculator(Calculator):
         repair_when_forked(self)
 
     def repair_after_fork(self) -> None:
-        """Reset a calculator in a forked process, if a thread of the parent was using it.
-
-        That thread does not exist here: its lock would stay held, and its work is half done.
-        """
+        """Reset it in a forked process: a thread that was using it has left a lock, and work half done."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
             return

@@ -157,8 +157,9 @@ class Ensemble:
         )
 
     def sibling(self) -> Ensemble:
-        """Return an engine with working arrays of its own, for another thread, on the same weights."""
+        """Return an engine of one thread, with working arrays of its own, on the same weights."""
         other = copy(self)
+        other.threads = 1
         other._buffers, other._pairs, other._pool = Buffers(self._network), None, None
         other._unfinished = False
         return other

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 
 import numpy as np
 from ase import Atoms
@@ -36,20 +37,37 @@ class Evaluator:
 
     Attributes
     ----------
+    engine
+        Of the model.
+    neighbors
+        The list of pairs.
     bars
         The error bars of the model, if it has any.
-    watch
-        Until it has warned.
     """
 
     def __init__(self, trained: TrainedModel, engine: Engine, skin: float):
         self._trained, self.engine = trained, engine
         self.neighbors = VerletList(trained.config["cutoff"], skin)
-        self.watch: TrainingWatch | None = TrainingWatch(trained)
+        self._watches: list[TrainingWatch] = [TrainingWatch(trained)]
         self.bars = ErrorBars.of(trained)
-        self._survey = Survey(trained.config["cutoff"], self.watch, self.bars)
+        self._survey = Survey(trained.config["cutoff"], self._watches[0], self.bars)
         self._no_images: Pairs | None = None
         self._ordinary = True
+
+    @property
+    def watch(self) -> TrainingWatch | None:
+        """Return what looks whether a structure is outside training; None if it has warned."""
+        return next(iter(self._watches), None)  # another thread may take it away
+
+    def sibling(self) -> Evaluator:
+        """Return one with an engine of one thread, for structures of the same elements in another thread.
+
+        Weights and error bars are shared, and so is the warning: one of them gives it.
+        """
+        other = copy(self)
+        other.engine, other._no_images = self.engine.sibling(), None
+        other.neighbors = VerletList(self.neighbors.cutoff, self.neighbors.skin)
+        return other
 
     def pairs_of(self, atoms: Atoms) -> Pairs:
         """Return the pairs of a structure; InputError for a model of molecules near their images."""
@@ -79,11 +97,12 @@ class Evaluator:
 
     def warn(self, atoms: Atoms, *, new_composition: bool) -> None:
         """Warn, once, if the structure just evaluated is outside what training has seen."""
-        if self.watch is None or not (new_composition or not self._ordinary):
+        watch = self.watch
+        if watch is None or not (new_composition or not self._ordinary):
             return
-        outside = self.watch.find(atoms, self.pairs_of(atoms), new_composition=new_composition)
+        outside = watch.find(atoms, self.pairs_of(atoms), new_composition=new_composition)
         if outside is not None:  # once, so that later evaluations do not pay for it
-            self.watch = None
+            self._watches.clear()
             warnings.warn(outside, OutsideTrainingWarning, stacklevel=3)
 
     def forget(self) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_schnet.evaluator import Evaluator
+from ase_schnet.atoms_state import state_of
+from ase_schnet.evaluator.evaluator import Evaluator
 from ase_schnet.inference.buffers import CHUNK
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.field import Field
@@ -25,11 +26,9 @@ class CompiledForces:
     Parameters
     ----------
     calculator
-        Of the atoms; it gets the results.
+        Of the atoms; it gets the results. Other threads may use it meanwhile.
     evaluator
-        Of the calculator.
-    engine
-        Of the evaluator.
+        A sibling of the calculator's.
     atoms
         They move in place; numbers, cell and periodicity stay what they are.
     avoided
@@ -48,12 +47,10 @@ class CompiledForces:
         self,
         calculator: SchNetCalculator,
         evaluator: Evaluator,
-        engine: Ensemble,
         atoms: Atoms,
         avoided: NDArray | None,
     ):
-        self._calculator, self._evaluator, self._engine = calculator, evaluator, engine
-        self._atoms = atoms
+        self._calculator, self._evaluator, self._atoms = calculator, evaluator, atoms
         self._numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
         self._elements, self._kinds = np.unique(self._numbers, return_inverse=True)
         nothing = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, 0, 2))
@@ -75,13 +72,13 @@ class CompiledForces:
             return None
         if len(atoms) >= ONE_THREAD_BELOW and engine.threads > 1:
             return None
-        return cls(calculator, evaluator, engine, atoms, avoided)
+        return cls(calculator, evaluator.sibling(), atoms, avoided)
 
     def field(self) -> Field:
         """Return what compiled code evaluates the atoms with, until `take_over` or `evaluate`."""
         pairs, watch = self._evaluator.pairs_of(self._atoms), self._evaluator.watch
         self.made_for, self.reach = self._evaluator.neighbors.valid_around()
-        b = self._engine.hold(self._numbers, pairs)
+        b = self._evaluator.engine.hold(self._numbers, pairs)
         made_of = (b, b.rows, b.edges, b.state, watch)
         if self._field is None or any(
             new is not old for new, old in zip(made_of, self._made_of, strict=True)
@@ -95,8 +92,8 @@ class CompiledForces:
     def _avoided(self) -> NDArray:
         """Return the squared distances that are left to the calculator, by the elements of the atoms."""
         tables = [self._asked]
-        if self._engine.repulsion is not None:
-            tables.append(self._engine.repulsion.below)
+        if self._evaluator.engine.repulsion is not None:
+            tables.append(self._evaluator.engine.repulsion.below)
         if self._evaluator.watch is not None:
             tables.append(self._evaluator.watch.avoided)
         few = np.ix_(self._elements, self._elements)
@@ -104,9 +101,12 @@ class CompiledForces:
 
     def take_over(self) -> None:
         """Make what compiled code has evaluated last the results of the calculator."""
-        self._calculator.take_over(self._engine.answer(), self._atoms)
+        atoms, evaluator = self._atoms, self._evaluator
+        state, prediction = state_of(atoms), evaluator.engine.answer()
+        results = evaluator.results(atoms, state, evaluator.pairs_of(atoms), prediction)
+        self._calculator.accept(results, atoms, state)
 
     def evaluate(self) -> NDArray:
         """Evaluate the atoms by their calculator; return the forces (N, 3), eV/Å."""
-        self._engine.answer()  # of the structure before, which nobody asks for
+        self._evaluator.engine.answer()  # it is complete; of the structure before
         return self._calculator.get_property("forces", self._atoms)
