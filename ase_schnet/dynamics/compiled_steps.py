@@ -28,12 +28,14 @@ class Forces(Protocol):
 
     def field(self) -> Field:
         """Return what compiled code evaluates the atoms with, until one of the other methods is called."""
+        ...
 
     def take_over(self) -> None:
         """Make what compiled code has evaluated last the results of the calculator."""
 
     def evaluate(self) -> NDArray:
         """Return the forces (N, 3) of the calculator, eV/Å."""
+        ...
 
 
 class CompiledSteps:
@@ -69,27 +71,18 @@ class CompiledSteps:
         self._first, self._ahead = 0, (np.empty(0), np.empty((0, 0)))
         self._monitor = monitor
         self._samples: Samples | None = None
+        with first_use(compiled, field, kernels, intervals):
+            self._call(self._motion(), 0, 0)  # of no steps
 
     def take(self, step: int, stop: int) -> Taken:
         """Take steps after ``step``, up to ``stop`` or to the first that Python has to look at."""
+        self._f[:] = self._integrator.atoms.get_forces()  # somebody may have moved them
         if step - self._first >= len(self._ahead[0]):
             self._first = step
             self._ahead = self._integrator.draw_ahead(step, stop - step)
         begin = step - self._first
-        motion, looks = self._motion(), self._looks()
-        with first_use(compiled, field, kernels, intervals):
-            forces = self._forces.field()
-            samples = self._room(len(forces.state.energies))
-            done, kept, outcome = take_steps(
-                forces,
-                self._forces.made_for,
-                self._forces.reach,
-                motion,
-                looks,
-                samples,
-                step,
-                begin,
-            )
+        motion = self._motion()
+        done, kept, outcome = self._call(motion, step, begin)
         now = self._first + done
         if outcome == compiled.EVALUATE:
             now += 1
@@ -101,8 +94,14 @@ class CompiledSteps:
         is_seen = outcome == compiled.DONE
         if self._integrator.after(now) and is_seen:
             is_seen, kept = False, kept - (now % self._recorder.every == 0)
-        rows = self._recorder.extend(step, samples, kept) if kept else []
+        rows = self._recorder.extend(step, self._samples, kept) if kept else []
         return Taken(now, rows, is_seen)
+
+    def _call(self, motion: Motion, step: int, begin: int) -> tuple[int, int, int]:
+        forces = self._forces.field()
+        where = self._forces.made_for, self._forces.reach
+        room = self._room(len(forces.state.energies))
+        return take_steps(forces, *where, motion, self._looks(), room, step, begin)
 
     def _motion(self) -> Motion:
         integrator, arrays = self._integrator, self._integrator.atoms.arrays

@@ -115,6 +115,9 @@ class Integrator:
         """Return the random numbers (W,) of one step."""
         return np.empty(0)
 
+    def has_moved(self) -> None:
+        """Take note that somebody else has moved the atoms."""
+
     def after(self, number: int) -> bool:
         """Do what is due after step ``number``; return whether momenta have changed."""
         return False

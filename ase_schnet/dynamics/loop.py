@@ -1,6 +1,6 @@
 """Move the atoms: the loop under every ensemble, which samples, asks the monitor, writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ase import Atoms
@@ -50,8 +50,12 @@ def propagation(
     n_steps: int,
     directory: RunDirectory | None,
     monitor: StepMonitor | None,
+    stops: Sequence[int] = (),
 ) -> Iterator[int]:
-    """Run likewise, sitting by sitting, and give the number of steps that are done after each."""
+    """Run likewise, sitting by sitting, and give the number of steps that are done after each.
+
+    The multiples of ``stops`` are among them.
+    """
     begin = None if directory is None else directory.begin
     step = _first_step(directory)
 
@@ -72,7 +76,9 @@ def propagation(
         if begin is None:
             look(is_seen=False, rows=[])
         while step < n_steps:
-            step, rows, is_seen = steps.take(step, _stop(step, n_steps, steps.most, directory))
+            step, rows, is_seen = steps.take(
+                step, _stop(step, n_steps, [*stops, steps.most], directory)
+            )
             look(is_seen=is_seen, rows=rows)
             yield step
     except SimulationFailed as failure:
@@ -94,9 +100,9 @@ def _first_step(directory: RunDirectory | None) -> int:
     return 0 if directory is None or directory.begin is None else directory.begin.step
 
 
-def _stop(step: int, n_steps: int, most: int, directory: RunDirectory | None) -> int:
+def _stop(step: int, n_steps: int, stops: list[int], directory: RunDirectory | None) -> int:
     """Return the next step after ``step`` that is to be the last of a sitting."""
-    every = [most, STEPS_BETWEEN_REMOVALS]
+    every = [*stops, STEPS_BETWEEN_REMOVALS]
     if directory is not None:
         every.append(directory.settings["trajectory_every"])
     return min(n_steps, *((step // n + 1) * n for n in every))

@@ -46,6 +46,7 @@ class Steps(Protocol):
 
     def take(self, step: int, stop: int) -> Taken:
         """Take steps after ``step``, at most up to ``stop``; SimulationFailed if the calculator fails."""
+        ...
 
 
 class StepsOfASE:

@@ -158,6 +158,10 @@ class LangevinNVT(Integrator):
     def given_eV(self, value: float) -> None:
         self.dynamics.heat = value
 
+    def has_moved(self) -> None:
+        """Take note that somebody else has moved the atoms."""
+        self.dynamics._update_accel()
+
     def draw_noise(self) -> NDArray:
         """Return the random numbers (3N,) of one step, as ASE draws them."""
         return self.rng.normal(size=3 * len(self.atoms))

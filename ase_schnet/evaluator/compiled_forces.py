@@ -109,4 +109,4 @@ class CompiledForces:
     def evaluate(self) -> NDArray:
         """Evaluate the atoms by their calculator; return the forces (N, 3), eV/Å."""
         self._evaluator.engine.answer()  # it is complete; of the structure before
-        return self._calculator.get_property("forces", self._atoms)
+        return np.asarray(self._calculator.get_property("forces", self._atoms))

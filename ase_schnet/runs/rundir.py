@@ -239,6 +239,12 @@ class RunDirectory:
         if is_due:
             self._save()
 
+    def flush(self) -> None:
+        """Bring log and trajectory to the disk."""
+        self._log.flush()
+        for name in (LOG_FILE, TRAJECTORY_FILE):
+            flush_to_disk(self.path / name)
+
     def fail(self, reason: str, frame: FrameData | None, step: int) -> None:
         """Keep the reason why the run could not go on and, where there is one, the frame of then."""
         if frame is not None:
@@ -281,9 +287,7 @@ class RunDirectory:
     def _save(self) -> None:
         try:
             # The restart point may only name what is on the disk already.
-            self._log.flush()
-            for name in (LOG_FILE, TRAJECTORY_FILE):
-                flush_to_disk(self.path / name)
+            self.flush()
             self.kept.write(self.path / RESTART_FILE)
         except OSError as error:
             raise self._cannot_write(error) from error
