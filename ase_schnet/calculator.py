@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from copy import copy
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +27,9 @@ from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.results import Results, names_of
 from ase_schnet.structures.electrons import NOTHING, stated
+
+#: Methods that make the results; a class that changes them is asked at every step of dynamics.
+EVALUATING = ("get_property", "calculate", "_evaluate", "_whole")
 
 
 class SchNetCalculator(Calculator):
@@ -263,17 +265,19 @@ class SchNetCalculator(Calculator):
             )
             self.results, self._state = results, state
 
-    def compiled_forces(
-        self, atoms: Atoms, avoided: np.ndarray | None = None
-    ) -> CompiledForces | None:
+    def compiled_forces(self, atoms: Atoms, avoided: np.ndarray | None) -> CompiledForces | None:
         """Return what compiled dynamics evaluates `atoms` with: see `CompiledForces.of`."""
-        if type(self) is not SchNetCalculator:  # others add to the network
+        own, ours = type(self), SchNetCalculator
+        if any(getattr(own, name) is not getattr(ours, name) for name in EVALUATING):
             return None
         return CompiledForces.of(self, self._evaluator, atoms, avoided)
 
     def sibling(self) -> Self:
         """Return a calculator for another thread, on the CPU and of one thread: it shares the weights."""
-        other = copy(self)
+        other = object.__new__(
+            type(self)
+        )  # a copy would load the model anew where `__reduce__` does
+        vars(other).update(vars(self))
         other.results, other._atoms, other._state = {}, None, None
         other._evaluator = self._evaluator.sibling()
         other._engine, other._lock = other._evaluator.engine, threading.RLock()

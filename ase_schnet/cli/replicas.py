@@ -25,7 +25,7 @@ def add_replicas(add: Add) -> None:
         "are shared among them"
     )
     add("--replicas", type=int, metavar="R", help=text)
-    text = "nvt: exchange replicas between temperatures in geometric progression, from --temperature to this, in K"
+    text = "nvt: exchange replicas over temperatures in geometric progression, from --temperature to this (K)"
     add("--exchange", type=float, metavar="K", help=text)
     text = f"steps between attempts to exchange (default: {EXCHANGE_EVERY})"
     add("--exchange-every", type=int, metavar="N", help=text)

@@ -118,8 +118,8 @@ def _write(
     most: int,
 ) -> None:
     """Write what is due after a complete step; ``most`` as in `Steps`."""
-    for row in rows:
-        directory.write_sample(row)
+    if rows:
+        directory.write_samples(rows)
     atoms = integrator.atoms
     if step % directory.settings["trajectory_every"] == 0:
         for name in getattr(atoms.calc, "on_request", ()):  # what only frames are worth

@@ -29,11 +29,14 @@ from ase_schnet.dynamics.start import Begun, begun, check
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
+from ase_schnet.runs.rundir import RESTART_SECONDS
 
 #: Before the number of a replica, in the names of directories.
 PREFIX = "replica_"
 #: A thread keeps a replica for so many steps: long enough for its data to come into the cache.
 STEPS_OF_A_TURN = 200
+#: To write a restart point takes a disk some 20 ms: of many replicas each has its own less often.
+RESTART_SECONDS_OF_EACH = 0.5
 #: Seconds between looks of the thread that was asked.
 PATIENCE_S = 0.1
 
@@ -94,14 +97,17 @@ def run_replicas(
     for start, plan in zip(starts, plans, strict=True):
         check(start, plan)
     warn_of_coarse_steps(starts[0], asked.timestep_fs, stacklevel=3)
+    threads = _allowed(threads)
     exchange = None if exchange_every is None else Exchange(plans, exchange_every, asked)
     states = [None] * len(starts) if exchange is None else exchange.states
     with ExitStack() as opened:
         every = zip(starts, plans, own, states, strict=True)
-        replicas_ = [Replica(opened.enter_context(begun(*one)), exchange) for one in every]
+        replicas_ = [
+            Replica(opened.enter_context(begun(*one)), exchange, len(starts)) for one in every
+        ]
         if exchange is not None:
             opened.enter_context(exchange.among([replica.run for replica in replicas_]))
-        _move_all(replicas_, exchange, _allowed(threads), asked)
+        _move_all(replicas_, exchange, threads, asked)
     return [replica.record for replica in replicas_]
 
 
@@ -114,6 +120,8 @@ class Replica:
         In its first state.
     exchange
         With the other replicas, for which it stops.
+    number
+        How many there are.
 
     Attributes
     ----------
@@ -123,12 +131,14 @@ class Replica:
         Whether it has come to its end, or failed.
     """
 
-    def __init__(self, run: Begun, exchange: Exchange | None):
+    def __init__(self, run: Begun, exchange: Exchange | None, number: int):
         self.run, self.is_over = run, False
         self.step = (
             0 if run.directory is None or run.directory.begin is None else run.directory.begin.step
         )
         self._failure: SimulationFailed | None = None
+        if run.directory is not None:
+            run.directory.restart_seconds = RESTART_SECONDS + number * RESTART_SECONDS_OF_EACH
         self._sittings = propagation(*run, stops=() if exchange is None else (exchange.every,))
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -158,7 +157,8 @@ class Ensemble:
 
     def sibling(self) -> Ensemble:
         """Return an engine of one thread, with working arrays of its own, on the same weights."""
-        other = copy(self)
+        other = object.__new__(Ensemble)  # a copy would read the weights anew, see __reduce__
+        vars(other).update(vars(self))
         other.threads = 1
         other._buffers, other._pairs, other._pool = Buffers(self._network), None, None
         other._unfinished = False
