@@ -67,7 +67,7 @@ def run_replicas(
         None: ``OMP_NUM_THREADS`` where it is set, else one per core.
     **options
         Fields of :class:`~ase_schnet.runs.options.RunOptions`. Replica k has ``seed + k``, and its files are
-        in ``run_dir/replica_k``.
+        in ``run_dir/replica_00k``.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _run(
     exchange: Exchange | None,
     threads: int,
 ) -> list[MDRecord]:
-    own = [_own_options(asked, k, len(starts)) for k in range(len(starts))]
+    own = [_own_options(asked, k) for k in range(len(starts))]
     states = [None] * len(starts) if exchange is None else exchange.states
     with ExitStack() as opened:
         every = zip(starts, plans, own, states, strict=True)
@@ -144,11 +144,11 @@ def _plans(ensemble: str, temperature_K, physics: dict[str, Any], number: int) -
     return [PLANS[ensemble](temperature_K=one, **physics) for one in each]
 
 
-def _own_options(options: RunOptions, k: int, number: int) -> RunOptions:
+def _own_options(options: RunOptions, k: int) -> RunOptions:
     """Return the options of replica ``k``: its seed, its directory, its monitor."""
     directory = None
     if options.run_dir is not None:
-        directory = Path(options.run_dir) / f"{PREFIX}{k:0{len(str(number - 1))}}"
+        directory = Path(options.run_dir) / f"{PREFIX}{k:03d}"
     return replace(options, seed=options.seed + k, run_dir=directory, monitor=copy(options.monitor))
 
 

@@ -167,6 +167,9 @@ class MDRecord:
 
 def no_run(path: str | Path, why: str) -> str:
     """Return the message that a path is no run directory, with what is one."""
+    one = next(iter(sorted(Path(path).glob(f"*/{RUN_FILE}"))), None)
+    if one is not None:
+        return f"{path} is no run directory but holds some: give one of them, such as {one.parent}"
     return f"{path} is no run directory: {why}. Give the directory that ase-schnet md or lammps wrote (-o)"
 
 

@@ -27,11 +27,11 @@ def test_replicas_are_printed_one_by_one(md):
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["0", "1", "2"]
     assert all("too short to judge" in line for line in lines[2:5])
-    energies = {MDRecord.read(folder / f"replica_{k}").potential_energy_eV[-1] for k in range(3)}
+    energies = {MDRecord.read(folder / f"replica_{k:03d}").potential_energy_eV[-1] for k in range(3)}
     assert len(energies) == 3
     code, out, _, _ = md("--replicas", "3", "--time", "0.04", "--seed", "5", "--resume")
     assert code == 3  # too short to be sure of the slope
-    assert len(MDRecord.read(folder / "replica_2")) == 81
+    assert len(MDRecord.read(folder / "replica_002")) == 81
 
 
 def test_an_exchange_is_told_and_drawn(md):
@@ -41,7 +41,7 @@ def test_an_exchange_is_told_and_drawn(md):
     assert "exchanged: 300-424 K " in out
     assert "424-600 K " in out
     assert (folder / "exchange.png").stat().st_size > 5000
-    targets = [MDRecord.read(folder / f"replica_{k}").target_temperature_K for k in range(3)]
+    targets = [MDRecord.read(folder / f"replica_{k:03d}").target_temperature_K for k in range(3)]
     assert targets == pytest.approx([300, 424.26, 600], abs=0.01)
 
 

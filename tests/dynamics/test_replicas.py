@@ -51,7 +51,7 @@ def test_each_is_the_run_that_it_would_be_alone(tmp_path, name):
         own = common | {"seed": 7 + k, "temperature_K": kelvin[k], "run_dir": alone}
         expected = run(ethanol(), **own, **one)
         np.testing.assert_array_equal(record.total_energy_eV, expected.total_energy_eV)
-        there = tmp_path / "many" / f"replica_{k}"
+        there = tmp_path / "many" / f"replica_{k:03d}"
         for file in ("log.csv", "trajectory.traj"):
             assert (there / file).read_bytes() == (alone / file).read_bytes(), file
         assert MDRecord.read(there).failure is None
@@ -67,7 +67,7 @@ def test_one_that_is_stopped_does_not_stop_the_others(tmp_path):
     )
     assert [record.failure is None for record in records] == [True, False, True]
     assert "K" in records[1].failure
-    kept = MDRecord.read(tmp_path / "r" / "replica_1").failure
+    kept = MDRecord.read(tmp_path / "r" / "replica_001").failure
     assert records[1].failure.startswith(kept)
     assert len(records[2]) == 61 > len(records[1])
 
@@ -164,7 +164,7 @@ def test_killed_and_resumed_the_logs_of_sixteen_are_those_of_an_uninterrupted_ru
     many(whole, **options)
     tests = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "helpers")]
     script = CHILD.format(tests=tests, where=str(killed), options=options)
-    log = killed / "replica_03" / "log.csv"
+    log = killed / "replica_003" / "log.csv"
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
         while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 150):
             time.sleep(0.002)
