@@ -13,7 +13,6 @@ from pathlib import Path
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(
     [
-        "torch._dynamo",  # which optimizers of torch import when they are made
         "ase_schnet.cli.train",
         "ase_schnet.training.crossval",
         "ase.build",
