@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def slow_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
-    """Return the tests in equal shares, one per process, each of whole files with slow tests and then quick ones.
+    """Return the tests in equal shares, one per process: whole files with slow tests, then quick ones.
 
     xdist gives each process an equal part of the list, and what is left at the end of one to those that are
     done: quick tests, so that all end together.

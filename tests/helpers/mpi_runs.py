@@ -37,4 +37,6 @@ def commands_in_turn(folder: Path, cases: list[list[list]]) -> list[list[tuple[i
     script = Path(__file__).with_name("lammps_cases.py")
     (folder / "cases.json").write_text(json.dumps(cases, default=str))
     mpirun(len(cases[0]), script, "commands", folder / "cases.json", folder / "out.json")
-    return [[tuple(each) for each in case] for case in json.loads((folder / "out.json").read_text())]
+    return [
+        [tuple(each) for each in case] for case in json.loads((folder / "out.json").read_text())
+    ]

@@ -88,7 +88,8 @@ def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, m
     monkeypatch.chdir(tmp_path)
     slower = recipe(epochs=30)
     cross_validate(small_dataset(24), "here", slower, jobs=1)
-    with two_workers(tmp_path) as (address, pids), scheduler(address) as executor:
+    module = "ase_schnet.training.crossval"
+    with two_workers(tmp_path, module) as (address, pids), scheduler(address) as executor:
         run = threading.Thread(
             target=cross_validate,
             args=(small_dataset(24), "there", slower),
