@@ -65,7 +65,7 @@ def water() -> Atoms:
 def settings(reference: str, **others) -> LearnSettings:
     """Return settings of a learning that takes seconds."""
     small = {"members": 2, "budget": 28, "life_ps": LIFE_PS, "cheap": None, "temperature_K": 300.0}
-    steps = {"round_steps": 20, "last_steps": 20}
+    steps = {"round_steps": 40, "last_steps": 40}
     return LearnSettings(reference=reference, **{**small, **steps, **others})
 
 
