@@ -207,6 +207,8 @@ def run_and_kill(directory: str, structure: str, run_dir: str) -> None:
 def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> None:
     """One process raises what the others do not."""
     rank = mpi.load().MPI.COMM_WORLD.rank
+    if moment != "end":  # nobody will come, for whom the others compute or spin as long
+        mpi.PATIENCE_S = 1.0
     if moment == "first look" and rank == 1:
         directory = "no-such-model"
     sample, go = recorder.Recorder.sample, session.Session.go
