@@ -24,7 +24,7 @@ atoms.calc = SchNetCalculator("silicon")
 # if it was stopped, the same command continues
 options = {"time_ps": 10, "timestep_fs": 1, "trajectory_every": 20}
 if "--quick" in sys.argv:
-    options = {"time_ps": 2.4, "timestep_fs": 4, "trajectory_every": 5}
+    options = {"time_ps": 6, "timestep_fs": 4, "trajectory_every": 5}
 record = run_nvt(atoms, temperature_K=300, run_dir=RUN, resume=True, **options)
 print(
     f"64 atoms of silicon, {record.time_fs[-1] / 1000:g} ps, {record.temperature_K.mean():.0f} K on average"
