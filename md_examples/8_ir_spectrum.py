@@ -1,6 +1,6 @@
 """The infrared spectrum of methanol at 300 K, from dynamics with models/methanol.
 
-    python md_examples/8_ir_spectrum.py  (--quick: two runs of 0.5 ps)
+    python md_examples/8_ir_spectrum.py  (--quick: two runs of a quarter of a picosecond)
 
 Twenty runs of 5 ps with different start velocities; the first 1 ps of each is left out, because it starts
 from a relaxed structure. The potential decides the positions of the bands, the dipole their heights. If it
@@ -21,7 +21,7 @@ from ase_schnet.spectra.measured_bands import MeasuredBands
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output" / "methanol_ir"
 QUICK = "--quick" in sys.argv
-N_RUNS, TIME_PS, SKIP_PS, RESOLUTION_CM = (2, 0.6, 0.1, 100) if QUICK else (20, 6, 1, 20)
+N_RUNS, TIME_PS, SKIP_PS, RESOLUTION_CM = (2, 0.35, 0.1, 200) if QUICK else (20, 6, 1, 20)
 
 start = molecule("CH3OH")
 start.calc = SchNetCalculator("methanol")

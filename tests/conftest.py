@@ -1,7 +1,9 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 from collections.abc import Callable
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ from ase_schnet.cores import cores
 # Before anything imports torch, and for the processes that tests start: two threads on small matrices
 # are slower than one, and ten times slower where the machine has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Wherever Python is told to keep no bytecode, each of some hundred processes would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -33,11 +38,36 @@ def shared_data() -> Callable[..., Path]:
     return locate
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that read real data."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that read real data, and let every process of xdist begin with slow ones."""
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker("data")
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes > 1:
+        items[:] = slow_first(items, processes)
+
+
+def slow_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Return the tests in equal shares, one per process: whole files with slow tests, then quick ones.
+
+    xdist gives each process an equal part of the list, and what is left at the end of one to those that are
+    done: quick tests, so that all end together.
+    """
+
+    def weight(file: list[pytest.Item]) -> float:
+        return sum(1.0 if item.get_closest_marker("slow") else 0.02 for item in file)
+
+    files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+    shares: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for file in sorted(files, key=weight, reverse=True):
+        if weight(file) >= 1.0:
+            min(shares, key=weight).extend(file)
+    quick, left = chain.from_iterable(f for f in files if weight(f) < 1.0), len(items)
+    for k, share in enumerate(shares):
+        share.extend(islice(quick, max(0, left // (processes - k) - len(share))))
+        left -= len(share)
+    return [*chain.from_iterable(shares), *quick]
 
 
 @pytest.hookimpl(optionalhook=True)  # where xdist is not installed, there is no such hook

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
@@ -132,7 +131,7 @@ def plan_folds(
     if not contiguous:
         order = np.random.default_rng(seed).permutation(n_structures)
     rest, kept_out = order[:n_rest], order[n_rest:]
-    folds = tuple(np.sort(rest[part]) for _, part in KFold(n_folds).split(rest))
+    folds = tuple(np.sort(part) for part in np.array_split(rest, n_folds))
     return FoldPlan(folds, np.sort(kept_out))
 
 

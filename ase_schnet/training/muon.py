@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ase_schnet.training.orthogonal import Orthogonalizer, Place
+from ase_schnet.training.uncompiled import Uncompiled
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """Move the matrices that lie in one vector.
 
     Parameters

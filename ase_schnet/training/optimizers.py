@@ -11,6 +11,7 @@ from ase_schnet.model.potential import Potential
 from ase_schnet.training.muon import Muon
 from ase_schnet.training.parameters import ParameterVector
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.uncompiled import Adam, Uncompiled
 
 MUON_RATE = (
     10.0  # learning rate of Muon over that of Adam: its step has another norm, the spectral one
@@ -36,7 +37,7 @@ def decays(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and "embedding" not in name
 
 
-class WeightDecay(torch.optim.Optimizer):
+class WeightDecay(Uncompiled):
     """Draw weights towards zero, w ← (1 − rate · decay) w, whatever their gradients are.
 
     I. Loshchilov and F. Hutter, arXiv:1711.05101, as in AdamW; apart from the optimisers whose steps it
@@ -78,7 +79,7 @@ def optimizers_for(
     """Return Adam, Muon for the last part of the vector if it has one, and the decay of the weights."""
     rate = settings.learning_rate
     groups = [{"params": [parameters.part(last=False)], "rate_factor": 1.0}]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, lr=rate, fused=True)]
+    optimizers: list[torch.optim.Optimizer] = [Adam(groups, lr=rate, fused=True)]
     if parameters.last_places:
         muon = Muon(parameters.part(last=True), parameters.last_places, rate)
         muon.param_groups[0]["rate_factor"] = MUON_RATE

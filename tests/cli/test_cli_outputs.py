@@ -39,17 +39,6 @@ def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_scan_whose_words_cannot_be_encoded_has_written_everything(structure, tmp_path, encoding):
-    subprocess.run(
-        command(structure, tmp_path / "s.png", "--frames", str(tmp_path / "s.xyz")),
-        env=os.environ | {"PYTHONIOENCODING": encoding},
-        capture_output=True,
-    )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
-
-
 ANNOUNCING = """
 import sys
 from ase_schnet.cli import main

@@ -1,11 +1,15 @@
 """Runs under mpiexec: `lammps_cases.py evaluate MODEL_DIR OUT.npz` evaluates the cases of test_lammps.py.
 
-`lammps_cases.py kill MODEL_DIR STRUCTURE RUN_DIR` is a run of which one process is killed on the way.
+`lammps_cases.py kill MODEL_DIR STRUCTURE RUN_DIR` is a run of which one process is killed on the way;
+`lammps_cases.py commands CASES.json OUT.json` are commands one after the other, to each process its own.
 """
 
+import io
+import json
 import os
 import signal
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 
+from ase_schnet.cli import main
 from ase_schnet.dynamics.velocities import thermalise
 from ase_schnet.lammps import mpi, recorder, session
 from ase_schnet.lammps.box import Box
@@ -202,6 +207,8 @@ def run_and_kill(directory: str, structure: str, run_dir: str) -> None:
 def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> None:
     """One process raises what the others do not."""
     rank = mpi.load().MPI.COMM_WORLD.rank
+    if moment != "end":  # nobody will come, for whom the others compute or spin as long
+        mpi.PATIENCE_S = 1.0
     if moment == "first look" and rank == 1:
         directory = "no-such-model"
     sample, go = recorder.Recorder.sample, session.Session.go
@@ -223,5 +230,20 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
     run_lammps(read(structure), directory, run_dir, **RUN)
 
 
+def run_commands(cases: str, out: str) -> None:
+    """Write down the exit codes of all processes, and what each said on stderr, command by command."""
+    comm, found = mpi.load().MPI.COMM_WORLD, []
+    for commands in json.loads(Path(cases).read_text()):
+        said = io.StringIO()
+        with redirect_stderr(said):
+            code = main(commands[comm.rank])
+        found.append(comm.gather((code, said.getvalue())))
+    if comm.rank == 0:
+        Path(out).write_text(json.dumps(found))
+
+
+MODES = {"evaluate": evaluate_all, "kill": run_and_kill, "fail": fail_alone}
+MODES |= {"commands": run_commands}
+
 if __name__ == "__main__":
-    {"evaluate": evaluate_all, "kill": run_and_kill, "fail": fail_alone}[sys.argv[1]](*sys.argv[2:])
+    MODES[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,6 @@
 """Starts Python on several processes, where LAMMPS and MPI are installed."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,3 +27,16 @@ def mpirun(processes: int, *arguments, check: bool = True) -> subprocess.Complet
     well = 0, 3  # 3: too short to judge
     assert done.returncode in well or not check, done.stdout + done.stderr
     return done
+
+
+def commands_in_turn(folder: Path, cases: list[list[list]]) -> list[list[tuple[int, str]]]:
+    """Run commands of ase-schnet one after the other in the same processes, which saves their start.
+
+    A case is a list of the words of each process; the answer is the exit code of each and its stderr.
+    """
+    script = Path(__file__).with_name("lammps_cases.py")
+    (folder / "cases.json").write_text(json.dumps(cases, default=str))
+    mpirun(len(cases[0]), script, "commands", folder / "cases.json", folder / "out.json")
+    return [
+        [tuple(each) for each in case] for case in json.loads((folder / "out.json").read_text())
+    ]

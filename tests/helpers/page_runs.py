@@ -26,7 +26,7 @@ from ase_schnet.cli import main
 #: What makes a command short: options that are added to it. The first line that is found in it counts.
 QUICK = [
     (r"\btrain .* --baseline", "--folds 2 --epochs 1 --interactions 1 --jobs 1"),
-    (r"\btrain .* --fold ", "--folds 2 --epochs 20 --interactions 1 --jobs 1 --no-plot"),
+    (r"\btrain .* --fold ", "--folds 2 --epochs 2 --interactions 1 --jobs 1 --no-plot"),
     (r"\btrain (?!-)", "--folds 2 --epochs 1 --interactions 1 --jobs 1 --no-plot"),
     (
         r"schnet md ethanol .*nvt .*-o nvt$",
@@ -39,7 +39,8 @@ QUICK = [
     (r"\bspectrum\b", "--resolution 130"),
     (r"\bscan\b.*--dihedral.*--dihedral", "--points 3 2"),
     (r"\bscan\b", "--points 4"),
-    (r"\bsample\b", "-n 4"),
+    (r"\bsample\b", "-n 4 --jobs 1"),
+    (r"\blabel\b", "--jobs 1"),
     (r"\blearn\b", "--budget 36 --members 2 --life 0.06 --cheap none --jobs 1"),
 ]
 #: Exit codes besides 0: of runs too short to judge, trainings of one epoch, learnings of few labels.
@@ -60,11 +61,16 @@ SLOW_NAMES = {
 #: The same for Python.
 QUICK_PYTHON = [
     (r"epochs=\d+", "epochs=1"),
+    (r"FitSettings\(\)", "FitSettings(epochs=1)"),
     (r"n_folds=\d+", "n_folds=2"),
     (r"n_kept_out=50\b", "n_kept_out=9"),
     (r"range\(1, 6\)", "range(1, 3)"),
     (r"time_ps=20\b", "time_ps=0.01"),
-    (r"cheap, 40, plan", "cheap, 4, plan"),
+    (r"cheap, 40, plan", "cheap, 4, jobs=1, plan"),
+    # several processes, each of which would import torch first, are other tests' business
+    (r"n_jobs=2", "n_jobs=1"),
+    (r'"cheap_2.extxyz"', '"cheap_2.extxyz", jobs=1'),
+    (r"recipe, resume=True", "recipe, resume=True, jobs=1"),
 ]
 
 #: Commands that no test runs, and why. Each is parsed, so that its options exist.

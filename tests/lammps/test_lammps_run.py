@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
 from factory import random_model
-from mpi_runs import mpirun, needs_lammps
+from mpi_runs import commands_in_turn, mpirun, needs_lammps
 
 from ase_schnet import (
     SchNetCalculator,
@@ -164,17 +164,21 @@ def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
     (damaged / "restart.npz").write_bytes(b"PK not really")
     arguments = (model, structure, "--resume", "--time", "0.04", "--trajectory-every", "4")
     arguments += ("--repulsion", "none", "--monitor", "off")
-    for run_dir, message in (
-        (tmp_path / "ase", "holds a run of ase-schnet md, which ase-schnet lammps cannot continue"),
-        (foreign, "holds no run to resume"),
-        (damaged, "is damaged"),
-    ):
+    messages = {
+        tmp_path / "ase": "holds a run of ase-schnet md, which ase-schnet lammps cannot continue",
+        foreign: "holds no run to resume",
+        damaged: "is damaged",
+    }
+    cases = []
+    for run_dir in messages:
         options = list(arguments)
         if run_dir.name == "ase":
             options[options.index("4")] = "100"
-        done = command_line(2, *options, "-o", run_dir, check=False)
-        assert done.returncode == 2
-        (line,) = done.stderr.splitlines()
+        cases.append([["lammps", *options, "-o", run_dir]] * 2)
+    refused = commands_in_turn(tmp_path, cases)
+    for (first, second), message in zip(refused, messages.values(), strict=True):
+        assert (first[0], *second) == (2, 2, "")
+        (line,) = first[1].splitlines()
         assert message in line
     atoms, options = read(structure), {"trajectory_every": 4, "temperature_K": 300.0}
     atoms.calc = SchNetCalculator(model, repulsion=None)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.io import read, write
 from factory import random_model
-from mpi_runs import MPIEXEC, needs_lammps
+from mpi_runs import MPIEXEC, commands_in_turn, needs_lammps
 
 from ase_schnet.modelfile import save_model
 
@@ -40,45 +40,65 @@ def by_rank(tmp_path, *arguments, otherwise: tuple, rank: int = 1) -> list:
     return [MPIEXEC, "-n", "2", str(script)]
 
 
+#: What one process is asked for besides, and what all of them are told.
+CHANGES = {
+    "--time 0.4": "another --time than process 0",
+    "--seed 4": "another seed than process 0",
+    "--dtype float32": "another dtype than process 0",
+    "--monitor off": "another monitor than process 0",
+}
+
+
+@pytest.fixture(scope="module")
+def refused(model, structure):
+    """Return, by what is changed and for which of two processes, the exit code and stderr of both."""
+    folder = model.parent
+    atoms = read(structure)
+    atoms.rattle(0.01, seed=3)
+    write(folder / "other.extxyz", atoms)
+    cases = {}
+    for change in CHANGES:
+        for rank in (0, 1):
+            usual = ["lammps", model, structure, "--time", "0.3", "-o", folder / "refused"]
+            cases[change, rank] = [usual, usual]
+            cases[change, rank][rank] = [*usual, *change.split()]
+    cases["structure", 1] = [usual, [*usual[:2], folder / "other.extxyz", *usual[3:]]]
+    return dict(zip(cases, commands_in_turn(folder, list(cases.values())), strict=True))
+
+
 @pytest.mark.slow
 @needs_lammps
 @pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (["--bogus"], "unrecognized arguments: --bogus"),
-        (["--time", "0.4"], "another --time than process 0"),
-        (["--seed", "4"], "another seed than process 0"),
-        (["--dtype", "float32"], "another dtype than process 0"),
-        (["--monitor", "off"], "another monitor than process 0"),
-    ],
-)
-def test_processes_that_are_asked_for_different_runs_end(
-    change, message, rank, model, structure, tmp_path
-):
+@pytest.mark.parametrize("change", CHANGES)
+def test_processes_that_are_asked_for_different_runs_end(refused, change, rank, model):
     """They used to wait for each other for ever."""
-    usual = (model, structure, "--time", "0.3", "-o", tmp_path / "run")
-    command = by_rank(tmp_path, *usual, otherwise=(*usual, *change), rank=rank)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == (2 if change[0] != "--bogus" else 1), done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run" / "log.csv").exists()
+    codes, said = zip(*refused[change, rank], strict=True)
+    assert codes == (2, 2)
+    assert CHANGES[change] in said[0]
+    assert "Traceback" not in "".join(said)
+    assert not (model.parent / "refused" / "log.csv").exists()
 
 
 @pytest.mark.slow
 @needs_lammps
-def test_another_structure_in_one_process_is_named(model, structure, tmp_path):
-    atoms = read(structure)
-    atoms.rattle(0.01, seed=3)
-    write(tmp_path / "other.extxyz", atoms)
-    rest = ("--time", "0.3", "-o", tmp_path / "run")
-    otherwise = (model, tmp_path / "other.extxyz", *rest)
-    command = by_rank(tmp_path, model, structure, *rest, otherwise=otherwise)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("ase-schnet"))
+def test_another_structure_in_one_process_is_named(refused):
+    codes, said = zip(*refused["structure", 1], strict=True)
+    assert codes == (2, 2)
+    (line,) = (line for line in said[0].splitlines() if line.startswith("ase-schnet"))
     assert "process 1 was started with another structure than process 0" in line
+
+
+@pytest.mark.slow
+@needs_lammps
+@pytest.mark.parametrize("rank", [0, 1])
+def test_options_that_one_process_cannot_read_end_all(rank, model, structure, tmp_path):
+    usual = (model, structure, "--time", "0.3", "-o", tmp_path / "run")
+    command = by_rank(tmp_path, *usual, otherwise=(*usual, "--bogus"), rank=rank)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "unrecognized arguments: --bogus" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "log.csv").exists()
 
 
 @pytest.mark.slow

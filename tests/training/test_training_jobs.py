@@ -37,8 +37,6 @@ from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.workdir import WORK, WorkDirectory
 
-PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
-
 QUICK = FitSettings(epochs=3, batch_size=4, seed=3)
 
 
@@ -88,7 +86,8 @@ def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, m
     monkeypatch.chdir(tmp_path)
     slower = recipe(epochs=30)
     cross_validate(small_dataset(24), "here", slower, jobs=1)
-    with two_workers(tmp_path) as (address, pids), scheduler(address) as executor:
+    module = "ase_schnet.training.crossval"
+    with two_workers(tmp_path, module) as (address, pids), scheduler(address) as executor:
         run = threading.Thread(
             target=cross_validate,
             args=(small_dataset(24), "there", slower),
@@ -220,12 +219,12 @@ def test_curves_are_drawn_while_the_training_goes_on(tmp_path, whole):
 # ---- processes ---------------------------------------------------------------------------------
 
 UNGUARDED = """
-import sys
-sys.path[:0] = {tests!r}
-from factory import TINY, small_dataset
-from ase_schnet import FitSettings, LossWeights, Recipe, cross_validate, plan_folds
-recipe = Recipe(TINY, LossWeights(), FitSettings(epochs=1), plan_folds(24, 2, n_kept_out=4))
-cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
+from ase_schnet import Dataset, FitSettings, LossWeights, Recipe, SchNetConfig
+from ase_schnet import cross_validate, plan_folds, read_labelled
+data = Dataset.from_atoms(read_labelled({data!r}, "eV")[0])
+network = SchNetConfig(8, 8, n_interactions=1, n_rbf=8, cutoff=4.0, gamma=4.0)
+recipe = Recipe(network, LossWeights(), FitSettings(epochs=1), plan_folds(24, 2, n_kept_out=4))
+cross_validate(data, {path!r}, recipe, jobs=2)
 """
 
 
@@ -233,7 +232,9 @@ cross_validate(small_dataset(24), {path!r}, recipe, jobs=2)
 def test_a_script_without_a_main_guard_is_told_so_and_leaves_nothing_begun(tmp_path):
     """Its processes run it again from the top; none of them begins, asks to resume, or prints a word."""
     script, work, said = tmp_path / "script.py", tmp_path / "m" / WORK, tmp_path / "said"
-    script.write_text(UNGUARDED.format(tests=PLACES, path=str(tmp_path / "m")))
+    data = tmp_path / "molecules.xyz"
+    write(data, labelled_molecules(24))
+    script.write_text(UNGUARDED.format(data=str(data), path=str(tmp_path / "m")))
     process = fork(runpy.run_path, str(script), None, "__main__", said=said)
     process.join()
     assert process.exitcode == 1
