@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ase_schnet.inference import field, intervals, kernels
+from ase_schnet.inference import field, intervals
 from ase_schnet.inference.compilation import exact_inner, exactly
 from ase_schnet.inference.field import forces_at, largest_stds, virial_trace
 
@@ -64,7 +64,7 @@ class Samples(NamedTuple):
     heat: np.ndarray  # (S,) eV
 
 
-@exactly(field, intervals, kernels)
+@exactly(field, intervals)
 def take_steps(forces, made_for, reach, motion, looks, samples, step, begin):
     """Take the steps step + 1, ..., whose targets and noise are those from `begin` on.
 
@@ -104,9 +104,9 @@ def take_steps(forces, made_for, reach, motion, looks, samples, step, begin):
         if watched and not (kinetic <= looks.watched_kinetic and atom <= looks.watched_std):
             return k + 1, kept, LOOK
         if sampled:
-            samples.positions[kept] = motion.positions
-            samples.momenta[kept] = motion.momenta
-            samples.energies[kept] = forces.state.energies
+            _keep(samples.positions, kept, motion.positions)
+            _keep(samples.momenta, kept, motion.momenta)
+            _keep(samples.energies, kept, forces.state.energies)
             samples.forces_std[kept] = component
             samples.virial[kept] = virial_trace(forces.state)
             samples.heat[kept] = motion.heat[0]
@@ -118,6 +118,14 @@ def take_steps(forces, made_for, reach, motion, looks, samples, step, begin):
 def finish_step(motion):
     """Complete a step whose forces are those of the calculator."""
     _kick(motion)
+
+
+@exact_inner
+def _keep(samples, k, array):
+    """Copy an array to the k-th place; numba takes seconds to compile an assignment of arrays."""
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            samples[k, i, j] = array[i, j]
 
 
 @exact_inner

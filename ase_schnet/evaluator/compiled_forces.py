@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ase_schnet.atoms_state import state_of
 from ase_schnet.evaluator.evaluator import Evaluator
+from ase_schnet.inference import kernels
 from ase_schnet.inference.buffers import CHUNK
+from ase_schnet.inference.compilation import address_of
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.field import Field
 from ase_schnet.inference.prediction import ONE_THREAD_BELOW
@@ -85,7 +87,9 @@ class CompiledForces:
         ):
             one_piece = watch is not None or self._asked.size > 0
             arrays = (b.network, b.rows, b.edges, b.state, b.scratch(0), self._numbers, *b.pairs)
-            self._field = Field(*arrays, self._kinds, self._avoided(), one_piece, CHUNK)
+            call = ((0, 1), (0, 1), *arrays[:6], self._atoms.positions, CHUNK)
+            run = address_of(kernels.run, *call)
+            self._field = Field(*arrays, self._kinds, self._avoided(), one_piece, CHUNK, run)
             self._made_of = made_of
         return self._field
 

@@ -2,6 +2,7 @@
 
 inner      for functions that only compiled functions call
 exact_inner, exactly  likewise and for Python, with every operation rounded as numpy rounds it
+call_at    calls compiled code where it lies, so that it is not compiled a second time into its caller
 inlined    likewise, for the large ones with one caller: merged into it before anything is compiled,
            which spares the compiler from working through them twice
 compiled   for what Python calls: kept on disk, beside the package or in the user's cache
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numba
+import numba.extending
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 
@@ -63,6 +65,39 @@ def _kept(function: Callable, options: dict, sources: tuple[Path, ...]) -> Dispa
     except RuntimeError:  # numba found no place: compiled in memory, in every process
         dispatcher._cache = _Nowhere()
     return dispatcher
+
+
+def address_of(function: Dispatcher, *args: object) -> int:
+    """Return where the machine code of a compiled function lies that has been called with such arguments.
+
+    Compiled code that calls it there (`call_at`) is not compiled together with it.
+    """
+    made = function.overloads[tuple(numba.typeof(arg) for arg in args)]
+    return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+
+
+@numba.extending.intrinsic
+def call_at(typing, address, args):
+    """Call, with the arguments in a tuple, a function that returns nothing, at an address."""
+
+    def emit(context, builder, signature, values):
+        types_of_args = tuple(numba.types.unliteral(one) for one in signature.args[1].types)
+        kind = context.call_conv.get_function_type(numba.types.none, types_of_args)
+        function = builder.inttoptr(values[0], kind.as_pointer())
+        each = [
+            context.cast(builder, builder.extract_value(values[1], k), one, wanted)
+            for k, (one, wanted) in enumerate(
+                zip(signature.args[1].types, types_of_args, strict=True)
+            )
+        ]
+        status, _ = context.call_conv.call_function(
+            builder, function, numba.types.none, types_of_args, each
+        )
+        with builder.if_then(status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return numba.types.none(numba.types.intp, args), emit
 
 
 def kept_in(function: Dispatcher) -> Path | None:

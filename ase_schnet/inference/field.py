@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ase_schnet.inference import intervals, kernels
+from ase_schnet.inference import intervals
 from ase_schnet.inference.arrays import Edges, Network, Rows, Scratch, State
-from ase_schnet.inference.compilation import exact_inner
+from ase_schnet.inference.compilation import call_at, exact_inner
 from ase_schnet.inference.prediction import COINCIDENT
 
 
@@ -33,6 +33,7 @@ class Field(NamedTuple):
     avoided: np.ndarray  # (K, K, I, 2) Å²: squared distances that are left to the calculator
     one_piece: bool  # whether atoms that do not hang together are, too
     chunk: int  # atoms
+    run: int  # address of `kernels.run`
 
 
 @exact_inner
@@ -53,18 +54,9 @@ def forces_at(field, made_for, reach, positions, forces):
     elif intervals.any_pair_within(*pairs, field.kinds, positions, field.avoided):
         return False
     state, layers = field.state, len(field.network.out_w)
-    kernels.run(
-        (0, 2 * layers + 1),
-        (0, len(state.closest)),
-        field.network,
-        field.rows,
-        field.edges,
-        state,
-        field.scratch,
-        field.numbers,
-        positions,
-        field.chunk,
-    )
+    arrays = (field.network, field.rows, field.edges, state, field.scratch, field.numbers)
+    chunks = (0, len(state.closest))
+    call_at(field.run, ((0, 2 * layers + 1), chunks, *arrays, positions, field.chunk))
     for chunk in range(len(state.closest)):
         if not state.closest[chunk] >= COINCIDENT**2:
             return False
