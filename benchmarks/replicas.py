@@ -44,6 +44,21 @@ CONTESTANTS = {
     "once": f"torch-sim, {REPLICAS} replicas, {THREADS} threads, pairs made once",
 }
 
+NOTES = """## What is compared
+
+- *Every step by ASE*: how runs went before, and how those with constraints or with a sum of calculators
+  still go: ASE's velocity Verlet asks the calculator at every step. The trajectories are the same to the
+  last bit (`tests/dynamics/test_compiled_steps.py`).
+- *One run*: `run_nve`, up to 50 steps at a time in compiled code. What is left of a step beside the
+  network are sums of members, the look whether training has seen the distances, and a 50th of Python; a
+  sample at every step adds the formatting of a line of the log.
+- *Replicas*: `run_replicas`. Two threads share them, each replica in one thread at a time; the weights
+  lie in memory once.
+- *torch-sim*: its velocity Verlet with the same weights in plain torch, float64, forces by autograd, all
+  members one after the other. As its own models do, it makes a list of pairs for every molecule at every
+  step; *pairs made once* spares it that, and nothing else.
+"""
+
 
 def ours(kind: str, model: str) -> float:
     """Molecule-steps per second of one of our ways, the opening and closing of directories not counted."""
@@ -128,7 +143,7 @@ def main() -> None:
                     found[kind].append(measured(kind, model, SETTINGS[setting], args.torch_sim))
                     bar.update()
             tables.append(_table(setting, members, {k: np.median(v) for k, v in found.items()}))
-    page = [_head(args.rounds), *tables, (HERE / "replicas_notes.md").read_text()]
+    page = [_head(args.rounds), *tables, NOTES]
     write_whole(HERE / "replicas.md", "\n".join(page).encode())
 
 
