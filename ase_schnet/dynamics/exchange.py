@@ -76,9 +76,10 @@ class Exchange:
         if self._folder is not None and options.resume and (self._folder / EXCHANGE_STATE).exists():
             self._read()
 
-    def next_after(self, step: int) -> int:
-        """Return the step of the next attempt after ``step``."""
-        return (step // self.every + 1) * self.every
+    @property
+    def next_step(self) -> int:
+        """Return the step of the next attempt."""
+        return (self._rows + 1) * self.every
 
     @contextmanager
     def among(self, runs: list[Begun]) -> Iterator[None]:
@@ -99,9 +100,9 @@ class Exchange:
                 ):  # else no attempt was made: each has its own restart point
                     self._save()
 
-    def attempt(self, step: int, are_alive: Sequence[bool]) -> None:
-        """Try to exchange neighbours, all at ``step``; those that are over take no part."""
-        event = step // self.every
+    def attempt(self, are_alive: Sequence[bool]) -> None:
+        """Try to exchange neighbours, all at ``next_step``; those that are over take no part."""
+        step, event = self.next_step, self._rows + 1
         rng = np.random.default_rng([self._options.seed, 2, event])
         accepted = np.full(len(self._runs) - 1, -1)  # not tried
         for i in range((event + 1) % 2, len(self._runs) - 1, 2):
@@ -149,7 +150,8 @@ class Exchange:
         arrays["temperatures_K"] = self.temperatures_K
         for k, run in enumerate(self._runs):
             run.directory.flush()
-            arrays |= {f"{k}/{name}": value for name, value in run.directory.kept.arrays().items()}
+            kept = run.directory.kept  # None of a run that failed at its start
+            arrays |= {f"{k}/{n}": value for n, value in (kept.arrays() if kept else {}).items()}
         self._log.flush()
         with replaced(self._folder / EXCHANGE_STATE) as there, there.open("wb") as file:
             np.savez(file, **arrays)
@@ -166,7 +168,7 @@ class Exchange:
                 for k in range(len(known)):
                     part = f"{k}/"
                     own = {n.removeprefix(part): saved[n] for n in saved if n.startswith(part)}
-                    self.states[k] = State.from_arrays(own)
+                    self.states[k] = State.from_arrays(own) if own else None
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} cannot be gone on from: {unreadable(error)}") from None
         self._saved_at = time.monotonic()

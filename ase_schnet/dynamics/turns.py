@@ -90,10 +90,10 @@ def move_all(
         while left := [replica for replica in replicas if not replica.is_over]:
             upto = options.n_steps
             if exchange is not None:
-                upto = min(upto, exchange.next_after(min(replica.step for replica in left)))
+                upto = min(upto, exchange.next_step)
             _take_turns(left, upto, threads, lambda: bar.update(done() - bar.n))
             if upto < options.n_steps:
-                exchange.attempt(upto, [not replica.is_over for replica in replicas])
+                exchange.attempt([not replica.is_over for replica in replicas])
     return [replica.record for replica in replicas]
 
 
@@ -104,7 +104,7 @@ def _take_turns(
     waiting = [
         (replica.step, k)
         for k, replica in enumerate(replicas)
-        if replica.step < upto or replica.step == 0
+        if replica.step < upto or replica.step >= replica.run.n_steps
     ]
     heapify(waiting)
     lock, stop, errors = threading.Lock(), threading.Event(), []

@@ -27,7 +27,9 @@ def test_replicas_are_printed_one_by_one(md):
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["0", "1", "2"]
     assert all("too short to judge" in line for line in lines[2:5])
-    energies = {MDRecord.read(folder / f"replica_{k:03d}").potential_energy_eV[-1] for k in range(3)}
+    energies = {
+        MDRecord.read(folder / f"replica_{k:03d}").potential_energy_eV[-1] for k in range(3)
+    }
     assert len(energies) == 3
     code, out, _, _ = md("--replicas", "3", "--time", "0.04", "--seed", "5", "--resume")
     assert code == 3  # too short to be sure of the slope

@@ -15,7 +15,7 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from factory import one_member
 
-from ase_schnet import Monitor, run_nve, run_nvt, run_replicas
+from ase_schnet import ExchangeRecord, Monitor, run_nve, run_nvt, run_replicas
 from ase_schnet.dynamics import replicas
 from ase_schnet.dynamics.turns import move_all
 from ase_schnet.runs.record import MDRecord
@@ -70,6 +70,27 @@ def test_one_that_is_stopped_does_not_stop_the_others(tmp_path):
     kept = MDRecord.read(tmp_path / "r" / "replica_001").failure
     assert records[1].failure.startswith(kept)
     assert len(records[2]) == 61 > len(records[1])
+
+
+def test_one_that_is_stopped_takes_no_part_in_the_exchange(tmp_path):
+    options = SHORT | {"exchange_every": 10, "temperature_K": [300, 400, 25_000], "ensemble": "nvt"}
+    for resume, failed in ((False, 1), (True, 1)):
+        options |= {"run_dir": tmp_path / "r", "resume": resume, "monitor": Monitor("stop")}
+        records = run_replicas(ethanol(), **options)
+        assert sum(record.failure is not None for record in records) == failed
+        options["time_ps"] = 0.12
+    record = ExchangeRecord.read(tmp_path / "r")
+    assert len(record.time_fs) == 23
+    assert (record.exchanged[:, 1] == -1).all()
+    assert (record.exchanged[:, 0] >= 0).sum() == 12
+
+
+@pytest.mark.parametrize("options", [{}, {"exchange_every": 10, "temperature_K": [300, 400]}])
+def test_what_is_complete_stays_as_it_is_when_it_is_resumed(tmp_path, options):
+    common = SHORT | {"ensemble": "nvt", "run_dir": tmp_path / "r"} | options
+    first, again = (run_replicas(ethanol(), 2, resume=resume, **common) for resume in (False, True))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.total_energy_eV, other.total_energy_eV)
 
 
 def test_structures_of_their_own():
