@@ -141,6 +141,10 @@ def _plans(ensemble: str, temperature_K, physics: dict[str, Any], number: int) -
     if ensemble not in PLANS:
         raise ValueError(f"no ensemble {ensemble!r}: choose one of {', '.join(PLANS)}")
     each = list(temperature_K) if np.ndim(temperature_K) else [temperature_K] * number
+    if ensemble == "nve" and physics.get("keep_momenta") and number > 1:
+        raise ValueError(
+            "replicas that keep their momenta at constant energy would all be one run: leave keep_momenta out"
+        )
     return [PLANS[ensemble](temperature_K=one, **physics) for one in each]
 
 

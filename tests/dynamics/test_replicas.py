@@ -119,6 +119,10 @@ WATER = molecule("H2O")
         ),
         ({"atoms": lambda: WATER, "replicas": 2}, "no calculator"),
         ({"replicas": 2, "ensemble": "nvp"}, "no ensemble 'nvp'"),
+        (
+            {"replicas": 2, "physics": {"keep_momenta": True}, "temperature_K": None},
+            "all be one run",
+        ),
         ({"replicas": 2, "threads": 0}, "threads must be a whole number"),
         ({"replicas": 2, "exchange_every": 10}, "exchange is for ensemble='nvt'"),
         (
