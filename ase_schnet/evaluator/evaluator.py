@@ -14,6 +14,7 @@ from ase.calculators.calculator import InputError
 
 from ase_schnet.applicability.model import require_no_images
 from ase_schnet.atoms_state import AtomsState
+from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.prediction import AtomsCoincideError, Engine, Prediction
 from ase_schnet.inference.survey import Survey
@@ -62,8 +63,13 @@ class Evaluator:
     def sibling(self) -> Evaluator:
         """Return one with an engine of one thread, for structures of the same elements in another thread.
 
-        Weights and error bars are shared, and so is the warning: one of them gives it.
+        Weights and error bars are shared, and so is the warning: one of them gives it. ValueError for an
+        engine on a GPU.
         """
+        if not isinstance(self.engine, Ensemble):
+            raise ValueError(
+                f"threads share a model on the CPU, not on {self.engine.device}: device='cpu'"
+            )
         other = copy(self)
         other.engine, other._no_images = self.engine.sibling(), None
         other.neighbors = VerletList(self.neighbors.cutoff, self.neighbors.skin)

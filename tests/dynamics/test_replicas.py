@@ -18,6 +18,7 @@ from factory import one_member
 from ase_schnet import ExchangeRecord, Monitor, run_nve, run_nvt, run_replicas
 from ase_schnet.dynamics import replicas
 from ase_schnet.dynamics.turns import move_all
+from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.runs.record import MDRecord
 
 RUNS = {
@@ -142,6 +143,14 @@ def test_what_makes_no_runs_is_refused_before_any_begins(tmp_path, arguments, me
     with pytest.raises(ValueError, match=message):
         run_replicas(made, run_dir=tmp_path / "r", **SHORT, **given)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_model_on_a_gpu_is_refused():
+    """Without a GPU the engine of torch runs on the CPU: it is as little shared among threads."""
+    atoms = ethanol()
+    atoms.calc._evaluator.engine = TorchEnsemble(atoms.calc.trained)
+    with pytest.raises(ValueError, match="on the CPU, not on cpu"):
+        run_replicas(atoms, 2, **SHORT)
 
 
 def test_an_unknown_option_is_named():
