@@ -18,6 +18,7 @@ from ase_schnet.applicability.model import (
     require_supported,
 )
 from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_of
+from ase_schnet.batch_prediction import BatchPrediction
 from ase_schnet.dipole.heads import PropertyHeads
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
@@ -33,7 +34,7 @@ from ase_schnet.results import Results, names_of, potential_results, stress_volu
 from ase_schnet.structures.electrons import NOTHING, stated
 
 
-class SchNetCalculator(Calculator):
+class SchNetCalculator(BatchPrediction, Calculator):
     """Evaluate a SchNet ensemble: energy, forces, stress and their spread, in eV, eV/Å and eV/Å³.
 
     Parameters
@@ -92,6 +93,8 @@ class SchNetCalculator(Calculator):
 
     The first structure with a composition or a distance outside the training data gives an
     `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
+
+    **Many structures** are evaluated faster together: see `predict`.
 
     **Threads** may share a calculator. ``get_property``, and so ``atoms.get_forces()``, waits for the other
     threads and returns the values of its own Atoms; ``calc.results`` is that of the last evaluation. A forked
@@ -163,9 +166,6 @@ class SchNetCalculator(Calculator):
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
-
-    def _whole(self, results: Results, atoms: Atoms) -> Results:
-        return results
 
     @property
     def on_request(self) -> tuple[str, ...]:

@@ -20,8 +20,11 @@ FLOORS = [
         *("tuning", "foreign", "external"),
     },
     {"training", "calculator", "plugin", "predictions", "coverage"},
-    {"model", "evaluation", "results", "augment", "dipole", "lammps", "sampling", "export"},
-    {"dynamics", "spectra", "plotting"},
+    {
+        *("model", "evaluation", "batch_prediction", "augment", "dipole", "lammps"),
+        *("sampling", "export"),
+    },
+    {"dynamics", "spectra", "plotting", "results"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
     {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -16,29 +17,20 @@ from threadpoolctl import threadpool_limits
 
 from ase_schnet.cores import cores
 from ase_schnet.inference import intervals, kernels, loops
-from ase_schnet.inference.arrays import (
-    Network,
-    Rows,
-    Scratch,
-    State,
-    contiguous,
-    edge_arrays,
-    network_arrays,
-    scratch_arrays,
-    state_arrays,
-)
+from ase_schnet.inference.arrays import State, contiguous, network_arrays
+from ase_schnet.inference.blocks import evaluate_in_blocks
+from ase_schnet.inference.buffers import CHUNK, Buffers
 from ase_schnet.inference.compilation import first_use
 from ase_schnet.inference.prediction import (
     COINCIDENT,
     ONE_THREAD_BELOW,
     AtomsCoincideError,
     Prediction,
+    Structure,
 )
 from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
-
-CHUNK = 128  # atoms
 
 
 class Ghosts(Protocol):
@@ -96,7 +88,7 @@ class Ensemble:
         self._pairs: Pairs | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # process
-        self._buffers = _Buffers(self._network)
+        self._buffers = Buffers(self._network)
         self._unfinished = False
         self._n_phases = 2 * len(self._network.out_w) + 1
         self._compile()
@@ -134,7 +126,7 @@ class Ensemble:
             If two atoms are nearer than 1e-6 Å.
         """
         if self._unfinished:  # half done, in a process that was interrupted or forked
-            self._buffers, self._pairs = _Buffers(self._network), None
+            self._buffers, self._pairs = Buffers(self._network), None
         self._unfinished = True
         b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
         numbers, positions = contiguous(numbers, np.int64), contiguous(positions, np.float64)
@@ -160,6 +152,26 @@ class Ensemble:
             self.repulsion.add_to(prediction, numbers, positions, self._own_pairs)
         self._unfinished = False
         return prediction
+
+    def evaluate_many(
+        self, structures: Iterable[Structure]
+    ) -> Iterator[Prediction | AtomsCoincideError]:
+        """Yield what `evaluate` returns of each structure, to the same bit, or its AtomsCoincideError.
+
+        Structures are taken ahead of the answers. Several share a call of the compiled loops, and calls are
+        spread over the threads. `evaluate` may be called meanwhile.
+
+        Parameters
+        ----------
+        structures
+            Numbers, positions and pairs of each, as for `evaluate`.
+        """
+        pool = None if self.threads == 1 else self._workers()
+        # the working arrays of this engine may be in use, before the last answer or in another thread
+        twin = object.__new__(Ensemble)
+        vars(twin).update(vars(self), _buffers=Buffers(self._network), _pairs=None)
+        twin._unfinished = False
+        yield from evaluate_in_blocks(twin, self._network, self.repulsion, pool, structures)
 
     def features(self) -> np.ndarray:
         """Return the features (M, N, B) of the atoms of the last structure, behind the last interaction."""
@@ -220,18 +232,23 @@ class Ensemble:
                     b, (phase, phase + 1), (chunk, chunk + 1), thread, numbers, positions
                 )
 
-        if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
-            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
-            self._pool_of = os.getpid()
         left = deque(range(len(b.state.closest)))
-        others = [self._pool.submit(work, t) for t in range(1, self.threads)]
+        pool = self._workers()
+        others = [pool.submit(work, t) for t in range(1, self.threads)]
         work(0)
         for other in others:
             other.result()
 
+    def _workers(self) -> ThreadPoolExecutor:
+        """Return the threads beside the caller's, of which there is at least one."""
+        if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
+            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
+            self._pool_of = os.getpid()
+        return self._pool
+
     def _run_chunks(
         self,
-        b: _Buffers,
+        b: Buffers,
         phases: tuple[int, int],
         chunks: tuple[int, int],
         thread: int,
@@ -257,35 +274,6 @@ class Ensemble:
         if state.closest.min() < COINCIDENT**2:
             i, j = state.closest_pair[state.closest.argmin()]
             raise AtomsCoincideError(int(min(i, j)), int(max(i, j)))
-
-
-class _Buffers:
-    """Hold working arrays from call to call: fresh memory costs more than the arithmetic on it."""
-
-    def __init__(self, network: Network):
-        self._network = network
-        self._scratch: list[Scratch] = []
-        self.n_atoms = self.n_ghosts = self._n_entries = -1
-
-    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
-        """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
-        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK))
-        needed = len(self.rows.partner)
-        if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
-            self._n_entries = needed + needed // 10
-            self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
-        if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
-            chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
-            self.state = state_arrays(self._network, n_atoms, chunks, len(ghosts))
-            self.n_atoms, self.n_ghosts = n_atoms, len(ghosts)
-        if len(ghosts):
-            self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
-
-    def scratch(self, thread: int) -> Scratch:
-        """Return the working rows of one thread."""
-        while len(self._scratch) <= thread:
-            self._scratch.append(scratch_arrays(self._network, CHUNK))
-        return self._scratch[thread]
 
 
 def _allowed_threads(limit: int | None) -> int:

@@ -1,0 +1,81 @@
+"""Working arrays of the compiled loops, kept from call to call: of one structure, or of a block of several."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ase_schnet.inference import kernels
+from ase_schnet.inference.arrays import (
+    Edges,
+    Network,
+    Rows,
+    Scratch,
+    State,
+    edge_arrays,
+    scratch_arrays,
+    state_arrays,
+)
+from ase_schnet.neighbors import Pairs
+
+CHUNK = 128  # atoms
+
+
+class Buffers:
+    """Hold working arrays from call to call: fresh memory costs more than the arithmetic on it."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._scratch: list[Scratch] = []
+        self.n_atoms = self.n_ghosts = self._n_entries = -1
+
+    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
+        """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
+        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
+        needed = len(self.rows.partner)
+        if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
+            self._n_entries = needed + needed // 10
+            self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
+        if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
+            chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
+            self.state = state_arrays(self._network, n_atoms, chunks, len(ghosts))
+            self.n_atoms, self.n_ghosts = n_atoms, len(ghosts)
+        if len(ghosts):
+            self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
+
+    def scratch(self, thread: int) -> Scratch:
+        """Return the working rows of one thread."""
+        while len(self._scratch) <= thread:
+            self._scratch.append(scratch_arrays(self._network, CHUNK))
+        return self._scratch[thread]
+
+
+class BlockBuffers:
+    """Hold working arrays for blocks of structures; they grow to the largest block and are for one thread.
+
+    Parameters
+    ----------
+    network
+        The weights.
+    """
+
+    def __init__(self, network: Network):
+        self._network = network
+        self.scratch: Scratch = scratch_arrays(network, CHUNK)
+        self._n_atoms, self._n_parts, self._n_entries = 0, 0, 0
+
+    def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
+        """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""
+        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), part)
+        needed = len(self.rows.partner)
+        if n_atoms > self._n_atoms or part[-1] >= self._n_parts:
+            self._n_atoms = max(n_atoms, CHUNK)
+            self._n_parts = max(int(part[-1]) + 1, CHUNK)
+            self.state: State = state_arrays(self._network, self._n_atoms, self._n_parts)
+        if needed > self._n_entries or n_atoms > len(self.edges.end):
+            self._n_entries = max(needed + needed // 10, self._n_entries)
+            self.edges: Edges = edge_arrays(self._network, self._n_atoms, self._n_entries)
+
+
+def chunk_of_atoms(n_atoms: int) -> np.ndarray:
+    """Return the number of the chunk of each atom, (N,) int64."""
+    return np.arange(n_atoms, dtype=np.int64) // CHUNK
