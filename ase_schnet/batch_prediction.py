@@ -103,6 +103,7 @@ class _Item(NamedTuple):
     """Hold what is needed of a structure once it is evaluated; the structure itself may change meanwhile."""
 
     state: AtomsState
+    numbers: NDArray
     positions: NDArray
     pairs: Pairs
     volume: float | None
@@ -150,7 +151,7 @@ class _Batch:
                 waiting.append(error.with_traceback(None))
                 continue
             waiting.append(item)
-            yield np.frombuffer(item.state[1], np.int64), item.positions, item.pairs
+            yield item.numbers, item.positions, item.pairs
 
     def _item(self, atoms: Atoms) -> _Item:
         """Look at a structure as `SchNetCalculator.calculate` does before it is evaluated."""
@@ -172,7 +173,8 @@ class _Batch:
         volume = stress_volume(atoms) if self._model.pbc else None
         new = state[1] != self._composition
         self._composition = state[1]
-        return _Item(state, positions, pairs, volume, new)
+        numbers = np.frombuffer(bytearray(state[1]), np.int64)  # compiled code takes no bytes
+        return _Item(state, numbers, positions, pairs, volume, new)
 
     def _pairs(self, positions: NDArray, atoms: Atoms) -> Pairs:
         n_atoms = len(positions)
@@ -191,9 +193,8 @@ class _Batch:
         if self._whole:
             results = calculator._whole(results, atoms_of(item.state))
         if self._heads is not None:
-            atoms = atoms_of(item.state)
-            for quantity in self._heads.applicable(atoms):
-                results |= self._heads.predict(quantity, atoms)
+            numbers, pbc = item.numbers, np.frombuffer(item.state[3], np.bool_)
+            results |= self._heads.predict_applicable(numbers, item.positions, pbc)
         watch = calculator._watch
         if watch is not None and (item.new_composition or not ordinary):
             atoms = atoms_of(item.state)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from sqlite3 import DatabaseError
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,11 @@ from ase.io.trajectory import TrajectoryWriter
 from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.data.npz_frames import NpzFrames
 from ase_schnet.files import replaced
-from ase_schnet.results import EXTRA_RESULTS
+from ase_schnet.results import ERRORS, EXTRA_RESULTS, STRESS_ERRORS, Results
 
 #: Results beside ASE's own properties that are written: one value or array for each structure or atom.
 WRITTEN = tuple(name for name in EXTRA_RESULTS if not name.endswith("_committee"))
+ERROR_BARS = frozenset((*ERRORS, *STRESS_ERRORS))
 PER_ATOM = ("forces_std", "forces_error")
 SUFFIXES = (".extxyz", ".xyz", ".npz", ".traj", ".db")
 #: Receives a structure, its results by name, and those of `WRITTEN`.
@@ -87,8 +90,9 @@ def write_results(
     path, count = require_suffix(path), 0
     with _opened(path) as add:
         for atoms, results, level in predicted:
-            extra = {name: np.copy(results[name])[()] for name in WRITTEN if name in results}
-            if level is not None and any(name.endswith("_error") for name in extra):
+            known = results.all_names() if isinstance(results, Results) else results
+            extra = {name: np.copy(results[name])[()] for name in WRITTEN if name in known}
+            if level is not None and not ERROR_BARS.isdisjoint(extra):
                 extra["error_level"] = level
             add(atoms, results, extra)
             count += 1
@@ -134,7 +138,7 @@ def _opened(path: Path) -> Iterator[Add]:
         else:
             with there.open("w", encoding="utf-8") as file:
                 yield lambda atoms, results, extra: write_extxyz(
-                    file, [_for_xyz(_with_results(atoms, results), extra)]
+                    file, [_for_xyz(atoms, results, extra)]
                 )
 
 
@@ -145,9 +149,13 @@ def _add_to_database(database, atoms: Atoms, extra: dict) -> None:
     database.write(atoms, key_value_pairs=numbers, data=info | extra)
 
 
-def _for_xyz(atoms: Atoms, extra: dict) -> Atoms:
-    atoms.arrays |= {k: v for k, v in extra.items() if k in PER_ATOM}
-    return _with_info(atoms, {k: v for k, v in extra.items() if k not in PER_ATOM})
+def _for_xyz(atoms: Atoms, results: Mapping, extra: dict) -> Atoms:
+    """Return a structure with its results for ASE's writer, which copies it; arrays are shared."""
+    view = copy(atoms)
+    view.arrays = atoms.arrays | {k: v for k, v in extra.items() if k in PER_ATOM}
+    view.info = atoms.info | {k: v for k, v in extra.items() if k not in PER_ATOM}
+    view.calc = SimpleNamespace(results=_known_to_ase(results))
+    return view
 
 
 def _with_info(atoms: Atoms, extra: dict) -> Atoms:
@@ -157,10 +165,14 @@ def _with_info(atoms: Atoms, extra: dict) -> Atoms:
 
 def _with_results(atoms: Atoms, results: Mapping) -> Atoms:
     """Return a copy of a structure with those results that have a name in ASE."""
-    copy = atoms.copy()
-    known = {name: results[name] for name in all_properties if name in results}
-    copy.calc = SinglePointCalculator(copy, **known)
-    return copy
+    mine = atoms.copy()
+    mine.calc = SinglePointCalculator(mine, **_known_to_ase(results))
+    return mine
+
+
+def _known_to_ase(results: Mapping) -> dict:
+    known = results.keys()
+    return {name: results[name] for name in all_properties if name in known}
 
 
 def _as_md17(results: Mapping, extra: dict) -> dict:

@@ -170,7 +170,7 @@ def _known(
         found.first = atoms.copy() if found.first is None else found.first
         yield atoms, answer, level
         count += 1
-        found.names.update(name for name in calculator.implemented_properties if name in answer)
+        found.names |= answer.all_names()
     if count == 0:
         why = next(iter(found.left_out), "it holds no structures")
         raise ValueError(f"{source}: none of its structures can be predicted: {why}")

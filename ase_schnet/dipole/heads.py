@@ -58,7 +58,32 @@ class PropertyHeads:
                 f"{head.symbols} with the bonds of its training data. {atoms.symbols} is another molecule, "
                 "periodic, or has broken bonds"
             )
-        value = head.predict(atoms.positions[order])
+        return self._values(quantity, atoms.positions[order])
+
+    def predict_applicable(
+        self, numbers: np.ndarray, positions: np.ndarray, pbc: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return what `predict` does of all quantities that are known for a structure.
+
+        Parameters
+        ----------
+        numbers
+            (N,), atomic numbers.
+        positions
+            (N, 3), Å.
+        pbc
+            (3,) bool, periodic directions.
+        """
+        found = {}
+        for quantity in self.quantities:
+            order = self._order_of(quantity, numbers, positions, pbc)
+            if order is not None:
+                found |= self._values(quantity, positions[order])
+        return found
+
+    def _values(self, quantity: str, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Return a quantity and its std at positions in the order of the head."""
+        value = self._heads[quantity].predict(positions)
         if self._member is not None:
             there = self._member < len(value.members)
             own = value.members[self._member] if there else value.mean
@@ -69,10 +94,15 @@ class PropertyHeads:
         }
 
     def _order(self, quantity: str, atoms: Atoms) -> np.ndarray | None:
+        return self._order_of(quantity, atoms.numbers, atoms.positions, atoms.pbc)
+
+    def _order_of(
+        self, quantity: str, numbers: np.ndarray, positions: np.ndarray, pbc: np.ndarray
+    ) -> np.ndarray | None:
         """Return the order in which the atoms are those of the head, (N,); None where they are not."""
-        if atoms.pbc.any():
+        if pbc.any():
             return None
         guess = self._orders.get(quantity)  # dynamics does not shuffle its atoms
-        order = self._heads[quantity].order_of(atoms.numbers, atoms.positions, guess)
+        order = self._heads[quantity].order_of(numbers, positions, guess)
         self._orders[quantity] = order
         return order

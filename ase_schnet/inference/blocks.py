@@ -175,20 +175,14 @@ class _Blocks:
             i, j = state.closest_pair[closest.argmin()]
             return [AtomsCoincideError(int(min(i, j)), int(max(i, j)))]
         if len(block) == 1:
-            parts = [slice(0, chunks)]
+            virials = [state.virials[:chunks].sum(axis=0)]
         else:
-            parts = [slice(k, k + 1) for k in range(len(block))]
+            virials = [state.virials[k].copy() for k in range(len(block))]
         answers = []
-        for first, last, virials in zip([0, *ends], ends, parts, strict=False):
+        for first, last, virial in zip([0, *ends[:-1]], ends, virials, strict=True):
             energies = state.energies[:, first:last].copy()
-            answers.append(
-                Prediction(
-                    energies.sum(axis=1),
-                    energies,
-                    state.forces[:, first:last].copy(),
-                    state.virials[virials].sum(axis=0),
-                )
-            )
+            forces = state.forces[:, first:last].copy()
+            answers.append(Prediction(energies.sum(axis=1), energies, forces, virial))
         if self._repulsion is not None and self._repulsion.acts_on(numbers, positions, pairs):
             for structure, prediction in zip(block, answers, strict=True):
                 self._repulsion.add_to(prediction, *_plain(structure))
