@@ -30,7 +30,7 @@ from ase_schnet.inference.survey import Survey
 from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.neighbors import VerletList
-from ase_schnet.results import Results, names_of, potential_results, stress_volume
+from ase_schnet.results import names_of, potential_results, stress_volume
 from ase_schnet.structures.electrons import NOTHING, stated
 
 

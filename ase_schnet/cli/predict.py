@@ -32,10 +32,11 @@ EXAMPLE = """\
 examples:
   ase-schnet predict ethanol conformers.xyz -o predicted.xyz
   ase-schnet predict silicon defects.traj -o predicted.db
+  ase-schnet predict ethanol frames.npz -o predicted.npz
   ase-schnet predict ethanol start.xyz -o predicted.xyz --picture atoms.png
 
-The suffix of PREDICTED (.xyz, .extxyz, .npz, .traj, .db) says the format. It holds, under ASE's names, energy (eV),
-forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
+The suffix of PREDICTED (.xyz, .extxyz, .npz, .traj, .db) says the format. It holds, under ASE's names,
+energy (eV), forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
 energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability (e²Å²/eV)
 and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error and
 stress_error, which are infinite for structures unlike the training, and error_level, the probability that
@@ -176,9 +177,7 @@ def _known(
         raise ValueError(f"{source}: none of its structures can be predicted: {why}")
 
 
-def _numbered(
-    source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found
-) -> Iterator[Atoms]:
+def _numbered(source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found) -> Iterator[Atoms]:
     """Yield the structures of the file with their numbers, and note them in `waiting`."""
     from ase.calculators.calculator import InputError
     from tqdm import tqdm

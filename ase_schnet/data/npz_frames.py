@@ -196,7 +196,9 @@ class NpzFrames:
             rows["frame_in_file"] = np.int64(atoms.info["frame_in_file"])
         self._level = values.get("error_level")
         if self._count and rows.keys() != self._files.keys():
-            raise ValueError(f"{self._name}: structure {self._count} has other results than the first")
+            raise ValueError(
+                f"{self._name}: structure {self._count} has other results than the first"
+            )
         for key, value in rows.items():
             array = np.asarray(value, np.int64 if key == "frame_in_file" else np.float64)
             if self._count == 0:

@@ -1,4 +1,4 @@
-"""Many structures at once: consecutive ones share a call of the compiled loops, calls are spread over threads.
+"""Many structures at once: consecutive ones share a call of the loops, and calls are spread over threads.
 
 A block is several structures side by side in one chunk of atoms, or one that is larger than a chunk. Each
 thread works on a block of its own, from its atoms to its answers, and waits for nobody. No pair leads from
@@ -77,7 +77,7 @@ def evaluate_in_blocks(
 
 @dataclass(eq=False)
 class _Task:
-    """Hold a block, and its answers once this thread has evaluated it; `future` does if another thread did."""
+    """Hold a block, and its answers once this thread has them; `future` has them if it is another thread's."""
 
     block: list[Structure]
     future: Future | None

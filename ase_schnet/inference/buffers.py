@@ -1,4 +1,4 @@
-"""Working arrays of the compiled loops, kept from call to call: of one structure, or of a block of several."""
+"""Working arrays of the compiled loops, kept from call to call: for one structure, or a block of several."""
 
 from __future__ import annotations
 

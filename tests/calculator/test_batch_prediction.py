@@ -1,4 +1,4 @@
-"""calc.predict: what the calculator says of each structure alone, to the last bit, errors and warnings too."""
+"""calc.predict: what the calculator says of each structure alone, to the last bit, with its errors."""
 
 import warnings
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Many structures at once: the same bits as one by one, in their order, whatever shares a block or a thread."""
+"""Many structures at once: the same bits as one by one, in order, whatever shares a block or a thread."""
 
 from itertools import count, islice
 
@@ -101,11 +101,10 @@ def test_two_atoms_in_one_place_are_named_by_their_own_numbers(model, kind):
         assert found[k].args == (1, 4)
     for k in (0, 2, 4):
         assert_same_bits(found[k], kind(model).evaluate(*structures[k]))
-    good, answers = 0, predictions_of(engine, structures)
+    answers = predictions_of(engine, structures)
+    next(answers)
     with pytest.raises(AtomsCoincideError, match="atoms 1 and 4"):
-        for _ in answers:
-            good += 1
-    assert good == 1
+        next(answers)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
