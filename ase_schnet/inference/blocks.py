@@ -77,7 +77,7 @@ def evaluate_in_blocks(
 
 @dataclass(eq=False)
 class _Task:
-    """Hold a block, and its answers once this thread has them; `future` has them if it is another thread's."""
+    """Hold a block and, once this thread has evaluated it, its answers; else they are those of `future`."""
 
     block: list[Structure]
     future: Future | None
