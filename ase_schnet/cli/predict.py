@@ -38,8 +38,8 @@ examples:
 The suffix of PREDICTED (.xyz, .extxyz, .npz, .traj, .db) says the format. It holds, under ASE's names,
 energy (eV), forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å);
 further energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability
-(e²Å²/eV) and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error and
-stress_error, which are infinite for structures unlike the training, and error_level, the probability that
+(e²Å²/eV) and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error
+and stress_error, which are infinite for structures unlike the training, and error_level, the probability that
 they cover the error. Labels of the file itself are not copied.
 An .npz file is for molecules of the same atoms. It has the arrays of MD17: z (N,), R (S, N, 3) in Å, E (S,)
 in eV, F (S, N, 3) in eV/Å, besides E_std, F_std, E_error, F_error, error_level and frame_in_file; dipoles are
