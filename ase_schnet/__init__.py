@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.dynamics.md import run_npt as run_npt
     from ase_schnet.dynamics.md import run_nve as run_nve
     from ase_schnet.dynamics.md import run_nvt as run_nvt
+    from ase_schnet.dynamics.replicas import run_replicas as run_replicas
     from ase_schnet.export.save import export_model as export_model
     from ase_schnet.foreign.convert import Conversion as Conversion
     from ase_schnet.foreign.convert import convert_model as convert_model
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.report.write import write_report as write_report
     from ase_schnet.runs.drift import Drift as Drift
     from ase_schnet.runs.drift import drift as drift
+    from ase_schnet.runs.exchange_log import ExchangeRecord as ExchangeRecord
     from ase_schnet.runs.failures import SimulationStopped as SimulationStopped
     from ase_schnet.runs.monitor import Monitor as Monitor
     from ase_schnet.runs.record import MDRecord as MDRecord
@@ -156,6 +158,8 @@ _HOME = {
     "fit_intervals": "conformal",
     "Intervals": "conformal",
     "run_nve": "dynamics.md",
+    "run_replicas": "dynamics.replicas",
+    "ExchangeRecord": "runs.exchange_log",
     "run_nvt": "dynamics.md",
     "run_npt": "dynamics.md",
     "run_lammps": "lammps.run",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from ase import Atoms
@@ -14,27 +14,26 @@ from ase_schnet.applicability.model import (
     limits,
     require_electrons,
     require_finite,
-    require_no_images,
     require_supported,
 )
 from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_of
-from ase_schnet.batch_prediction import BatchPrediction
 from ase_schnet.dipole.heads import PropertyHeads
+from ase_schnet.evaluator.compiled_forces import CompiledForces
+from ase_schnet.evaluator.evaluator import Evaluator
+from ase_schnet.evaluator.many import PredictsMany
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
-from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.options import EngineOptions
-from ase_schnet.inference.prediction import AtomsCoincideError
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
-from ase_schnet.inference.survey import Survey
-from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
-from ase_schnet.neighbors import VerletList
-from ase_schnet.results import names_of, potential_results, stress_volume
+from ase_schnet.results import Results, names_of
 from ase_schnet.structures.electrons import NOTHING, stated
 
+#: Methods that make the results; a class that changes them is asked at every step of dynamics.
+EVALUATING = ("get_property", "calculate", "_evaluate", "_whole")
 
-class SchNetCalculator(BatchPrediction, Calculator):
+
+class SchNetCalculator(PredictsMany, Calculator):
     """Evaluate a SchNet ensemble: energy, forces, stress and their spread, in eV, eV/Å and eV/Å³.
 
     Parameters
@@ -77,9 +76,8 @@ class SchNetCalculator(BatchPrediction, Calculator):
 
     Models with property heads have ``dipole`` (3,) in e·Å about the centre of mass and ``polarizability``
     (3, 3) in e²Å²/eV, each with its ``_std``, calculated when asked for; ``on_request`` names them.
-
-    Iterating over ``results`` gives ASE's names only, for ``SinglePointCalculator(atoms, **calc.results)``.
-    ``results[name]`` finds the others; `write_predictions` writes all.
+    Iterating over ``results`` gives ASE's names only, for ``SinglePointCalculator(atoms, **calc.results)``;
+    ``results[name]`` finds the others.
 
     **Not supported.**
 
@@ -94,11 +92,8 @@ class SchNetCalculator(BatchPrediction, Calculator):
     The first structure with a composition or a distance outside the training data gives an
     `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
 
-    **Many structures** are evaluated faster together: see `predict`.
-
-    **Threads** may share a calculator. ``get_property``, and so ``atoms.get_forces()``, waits for the other
-    threads and returns the values of its own Atoms; ``calc.results`` is that of the last evaluation. A forked
-    process may use the calculator, whatever other threads were computing.
+    **Threads** may share a calculator: ``atoms.get_forces()`` waits for the others and returns the values of
+    its own Atoms, ``calc.results`` are those of the last evaluation. A forked process may use it, too.
     """
 
     parameters: Parameters
@@ -155,14 +150,13 @@ class SchNetCalculator(BatchPrediction, Calculator):
         self_check(engine)
         self.trained: TrainedModel = trained
         self._engine, self._baseline = engine, baseline
-        self._neighbors = VerletList(trained.config["cutoff"], p.skin)
-        self._checked, self._electrons, self._no_images = None, NOTHING, None
-        self._watch: TrainingWatch | None = TrainingWatch(trained)  # until it has warned
-        self._bars = ErrorBars.of(trained)
-        self._survey = Survey(trained.config["cutoff"], self._watch, self._bars)
+        self._evaluator = Evaluator(trained, engine, p.skin)
+        self._checked, self._electrons = None, NOTHING
         self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(trained, self._bars, self._heads.quantities)
+        self.implemented_properties = names_of(
+            trained, self._evaluator.bars, self._heads.quantities
+        )
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
@@ -227,7 +221,7 @@ class SchNetCalculator(BatchPrediction, Calculator):
             self._electrons = electrons
 
     def get_property(self, name, atoms=None, allow_calculation=True):
-        """Return a property, as ASE does. Other threads wait until the value is returned."""
+        """Return a property, as ASE does; meanwhile other threads wait."""
         with self._lock:
             return super().get_property(name, atoms, allow_calculation)
 
@@ -257,26 +251,35 @@ class SchNetCalculator(BatchPrediction, Calculator):
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        positions = np.asarray(atoms.positions, dtype=np.float64)  # single precision is accepted
-        pairs = self._neighbors.pairs(positions, atoms.cell.array, atoms.pbc)
-        if not self.trained.pbc and pairs is not self._no_images:  # once for each list
-            require_no_images(self.trained, atoms, pairs)
-            self._no_images = pairs
-        try:
-            prediction = self._engine.evaluate(atoms.numbers, positions, pairs)
-        except AtomsCoincideError as error:
-            raise InputError(str(error)) from None
-        volume = stress_volume(atoms) if self.trained.pbc else None
-        ordinary = self._survey.is_ordinary(state[1], positions, pairs)
-        errors = self._bars and self._bars.later(state, pairs, ordinary=ordinary)
-        results = self._whole(potential_results(prediction, volume, errors), atoms)
-        self._atoms = self._state = None  # an interrupt must not leave results of another structure
-        self.results, self._state = results, state
-        if self._watch is not None and (new_elements or not ordinary):
-            outside = self._watch.find(atoms, pairs, new_composition=new_elements)
-            if outside is not None:  # once, so that later evaluations do not pay for it
-                self._watch = None
-                warnings.warn(outside, OutsideTrainingWarning, stacklevel=2)
+        self.accept(self._evaluator.evaluate(atoms, state), atoms, state)
+        self._evaluator.warn(atoms, new_composition=new_elements)
+
+    def accept(self, results: Results, atoms: Atoms, state: AtomsState) -> None:
+        """Make results the calculator's own: those of `atoms`, whose state is `state`."""
+        results = self._whole(results, atoms)
+        with self._lock:
+            # an interrupt must not leave those of another structure
+            self._atoms = self._state = None
+            self.results, self._state = results, state
+
+    def compiled_forces(self, atoms: Atoms, avoided: np.ndarray | None) -> CompiledForces | None:
+        """Return what compiled dynamics evaluates `atoms` with: see `CompiledForces.of`."""
+        own, ours = type(self), SchNetCalculator
+        if any(getattr(own, name) is not getattr(ours, name) for name in EVALUATING):
+            return None
+        return CompiledForces.of(self, self._evaluator, atoms, avoided)
+
+    def sibling(self) -> Self:
+        """Return a calculator for another thread, on the CPU and of one thread: it shares the weights."""
+        other = object.__new__(
+            type(self)
+        )  # a copy would load the model anew where `__reduce__` does
+        vars(other).update(vars(self))
+        other.results, other._atoms, other._state = {}, None, None
+        other._evaluator = self._evaluator.sibling()
+        other._engine, other._lock = other._evaluator.engine, threading.RLock()
+        repair_when_forked(other)
+        return other
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
@@ -287,14 +290,11 @@ class SchNetCalculator(BatchPrediction, Calculator):
         repair_when_forked(self)
 
     def repair_after_fork(self) -> None:
-        """Reset a calculator in a forked process, if a thread of the parent was using it.
-
-        That thread does not exist here: its lock would stay held, and its work is half done.
-        """
+        """Reset it in a forked process: a thread that was using it has left a lock, and work half done."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
             return
         self._lock = threading.RLock()
         self.reset()
-        self._checked, self._electrons, self._no_images = None, NOTHING, None
-        self._neighbors = VerletList(self._neighbors.cutoff, self._neighbors.skin)
+        self._checked, self._electrons = None, NOTHING
+        self._evaluator.forget()

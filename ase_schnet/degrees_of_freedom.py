@@ -1,5 +1,7 @@
 """Count the degrees of freedom of atoms that move, and measure their temperature."""
 
+import math
+
 import numpy as np
 from ase import Atoms, units
 from ase.constraints import FixBondLengths
@@ -46,6 +48,13 @@ def temperature(kinetic_energy_eV: float, n_degrees_of_freedom: int) -> float:
     if n_degrees_of_freedom == 0:
         return 0.0
     return 2 * kinetic_energy_eV / (n_degrees_of_freedom * units.kB)
+
+
+def kinetic_energy_eV(temperature_K: float, n_degrees_of_freedom: int) -> float:
+    """Return the kinetic energy at a temperature, eV; infinity where nothing can move."""
+    if n_degrees_of_freedom == 0:
+        return math.inf
+    return 0.5 * n_degrees_of_freedom * units.kB * temperature_K
 
 
 def check_atoms(atoms: Atoms) -> None:

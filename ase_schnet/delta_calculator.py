@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from ase import Atoms
@@ -76,6 +77,12 @@ class DeltaCalculator(SchNetCalculator):
 
     def _has_stress(self) -> bool:
         return "stress" in self._baseline.implemented_properties
+
+    def sibling(self) -> Self:
+        """Return a calculator for another thread, with a baseline of its own."""
+        other = super().sibling()
+        other._baseline = _baseline(self.trained)
+        return other
 
     def __getstate__(self):
         return super().__getstate__() | {"_baseline": None}  # programs of others cannot be pickled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -131,11 +132,21 @@ class VerletList:
         if n_atoms <= ALL_PAIRS_LIMIT and not (pbc[0] or pbc[1] or pbc[2]):
             if self._all_pairs is None or self._all_pairs[0] != n_atoms:
                 self._all_pairs = n_atoms, all_pairs(n_atoms)
+            self._made_for = None
             return self._all_pairs[1]
         if self._stale(positions, cell, pbc):
             self._pairs = half_list(positions, self.cutoff + self.skin, cell, pbc)
             self._made_for = (positions.copy(), np.array(cell), np.array(pbc))
         return self._pairs
+
+    def valid_around(self) -> tuple[np.ndarray, float]:
+        """Return where the list was found, (N, 3), and how far in Å an atom may move until it is rebuilt.
+
+        A list of all pairs was found nowhere, (0, 3).
+        """
+        if self._made_for is None:
+            return np.empty((0, 3)), math.inf
+        return self._made_for[0], 0.5 * self.skin
 
     def _stale(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
         if self._made_for is None:

@@ -20,11 +20,8 @@ FLOORS = [
         *("tuning", "foreign", "external"),
     },
     {"training", "calculator", "plugin", "predictions", "coverage"},
-    {
-        *("model", "evaluation", "batch_prediction", "augment", "dipole", "lammps"),
-        *("sampling", "export"),
-    },
-    {"dynamics", "spectra", "plotting", "results"},
+    {"model", "evaluation", "evaluator", "augment", "dipole", "lammps", "sampling", "export"},
+    {"dynamics", "results", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
     {

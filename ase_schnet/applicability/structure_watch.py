@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.applicability.calculator_parts import limits_of, uncertainty_of
-from ase_schnet.applicability.distances import DistanceWatch
+from ase_schnet.applicability.distances import DistanceWatch, avoided_squares
 
 #: Largest calibrated std of a force, for a calculator that states none; above it the force is no prediction.
 MAX_FORCES_STD_EV_PER_ANG = 1.0
@@ -36,6 +36,10 @@ class StructureWatch:
     ----------
     knows
         Whether the calculator, or one inside it, has ``limits``.
+    avoided
+        (100, 100, K, 2), squares in Å² of the distances that are found, see `avoided_squares`.
+    largest_std
+        Std of the force on an atom beyond which it is found, eV/Å, not calibrated.
     """
 
     def __init__(
@@ -53,13 +57,12 @@ class StructureWatch:
         self._beyond = ", beyond which error bars are infinite" if own else ""
         if self._max_std is None:
             self._max_std = limits.get("max_forces_std_eV_per_Ang", MAX_FORCES_STD_EV_PER_ANG)
-        self._distances = DistanceWatch(
-            atoms,
-            limits.get("distance_ranges_Ang"),
-            limits.get("cutoff_Ang", 0.0),
-            distance_tolerance_Ang,
-            limits.get("known_pieces"),
-        )
+        self.largest_std = self._max_std / self._scale if self._scale > 0 else math.inf
+        ranges, cutoff = limits.get("distance_ranges_Ang"), limits.get("cutoff_Ang", 0.0)
+        known = limits.get("known_pieces")
+        self._distances = DistanceWatch(atoms, ranges, cutoff, distance_tolerance_Ang, known)
+        elements = [int(z) for z in np.unique(atoms.numbers)]
+        self.avoided = avoided_squares(elements, ranges, cutoff, distance_tolerance_Ang)
 
     def find(self, atoms: Atoms) -> dict[str, str]:
         """Return the findings of a structure just evaluated: cause -> message that names the atoms."""

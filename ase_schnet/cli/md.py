@@ -15,6 +15,7 @@ from ase_schnet.cli.dynamics import (
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.options import add_device, add_threads, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.replicas import add_replicas, refuse_without_replicas, run_many
 from ase_schnet.cli.velocities import print_velocities, start_temperature_K
 
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ examples:
   ase-schnet md ethanol nvt/trajectory.traj --keep-momenta --time 10 -o nve
   ase-schnet md silicon si64.xyz --ensemble nvt --temperature 300 --temperature-end 1000 --time 50 -o hot
   ase-schnet md silicon si64.xyz --ensemble npt --pressure 1 --timestep 2 --time 20 -o npt
+  ase-schnet md ethanol ethanol.xyz --ensemble nvt --replicas 16 --record-every 10 --time 20 -o many
+  ase-schnet md ethanol ethanol.xyz --ensemble nvt --replicas 8 --exchange 800 --time 20 -o ladder
 
 RUN_DIR then holds run.json, log.csv, trajectory.traj, a restart point and drift.png. A run at constant energy
 is followed by a second, short run with half the time step in RUN_DIR/half_step. After Ctrl-C or a kill, the
 same command with --resume continues the run exactly. The monitor ends a run that leaves the range of the
-training data.
+training data. With --replicas there is such a directory for each, without a plot and without a second run;
+a replica that is stopped does not stop the others.
 
 exit code: 0 energy conserved, or a run too short for a verdict; 1 not conserved, or stopped by the monitor;
 2 bad input; 3 cannot be decided; 130 stopped by Ctrl-C
@@ -61,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--monitor", choices=["stop", "warn", "collect", "off"], default="stop", help=text)
     add_device(add)
     add_threads(add)
+    add_replicas(add)
     add_records(add)
 
 
@@ -75,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = _calculator(args)
     print_velocities(atoms, args)
+    if args.replicas is not None:
+        return run_many(atoms, args, _options(args))
     stopped = None
     try:
         record, verdict = _dynamics(atoms, args)
@@ -104,21 +111,8 @@ def _dynamics(atoms: Atoms, args: argparse.Namespace) -> tuple[MDRecord, Drift |
     from ase_schnet.dynamics.check import check_nve
     from ase_schnet.dynamics.md import run_npt, run_nve, run_nvt
     from ase_schnet.runs.drift import drift
-    from ase_schnet.runs.monitor import Monitor
 
-    options = {
-        "time_ps": args.time,
-        "timestep_fs": args.timestep,
-        "temperature_K": start_temperature_K(args),
-        "keep_momenta": args.keep_momenta,
-        "run_dir": args.output,
-        "record_every": args.record_every,
-        "trajectory_every": args.trajectory_every,
-        "seed": args.seed,
-        "resume": args.resume,
-        "take_over": args.take_over,
-        "monitor": None if args.monitor == "off" else Monitor(args.monitor),
-    }
+    options = _options(args)
     judged = not too_short_to_judge(args)
     if args.ensemble == "nve" and not judged:
         return run_nve(atoms, **options), None
@@ -135,6 +129,25 @@ def _dynamics(atoms: Atoms, args: argparse.Namespace) -> tuple[MDRecord, Drift |
     return record, drift(record) if judged else None
 
 
+def _options(args: argparse.Namespace) -> dict:
+    """Return what every run is told."""
+    from ase_schnet.runs.monitor import Monitor
+
+    return {
+        "time_ps": args.time,
+        "timestep_fs": args.timestep,
+        "temperature_K": start_temperature_K(args),
+        **({} if args.replicas is not None else {"keep_momenta": args.keep_momenta}),
+        "run_dir": args.output,
+        "record_every": args.record_every,
+        "trajectory_every": args.trajectory_every,
+        "seed": args.seed,
+        "resume": args.resume,
+        "take_over": args.take_over,
+        "monitor": None if args.monitor == "off" else Monitor(args.monitor),
+    }
+
+
 def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
     """Refuse options that the ensemble would ignore; ValueError."""
     from ase_schnet.dynamics.ensembles import refuse_options_of_other_ensembles
@@ -147,3 +160,4 @@ def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
         pressure_GPa=args.pressure,
         full_cell=args.full_cell,
     )
+    refuse_without_replicas(args)

@@ -16,6 +16,7 @@ from ase.constraints import FixAtoms
 from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from ase_schnet.degrees_of_freedom import anchored, degrees_of_freedom
 from ase_schnet.dynamics.velocities import remove_overall_motion, thermalise
@@ -52,6 +53,10 @@ class Integrator:
     ramp_K: Callable[[float], float] | None = None
     #: Dotted names of attributes of ``dynamics`` that a restart brings back.
     state_names: Sequence[str] = ()
+    #: Its name in :mod:`~ase_schnet.dynamics.compiled`, where it has one.
+    compiled: str | None = None
+    #: What a step leaves: of the velocities (Langevin), of the kinetic energy (Bussi).
+    damping = 1.0
 
     def __init__(self, dynamics: MolecularDynamics, n_dof: int, rng: Generator | None = None):
         self.dynamics, self.n_dof, self.rng = dynamics, n_dof, rng
@@ -87,6 +92,36 @@ class Integrator:
         """Aim at another temperature, K, from here on; only of a thermostat that follows ramps."""
         raise NotImplementedError
 
+    def draw_ahead(self, done: int, n: int) -> tuple[NDArray, NDArray]:
+        """Return what the thermostat does in the ``n`` steps after ``done``, of which none is taken.
+
+        For :class:`~ase_schnet.dynamics.compiled.Motion`: its targets (n,) and its noise (n, W). The random
+        numbers are those that ``n`` calls of :meth:`step` would draw.
+        """
+        targets, noise = [], []
+        for number in range(done + 1, done + n + 1):
+            if self.ramp_K is not None:
+                self.aim_at(self.ramp_K(number * self.dynamics.dt / units.fs))
+            targets.append(self.target)
+            noise.append(self.draw_noise())
+        return np.array(targets), np.array(noise)
+
+    #: What the thermostat aims at, as compiled code reads it.
+    target = 0.0
+    #: Energy that the thermostat has given to the atoms, eV.
+    given_eV = 0.0
+
+    def draw_noise(self) -> NDArray:
+        """Return the random numbers (W,) of one step."""
+        return np.empty(0)
+
+    def has_moved(self) -> None:
+        """Take note that somebody else has moved the atoms."""
+
+    def after(self, number: int) -> bool:
+        """Do what is due after step ``number``; return whether momenta have changed."""
+        return False
+
     def conserved_energy(self, total_eV: float) -> float:
         """Return the total energy and what thermostat and barostat hold, eV: constant in a sound run."""
         return total_eV
@@ -112,6 +147,7 @@ class NVE(Integrator):
     """Run velocity Verlet at constant energy."""
 
     obeys_all_constraints = True
+    compiled = "verlet"
 
     def __init__(self, atoms: Atoms, timestep_fs: float, n_dof: int, rng: Generator):
         super().__init__(VelocityVerlet(atoms, timestep_fs * units.fs), n_dof)
@@ -128,8 +164,14 @@ class Rescaling(Integrator):
     def step(self, number: int) -> None:
         """Do step ``number`` of the run, counted from 1."""
         super().step(number)
-        if number % STEPS_BETWEEN_REMOVALS == 0 and not anchored(self.atoms):
+        self.after(number)
+
+    def after(self, number: int) -> bool:
+        """Remove what rounding has made, now and then; return whether that was done."""
+        due = number % STEPS_BETWEEN_REMOVALS == 0 and not anchored(self.atoms)
+        if due:
             self.remove_rounding()
+        return due
 
     def remove_rounding(self) -> None:
         """Remove the overall motion that rounding has made."""

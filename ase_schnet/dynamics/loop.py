@@ -1,19 +1,21 @@
-"""Move the atoms step by step: the loop under every ensemble, which samples, asks the monitor, writes."""
+"""Move the atoms: the loop under every ensemble, which samples, asks the monitor, writes."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ase import Atoms
 from tqdm import tqdm
 
-from ase_schnet.dynamics.integrators import Integrator
+from ase_schnet.dynamics.integrators import STEPS_BETWEEN_REMOVALS, Integrator
 from ase_schnet.dynamics.recorder import Recorder
+from ase_schnet.dynamics.steps import steps_of
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.restart import State
 from ase_schnet.runs.rundir import TRAJECTORY_FILE, FrameData, RunDirectory
 
-#: An interrupt costs at most so many steps.
+#: An interrupt costs at most so many steps of ASE.
 STEPS_BETWEEN_STATES = 10
 
 
@@ -26,40 +28,65 @@ def propagate(
     progress: bool | None,
 ) -> MDRecord:
     """Run from the start, or from the directory's restart point, until ``n_steps`` are done."""
-    begin = None if directory is None else directory.begin
-    step = first = 0 if begin is None else begin.step
-    bar = tqdm(
+    first = _first_step(directory)
+    with tqdm(
         total=n_steps,
         initial=first,
         unit="step",
         disable=None if progress is None else not progress,  # None: off when not on a terminal
-    )
+    ) as bar:
+        done = first
+        for step in propagation(integrator, recorder, n_steps, directory, monitor):
+            if bar.update(step - done) or (step == n_steps and not bar.disable):
+                speed = recorder.summary(step - first, bar.format_dict["elapsed"])
+                bar.set_postfix_str(speed, refresh=False)
+            done = step
+    return recorder.record()
 
-    def advance() -> None:
+
+def propagation(
+    integrator: Integrator,
+    recorder: Recorder,
+    n_steps: int,
+    directory: RunDirectory | None,
+    monitor: StepMonitor | None,
+    stops: Sequence[int] = (),
+) -> Iterator[int]:
+    """Run likewise, sitting by sitting, and give the number of steps that are done after each.
+
+    The multiples of ``stops`` are among them.
+    """
+    begin = None if directory is None else directory.begin
+    step = _first_step(directory)
+
+    def look(*, is_seen: bool, rows: list[list[float]]) -> None:
         """Sample, look and write after a complete step; what may raise comes before anything is written."""
-        row = None if step % recorder.every else recorder.sample(step)
-        if monitor is not None and step % monitor.every == 0:
-            now_K = recorder.temperature_K()
-            monitor.check(recorder.atoms, step, step * recorder.timestep_fs, now_K)
+        if not is_seen:
+            rows = [*rows, *([recorder.sample(step)] if step % recorder.every == 0 else [])]
+            if monitor is not None and step % monitor.every == 0:
+                now_K = recorder.temperature_K()
+                monitor.check(recorder.atoms, step, step * recorder.timestep_fs, now_K)
         if directory is not None:
-            _write(directory, integrator, step, row, last=step == n_steps)
+            _write(directory, integrator, step, rows, last=step == n_steps, most=steps.most)
 
     try:
         if monitor is not None:
-            monitor.start(recorder.atoms, None if directory is None else directory.path, first)
+            monitor.start(recorder.atoms, None if directory is None else directory.path, step)
+        steps = steps_of(integrator, recorder, monitor)
         if begin is None:
-            advance()
-        for step in range(first + 1, n_steps + 1):
-            _step(integrator, step, recorder)
-            advance()
-            if bar.update() or (step == n_steps and not bar.disable):
-                speed = recorder.summary(step - first, bar.format_dict["elapsed"])
-                bar.set_postfix_str(speed, refresh=False)
+            look(is_seen=False, rows=[])
+        while step < n_steps:
+            step, rows, is_seen = steps.take(
+                step, _stop(step, n_steps, [*stops, steps.most], directory)
+            )
+            look(is_seen=is_seen, rows=rows)
+            yield step
     except SimulationFailed as failure:
         failure.record = recorder.record(str(failure))
         if directory is not None:
             # the calculator may not be able to say more of this frame than it has said
-            directory.fail(str(failure), _frame(recorder.atoms), step)
+            at = step if failure.step is None else failure.step
+            directory.fail(str(failure), _frame(recorder.atoms), at)
             where: Path = directory.path / TRAJECTORY_FILE
             failure.args = (f"{failure}. The last frame is in {where}",)
         raise
@@ -67,35 +94,38 @@ def propagate(
         if directory is not None and directory.kept is not None:
             directory.kept.apply(recorder.atoms)  # not somewhere within a step
         raise
-    finally:
-        bar.close()
-    return recorder.record()
 
 
-def _step(integrator: Integrator, step: int, recorder: Recorder) -> None:
-    try:
-        integrator.step(step)
-    except Exception as error:
-        raise SimulationFailed(f"{recorder.when(step)}: the calculator failed: {error}") from error
+def _first_step(directory: RunDirectory | None) -> int:
+    return 0 if directory is None or directory.begin is None else directory.begin.step
+
+
+def _stop(step: int, n_steps: int, stops: list[int], directory: RunDirectory | None) -> int:
+    """Return the next step after ``step`` that is to be the last of a sitting."""
+    every = [*stops, STEPS_BETWEEN_REMOVALS]
+    if directory is not None:
+        every.append(directory.settings["trajectory_every"])
+    return min(n_steps, *((step // n + 1) * n for n in every))
 
 
 def _write(
     directory: RunDirectory,
     integrator: Integrator,
     step: int,
-    row: list[float] | None,
+    rows: list[list[float]],
     *,
     last: bool,
+    most: int,
 ) -> None:
-    """Write what is due after a complete step."""
-    if row is not None:
-        directory.write_sample(row)
+    """Write what is due after a complete step; ``most`` as in `Steps`."""
+    if rows:
+        directory.write_samples(rows)
     atoms = integrator.atoms
     if step % directory.settings["trajectory_every"] == 0:
         for name in getattr(atoms.calc, "on_request", ()):  # what only frames are worth
             atoms.calc.get_property(name, atoms)
         directory.write_frame(_frame(atoms), step)
-    if step % STEPS_BETWEEN_STATES == 0 or last:
+    if step % max(most, STEPS_BETWEEN_STATES) == 0 or last:
         directory.checkpoint(State.of(atoms, step, integrator.state()))
 
 

@@ -4,17 +4,20 @@
 recorder and the loop are the same for all.
 """
 
-import math
 from typing import Unpack
 
 from ase import Atoms
 
-from ase_schnet.arguments import positive
-from ase_schnet.dynamics.arguments import START_TEMPERATURE_K, start_temperature_K
-from ase_schnet.dynamics.barostat import MTKFullCell, MTKIsothermalIsobaric
-from ase_schnet.dynamics.integrators import NVE
+from ase_schnet.dynamics.arguments import START_TEMPERATURE_K
+from ase_schnet.dynamics.plans import (
+    NO_RAMP,
+    PRESSURE_TIME_CONSTANT_FS,
+    TIME_CONSTANT_FS,
+    plan_npt,
+    plan_nve,
+    plan_nvt,
+)
 from ase_schnet.dynamics.start import run
-from ase_schnet.dynamics.thermostats import THERMOSTATS, LangevinNVT
 from ase_schnet.runs.failures import SimulationExploded, SimulationFailed, SimulationStopped
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
@@ -28,14 +31,6 @@ __all__ = [
     "run_nve",
     "run_nvt",
 ]
-
-#: Time constant of a thermostat that rescales, and of Langevin's friction (its inverse): the latter
-#: acts on every single vibration and so must be gentler.
-TIME_CONSTANT_FS, LANGEVIN_TIME_CONSTANT_FS = 100.0, 1000.0
-#: Time constant of the barostat, ten times that of the thermostat, as ASE advises.
-PRESSURE_TIME_CONSTANT_FS = 1000.0
-#: Of a Nosé-Hoover chain: its conserved energy is that of one temperature.
-NO_RAMP = "keeps one temperature: temperature_end_K is for the thermostats bussi and langevin"
 
 
 @takes(RunOptions)
@@ -75,9 +70,7 @@ def run_nve(
         If ``run_dir`` cannot be written; what is there can be resumed.
     """
     refuse_unknown("run_nve", options, RunOptions)
-    start_K = start_temperature_K(temperature_K, keep_momenta)
-    physics = {"ensemble": "nve", "temperature_K": start_K}
-    return run(atoms, NVE, {}, physics, RunOptions(**options))
+    return run(atoms, plan_nve(temperature_K, keep_momenta), RunOptions(**options))
 
 
 @takes(RunOptions)
@@ -123,22 +116,8 @@ def run_nvt(
         As in :func:`run_nve`.
     """
     refuse_unknown("run_nvt", options, RunOptions)
-    if thermostat not in THERMOSTATS:
-        raise ValueError(f"no thermostat {thermostat!r}: there are {', '.join(THERMOSTATS)}")
-    kind = THERMOSTATS[thermostat]
-    if time_constant_fs is None:
-        time_constant_fs = LANGEVIN_TIME_CONSTANT_FS if kind is LangevinNVT else TIME_CONSTANT_FS
-    parameters = {
-        "temperature_K": positive("temperature_K", temperature_K),
-        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
-    }
-    physics = {"ensemble": "nvt", "thermostat": thermostat, **parameters}
-    physics["keep_momenta"] = bool(keep_momenta)
-    if temperature_end_K is not None:
-        if not kind.follows_ramps:
-            raise ValueError(f"thermostat={thermostat!r} {NO_RAMP}")
-        physics["temperature_end_K"] = positive("temperature_end_K", temperature_end_K)
-    return run(atoms, kind, parameters, physics, RunOptions(**options))
+    plan = plan_nvt(temperature_K, temperature_end_K, thermostat, time_constant_fs, keep_momenta)
+    return run(atoms, plan, RunOptions(**options))
 
 
 @takes(RunOptions)
@@ -179,17 +158,12 @@ def run_npt(
     if "temperature_end_K" in options:
         raise ValueError(f"the barostat {NO_RAMP}")
     refuse_unknown("run_npt", options, RunOptions)
-    if not math.isfinite(pressure_GPa):
-        raise ValueError(f"pressure_GPa must be a finite number, not {pressure_GPa}")
-    kind = MTKFullCell if full_cell else MTKIsothermalIsobaric
-    parameters = {
-        "temperature_K": positive("temperature_K", temperature_K),
-        "pressure_GPa": float(pressure_GPa),
-        "time_constant_fs": positive("time_constant_fs", time_constant_fs),
-        "pressure_time_constant_fs": positive(
-            "pressure_time_constant_fs", pressure_time_constant_fs
-        ),
-    }
-    physics = {"ensemble": "npt", "thermostat": "nose-hoover", "full_cell": bool(full_cell)}
-    physics |= {**parameters, "keep_momenta": bool(keep_momenta)}
-    return run(atoms, kind, parameters, physics, RunOptions(**options))
+    plan = plan_npt(
+        temperature_K,
+        pressure_GPa,
+        full_cell,
+        time_constant_fs,
+        pressure_time_constant_fs,
+        keep_momenta,
+    )
+    return run(atoms, plan, RunOptions(**options))

@@ -1,6 +1,7 @@
 """Measure a step, and check that the run has not exploded."""
 
 from array import array
+from typing import Protocol
 
 import numpy as np
 from ase import Atoms, units
@@ -8,12 +9,23 @@ from numpy.typing import NDArray
 
 from ase_schnet.degrees_of_freedom import anchored, temperature
 from ase_schnet.dynamics.integrators import Integrator
-from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
+from ase_schnet.runs.explosion import explosion, has_exploded, limit_K, require_finite_energy, when
 from ase_schnet.runs.failures import SimulationExploded
 from ase_schnet.runs.record import MDRecord, columns
 
 #: Overall motion is looked at in every tenth sample: it costs as much as all else in a sample.
 SAMPLES_BETWEEN_LOOKS = 10
+
+
+class Measured(Protocol):
+    """Hold what was measured at S steps of N atoms, by M members: see `compiled.Samples`."""
+
+    positions: NDArray
+    momenta: NDArray
+    energies: NDArray
+    forces_std: NDArray
+    virial: NDArray
+    heat: NDArray
 
 
 class Recorder:
@@ -78,12 +90,42 @@ class Recorder:
         if self._varies:
             row.append(float(self.atoms.cell.volume))
         if self._overall is not None:
-            row += self._gained_eV(step)
+            row += self._gained_eV(step, self.atoms.positions, self.atoms.arrays["momenta"])
         if self._std:
             results = self.atoms.calc.results
             row += (float(results["energy_std"]), float(results["forces_std"].max()))
         self.values.extend(row)
         return row
+
+    def largest_temperature_K(self) -> float:
+        """Return the temperature from which on the run has exploded, K."""
+        return limit_K(self.values[5] if self.values else None)
+
+    def extend(self, step: int, samples: Measured, n: int) -> list[list[float]]:
+        """Keep and return the rows of the first ``n`` samples that were taken after ``step``, none odd."""
+        steps = self.every * (step // self.every + 1 + np.arange(n))
+        momenta = samples.momenta[:n].reshape(n, -1)  # (n, 3N)
+        kinetic = (momenta * momenta) @ self._half_inverse_masses
+        energies = samples.energies[:n].sum(axis=2)  # (n, M)
+        potential = energies.sum(axis=1) / energies.shape[1]
+        total = potential + kinetic
+        now_K = temperature(1.0, self.integrator.n_dof) * kinetic
+        conserved = total - samples.heat[:n]
+        measured = [steps * self.timestep_fs, potential, kinetic, total, conserved, now_K]
+        if self._stress:
+            volume = self.atoms.cell.volume
+            measured.append((samples.virial[:n] + 2 * kinetic) / (3 * volume) / units.GPa)
+        rows = np.column_stack(measured).tolist()
+        stds = (
+            np.column_stack([_stds(energies), samples.forces_std[:n]]).tolist() if self._std else []
+        )
+        for k, row in enumerate(rows):
+            if self._overall is not None:
+                row += self._gained_eV(int(steps[k]), samples.positions[k], samples.momenta[k])
+            if self._std:
+                row += stds[k]
+            self.values.extend(row)
+        return rows
 
     def summary(self, n_steps: int, elapsed_s: float) -> str:
         """Return temperature, deviation of the conserved energy from its start, and speed, for the bar."""
@@ -110,10 +152,10 @@ class Recorder:
         virial = -self.atoms.get_stress()[:3].sum() / 3
         return float((virial + 2 * kinetic_eV / (3 * volume)) / units.GPa)
 
-    def _gained_eV(self, step: int) -> list[float]:
+    def _gained_eV(self, step: int, positions: NDArray, momenta: NDArray) -> list[float]:
         """Return the gain of overall motion, which changes slowly; between two looks that of the last row."""
         if step // self.every % SAMPLES_BETWEEN_LOOKS == 0:
-            return self._overall.gained_eV(self.atoms)
+            return self._overall.gained_eV(positions, momenta)
         first = self.names.index("translation_gained_eV") - len(self.names)
         return [self.values[first + k] for k in range(len(self._overall.names))]
 
@@ -135,6 +177,13 @@ class Recorder:
         """Name up to five atoms, "O2, H8"."""
         names = [f"{self.atoms.symbols[i]}{i}" for i in indices[:5]]
         return ", ".join(names) + (", ..." if len(indices) > 5 else "")
+
+
+def _stds(energies: NDArray) -> NDArray:
+    """Return the sample standard deviation over the members, (n, M) -> (n,)."""
+    members = energies.shape[1]
+    off = energies - (energies.sum(axis=1) / members)[:, None]
+    return np.sqrt((off * off).sum(axis=1) / (members - 1))
 
 
 def _moves_as_a_whole(integrator: Integrator) -> bool:
@@ -159,9 +208,9 @@ class _OverallMotion:
         self._ones = np.ones(len(begin))
         self.start = self._momenta(begin.positions, begin.get_momenta())
 
-    def gained_eV(self, atoms: Atoms) -> list[float]:
+    def gained_eV(self, positions: NDArray, momenta: NDArray) -> list[float]:
         """Return the gain of the momentum and, of a molecule, of the angular momentum."""
-        now = self._momenta(atoms.positions, atoms.arrays["momenta"])
+        now = self._momenta(positions, momenta)
         x, y, z, *turn = (a - b for a, b in zip(now, self.start, strict=True))
         gained = [(x * x + y * y + z * z) / (2 * self.mass)]
         if turn:

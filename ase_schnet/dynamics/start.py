@@ -1,6 +1,9 @@
 """Check what a run is asked for, open its directory, and bring the atoms into their first state."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -10,6 +13,7 @@ from ase_schnet.degrees_of_freedom import anchored, check_atoms
 from ase_schnet.dynamics.arguments import draws_momenta, require_motion, warn_of_coarse_steps
 from ase_schnet.dynamics.integrators import NVE, Integrator
 from ase_schnet.dynamics.loop import propagate
+from ase_schnet.dynamics.plans import Plan
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.velocities import remove_overall_motion
 from ase_schnet.runs.identity import (
@@ -20,9 +24,11 @@ from ase_schnet.runs.identity import (
     require_same_masses,
     require_same_repulsion,
 )
+from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.provenance import describe_calculator, provenance
 from ase_schnet.runs.record import MDRecord, target_temperature_K
+from ase_schnet.runs.restart import State
 from ase_schnet.runs.rundir import RunDirectory
 
 #: eV; what is left when overall motion is removed from atoms that have no other.
@@ -31,23 +37,25 @@ AT_REST_EV = 1e-12
 RESUME_TOLERANCE_EV_PER_ATOM = 1e-3
 
 
-def run(
-    atoms: Atoms,
-    kind: type[Integrator],
-    parameters: dict,
-    physics: dict,
-    options: RunOptions,
-) -> MDRecord:
+class Begun(NamedTuple):
+    """Hold a run in its first state, or where it stopped; what `propagation` takes."""
+
+    integrator: Integrator
+    recorder: Recorder
+    n_steps: int
+    directory: RunDirectory | None
+    monitor: StepMonitor | None
+
+
+def run(atoms: Atoms, plan: Plan, options: RunOptions) -> MDRecord:
     """Run one ensemble from the start, or from where the run in the directory stopped, to the end.
 
     Parameters
     ----------
     atoms
         With their calculator; they move.
-    kind, parameters
-        Class of the integrator, and what it takes beyond atoms, timestep_fs, n_dof and rng.
-    physics
-        Settings of the ensemble: ``ensemble``, ``temperature_K`` and those of its integrator.
+    plan
+        The ensemble.
     options
         Length, records, directory, monitor.
 
@@ -56,30 +64,51 @@ def run(
     ValueError
         For atoms and settings that make no run, and a directory that holds another.
     """
-    check_atoms(atoms)
-    kind.check(atoms)
+    check(atoms, plan)
     warn_of_coarse_steps(atoms, options.timestep_fs, stacklevel=4)
-    settings = physics | options.settings()
+    with begun(atoms, plan, options) as ready:
+        return propagate(*ready, options.progress)
+
+
+def check(atoms: Atoms, plan: Plan) -> None:
+    """Refuse atoms that an ensemble cannot move; ValueError."""
+    check_atoms(atoms)
+    plan.kind.check(atoms)
+
+
+@contextmanager
+def begun(
+    atoms: Atoms, plan: Plan, options: RunOptions, state: State | None = None
+) -> Iterator[Begun]:
+    """Bring the atoms into their first state, and hold the directory open.
+
+    Parameters
+    ----------
+    atoms, plan, options
+        As in `run`; they have been checked.
+    state
+        To go on from, in place of the restart point of the directory.
+    """
+    settings = plan.physics | options.settings()
     if "temperature_end_K" in settings:
         settings["ramp_time_ps"] = options.n_steps * settings["timestep_fs"] / 1000
-    build = partial(kind, **parameters)
-    if options.run_dir is None:
-        return _go(atoms, kind, build, settings, options, None)
-    with RunDirectory(
-        options.run_dir, settings, "ase", resume=options.resume, take_over=options.take_over
-    ) as directory:
-        return _go(atoms, kind, build, settings, options, directory)
+    with ExitStack() as opened:
+        directory = None
+        if options.run_dir is not None:
+            directory = RunDirectory(
+                options.run_dir, settings, "ase", resume=options.resume, take_over=options.take_over
+            )
+            opened.enter_context(directory)
+            directory.begin = directory.begin if state is None else state
+        integrator, recorder = _begin(atoms, plan, settings, options, directory)
+        opened.enter_context(integrator.dynamics)
+        yield Begun(integrator, recorder, options.n_steps, directory, options.monitor)
 
 
-def _go(
-    atoms: Atoms,
-    kind: type[Integrator],
-    build: partial[Integrator],
-    settings: dict,
-    options: RunOptions,
-    directory: RunDirectory | None,
-) -> MDRecord:
-    n_steps = options.n_steps
+def _begin(
+    atoms: Atoms, plan: Plan, settings: dict, options: RunOptions, directory: RunDirectory | None
+) -> tuple[Integrator, Recorder]:
+    kind, n_steps = plan.kind, options.n_steps
     state = None if directory is None else directory.begin
     if state is None:
         n_dof = kind.count_degrees_of_freedom(atoms)
@@ -96,7 +125,7 @@ def _go(
         n_dof = directory.about["n_degrees_of_freedom"]
         state.apply(atoms)
     rng = np.random.default_rng([settings["seed"], 1])  # not the stream of the velocities
-    integrator = build(atoms, settings["timestep_fs"], n_dof, rng)
+    integrator = kind(atoms, settings["timestep_fs"], n_dof, rng, **plan.parameters)
     if "temperature_end_K" in settings:
         integrator.ramp_K = partial(target_temperature_K, settings)
     if state is not None:
@@ -108,10 +137,7 @@ def _go(
             "n_degrees_of_freedom": n_dof,
         }
         recorder.values.extend(directory.open(recorder.names, about).ravel())
-    with integrator.dynamics:
-        return propagate(
-            integrator, recorder, n_steps, directory, options.monitor, options.progress
-        )
+    return integrator, recorder
 
 
 def require_same_run(

@@ -2,12 +2,14 @@
 
 import warnings
 
+import numpy as np
 from ase import Atoms, units
 from ase.md.bussi import Bussi
 from ase.md.langevinbaoab import LangevinBAOAB
 from ase.md.md import MolecularDynamics
 from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.integrators import Integrator, Rescaling
@@ -24,6 +26,7 @@ class BussiNVT(Rescaling):
     obeys_all_constraints = True
     follows_ramps = True
     state_names = ("transferred_energy",)
+    compiled = "bussi"
 
     def __init__(
         self,
@@ -50,6 +53,30 @@ class BussiNVT(Rescaling):
         """Return the total energy less what the thermostat has given, eV."""
         return total_eV - self.dynamics.transferred_energy
 
+    @property
+    def damping(self) -> float:
+        """What a step leaves of the kinetic energy."""
+        return self.dynamics._exp_term
+
+    @property
+    def target(self) -> float:
+        """Kinetic energy that it aims at, eV."""
+        return self.dynamics.target_kinetic_energy
+
+    @property
+    def given_eV(self) -> float:
+        """Energy that it has given to the atoms, eV."""
+        return self.dynamics.transferred_energy
+
+    @given_eV.setter
+    def given_eV(self, value: float) -> None:
+        self.dynamics.transferred_energy = value
+
+    def draw_noise(self) -> NDArray:
+        """Return the random numbers (2,) of one step, as ASE draws them: R₁ and Σ R² of eq. A7."""
+        normal = self.rng.standard_normal()
+        return np.array([normal, 2.0 * self.rng.standard_gamma(0.5 * (self.n_dof - 1))])
+
 
 class _HeatCountingBAOAB(LangevinBAOAB):
     """Add up the energy that friction and noise give to the atoms in ASE's BAOAB."""
@@ -72,6 +99,7 @@ class LangevinNVT(Integrator):
     conserves_momentum = False
     follows_ramps = True
     state_names = ("heat",)
+    compiled = "baoab"
 
     def __init__(
         self,
@@ -110,6 +138,33 @@ class LangevinNVT(Integrator):
     def conserved_energy(self, total_eV: float) -> float:
         """Return the total energy less the heat of friction and noise, eV."""
         return total_eV - self.dynamics.heat
+
+    @property
+    def damping(self) -> float:
+        """What a step leaves of the velocities."""
+        return float(np.exp(-(self.dynamics.gamma + 0.0) * self.dynamics.dt))
+
+    @property
+    def target(self) -> float:
+        """Amplitude of the noise, of a unit mass."""
+        return self.dynamics.BAOAB_prefactor
+
+    @property
+    def given_eV(self) -> float:
+        """Energy that friction and noise have given to the atoms, eV."""
+        return self.dynamics.heat
+
+    @given_eV.setter
+    def given_eV(self, value: float) -> None:
+        self.dynamics.heat = value
+
+    def has_moved(self) -> None:
+        """Take note that somebody else has moved the atoms."""
+        self.dynamics._update_accel()
+
+    def draw_noise(self) -> NDArray:
+        """Return the random numbers (3N,) of one step, as ASE draws them."""
+        return self.rng.normal(size=3 * len(self.atoms))
 
 
 class Chains(Rescaling):

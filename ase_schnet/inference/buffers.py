@@ -1,4 +1,4 @@
-"""Working arrays of the compiled loops, kept from call to call: for one structure, or a block of several."""
+"""Working arrays of the compiled engine, kept from structure to structure, or from block to block."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ase_schnet.inference.arrays import (
     Rows,
     Scratch,
     State,
+    contiguous,
     edge_arrays,
     scratch_arrays,
     state_arrays,
@@ -24,28 +25,33 @@ class Buffers:
     """Hold working arrays from call to call: fresh memory costs more than the arithmetic on it."""
 
     def __init__(self, network: Network):
-        self._network = network
+        self.network = network
         self._scratch: list[Scratch] = []
         self.n_atoms = self.n_ghosts = self._n_entries = -1
 
     def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
         """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
-        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
+        self.pairs = Pairs(
+            contiguous(pairs.idx_i, np.int64),
+            contiguous(pairs.idx_j, np.int64),
+            contiguous(pairs.shifts, np.float64),
+        )
+        self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
         needed = len(self.rows.partner)
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
             self._n_entries = needed + needed // 10
-            self.edges = edge_arrays(self._network, n_atoms, self._n_entries)
+            self.edges = edge_arrays(self.network, n_atoms, self._n_entries)
         if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
             chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
-            self.state = state_arrays(self._network, n_atoms, chunks, len(ghosts))
+            self.state = state_arrays(self.network, n_atoms, chunks, len(ghosts))
             self.n_atoms, self.n_ghosts = n_atoms, len(ghosts)
         if len(ghosts):
-            self.state.features[0, :, n_atoms:] = self._network.start[:, ghosts]
+            self.state.features[0, :, n_atoms:] = self.network.start[:, ghosts]
 
     def scratch(self, thread: int) -> Scratch:
         """Return the working rows of one thread."""
         while len(self._scratch) <= thread:
-            self._scratch.append(scratch_arrays(self._network, CHUNK))
+            self._scratch.append(scratch_arrays(self.network, CHUNK))
         return self._scratch[thread]
 
 

@@ -1,6 +1,7 @@
 """How functions are compiled by numba, and how the result is kept on disk for every later process.
 
 inner      for functions that only compiled functions call
+exact_inner, exactly  likewise and for Python, with every operation rounded as numpy rounds it
 inlined    likewise, for the large ones with one caller: merged into it before anything is compiled,
            which spares the compiler from working through them twice
 compiled   for what Python calls: kept on disk, beside the package or in the user's cache
@@ -34,7 +35,10 @@ OPTIONS = {
 }
 NOT_FOR_PYTHON = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
+EXACT = {"error_model": "numpy", "nogil": True}  # no sum is reordered, no product fused
+
 inner = numba.njit(**OPTIONS, **NOT_FOR_PYTHON)
+exact_inner = numba.njit(**EXACT, **NOT_FOR_PYTHON)
 inlined = numba.njit(**OPTIONS, **NOT_FOR_PYTHON, inline="always")
 
 # what every compiled function may contain besides the file that defines it
@@ -43,9 +47,19 @@ _SHARED_SOURCES = ("compilation.py", "loops.py", "simd.py")
 
 def compiled(function: Callable) -> Dispatcher:
     """Compile `function` when it is called: njit, kept on disk where there is a place to write to."""
-    dispatcher = numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function)
+    return _kept(function, OPTIONS, ())
+
+
+def exactly(*sources: ModuleType) -> Callable[[Callable], Dispatcher]:
+    """Compile as `compiled` does, but round as numpy does; `sources` define what else is compiled into it."""
+    files = tuple(Path(inspect.getfile(module)) for module in sources)
+    return lambda function: _kept(function, EXACT, files)
+
+
+def _kept(function: Callable, options: dict, sources: tuple[Path, ...]) -> Dispatcher:
+    dispatcher = numba.njit(**options, no_cfunc_wrapper=True)(function)
     try:
-        dispatcher._cache = _Cache(function)
+        dispatcher._cache = _Cache(function, sources)
     except RuntimeError:  # numba found no place: compiled in memory, in every process
         dispatcher._cache = _Nowhere()
     return dispatcher
@@ -117,10 +131,11 @@ class _Cache(FunctionCache):
     code was made of. Here all of them count.
     """
 
-    def __init__(self, function):
+    def __init__(self, function, sources: tuple[Path, ...] = ()):
         super().__init__(function)
         here = Path(__file__).parent
-        sources = [Path(inspect.getfile(function)), *(here / name for name in _SHARED_SOURCES)]
+        shared = (here / name for name in _SHARED_SOURCES)
+        sources = (Path(inspect.getfile(function)), *shared, *sources)
         options = sorted(
             (name, sorted(value) if isinstance(value, set) else value)
             for name, value in OPTIONS.items()

@@ -125,33 +125,38 @@ class Ensemble:
         AtomsCoincideError
             If two atoms are nearer than 1e-6 Å.
         """
-        if self._unfinished:  # half done, in a process that was interrupted or forked
-            self._buffers, self._pairs = Buffers(self._network), None
-        self._unfinished = True
-        b, n_ghosts = self._buffers, 0 if ghosts is None else ghosts.count
         numbers, positions = contiguous(numbers, np.int64), contiguous(positions, np.float64)
-        n_atoms = len(numbers) - n_ghosts
-        if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
-            self._own_pairs = Pairs(
-                contiguous(pairs.idx_i, np.int64),
-                contiguous(pairs.idx_j, np.int64),
-                contiguous(pairs.shifts, np.float64),
-            )
-            b.fit(n_atoms, self._own_pairs, numbers[n_atoms:])
-            self._pairs = pairs
+        n_ghosts = 0 if ghosts is None else ghosts.count
+        self.hold(numbers, pairs, n_ghosts)
         if ghosts is not None:
             self._run_with(ghosts, numbers, positions)
         else:
             self._run(0, self._n_phases, numbers, positions)
-        self._require_apart(b.state)
-        energies = b.state.energies.copy()
-        prediction = Prediction(
-            energies.sum(axis=1), energies, b.state.forces.copy(), b.state.virials.sum(axis=0)
-        )
+        self._require_apart(self._buffers.state)
+        prediction = self.answer()
         if self.repulsion is not None:
-            self.repulsion.add_to(prediction, numbers, positions, self._own_pairs)
-        self._unfinished = False
+            self.repulsion.add_to(prediction, numbers, positions, self._buffers.pairs)
         return prediction
+
+    def hold(self, numbers: np.ndarray, pairs: Pairs, n_ghosts: int = 0) -> Buffers:
+        """Return working arrays for a structure and its pairs, for an evaluation; then comes `answer`."""
+        if self._unfinished:  # half done, in a process that was interrupted or forked
+            self._buffers, self._pairs = Buffers(self._network), None
+        self._unfinished = True
+        b, n_atoms = self._buffers, len(numbers) - n_ghosts
+        if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
+            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            self._pairs = pairs
+        return b
+
+    def answer(self) -> Prediction:
+        """Return what the working arrays hold after an evaluation that is complete."""
+        state = self._buffers.state
+        energies = state.energies.copy()
+        self._unfinished = False
+        return Prediction(
+            energies.sum(axis=1), energies, state.forces.copy(), state.virials.sum(axis=0)
+        )
 
     def evaluate_many(
         self, structures: Iterable[Structure]
@@ -168,10 +173,18 @@ class Ensemble:
         """
         pool = None if self.threads == 1 else self._workers()
         # the working arrays of this engine may be in use, before the last answer or in another thread
-        twin = object.__new__(Ensemble)
-        vars(twin).update(vars(self), _buffers=Buffers(self._network), _pairs=None)
-        twin._unfinished = False
-        yield from evaluate_in_blocks(twin, self._network, self.repulsion, pool, structures)
+        other = self.sibling()
+        other.threads, other._pool, other._pool_of = self.threads, self._pool, self._pool_of
+        yield from evaluate_in_blocks(other, self._network, self.repulsion, pool, structures)
+
+    def sibling(self) -> Ensemble:
+        """Return an engine of one thread, with working arrays of its own, on the same weights."""
+        other = object.__new__(Ensemble)  # a copy would read the weights anew, see __reduce__
+        vars(other).update(vars(self))
+        other.threads = 1
+        other._buffers, other._pairs, other._pool = Buffers(self._network), None, None
+        other._unfinished = False
+        return other
 
     def features(self) -> np.ndarray:
         """Return the features (M, N, B) of the atoms of the last structure, behind the last interaction."""

@@ -75,6 +75,8 @@ class Repulsion:
     ----------
     onset
         (100, 100), Å, by atomic numbers; zero for elements that the model does not know.
+    below
+        (100, 100, 1, 2), Å²: the squared distances below the onset, as `any_pair_within` reads them.
     """
 
     def __init__(self, kind: str, model: TrainedModel):
@@ -85,9 +87,9 @@ class Repulsion:
         for name, distance in onsets(model).items():
             a, b = (atomic_numbers[symbol] for symbol in name.split("-"))
             self.onset[a, b] = self.onset[b, a] = distance
-        self._below = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, 1, 2))  # Å²
-        self._below[..., 0, 0] = np.where(self.onset > 0, -1.0, 0.0)  # two atoms in one place too
-        self._below[..., 0, 1] = self.onset**2
+        self.below = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, 1, 2))  # Å²
+        self.below[..., 0, 0] = np.where(self.onset > 0, -1.0, 0.0)  # two atoms in one place too
+        self.below[..., 0, 1] = self.onset**2
 
     def onset_of(self, numbers: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Return the onset of each pair, (P,) in Å."""
@@ -96,7 +98,7 @@ class Repulsion:
 
     def acts_on(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> bool:
         """Return whether a pair is nearer than its onset."""
-        return any_pair_within(*pairs, numbers, positions, self._below)
+        return any_pair_within(*pairs, numbers, positions, self.below)
 
     def pairs_below(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Return the indices of the pairs nearer than their onset, int64."""

@@ -169,7 +169,7 @@ class Session:
 
         def write() -> bool:
             if row is not None:
-                self.directory.write_sample(row)
+                self.directory.write_samples([row])
             if draws:
                 self.directory.write_frame(self._frame_data(frame), step)
             if state is not None:

@@ -6,6 +6,7 @@ They do not use pyplot, so they need no display and do not change the caller's b
 from ase_schnet.plotting.atoms import plot_atomic_energies
 from ase_schnet.plotting.dynamics import plot_drift
 from ase_schnet.plotting.elements import plot_element_similarity
+from ase_schnet.plotting.exchange import plot_exchange
 from ase_schnet.plotting.learning import plot_learning
 from ase_schnet.plotting.live import LiveFigure
 from ase_schnet.plotting.rdf import plot_rdf
@@ -22,6 +23,7 @@ __all__ = [
     "plot_atomic_energies",
     "plot_drift",
     "plot_element_similarity",
+    "plot_exchange",
     "plot_learning",
     "plot_learning_curves",
     "plot_parity",

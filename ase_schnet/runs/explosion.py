@@ -12,8 +12,12 @@ EXPLOSION_START_K = 300.0
 
 def has_exploded(now_K: float, start_K: float | None) -> bool:
     """Whether ``now_K`` is no temperature, or far above that of the start (None: this is the start)."""
-    limit_K = math.inf if start_K is None else EXPLOSION_FACTOR * max(start_K, EXPLOSION_START_K)
-    return not now_K < limit_K  # NaN too
+    return not now_K < limit_K(start_K)  # NaN too
+
+
+def limit_K(start_K: float | None) -> float:
+    """Return the temperature from which on a run has exploded, K."""
+    return math.inf if start_K is None else EXPLOSION_FACTOR * max(start_K, EXPLOSION_START_K)
 
 
 def explosion(

@@ -12,9 +12,12 @@ class SimulationFailed(RuntimeError):
     ----------
     record
         What was measured until then; None where nothing was.
+    step
+        Number of the step that could not be completed; None if all that were begun are complete.
     """
 
     record: MDRecord | None = None
+    step: int | None = None
 
 
 class SimulationExploded(SimulationFailed):

@@ -24,9 +24,10 @@ How far runs of the shipped models stay from the limits: benchmarks/limits.md.
 import math
 import warnings
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ase import Atoms
+from numpy.typing import NDArray
 
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG, StructureWatch
 from ase_schnet.arguments import whole
@@ -39,6 +40,26 @@ ACTIONS = ("warn", "stop", "collect")
 MAX_TEMPERATURE_K = 10_000.0
 #: Causes whose frames are not worth a calculation by a reference method.
 USELESS = ("temperature", "collision")
+
+
+class QuickLimits(NamedTuple):
+    """Hold limits within which a monitor finds nothing: compiled dynamics looks at them itself.
+
+    A structure must also hang together, in one piece.
+
+    Attributes
+    ----------
+    max_temperature_K
+        K.
+    max_forces_std_eV_per_Ang
+        Largest std of the force on any atom (root mean square over x, y, z), not calibrated, eV/Å.
+    avoided
+        (100, 100, K, 2), Å², squared distances, see `applicability.distances.avoided_squares`.
+    """
+
+    max_temperature_K: float
+    max_forces_std_eV_per_Ang: float
+    avoided: NDArray
 
 
 class StepMonitor(Protocol):
@@ -128,6 +149,11 @@ class Monitor:
             if directory is None:
                 raise ValueError("a monitor that collects needs a run directory: pass run_dir")
             self._frames = CollectedFrames(Path(directory), step)
+
+    @property
+    def quick(self) -> QuickLimits:
+        """Return limits within which a look finds nothing; known once the run has started."""
+        return QuickLimits(self.max_temperature_K, self._watch.largest_std, self._watch.avoided)
 
     def check(self, atoms: Atoms, step: int, time_fs: float, temperature_K: float) -> None:
         """Check a step whose forces are known, and act.

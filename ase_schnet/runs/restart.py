@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -52,23 +52,32 @@ class State(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Write the state as a whole or not at all."""
+        with replaced(path) as there, there.open("wb") as file:
+            np.savez(file, **self.arrays())
+
+    def arrays(self) -> dict:
+        """Return the state as arrays by name."""
         arrays = {k: v for k, v in self._asdict().items() if k != "driver"}
         arrays |= {PREFIX + name: value for name, value in self.driver.items()}
         if "rng" in self.driver:  # its integers have 128 bits
             arrays[PREFIX + "rng"] = np.array(json.dumps(self.driver["rng"]))
-        with replaced(path) as there, there.open("wb") as file:
-            np.savez(file, **arrays)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "State":
+        """Return what :meth:`arrays` made arrays of."""
+        driver = {k.removeprefix(PREFIX): arrays[k] for k in arrays if k.startswith(PREFIX)}
+        if "rng" in driver:
+            driver["rng"] = json.loads(driver["rng"].item())
+        atoms = (arrays[name] for name in ("positions", "momenta", "cell"))
+        return cls(int(arrays["step"]), *atoms, driver)
 
     @classmethod
     def read(cls, path: Path) -> "State":
         """Read what :meth:`write` wrote; ValueError if the file is damaged."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-                state = {k.removeprefix(PREFIX): saved[k] for k in saved if k.startswith(PREFIX)}
-                if "rng" in state:
-                    state["rng"] = json.loads(state["rng"].item())
-                arrays = (saved[name] for name in ("positions", "momenta", "cell"))
-                return cls(int(saved["step"]), *arrays, state)
+                return cls.from_arrays(saved)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is damaged: {unreadable(error)}") from None
 

@@ -10,7 +10,7 @@
                      complete in all files; replaced atomically
 ===================  ==========================================================================
 
-It does not know who moves the atoms. A driver (:mod:`ase_schnet.dynamics`, :mod:`ase_schnet.lammps`) makes a
+Who moves the atoms it does not know. A driver (:mod:`ase_schnet.dynamics`, :mod:`ase_schnet.lammps`) makes a
 :class:`RunDirectory`, goes on from its ``begin``, and then writes samples, frames and checkpoints.
 
 A run that was killed is cut back to ``restart.npz`` and goes on as if it had never stopped, bit
@@ -46,7 +46,7 @@ from ase_schnet.runs.restart import (
     steps_in_log,
 )
 
-#: Results that ASE's trajectories have no place for.
+#: Results that ASE's trajectories have no place for but ``info``.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
 
 #: A kill costs at most this much wall time.
@@ -94,6 +94,8 @@ class RunDirectory:
         The last checkpoint; what a run that is interrupted goes back to.
     about
         The content of ``run.json``.
+    restart_seconds
+        A kill costs at most this much wall time.
 
     Raises
     ------
@@ -119,6 +121,7 @@ class RunDirectory:
         self.n_logged = 0
         self._open = self._broken = False
         self._saved_at = 0.0  # s, of a monotonic clock
+        self.restart_seconds = RESTART_SECONDS
         self._is_new = not self.path.is_dir()
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(
@@ -134,10 +137,9 @@ class RunDirectory:
         return self
 
     def __exit__(self, *_) -> None:
-        try:
+        with contextlib.ExitStack() as last:
+            last.callback(self._release)
             self.close()
-        finally:
-            self._release()
 
     def _release(self) -> None:
         """Let other processes in; remove a directory in which nothing was written."""
@@ -200,26 +202,23 @@ class RunDirectory:
             self._log.write(",".join(columns) + "\n")
         return rows
 
-    def write_sample(self, row: Sequence[float]) -> None:
-        """Append a line to the log.
+    def write_samples(self, rows: Sequence[Sequence[float]]) -> None:
+        """Append lines to the log.
 
-        Raises
-        ------
-        OSError
-            If the disk is full or gone. The directory can be resumed from its last restart point. The same
-            holds for ``write_frame`` and ``checkpoint``.
+        OSError if the disk is full or gone; the directory can be resumed from its last restart point. The
+        same holds for ``write_frame`` and ``checkpoint``.
         """
         try:
-            self._log.write(csv_line(row))
+            self._log.write("".join(map(csv_line, rows)))
         except OSError as error:
             raise self._cannot_write(error) from error
 
     def write_frame(self, frame: FrameData, step: int) -> None:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
-        # without calculator: it would be asked for each property, slowly
-        atoms = frame.atoms.copy()
+        atoms = (
+            frame.atoms.copy()
+        )  # without calculator: it would be asked for each property, slowly
         atoms.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
-        # Trajectories keep only ASE's own property names; these survive in info.
         atoms.info |= {k: frame.results[k] for k in IN_INFO if k in frame.results}
         known = {k: frame.results[k] for k in all_properties if frame.results.get(k) is not None}
         try:
@@ -230,14 +229,20 @@ class RunDirectory:
 
     @property
     def is_due(self) -> bool:
-        """Whether a kill now would cost more than ``RESTART_SECONDS``."""
-        return self.kept is None or time.monotonic() - self._saved_at > RESTART_SECONDS
+        """Whether a kill now would cost more than ``restart_seconds``."""
+        return self.kept is None or time.monotonic() - self._saved_at > self.restart_seconds
 
     def checkpoint(self, state: State) -> None:
         """Keep the state after a complete step, and write it to the disk if that is due."""
         is_due, self.kept = self.is_due, state
         if is_due:
             self._save()
+
+    def flush(self) -> None:
+        """Bring log and trajectory to the disk."""
+        self._log.flush()
+        for name in (LOG_FILE, TRAJECTORY_FILE):
+            flush_to_disk(self.path / name)
 
     def fail(self, reason: str, frame: FrameData | None, step: int) -> None:
         """Keep the reason why the run could not go on and, where there is one, the frame of then."""
@@ -281,9 +286,7 @@ class RunDirectory:
     def _save(self) -> None:
         try:
             # The restart point may only name what is on the disk already.
-            self._log.flush()
-            for name in (LOG_FILE, TRAJECTORY_FILE):
-                flush_to_disk(self.path / name)
+            self.flush()
             self.kept.write(self.path / RESTART_FILE)
         except OSError as error:
             raise self._cannot_write(error) from error

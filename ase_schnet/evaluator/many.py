@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,17 +18,16 @@ from ase_schnet.applicability.model import (
     require_supported,
 )
 from ase_schnet.atoms_state import AtomsState, atoms_of, state_of
-from ase_schnet.inference.error_bars import ErrorBars
+from ase_schnet.evaluator.evaluator import Evaluator
 from ase_schnet.inference.prediction import (
     AtomsCoincideError,
-    Engine,
     Prediction,
     Structure,
 )
 from ase_schnet.inference.survey import Survey
-from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
+from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.neighbors import ALL_PAIRS_LIMIT, Pairs, VerletList, all_pairs, half_list
+from ase_schnet.neighbors import ALL_PAIRS_LIMIT, Pairs, all_pairs, half_list
 from ase_schnet.results import Results, potential_results, stress_volume
 from ase_schnet.structures.electrons import NOTHING, stated
 
@@ -40,14 +38,11 @@ if TYPE_CHECKING:
 REMEMBERED = 4096
 
 
-class BatchPrediction:
+class PredictsMany:
     """Give a calculator its method `predict`."""
 
     trained: TrainedModel
-    _engine: Engine
-    _bars: ErrorBars | None
-    _watch: TrainingWatch | None
-    _neighbors: VerletList
+    _evaluator: Evaluator
     _heads: PropertyHeads
 
     def predict(
@@ -113,18 +108,18 @@ class _Item(NamedTuple):
 class _Batch:
     """Hold one call of `predict`, with all that it remembers from structure to structure."""
 
-    def __init__(self, calculator: BatchPrediction, heads: bool):
+    def __init__(self, calculator: PredictsMany, heads: bool):
         self._heads = calculator._heads if heads and calculator._heads.quantities else None
         self._calculator, self._model = calculator, calculator.trained
-        self._engine, self._bars = calculator._engine, calculator._bars
-        self._cutoff = float(self._model.config["cutoff"])
-        self._reach = self._cutoff + calculator._neighbors.skin
-        watch = calculator._watch or TrainingWatch(self._model)
-        self._survey = Survey(self._cutoff, watch, self._bars)
+        self._evaluator, self._engine = calculator._evaluator, calculator._evaluator.engine
+        neighbors, self._bars = self._evaluator.neighbors, self._evaluator.bars
+        self._reach = neighbors.cutoff + neighbors.skin
+        watch = self._evaluator.watch or TrainingWatch(self._model)
+        self._survey = Survey(neighbors.cutoff, watch, self._bars)
         self._all_pairs: dict[int, Pairs] = {}
         self._supported: dict[tuple[bytes, ...], None] = {}  # numbers, cell and pbc
         self._electrons, self._composition = NOTHING, b""
-        self._whole = type(calculator)._whole is not BatchPrediction._whole
+        self._whole = type(calculator)._whole is not PredictsMany._whole
 
     def answers(self, frames: Iterable[Atoms]) -> Iterator[Results | InputError]:
         """Yield results, or the error of a structure, in the order of the structures."""
@@ -195,11 +190,8 @@ class _Batch:
         if self._heads is not None:
             numbers, pbc = item.numbers, np.frombuffer(item.state[3], np.bool_)
             results |= self._heads.predict_applicable(numbers, item.positions, pbc)
-        watch = calculator._watch
-        if watch is not None and (item.new_composition or not ordinary):
-            atoms = atoms_of(item.state)
-            outside = watch.find(atoms, item.pairs, new_composition=item.new_composition)
-            if outside is not None:
-                calculator._watch = None
-                warnings.warn(outside, OutsideTrainingWarning, stacklevel=4)
+        if item.new_composition or not ordinary:
+            self._evaluator.warn_of(
+                atoms_of(item.state), item.pairs, new_composition=item.new_composition
+            )
         return results

@@ -1,0 +1,134 @@
+"""Many runs at once, for ``ase-schnet md --replicas``: what is asked for, and what is printed of them."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ase_schnet.cli.dynamics import EXIT_CODES, too_short_to_judge
+from ase_schnet.cli.options import Add
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ase_schnet.runs.record import MDRecord
+
+EXCHANGE_EVERY = 100  # steps
+
+
+def add_replicas(add: Add) -> None:
+    """Add the options of several runs at once."""
+    text = (
+        "run so many replicas at once, with seeds SEED, SEED + 1, ..., each in RUN_DIR/replica_K; --threads "
+        "are shared among them"
+    )
+    add("--replicas", type=int, metavar="R", help=text)
+    text = "nvt: exchange replicas over temperatures in geometric progression, from --temperature to this (K)"
+    add("--exchange", type=float, metavar="K", help=text)
+    text = f"steps between attempts to exchange (default: {EXCHANGE_EVERY})"
+    add("--exchange-every", type=int, metavar="N", help=text)
+
+
+def refuse_without_replicas(args: argparse.Namespace) -> None:
+    """Refuse options of replicas where there are none, and what replicas do not do; ValueError."""
+    if args.replicas is None:
+        if args.exchange is not None or args.exchange_every is not None:
+            raise ValueError(
+                "--exchange is for several runs at once: give their number, --replicas 8"
+            )
+        return
+    if args.exchange_every is not None and args.exchange is None:
+        raise ValueError(
+            "--exchange-every is for an exchange: give its highest temperature, --exchange 600"
+        )
+
+
+def run_many(atoms: Atoms, args: argparse.Namespace, options: dict) -> int:
+    """Run the replicas, print and draw what became of them; return the exit code.
+
+    Parameters
+    ----------
+    atoms
+        With their calculator.
+    args
+        Of the command.
+    options
+        Those of `run_replicas` that every run has.
+    """
+    from ase_schnet.dynamics.replicas import run_replicas
+    from ase_schnet.runs.exchange_log import ladder
+
+    temperature_K = options.pop("temperature_K")
+    exchange_every = None
+    if args.exchange is not None:
+        temperature_K = ladder(temperature_K, args.exchange, args.replicas)
+        exchange_every = args.exchange_every or EXCHANGE_EVERY
+    physics = _physics(args)
+    records = run_replicas(
+        atoms,
+        args.replicas,
+        ensemble=args.ensemble,
+        temperature_K=temperature_K,
+        physics=physics,
+        exchange_every=exchange_every,
+        threads=args.threads,
+        **options,
+    )
+    return _print(records, args)
+
+
+def _physics(args: argparse.Namespace) -> dict:
+    """Return what of the ensemble was asked for, beyond its temperature."""
+    asked = {
+        "time_constant_fs": args.time_constant,
+        "thermostat": args.thermostat,
+        "temperature_end_K": args.temperature_end,
+        "pressure_GPa": args.pressure,
+        "full_cell": args.full_cell or None,
+        "keep_momenta": args.keep_momenta or None,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
+    from ase_schnet.dynamics.replicas import PREFIX
+    from ase_schnet.runs.drift import drift
+
+    folder = Path(args.output)
+    judged = not too_short_to_judge(args)
+    verdicts = [drift(one) if judged or one.failure else None for one in records]
+    print("replica  time/ps  mean temperature/K  energy")
+    for k, (one, verdict) in enumerate(zip(records, verdicts, strict=True)):
+        said = "too short to judge" if verdict is None else verdict.outcome
+        if verdict is not None and verdict.outcome != "PASS" and verdict.reasons:
+            said += f": {verdict.reasons[0]}"
+        if one.failure:
+            said = f"stopped: {one.failure}"
+        print(f"{k:7d}  {one.time_fs[-1] / 1000:7g}  {one.temperature_K.mean():18.1f}  {said}")
+    if args.exchange is not None:
+        print(*_exchange_lines(folder, plot=not args.no_plot), sep="\n")
+    print(f"directories: {folder / PREFIX}*")
+    if any(one.failure for one in records):
+        return 1
+    codes = [EXIT_CODES[verdict.outcome] for verdict in verdicts if verdict is not None]
+    return next((code for code in (1, 3) if code in codes), 0)
+
+
+def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
+    from ase_schnet.runs.exchange_log import ExchangeRecord
+
+    record = ExchangeRecord.read(folder)
+    if not len(record.time_fs):
+        return ["exchange: none was tried, the runs are shorter than --exchange-every"]
+    rates = ", ".join(
+        f"{a:.0f}-{b:.0f} K {rate:.2f}"
+        for (a, b), rate in zip(pairwise(record.temperatures_K), record.acceptance, strict=True)
+    )
+    lines = [f"exchanged: {rates}; round trips: {record.round_trips.sum()}"]
+    if plot:
+        from ase_schnet.plotting import plot_exchange, save_figure
+
+        lines.append(f"plot: {save_figure(plot_exchange(record), folder / 'exchange.png')}")
+    return lines

@@ -1,0 +1,176 @@
+"""Replica exchange: neighbours in temperature exchange structures, and hot ones cross what cold ones cannot.
+
+Sugita & Okamoto, Chem. Phys. Lett. 314, 141 (1999). Every so many steps the pairs (0, 1), (2, 3), ... or
+(1, 2), (3, 4), ... in turn exchange with the probability min(1, exp((1/kT_i - 1/kT_j)(U_i - U_j))), momenta
+rescaled to the other temperature. So every run directory is of one temperature. What an exchange changes of
+the total energy counts as given by the thermostat.
+
+``exchange.csv`` tells, for each attempt, which walker (the replica that it was at the start) is at which
+temperature, and which neighbours have exchanged. ``exchange.npz`` holds the state of all replicas within one
+period between two attempts: what a resumed run goes on from.
+"""
+
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from ase import units
+
+from ase_schnet.arguments import whole
+from ase_schnet.dynamics.plans import Plan
+from ase_schnet.dynamics.start import Begun
+from ase_schnet.files import replaced, unreadable
+from ase_schnet.runs.exchange_log import EXCHANGE_LOG, ExchangeLog
+from ase_schnet.runs.options import RunOptions
+from ase_schnet.runs.restart import State
+from ase_schnet.runs.rundir import RESTART_SECONDS
+
+EXCHANGE_STATE = "exchange.npz"
+
+
+class Exchange:
+    """Exchange the structures of runs at rising temperatures.
+
+    Parameters
+    ----------
+    plans
+        Of the runs, two or more.
+    every
+        Steps between attempts.
+    options
+        Of all runs; their ``run_dir`` is above those of the replicas.
+
+    Attributes
+    ----------
+    states
+        From which the runs go on; None where they begin or have restart points of their own.
+
+    Raises
+    ------
+    ValueError
+        For plans that cannot exchange.
+    """
+
+    def __init__(self, plans: Sequence[Plan], every: int, options: RunOptions):
+        self.every, self._options = whole("exchange_every", every, 1), options
+        if any(
+            not plan.kind.follows_ramps or "temperature_end_K" in plan.physics for plan in plans
+        ):
+            raise ValueError(
+                "exchange is for ensemble='nvt' with thermostat bussi or langevin, each at one temperature"
+            )
+        self.temperatures_K = np.array([plan.physics["temperature_K"] for plan in plans])
+        if len(plans) < 2 or not (np.diff(self.temperatures_K) > 0).all():
+            raise ValueError(
+                "exchange needs two or more temperatures, each above the one before: pass "
+                "temperature_K=[300, 350, 410, ...]"
+            )
+        self._walkers = np.arange(len(plans))
+        self._rows = 0
+        self._saved_at = -np.inf  # s, of a monotonic clock
+        self.states: list[State | None] = [None] * len(plans)
+        self._folder = None if options.run_dir is None else Path(options.run_dir)
+        if self._folder is not None and options.resume and (self._folder / EXCHANGE_STATE).exists():
+            self._read()
+
+    def next_after(self, step: int) -> int:
+        """Return the step of the next attempt after ``step``."""
+        return (step // self.every + 1) * self.every
+
+    @contextmanager
+    def among(self, runs: list[Begun]) -> Iterator[None]:
+        """Exchange between runs within a ``with`` block."""
+        self._runs = runs
+        if self._folder is None:
+            self._log = None
+            yield
+            return
+        with ExchangeLog.open(
+            self._folder / EXCHANGE_LOG, self.temperatures_K, self._rows
+        ) as self._log:
+            try:
+                yield
+            finally:
+                if (
+                    self._saved_at > -np.inf
+                ):  # else no attempt was made: each has its own restart point
+                    self._save()
+
+    def attempt(self, step: int, are_alive: Sequence[bool]) -> None:
+        """Try to exchange neighbours, all at ``step``; those that are over take no part."""
+        event = step // self.every
+        rng = np.random.default_rng([self._options.seed, 2, event])
+        accepted = np.full(len(self._runs) - 1, -1)  # not tried
+        for i in range((event + 1) % 2, len(self._runs) - 1, 2):
+            chance = rng.random()
+            if are_alive[i] and are_alive[i + 1]:
+                accepted[i] = chance < self._probability(i, i + 1)
+                if accepted[i]:
+                    self._swap(i, i + 1)
+        self._rows += 1
+        if self._log is None:
+            return
+        self._log.write(step * self._options.timestep_fs, self._walkers, accepted)
+        alive = [run for run, lives in zip(self._runs, are_alive, strict=True) if lives]
+        states = [State.of(r.recorder.atoms, step, r.integrator.state()) for r in alive]
+        for run, state in zip(alive, states, strict=True):
+            run.directory.kept = state  # written below, or when the runs end
+        if time.monotonic() - self._saved_at > RESTART_SECONDS:
+            self._save()
+
+    def _probability(self, i: int, j: int) -> float:
+        """Return the probability with which two exchange."""
+        inverse = 1 / (units.kB * self.temperatures_K)  # 1/eV
+        energies = [self._runs[k].recorder.atoms.get_potential_energy() for k in (i, j)]
+        exponent = (inverse[i] - inverse[j]) * (energies[0] - energies[1])
+        return float(np.exp(min(exponent, 0.0)))
+
+    def _swap(self, i: int, j: int) -> None:
+        both = self._runs[i], self._runs[j]
+        before = [_total_eV(run) for run in both]
+        one, other = (run.recorder.atoms for run in both)
+        scale = np.sqrt(self.temperatures_K[i] / self.temperatures_K[j])
+        positions, momenta = one.get_positions(), one.get_momenta()
+        one.set_positions(other.get_positions(), apply_constraint=False)
+        one.set_momenta(scale * other.get_momenta(), apply_constraint=False)
+        other.set_positions(positions, apply_constraint=False)
+        other.set_momenta(momenta / scale, apply_constraint=False)
+        for run, then in zip(both, before, strict=True):
+            run.integrator.has_moved()
+            run.integrator.given_eV += _total_eV(run) - then
+        self._walkers[[i, j]] = self._walkers[[j, i]]
+
+    def _save(self) -> None:
+        """Write the last state of every run; all are in one period between two attempts."""
+        arrays = {"rows": np.array(self._rows), "walkers": self._walkers}
+        arrays["temperatures_K"] = self.temperatures_K
+        for k, run in enumerate(self._runs):
+            run.directory.flush()
+            arrays |= {f"{k}/{name}": value for name, value in run.directory.kept.arrays().items()}
+        self._log.flush()
+        with replaced(self._folder / EXCHANGE_STATE) as there, there.open("wb") as file:
+            np.savez(file, **arrays)
+        self._saved_at = time.monotonic()
+
+    def _read(self) -> None:
+        path = self._folder / EXCHANGE_STATE
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                known = saved["temperatures_K"]
+                if not np.array_equal(known, self.temperatures_K):
+                    raise ValueError(f"it is of the temperatures {known.tolist()} K")
+                self._rows, self._walkers = int(saved["rows"]), saved["walkers"]
+                for k in range(len(known)):
+                    part = f"{k}/"
+                    own = {n.removeprefix(part): saved[n] for n in saved if n.startswith(part)}
+                    self.states[k] = State.from_arrays(own)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} cannot be gone on from: {unreadable(error)}") from None
+        self._saved_at = time.monotonic()
+
+
+def _total_eV(run: Begun) -> float:
+    return run.recorder.atoms.get_potential_energy() + run.recorder.kinetic_energy()

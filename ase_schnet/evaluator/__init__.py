@@ -1,0 +1,1 @@
+"""What stands between a calculator and the engine: pairs, error bars, the watch over training."""

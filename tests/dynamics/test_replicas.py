@@ -1,0 +1,200 @@
+"""Replicas are the single runs, to the last byte of their logs; one that stops stops no other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.calculators.emt import EMT
+from factory import one_member
+
+from ase_schnet import Monitor, run_nve, run_nvt, run_replicas
+from ase_schnet.dynamics import replicas
+from ase_schnet.runs.record import MDRecord
+
+RUNS = {
+    "nve": (run_nve, {"ensemble": "nve"}, {}),
+    "bussi": (run_nvt, {"ensemble": "nvt"}, {}),
+    "langevin": (
+        run_nvt,
+        {"ensemble": "nvt", "physics": {"thermostat": "langevin"}},
+        {"thermostat": "langevin"},
+    ),
+}
+SHORT = {"time_ps": 0.06, "record_every": 2, "trajectory_every": 30, "progress": False}
+
+
+def ethanol() -> Atoms:
+    return molecule("CH3CH2OH", calculator=one_member("ethanol"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_each_is_the_run_that_it_would_be_alone(tmp_path, name):
+    run, many, one = RUNS[name]
+    atoms, kelvin = ethanol(), [200, 300, 400]
+    start = atoms.get_positions()
+    common = SHORT | {"seed": 7, "monitor": Monitor("stop")}
+    records = run_replicas(
+        atoms, temperature_K=kelvin, run_dir=tmp_path / "many", threads=2, **common, **many
+    )
+    np.testing.assert_array_equal(atoms.positions, start)
+    for k, record in enumerate(records):
+        alone = tmp_path / f"alone{k}"
+        own = common | {"seed": 7 + k, "temperature_K": kelvin[k], "run_dir": alone}
+        expected = run(ethanol(), **own, **one)
+        np.testing.assert_array_equal(record.total_energy_eV, expected.total_energy_eV)
+        there = tmp_path / "many" / f"replica_{k}"
+        for file in ("log.csv", "trajectory.traj"):
+            assert (there / file).read_bytes() == (alone / file).read_bytes(), file
+        assert MDRecord.read(there).failure is None
+
+
+def test_one_that_is_stopped_does_not_stop_the_others(tmp_path):
+    records = run_replicas(
+        ethanol(),
+        temperature_K=[300, 20_000, 300],
+        run_dir=tmp_path / "r",
+        monitor=Monitor("stop"),
+        **SHORT,
+    )
+    assert [record.failure is None for record in records] == [True, False, True]
+    assert "K" in records[1].failure
+    kept = MDRecord.read(tmp_path / "r" / "replica_1").failure
+    assert records[1].failure.startswith(kept)
+    assert len(records[2]) == 61 > len(records[1])
+
+
+def test_structures_of_their_own():
+    starts = [ethanol(), ethanol()]
+    starts[1].positions[2] += (0.0, 0.0, 0.05)
+    records = run_replicas(starts, **SHORT)
+    first = [record.potential_energy_eV[0] for record in records]
+    assert first[0] == starts[0].get_potential_energy()
+    assert first[1] == pytest.approx(starts[1].get_potential_energy(), abs=1e-12)
+
+
+WATER = molecule("H2O")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "say how many replicas"),
+        ({"replicas": 0}, "replicas must be a whole number"),
+        ({"replicas": 3, "temperature_K": [300, 400]}, "3 replicas, 2 temperatures"),
+        ({"atoms": [], "replicas": 2}, "no structures"),
+        ({"atoms": [ethanol, lambda: WATER]}, "structure 1 has other atoms"),
+        (
+            {"atoms": lambda: molecule("H2O", calculator=EMT()), "replicas": 2},
+            "EMT cannot be shared",
+        ),
+        ({"atoms": lambda: WATER, "replicas": 2}, "no calculator"),
+        ({"replicas": 2, "ensemble": "nvp"}, "no ensemble 'nvp'"),
+        ({"replicas": 2, "threads": 0}, "threads must be a whole number"),
+        ({"replicas": 2, "exchange_every": 10}, "exchange is for ensemble='nvt'"),
+        (
+            {"replicas": 2, "ensemble": "nvt", "exchange_every": 10},
+            "each above the one before",
+        ),
+        (
+            {"temperature_K": [300], "ensemble": "nvt", "exchange_every": 10},
+            "two or more temperatures",
+        ),
+    ],
+)
+def test_what_makes_no_runs_is_refused_before_any_begins(tmp_path, arguments, message):
+    given = dict(arguments)
+    atoms = given.pop("atoms", ethanol)
+    made = [one() for one in atoms] if isinstance(atoms, list) else atoms()
+    with pytest.raises(ValueError, match=message):
+        run_replicas(made, run_dir=tmp_path / "r", **SHORT, **given)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(TypeError, match="did you mean record_every"):
+        run_replicas(ethanol(), 2, record_evry=2)
+
+
+def test_an_error_of_one_thread_ends_all_and_is_told(tmp_path, monkeypatch):
+    def full(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ase_schnet.runs.rundir.RunDirectory.write_samples", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_replicas(ethanol(), 3, run_dir=tmp_path / "r", **SHORT)
+
+
+CHILD = """
+import sys
+sys.path[:0] = {tests!r}
+import test_replicas
+test_replicas.many({where!r}, **{options!r})
+"""
+LONG = {"time_ps": 0.5, "record_every": 2, "trajectory_every": 100, "progress": False}
+EXCHANGE = {"exchange_every": 20, "temperature_K": np.geomspace(300, 600, 16).tolist()}
+
+
+def many(where: str | Path, **options) -> list[MDRecord]:
+    chosen = {"temperature_K": 300} | options
+    return run_replicas(ethanol(), 16, ensemble="nvt", run_dir=where, **(LONG | chosen))
+
+
+def logs(where: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(where)): file.read_bytes() for file in sorted(where.rglob("*.csv"))
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, EXCHANGE], ids=["independent", "exchange"])
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_resumed_the_logs_of_sixteen_are_those_of_an_uninterrupted_run(
+    tmp_path, options, signal_
+):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    many(whole, **options)
+    tests = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "helpers")]
+    script = CHILD.format(tests=tests, where=str(killed), options=options)
+    log = killed / "replica_03" / "log.csv"
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 150):
+            time.sleep(0.002)
+        process.send_signal(signal_)
+        assert process.wait() != 0, "it had come to its end"
+    assert log.read_bytes().count(b"\n") < 501, "it had come to its end"
+    many(killed, resume=True, **options)
+    assert logs(killed) == logs(whole)
+    assert len(logs(whole)) == 16 + bool(options)
+
+
+@pytest.mark.slow
+def test_a_replica_takes_two_megabytes_at_most():
+    atoms = ethanol()
+    held = []
+
+    def measure(run, exchange, threads, options):
+        held.append(tracemalloc.get_traced_memory()[0])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            replicas, "_move_all", lambda r, *rest: (original(r, *rest), measure(r, *rest))
+        )
+        original = _move_all
+        run_replicas(atoms, 2, **SHORT)
+        held.clear()
+        tracemalloc.start()
+        run_replicas(atoms, 2, **SHORT)
+        run_replicas(atoms, 34, **SHORT)
+        tracemalloc.stop()
+    assert (held[1] - held[0]) / 32 < 2e6
+
+
+_move_all = replicas._move_all
