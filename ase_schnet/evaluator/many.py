@@ -34,7 +34,7 @@ from ase_schnet.structures.electrons import NOTHING, stated
 if TYPE_CHECKING:
     from ase_schnet.dipole.heads import PropertyHeads
 
-#: Elements and cells that are remembered as supported; then the oldest are looked at again.
+#: Lists of elements, and cells, that are remembered as supported; later ones are looked at again.
 REMEMBERED = 4096
 
 
@@ -118,7 +118,10 @@ class _Batch:
         self._survey = Survey(neighbors.cutoff, watch, self._bars)
         self._all_pairs: dict[int, Pairs] = {}
         self._supported: dict[tuple[bytes, ...], None] = {}  # numbers, cell and pbc
-        self._electrons, self._composition = NOTHING, b""
+        self._electrons = NOTHING
+        self._compositions: set[bytes] = (
+            set()
+        )  # atomic numbers that were compared with the training
         self._whole = type(calculator)._whole is not PredictsMany._whole
 
     def answers(self, frames: Iterable[Atoms]) -> Iterator[Results | InputError]:
@@ -166,8 +169,11 @@ class _Batch:
         if not self._model.pbc and atoms.pbc.any():
             require_no_images(self._model, atoms, pairs)
         volume = stress_volume(atoms) if self._model.pbc else None
-        new = state[1] != self._composition
-        self._composition = state[1]
+        new = state[1] not in self._compositions
+        if new:
+            if len(self._compositions) >= REMEMBERED:
+                self._compositions.clear()
+            self._compositions.add(state[1])
         numbers = np.frombuffer(bytearray(state[1]), np.int64)  # compiled code takes no bytes
         return _Item(state, numbers, positions, pairs, volume, new)
 
