@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Lists of elements, and cells, that are remembered as supported; later ones are looked at again.
 REMEMBERED = 4096
+#: Structures whose property heads are evaluated together.
+HEADS_AT_ONCE = 32
 
 
 class PredictsMany:
@@ -126,17 +129,36 @@ class _Batch:
 
     def answers(self, frames: Iterable[Atoms]) -> Iterator[Results | InputError]:
         """Yield results, or the error of a structure, in the order of the structures."""
+        if self._heads is None:
+            yield from (answer for answer, _ in self._evaluated(frames))
+            return
+        evaluated = self._evaluated(frames)
+        while some := list(islice(evaluated, HEADS_AT_ONCE)):
+            good = [(answer, item) for answer, item in some if item is not None]
+            structures = [
+                (item.numbers, item.positions, np.frombuffer(item.state[3], np.bool_))
+                for _, item in good
+            ]
+            heads = self._heads.predict_applicable(structures)
+            for (results, _), values in zip(good, heads, strict=True):
+                results |= values
+            yield from (answer for answer, _ in some)
+
+    def _evaluated(
+        self, frames: Iterable[Atoms]
+    ) -> Iterator[tuple[Results, _Item] | tuple[InputError, None]]:
+        """Yield results with what they belong to, or the error of a structure."""
         waiting: deque[_Item | InputError] = deque()
         for answer in self._engine.evaluate_many(self._accepted(frames, waiting)):
             while isinstance(item := waiting.popleft(), InputError):
-                yield item
+                yield item, None
             if isinstance(answer, AtomsCoincideError):
-                yield InputError(str(answer))
+                yield InputError(str(answer)), None
             else:
-                yield self._results(item, answer)
+                yield self._results(item, answer), item
         for error in waiting:
             assert isinstance(error, InputError)
-            yield error
+            yield error, None
 
     def _accepted(
         self, frames: Iterable[Atoms], waiting: deque[_Item | InputError]
@@ -193,9 +215,6 @@ class _Batch:
         calculator = self._calculator
         if self._whole:
             results = calculator._whole(results, atoms_of(item.state))
-        if self._heads is not None:
-            numbers, pbc = item.numbers, np.frombuffer(item.state[3], np.bool_)
-            results |= self._heads.predict_applicable(numbers, item.positions, pbc)
         if item.new_composition or not ordinary:
             self._evaluator.warn_of(
                 atoms_of(item.state), item.pairs, new_composition=item.new_composition
