@@ -122,9 +122,8 @@ class _Batch:
         self._all_pairs: dict[int, Pairs] = {}
         self._supported: dict[tuple[bytes, ...], None] = {}  # numbers, cell and pbc
         self._electrons = NOTHING
-        self._compositions: set[bytes] = (
-            set()
-        )  # atomic numbers that were compared with the training
+        # atomic numbers that were compared with the training
+        self._compositions: set[bytes] = set()
         self._whole = type(calculator)._whole is not PredictsMany._whole
 
     def answers(self, frames: Iterable[Atoms]) -> Iterator[Results | InputError]:
