@@ -92,8 +92,7 @@ class SchNetCalculator(PredictsMany, Calculator):
     The first structure with a composition or a distance outside the training data gives an
     `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
 
-    **Threads** may share a calculator: ``atoms.get_forces()`` waits for the others and returns the values of
-    its own Atoms, ``calc.results`` are those of the last evaluation. A forked process may use it, too.
+    **Threads** and forked processes may share a calculator; ``calc.results`` are of the last evaluation.
     """
 
     parameters: Parameters
@@ -264,10 +263,8 @@ class SchNetCalculator(PredictsMany, Calculator):
 
     def compiled_forces(self, atoms: Atoms, avoided: np.ndarray | None) -> CompiledForces | None:
         """Return what compiled dynamics evaluates `atoms` with: see `CompiledForces.of`."""
-        own, ours = type(self), SchNetCalculator
-        if any(getattr(own, name) is not getattr(ours, name) for name in EVALUATING):
-            return None
-        return CompiledForces.of(self, self._evaluator, atoms, avoided)
+        own = (getattr(type(self), name) is getattr(SchNetCalculator, name) for name in EVALUATING)
+        return CompiledForces.of(self, self._evaluator, atoms, avoided) if all(own) else None
 
     def sibling(self) -> Self:
         """Return a calculator for another thread, on the CPU and of one thread: it shares the weights."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ase.build import molecule
 
-from ase_schnet import SchNetCalculator, ir_spectrum, normal_modes, run_nvt
+from ase_schnet import SchNetCalculator, ir_spectrum, normal_modes, run_replicas
 from ase_schnet.plotting import plot_spectrum, save_figure
 from ase_schnet.spectra import TrajectorySignals
 from ase_schnet.spectra.measured_bands import MeasuredBands
@@ -23,18 +23,16 @@ OUTPUT = HERE / "output" / "methanol_ir"
 QUICK = "--quick" in sys.argv
 N_RUNS, TIME_PS, SKIP_PS, RESOLUTION_CM = (2, 0.6, 0.1, 100) if QUICK else (20, 6, 1, 20)
 
-calculator = SchNetCalculator("methanol")
 start = molecule("CH3OH")
-start.calc = calculator
+start.calc = SchNetCalculator("methanol")
 modes = normal_modes(start)
 
-runs = []
-for k in range(N_RUNS):
-    atoms = start.copy()
-    atoms.calc = calculator
-    options = {"time_ps": TIME_PS, "timestep_fs": 0.5, "trajectory_every": 4, "seed": k}
-    run_nvt(atoms, temperature_K=300, run_dir=OUTPUT / f"run_{k}", resume=True, **options)
-    runs.append(TrajectorySignals.read(OUTPUT / f"run_{k}", skip_ps=SKIP_PS))
+options = {"time_ps": TIME_PS, "timestep_fs": 0.5, "trajectory_every": 4, "record_every": 4}
+run_replicas(
+    start, N_RUNS, ensemble="nvt", temperature_K=300, run_dir=OUTPUT, resume=True, **options
+)
+folders = sorted(OUTPUT.glob("replica_*"))
+runs = [TrajectorySignals.read(folder, skip_ps=SKIP_PS) for folder in folders]
 
 spectrum = ir_spectrum(runs, resolution_cm=RESOLUTION_CM)
 spectrum.write_csv(OUTPUT.with_suffix(".csv"))

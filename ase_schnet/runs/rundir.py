@@ -203,11 +203,7 @@ class RunDirectory:
         return rows
 
     def write_samples(self, rows: Sequence[Sequence[float]]) -> None:
-        """Append lines to the log.
-
-        OSError if the disk is full or gone; the directory can be resumed from its last restart point. The
-        same holds for ``write_frame`` and ``checkpoint``.
-        """
+        """Append lines to the log; OSError if the disk is full or gone, after which it can be resumed."""
         try:
             self._log.write("".join(map(csv_line, rows)))
         except OSError as error:

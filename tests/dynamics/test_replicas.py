@@ -17,6 +17,7 @@ from factory import one_member
 
 from ase_schnet import Monitor, run_nve, run_nvt, run_replicas
 from ase_schnet.dynamics import replicas
+from ase_schnet.dynamics.turns import move_all
 from ase_schnet.runs.record import MDRecord
 
 RUNS = {
@@ -180,14 +181,13 @@ def test_a_replica_takes_two_megabytes_at_most():
     atoms = ethanol()
     held = []
 
-    def measure(run, exchange, threads, options):
+    def measured(*args):
+        records = move_all(*args)
         held.append(tracemalloc.get_traced_memory()[0])
+        return records
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            replicas, "_move_all", lambda r, *rest: (original(r, *rest), measure(r, *rest))
-        )
-        original = _move_all
+        patched.setattr(replicas, "move_all", measured)
         run_replicas(atoms, 2, **SHORT)
         held.clear()
         tracemalloc.start()
@@ -195,6 +195,3 @@ def test_a_replica_takes_two_megabytes_at_most():
         run_replicas(atoms, 34, **SHORT)
         tracemalloc.stop()
     assert (held[1] - held[0]) / 32 < 2e6
-
-
-_move_all = replicas._move_all

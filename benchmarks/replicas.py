@@ -1,0 +1,161 @@
+"""How many steps a second replicas of ethanol make, beside single runs and torch-sim; writes replicas.md.
+
+    python -m benchmarks.replicas [--torch-sim PYTHON] [--rounds 3]
+
+PYTHON is that of an environment with torch-sim-atomistic, ase and safetensors. All contestants run in turns,
+each in a process of its own, once with all vector instructions and once limited to AVX2. Runs are at constant
+energy, with run directory and monitor, a sample every 10 steps ("a sample at every step" says otherwise).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from ase.build import molecule
+from tqdm import tqdm
+
+from ase_schnet import Monitor, SchNetCalculator, run_nve, run_replicas
+from ase_schnet.dynamics import loop
+from ase_schnet.dynamics.steps import StepsOfASE
+from ase_schnet.files import write_whole
+from ase_schnet.modelfile import load_model, save_model
+from benchmarks.processor import AVX2, FULL, SETTINGS, instructions
+
+HERE = Path(__file__).parent
+REPLICAS, THREADS = 64, 2
+TIMESTEP_FS = 0.5
+#: Steps of a single run, and of each replica: some seconds of work.
+STEPS, STEPS_OF_EACH = 20_000, 1_500
+CONTESTANTS = {
+    "ase": "one run, every step by ASE",
+    "ase 1": "one run, every step by ASE, a sample at every step",
+    "single": "one run",
+    "single 1": "one run, a sample at every step",
+    "replicas": f"{REPLICAS} replicas, {THREADS} threads",
+    "replicas 1": f"{REPLICAS} replicas, {THREADS} threads, a sample at every step",
+    "lists": f"torch-sim, {REPLICAS} replicas, {THREADS} threads",
+    "once": f"torch-sim, {REPLICAS} replicas, {THREADS} threads, pairs made once",
+}
+
+
+def ours(kind: str, model: str) -> float:
+    """Molecule-steps per second of one of our ways, the opening and closing of directories not counted."""
+    which, _, every = kind.partition(" ")
+    if which == "ase":
+        loop.steps_of = lambda integrator, recorder, _: StepsOfASE(integrator, recorder)
+    atoms = molecule("CH3CH2OH", calculator=SchNetCalculator(model))
+    common = {"record_every": int(every or 10), "progress": False, "timestep_fs": TIMESTEP_FS}
+    steps, number = (STEPS_OF_EACH, REPLICAS) if which == "replicas" else (STEPS, 1)
+
+    def seconds(steps: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            options = common | {
+                "time_ps": steps * TIMESTEP_FS / 1000,
+                "run_dir": Path(folder) / "run",
+                "monitor": Monitor("stop"),
+            }
+            start = time.perf_counter()
+            if which == "replicas":
+                run_replicas(atoms, REPLICAS, threads=THREADS, **options)
+            else:
+                run_nve(_fresh(atoms), **options)
+            return time.perf_counter() - start
+
+    few = 100
+    seconds(few)  # the first compiles
+    return number * (steps - few) / (seconds(steps) - seconds(few))
+
+
+def _fresh(atoms):
+    copy = atoms.copy()
+    copy.calc = atoms.calc
+    return copy
+
+
+def measured(kind: str, model: str, settings: dict, torch_sim: str | None) -> float:
+    """The figure that a process of its own prints."""
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": str(THREADS)}
+    if kind in ("lists", "once"):
+        script = HERE / "contestants" / "run_torch_sim.py"
+        command = [torch_sim, script, model, REPLICAS, 60, THREADS, kind]
+    else:
+        command = [sys.executable, "-m", "benchmarks.replicas", "--worker", kind, model]
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=environment | settings,
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def main() -> None:
+    """Measure in turns, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--torch-sim", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        print(ours(*args.worker))
+        return
+    kinds = [k for k in CONTESTANTS if args.torch_sim or k not in ("lists", "once")]
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        one = save_model(Path(folder) / "one", load_model("ethanol").member(0))
+        models = {1: str(one), 5: "ethanol"}
+        cases = [(setting, members) for setting in (FULL, AVX2) for members in models]
+        bar = tqdm(total=len(cases) * args.rounds * len(kinds), unit="measurement")
+        for setting, members in cases:
+            found = {kind: [] for kind in kinds}
+            for _ in range(args.rounds):
+                for kind in kinds:
+                    bar.set_description(f"{setting}, {members} members, {kind}")
+                    model = (
+                        models[members] if kind not in ("lists", "once") else _path(models[members])
+                    )
+                    found[kind].append(measured(kind, model, SETTINGS[setting], args.torch_sim))
+                    bar.update()
+            tables.append(_table(setting, members, {k: np.median(v) for k, v in found.items()}))
+    page = [_head(args.rounds), *tables, (HERE / "replicas_notes.md").read_text()]
+    write_whole(HERE / "replicas.md", "\n".join(page).encode())
+
+
+def _path(model: str) -> str:
+    return model if Path(model).is_dir() else str(HERE.parent / "models" / model)
+
+
+def _head(rounds: int) -> str:
+    return (
+        "# Replicas\n\nWritten by `python -m benchmarks.replicas --torch-sim PYTHON`; do not edit the "
+        f"tables. Molecule-steps a second of ethanol (9 atoms, float64, {TIMESTEP_FS} fs, constant energy): "
+        f"medians of {rounds} rounds in turns, on two cores with {instructions()}. Run directory and monitor "
+        "as by default, a sample every 10 steps; opening and closing the directories is not counted.\n"
+    )
+
+
+def _table(setting: str, members: int, found: dict[str, float]) -> str:
+    lines = [
+        f"## {members} member{'s' * (members > 1)}, {setting}\n",
+        "| | steps/s | to ASE's | to one run |",
+        "|---|---|---|---|",
+    ]
+    for kind, rate in found.items():
+        to = [f"{rate / found[name]:.2f}" for name in ("ase", "single")]
+        lines.append(f"| {CONTESTANTS[kind]} | {rate:,.0f} | {to[0]} | {to[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""``md --replicas``: what it prints, draws and refuses."""
+
+import pytest
+from ase.build import molecule
+from ase.io import write
+
+from ase_schnet.cli import main
+from ase_schnet.runs.record import MDRecord
+
+
+@pytest.fixture
+def md(tmp_path, capsys):
+    """Return a function that runs the command for ethanol: exit code, output, errors."""
+    structure, output = tmp_path / "ethanol.xyz", tmp_path / "many"
+    write(structure, molecule("CH3CH2OH"))
+
+    def run(*options: str):
+        code = main(["md", "ethanol", str(structure), "-o", str(output), *options])
+        return code, *capsys.readouterr(), output
+
+    return run
+
+
+def test_replicas_are_printed_one_by_one(md):
+    code, out, _, folder = md("--replicas", "3", "--time", "0.02", "--seed", "5")
+    assert code == 0
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["0", "1", "2"]
+    assert all("too short to judge" in line for line in lines[2:5])
+    energies = {MDRecord.read(folder / f"replica_{k}").potential_energy_eV[-1] for k in range(3)}
+    assert len(energies) == 3
+    code, out, _, _ = md("--replicas", "3", "--time", "0.04", "--seed", "5", "--resume")
+    assert code == 3  # too short to be sure of the slope
+    assert len(MDRecord.read(folder / "replica_2")) == 81
+
+
+def test_an_exchange_is_told_and_drawn(md):
+    ladder = ("--ensemble", "nvt", "--exchange", "600", "--exchange-every", "10")
+    code, out, _, folder = md("--replicas", "3", "--time", "0.05", *ladder)
+    assert code == 3
+    assert "exchanged: 300-424 K " in out
+    assert "424-600 K " in out
+    assert (folder / "exchange.png").stat().st_size > 5000
+    targets = [MDRecord.read(folder / f"replica_{k}").target_temperature_K for k in range(3)]
+    assert targets == pytest.approx([300, 424.26, 600], abs=0.01)
+
+
+def test_a_stopped_replica_is_named_and_ends_the_command_with_1(md):
+    hot = ("--ensemble", "nvt", "--temperature", "30000")
+    code, out, _, _ = md("--replicas", "2", "--time", "0.02", *hot)
+    assert code == 1
+    assert out.count("stopped: step 0") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--exchange", "600"), "give their number, --replicas 8"),
+        (("--replicas", "2", "--exchange-every", "5"), "give its highest temperature"),
+        (("--replicas", "0"), "replicas must be a whole number of at least 1"),
+        (("--replicas", "2", "--exchange", "600"), "exchange is for --ensemble nvt"),
+        (
+            ("--replicas", "2", "--exchange", "200", "--ensemble", "nvt"),
+            "a ladder needs two or more temperatures",
+        ),
+        (("--replicas", "2", "--thermostat", "bussi"), "--thermostat applies to --ensemble nvt"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(md, options, message):
+    code, _, err, folder = md(*options)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not folder.exists()
