@@ -1,4 +1,4 @@
-"""Predictions for many structures: what a calculator gives for each of them alone, several times as fast."""
+"""Predictions for many structures: what a calculator gives for each of them alone, in less time."""
 
 from __future__ import annotations
 
