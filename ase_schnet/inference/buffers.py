@@ -67,7 +67,7 @@ class BlockBuffers:
     def __init__(self, network: Network):
         self._network = network
         self.scratch: Scratch = scratch_arrays(network, CHUNK)
-        self._n_atoms, self._n_parts, self._n_entries = 0, 0, 0
+        self._n_atoms, self._n_parts, self._n_entries = 0, 0, -1
 
     def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
         """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""

@@ -89,6 +89,14 @@ def test_a_structure_without_atoms_has_no_energy(model):
     assert_same_bits(first, last)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_atoms_without_any_pair_may_come_first(model, n):
+    atom = structure_of(cluster(1))
+    structures = [atom] * n
+    for got in Ensemble(model, threads=1).evaluate_many(structures):
+        assert_same_bits(got, Ensemble(model).evaluate(*atom))
+
+
 @pytest.mark.parametrize("kind", [Ensemble, TorchEnsemble])
 def test_two_atoms_in_one_place_are_named_by_their_own_numbers(model, kind):
     bad = cluster(6)
