@@ -20,6 +20,7 @@ from ase_schnet.atoms_state import AtomsState, atoms_of, differing_parts, state_
 from ase_schnet.dipole.heads import PropertyHeads
 from ase_schnet.evaluator.compiled_forces import CompiledForces
 from ase_schnet.evaluator.evaluator import Evaluator
+from ase_schnet.evaluator.many import PredictsMany
 from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.options import EngineOptions
@@ -32,7 +33,7 @@ from ase_schnet.structures.electrons import NOTHING, stated
 EVALUATING = ("get_property", "calculate", "_evaluate", "_whole")
 
 
-class SchNetCalculator(Calculator):
+class SchNetCalculator(PredictsMany, Calculator):
     """Evaluate a SchNet ensemble: energy, forces, stress and their spread, in eV, eV/Å and eV/Å³.
 
     Parameters
@@ -159,9 +160,6 @@ class SchNetCalculator(Calculator):
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
 
-    def _whole(self, results: Results, atoms: Atoms) -> Results:
-        return results
-
     @property
     def on_request(self) -> tuple[str, ...]:
         """Name the results that are calculated only when asked for, of the structure last evaluated."""
@@ -259,9 +257,8 @@ class SchNetCalculator(Calculator):
         """Make results the calculator's own: those of `atoms`, whose state is `state`."""
         results = self._whole(results, atoms)
         with self._lock:
-            self._atoms = self._state = (
-                None  # an interrupt must not leave those of another structure
-            )
+            # an interrupt must not leave those of another structure
+            self._atoms = self._state = None
             self.results, self._state = results, state
 
     def compiled_forces(self, atoms: Atoms, avoided: np.ndarray | None) -> CompiledForces | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from ase_schnet.applicability.model import electrons_mismatch
 from ase_schnet.conformal import Residuals
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.inference.prediction import Engine, Structure, predictions_of
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.structures.electrons import Electrons
@@ -23,9 +23,6 @@ from ase_schnet.uncertainty import (
     committee_mean_std,
     coverage,
 )
-
-if TYPE_CHECKING:
-    from ase_schnet.inference.prediction import Engine
 
 #: A std below this fraction of the rms std is rounding, as of the shear stress of a cubic crystal.
 ROUNDING = 1e-4
@@ -240,12 +237,10 @@ def compare(engine: Engine, dataset: Dataset) -> Comparison:
             f"{len(dataset)} structures are periodic (first: {periodic[0]}). If the box has no meaning, "
             "remove it with ase_schnet.structures.box.without_box(atoms) (--no-pbc)"
         )
-    cutoff = engine.model.config["cutoff"]
     energies, forces, virials = [], [], []
-    for s in tqdm(range(len(dataset)), desc="evaluate", unit="structure", disable=None):
-        part = slice(dataset.ptr[s], dataset.ptr[s + 1])
-        pairs = half_list(dataset.R[part], cutoff, dataset.cells[s], dataset.pbc[s])
-        prediction = engine.evaluate(dataset.Z[part], dataset.R[part], pairs)
+    structures = structures_of(dataset, engine.model.config["cutoff"])
+    bar = {"desc": "evaluate", "unit": "structure", "total": len(dataset), "disable": None}
+    for prediction in tqdm(predictions_of(engine, structures), **bar):
         energies.append(prediction.energies)
         forces.append(prediction.forces)
         virials.append(prediction.virials)
@@ -261,6 +256,14 @@ def compare(engine: Engine, dataset: Dataset) -> Comparison:
         n_atoms=dataset.n_atoms if dataset.per_atom_metrics else None,
         labelled_atoms=None if dataset.force_mask is None else dataset.force_mask.all(axis=1),
     )
+
+
+def structures_of(dataset: Dataset, cutoff: float) -> Iterator[Structure]:
+    """Yield numbers, positions and pairs within the cutoff (Å) of each structure of a data set."""
+    for s in range(len(dataset)):
+        part = slice(dataset.ptr[s], dataset.ptr[s + 1])
+        pairs = half_list(dataset.R[part], cutoff, dataset.cells[s], dataset.pbc[s])
+        yield dataset.Z[part], dataset.R[part], pairs
 
 
 def _require_electrons(model: TrainedModel, dataset: Dataset) -> None:

@@ -98,6 +98,10 @@ class Results(dict):
     def __contains__(self, name) -> bool:
         return super().__contains__(name) or name in self.extra or name in self._error_names()
 
+    def all_names(self) -> set[str]:
+        """Return the names of both kinds, also of error bars that are not made yet."""
+        return {*self, *self.extra, *self._error_names()}
+
     def _error_names(self) -> Sequence[str]:
         names = () if self.errors is None else self.errors.names
         return names if "stress_std" in self.extra else [n for n in names if n not in STRESS_ERRORS]

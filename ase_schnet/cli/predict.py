@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,23 +25,29 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.results import Results
 
 HELP = "Predict energies, forces and their error bars for all structures of a file."
 EXAMPLE = """\
 examples:
   ase-schnet predict ethanol conformers.xyz -o predicted.xyz
   ase-schnet predict silicon defects.traj -o predicted.db
+  ase-schnet predict ethanol frames.npz -o predicted.npz
   ase-schnet predict ethanol start.xyz -o predicted.xyz --picture atoms.png
 
-The suffix of PREDICTED (.xyz, .extxyz, .traj, .db) says the format. It holds, under ASE's names, energy (eV),
-forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å); further
-energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability (e²Å²/eV)
-and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error and
-stress_error, which are infinite for structures unlike the training, and error_level, the probability that
+The suffix of PREDICTED (.xyz, .extxyz, .npz, .traj, .db) says the format. It holds, under ASE's names,
+energy (eV), forces (eV/Å), stress (eV/Å³) of periodic structures and, if the model has it, dipole (e·Å);
+further energy_std, forces_std, stress_std, dipole_std (standard deviations of the ensemble), polarizability
+(e²Å²/eV) and polarizability_std; and of models with error bars (ase-schnet info) energy_error, forces_error
+and stress_error, which are infinite for structures unlike the training, and error_level, the probability that
 they cover the error. Labels of the file itself are not copied.
+An .npz file is for molecules of the same atoms. It has the arrays of MD17: z (N,), R (S, N, 3) in Å, E (S,)
+in eV, F (S, N, 3) in eV/Å, besides E_std, F_std, E_error, F_error, error_level and frame_in_file; dipoles are
+not in it. STRUCTURES may be such a file too, or one in the layout of rMD17.
 info["frame_in_file"] is the number of the structure in the file, from 0. Structures that the model cannot
-describe (other elements, another charge) are left out and listed. Structures are read one by one, so the file
-may be long. PREDICTED is replaced only when all are done; new rows are added to an existing database.
+describe (other elements, another charge, two atoms in one place) are left out and listed. Structures are
+evaluated while the file is read and PREDICTED is written, so the file may be longer than the memory.
+PREDICTED is replaced only when all are done; new rows are added to an existing database.
 
 The picture shows the first structure that is predicted, each atom coloured by its energy less the offset of
 its element, and by the std of the members. How a network divides the energy among atoms is its own choice.
@@ -66,14 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "structures",
         metavar="STRUCTURES",
-        help="file in any format that ASE reads; no labels needed",
+        help="file in any format that ASE reads, or .npz; no labels needed",
     )
     add(
         "-o",
         "--output",
         required=True,
         metavar="PREDICTED",
-        help="file to write: .xyz, .extxyz, .traj or .db",
+        help="file to write: .xyz, .extxyz, .npz, .traj or .db",
     )
     text = "picture of the atomic energies of the first structure (.png, .pdf, .svg)"
     add("--picture", metavar="FILE", help=text)
@@ -85,9 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, evaluate and write, one structure after the other; return the exit code."""
+    """Read, evaluate and write, all at the same time; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
-    from ase_schnet.predictions import require_suffix, write_predictions
+    from ase_schnet.predictions import require_suffix, write_results
     from ase_schnet.structures.reading import no_such_file
 
     source, output = Path(args.structures), require_suffix(args.output)
@@ -104,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     )
     found = _Found()
     try:
-        count = write_predictions(output, _known(source, calculator, args.no_pbc, found))
+        count = write_results(output, _known(source, output, calculator, args.no_pbc, found))
     except KeyboardInterrupt:
         print(f"\nase-schnet predict: stopped; {output} is left as it was", file=sys.stderr)
         return 130
@@ -149,44 +156,56 @@ class _Found:
 
 
 def _known(
-    source: Path, calculator: SchNetCalculator, no_pbc: bool, found: _Found
-) -> Iterator[Atoms]:
-    """Yield the structures that the model can describe, with the calculator."""
-    from ase.calculators.calculator import InputError
-    from tqdm import tqdm
-
-    from ase_schnet.structures.box import without_box
-
+    source: Path, output: Path, calculator: SchNetCalculator, no_pbc: bool, found: _Found
+) -> Iterator[tuple[Atoms, Results, float | None]]:
+    """Yield the structures that the model can describe, with their results and the level of their bars."""
+    level, with_heads = calculator.limits.get("error_level"), output.suffix != ".npz"
+    waiting: deque[Atoms] = deque()
+    frames = _numbered(source, no_pbc, waiting, found)
     count = 0
-    for k, atoms in enumerate(tqdm(_read(source), unit="structure", disable=None)):
-        try:
-            if no_pbc:
-                atoms = without_box(atoms)
-            atoms.calc = calculator
-            atoms.get_potential_energy()
-        except (InputError, ValueError) as error:
-            found.leave_out(k, error)
+    for answer in calculator.predict(frames, heads=with_heads, return_errors=True):
+        atoms = waiting.popleft()
+        if isinstance(answer, Exception):
+            found.leave_out(atoms.info["frame_in_file"], answer)
             continue
-        atoms.info["frame_in_file"] = k
         found.first = atoms.copy() if found.first is None else found.first
-        yield atoms
+        yield atoms, answer, level
         count += 1
-        found.names.update(
-            name for name in calculator.implemented_properties if name in calculator.results
-        )
+        found.names |= answer.all_names()
     if count == 0:
         why = next(iter(found.left_out), "it holds no structures")
         raise ValueError(f"{source}: none of its structures can be predicted: {why}")
 
 
+def _numbered(source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found) -> Iterator[Atoms]:
+    """Yield the structures of the file with their numbers, and note them in `waiting`."""
+    from ase.calculators.calculator import InputError
+    from tqdm import tqdm
+
+    from ase_schnet.data.npz_frames import number_of_frames
+    from ase_schnet.structures.box import without_box
+
+    total = number_of_frames(source) if source.suffix == ".npz" else None
+    for k, atoms in enumerate(tqdm(_read(source), unit="structure", total=total, disable=None)):
+        try:
+            atoms = without_box(atoms) if no_pbc else atoms
+        except (InputError, ValueError) as error:
+            found.leave_out(k, error)
+            continue
+        atoms.info["frame_in_file"] = k
+        waiting.append(atoms)
+        yield atoms
+
+
 def _read(source: Path) -> Iterator[Atoms]:
     """Yield the structures of the file; errors name the file."""
+    from ase_schnet.data.npz_frames import npz_frames
     from ase_schnet.structures.reading import read_frames
 
     if source.is_dir():
         raise ValueError(f"{source} is a directory: give the name of a file in it")
     try:
-        yield from read_frames(source)
+        yield from (npz_frames if source.suffix == ".npz" else read_frames)(source)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
 

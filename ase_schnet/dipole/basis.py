@@ -153,11 +153,13 @@ class Basis:
     def gaussians(self, z: np.ndarray) -> np.ndarray:
         """Return κ of descriptors (S, C, D) and the centres, (S, C, m)."""
         mean, scaled, squares = self._scaled_centres
-        flat = z.reshape(-1, z.shape[-1]) - mean
-        exponents = flat @ scaled
+        off = z - mean
+        exponents = (
+            off @ scaled
+        )  # a product for each structure: as many as there are, the same bits
         exponents -= squares
-        exponents -= (np.einsum("ij,ij->i", flat, flat) / (2 * self.width**2))[:, None]
-        return np.exp(exponents, out=exponents).reshape(*z.shape[:-1], -1)
+        exponents -= (np.einsum("scd,scd->sc", off, off) / (2 * self.width**2))[..., None]
+        return np.exp(exponents, out=exponents)
 
     def templates(self, axes: np.ndarray) -> np.ndarray:
         """Return the direction of each function of a centre, (S, C, K, A), for axes (S, C, 3, 3)."""

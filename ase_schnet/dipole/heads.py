@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import InputError
 
 from ase_schnet.dipole.store import load_heads
+from ase_schnet.uncertainty import committee_mean_std
 
 
 class PropertyHeads:
@@ -51,28 +53,62 @@ class PropertyHeads:
         InputError
             `atoms` are another molecule, periodic, or have other bonds.
         """
-        head, order = self._heads[quantity], self._order(quantity, atoms)
+        order = self._order(quantity, atoms)
         if order is None:
+            head = self._heads[quantity]
             raise InputError(
                 f"the {quantity} of model {str(self._directory)!r} is known for one molecule only: "
                 f"{head.symbols} with the bonds of its training data. {atoms.symbols} is another molecule, "
                 "periodic, or has broken bonds"
             )
-        value = head.predict(atoms.positions[order])
-        if self._member is not None:
-            there = self._member < len(value.members)
-            own = value.members[self._member] if there else value.mean
-            return {quantity: np.ascontiguousarray(own)}
-        return {
-            quantity: np.ascontiguousarray(value.mean),
-            f"{quantity}_std": np.ascontiguousarray(value.std),
-        }
+        (values,) = self._values(quantity, atoms.positions[order][None])
+        return values
+
+    def predict_applicable(
+        self, structures: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> list[dict[str, np.ndarray]]:
+        """Return what `predict` does of all quantities that are known for each of several structures.
+
+        Parameters
+        ----------
+        structures
+            Atomic numbers (N,), positions (N, 3) in Å and periodic directions (3,) of each.
+        """
+        found: list[dict[str, np.ndarray]] = [{} for _ in structures]
+        for quantity in self.quantities:
+            orders = [self._order_of(quantity, *structure) for structure in structures]
+            known = [s for s, order in enumerate(orders) if order is not None]
+            if known:
+                positions = np.stack([structures[s][1][orders[s]] for s in known])
+                for s, values in zip(known, self._values(quantity, positions), strict=True):
+                    found[s] |= values
+        return found
+
+    def _values(self, quantity: str, positions: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Yield a quantity and its std at positions (S, N, 3) in the order of the head."""
+        members = self._heads[quantity].predict_many(positions)  # (M, S, ...)
+        for s in range(len(positions)):
+            mean, std = committee_mean_std(members[:, s])
+            if self._member is None:
+                yield {
+                    quantity: np.ascontiguousarray(mean),
+                    f"{quantity}_std": np.ascontiguousarray(std),
+                }
+            else:
+                there = self._member < len(members)
+                own = members[self._member, s] if there else mean
+                yield {quantity: np.ascontiguousarray(own)}
 
     def _order(self, quantity: str, atoms: Atoms) -> np.ndarray | None:
+        return self._order_of(quantity, atoms.numbers, atoms.positions, atoms.pbc)
+
+    def _order_of(
+        self, quantity: str, numbers: np.ndarray, positions: np.ndarray, pbc: np.ndarray
+    ) -> np.ndarray | None:
         """Return the order in which the atoms are those of the head, (N,); None where they are not."""
-        if atoms.pbc.any():
+        if pbc.any():
             return None
         guess = self._orders.get(quantity)  # dynamics does not shuffle its atoms
-        order = self._heads[quantity].order_of(atoms.numbers, atoms.positions, guess)
+        order = self._heads[quantity].order_of(numbers, positions, guess)
         self._orders[quantity] = order
         return order

@@ -103,13 +103,16 @@ class Evaluator:
 
     def warn(self, atoms: Atoms, *, new_composition: bool) -> None:
         """Warn, once, if the structure just evaluated is outside what training has seen."""
+        if self.watch is not None and (new_composition or not self._ordinary):
+            self.warn_of(atoms, self.pairs_of(atoms), new_composition=new_composition)
+
+    def warn_of(self, atoms: Atoms, pairs: Pairs, *, new_composition: bool) -> None:
+        """Warn, once, if a structure with these pairs is outside what training has seen."""
         watch = self.watch
-        if watch is None or not (new_composition or not self._ordinary):
-            return
-        outside = watch.find(atoms, self.pairs_of(atoms), new_composition=new_composition)
-        if outside is not None:  # once, so that later evaluations do not pay for it
+        outside = watch and watch.find(atoms, pairs, new_composition=new_composition)
+        if outside:  # once, so that later evaluations do not pay for it
             self._watches.clear()
-            warnings.warn(outside, OutsideTrainingWarning, stacklevel=3)
+            warnings.warn(outside, OutsideTrainingWarning, stacklevel=4)
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was in the middle of an evaluation."""

@@ -65,6 +65,9 @@ class Rows(NamedTuple):
     shift: np.ndarray  # (E, 3) float64, Å
     # (E,) bool: stands for the partner's entry too, which lies in the same chunk
     reciprocal: np.ndarray
+    # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
+    # structure where a chunk holds several
+    part: np.ndarray
 
 
 class Edges(NamedTuple):
@@ -91,7 +94,7 @@ class State(NamedTuple):
     y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV
     forces: np.ndarray  # (M, N, 3) float64, eV/Å
-    virials: np.ndarray  # (chunks, M, 3, 3) float64, eV
+    virials: np.ndarray  # (parts, M, 3, 3) float64, eV
     closest: np.ndarray  # (chunks,) float64, Å²: the shortest distance squared
     closest_pair: np.ndarray  # (chunks, 2) int64: between these atoms
 

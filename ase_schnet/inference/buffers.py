@@ -1,4 +1,4 @@
-"""Working arrays of the compiled engine, kept from structure to structure."""
+"""Working arrays of the compiled engine, kept from structure to structure, or from block to block."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from ase_schnet.inference import kernels
 from ase_schnet.inference.arrays import (
+    Edges,
     Network,
     Rows,
     Scratch,
+    State,
     contiguous,
     edge_arrays,
     scratch_arrays,
@@ -34,7 +36,7 @@ class Buffers:
             contiguous(pairs.idx_j, np.int64),
             contiguous(pairs.shifts, np.float64),
         )
-        self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK))
+        self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
         needed = len(self.rows.partner)
         if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
             self._n_entries = needed + needed // 10
@@ -51,3 +53,35 @@ class Buffers:
         while len(self._scratch) <= thread:
             self._scratch.append(scratch_arrays(self.network, CHUNK))
         return self._scratch[thread]
+
+
+class BlockBuffers:
+    """Hold working arrays for blocks of structures; they grow to the largest block and are for one thread.
+
+    Parameters
+    ----------
+    network
+        The weights.
+    """
+
+    def __init__(self, network: Network):
+        self._network = network
+        self.scratch: Scratch = scratch_arrays(network, CHUNK)
+        self._n_atoms, self._n_parts, self._n_entries = 0, 0, -1
+
+    def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
+        """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""
+        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), part)
+        needed = len(self.rows.partner)
+        if n_atoms > self._n_atoms or part[-1] >= self._n_parts:
+            self._n_atoms = max(n_atoms, CHUNK)
+            self._n_parts = max(int(part[-1]) + 1, CHUNK)
+            self.state: State = state_arrays(self._network, self._n_atoms, self._n_parts)
+        if needed > self._n_entries or n_atoms > len(self.edges.end):
+            self._n_entries = max(needed + needed // 10, self._n_entries)
+            self.edges: Edges = edge_arrays(self._network, self._n_atoms, self._n_entries)
+
+
+def chunk_of_atoms(n_atoms: int) -> np.ndarray:
+    """Return the number of the chunk of each atom, (N,) int64."""
+    return np.arange(n_atoms, dtype=np.int64) // CHUNK

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from ase_schnet.cores import cores
 from ase_schnet.inference import intervals, kernels, loops
 from ase_schnet.inference.arrays import State, contiguous, network_arrays
+from ase_schnet.inference.blocks import evaluate_in_blocks
 from ase_schnet.inference.buffers import CHUNK, Buffers
 from ase_schnet.inference.compilation import first_use
 from ase_schnet.inference.prediction import (
@@ -24,6 +26,7 @@ from ase_schnet.inference.prediction import (
     ONE_THREAD_BELOW,
     AtomsCoincideError,
     Prediction,
+    Structure,
 )
 from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.modelfile import TrainedModel
@@ -155,6 +158,25 @@ class Ensemble:
             energies.sum(axis=1), energies, state.forces.copy(), state.virials.sum(axis=0)
         )
 
+    def evaluate_many(
+        self, structures: Iterable[Structure]
+    ) -> Iterator[Prediction | AtomsCoincideError]:
+        """Yield what `evaluate` returns of each structure, to the same bit, or its AtomsCoincideError.
+
+        Structures are taken ahead of the answers. Several share a call of the compiled loops, and calls are
+        spread over the threads. `evaluate` may be called meanwhile.
+
+        Parameters
+        ----------
+        structures
+            Numbers, positions and pairs of each, as for `evaluate`.
+        """
+        pool = None if self.threads == 1 else self._workers()
+        # the working arrays of this engine may be in use, before the last answer or in another thread
+        other = self.sibling()
+        other.threads, other._pool, other._pool_of = self.threads, self._pool, self._pool_of
+        yield from evaluate_in_blocks(other, self._network, self.repulsion, pool, structures)
+
     def sibling(self) -> Ensemble:
         """Return an engine of one thread, with working arrays of its own, on the same weights."""
         other = object.__new__(Ensemble)  # a copy would read the weights anew, see __reduce__
@@ -223,14 +245,19 @@ class Ensemble:
                     b, (phase, phase + 1), (chunk, chunk + 1), thread, numbers, positions
                 )
 
-        if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
-            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
-            self._pool_of = os.getpid()
         left = deque(range(len(b.state.closest)))
-        others = [self._pool.submit(work, t) for t in range(1, self.threads)]
+        pool = self._workers()
+        others = [pool.submit(work, t) for t in range(1, self.threads)]
         work(0)
         for other in others:
             other.result()
+
+    def _workers(self) -> ThreadPoolExecutor:
+        """Return the threads beside the caller's, of which there is at least one."""
+        if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
+            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
+            self._pool_of = os.getpid()
+        return self._pool
 
     def _run_chunks(
         self,

@@ -90,7 +90,7 @@ def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, ch
             elif phase <= layers:
                 interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
             else:
-                pull_back(net, rows, edges, state, scratch, 2 * layers - phase, chunk, first, last)
+                pull_back(net, rows, edges, state, scratch, 2 * layers - phase, first, last)
 
 
 @inlined
@@ -100,11 +100,12 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
     for m in range(len(net.scale)):
         for e in range(rows.start[first], rows.start[last]):
             edges.pull[m, e] = 0.0
-        for a in range(3):
-            for b in range(3):
-                state.virials[chunk, m, a, b] = 0.0
         for i in range(first, last):
             z = numbers[i]
+            if i == first or rows.part[i] != rows.part[i - 1]:
+                for a in range(3):
+                    for b in range(3):
+                        state.virials[rows.part[i], m, a, b] = 0.0
             for a in range(3):
                 state.forces[m, i, a] = 0.0
             for c in range(net.embedding.shape[2]):
@@ -204,7 +205,7 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 
 
 @inlined
-def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+def pull_back(net, rows, edges, state, scratch, layer, first, last):
     """Evaluate the adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
     f_bar = scratch.y[: last - first]
     for m in range(len(net.scale)):
@@ -216,8 +217,7 @@ def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
             _to_convolution(net, state, scratch, layer - 1, m, first, last)
         else:  # the embedding does not depend on the distances
             pair_slopes(y_bar, features, table, rows, edges, pull, first, last)
-            forces, virial = state.forces[m], state.virials[chunk, m]
-            _add_forces(rows, edges, pull, net.scale[m], forces, virial, first, last)
+            _add_forces(rows, edges, pull, net.scale[m], state, m, first, last)
 
 
 @inlined
@@ -277,12 +277,14 @@ def _spline_weights(t, per, basis, slope):
 
 
 @inlined
-def _add_forces(rows, edges, pull, scale, forces, virial, first, last):
-    """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virial.
+def _add_forces(rows, edges, pull, scale, state, m, first, last):
+    """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virials.
 
     A pair between two chunks is met in both: half of its virial each time.
     """
+    forces = state.forces[m]
     for i in range(first, last):
+        virial = state.virials[rows.part[i], m]
         for e in range(rows.start[i], edges.end[i]):
             j, slope = edges.partner[e], scale * pull[e]
             share = slope * edges.length[e] * (1.0 if edges.reciprocal[e] else 0.5)

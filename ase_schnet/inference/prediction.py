@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +11,8 @@ from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
 COINCIDENT = 1e-6  # Å; nearer than this two atoms have no direction between them
+#: Atomic numbers (N,), positions (N, 3) in Å and pairs of one structure.
+Structure = tuple[np.ndarray, np.ndarray, Pairs]
 ONE_THREAD_BELOW = 200  # atoms; less work than this is done before a second thread has woken up
 
 
@@ -79,3 +82,31 @@ class Engine(Protocol):
             If two atoms are nearer than 1e-6 Å.
         """
         ...
+
+    def evaluate_many(
+        self, structures: Iterable[Structure]
+    ) -> Iterator[Prediction | AtomsCoincideError]:
+        """Yield what `evaluate` returns of each structure, to the same bit.
+
+        Where two atoms are in one place the error takes the place of the prediction, and the others go on.
+
+        Parameters
+        ----------
+        structures
+            Numbers, positions and pairs of each, as for `evaluate`. They are taken ahead of the answers.
+        """
+        ...
+
+
+def predictions_of(engine: Engine, structures: Iterable[Structure]) -> Iterator[Prediction]:
+    """Yield the predictions of `Engine.evaluate_many`.
+
+    Raises
+    ------
+    AtomsCoincideError
+        If two atoms of a structure are nearer than 1e-6 Å.
+    """
+    for answer in engine.evaluate_many(structures):
+        if isinstance(answer, AtomsCoincideError):
+            raise answer
+        yield answer

@@ -96,9 +96,13 @@ class Repulsion:
         numbers = np.asarray(numbers)
         return self.onset[numbers[pairs.idx_i], numbers[pairs.idx_j]]
 
+    def acts_on(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> bool:
+        """Return whether a pair is nearer than its onset."""
+        return any_pair_within(*pairs, numbers, positions, self.below)
+
     def pairs_below(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Return the indices of the pairs nearer than their onset, int64."""
-        if not any_pair_within(*pairs, numbers, positions, self.below):  # nearly always
+        if not self.acts_on(numbers, positions, pairs):  # nearly always
             return np.empty(0, np.int64)
         distances = np.linalg.norm(pairs.vectors(positions), axis=1)
         return np.flatnonzero(distances < self.onset_of(numbers, pairs))

@@ -10,6 +10,9 @@ from ase_schnet.inference.intervals import is_ordinary
 from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.neighbors import Pairs
 
+#: Lists of elements whose intervals are kept.
+REMEMBERED = 256
+
 
 class Survey:
     """Tell structures in one piece, with all distances well within training, from others.
@@ -28,7 +31,7 @@ class Survey:
     def __init__(self, cutoff: float, watch: TrainingWatch, bars: ErrorBars | None):
         tables = [watch.avoided, *(() if bars is None else (bars.avoided,))]
         self._avoided, self._cutoff = np.concatenate(tables, axis=2), cutoff
-        self._key = b""
+        self._known: dict[bytes, tuple[NDArray, NDArray]] = {}  # by atomic numbers
 
     def is_ordinary(self, key: bytes, positions: NDArray, pairs: Pairs) -> bool:
         """Return whether a structure is ordinary.
@@ -42,10 +45,14 @@ class Survey:
         pairs
             Its pairs, at least those within the cutoff.
         """
-        if key != self._key:
+        known = self._known.get(key)
+        if known is None:
             # of a table of 100 elements a molecule needs a few entries: these stay in the processor's cache
-            elements, self._kinds = np.unique(np.frombuffer(key, np.int64), return_inverse=True)
-            self._squares = np.ascontiguousarray(self._avoided[np.ix_(elements, elements)])
-            self._key = key
+            elements, kinds = np.unique(np.frombuffer(key, np.int64), return_inverse=True)
+            known = kinds, np.ascontiguousarray(self._avoided[np.ix_(elements, elements)])
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = known
+        kinds, squares = known
         positions = np.ascontiguousarray(positions)
-        return is_ordinary(*pairs, self._kinds, positions, self._squares, self._cutoff)
+        return is_ordinary(*pairs, kinds, positions, squares, self._cutoff)

@@ -11,7 +11,7 @@ the same lines upwards. Shapes: M members, N atoms, P pairs, B features, F filte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from ase_schnet.inference.prediction import (
     ONE_THREAD_BELOW,
     AtomsCoincideError,
     Prediction,
+    Structure,
 )
 from ase_schnet.inference.repulsion import Repulsion, softened_distances
 from ase_schnet.modelfile import TrainedModel
@@ -142,6 +143,17 @@ class TorchEnsemble:
         if self.repulsion is not None:
             self.repulsion.add_to(prediction, numbers, positions, pairs)
         return prediction
+
+    def evaluate_many(
+        self, structures: Iterable[Structure]
+    ) -> Iterator[Prediction | AtomsCoincideError]:
+        """Yield the answer of each structure, one after the other; see :class:`Engine`."""
+        for structure in structures:
+            try:
+                answer = self.evaluate(*structure)
+            except AtomsCoincideError as error:
+                answer = error
+            yield answer
 
     def _forward(
         self, z: Tensor, d: Tensor, i: Tensor, j: Tensor

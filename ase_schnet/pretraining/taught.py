@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset, join
 from ase_schnet.data.pairs import extent_of
+from ase_schnet.evaluation import structures_of
 from ase_schnet.files import whole_file
 from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.inference.prediction import predictions_of
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.neighbors import half_list
 from ase_schnet.pretraining.given_pool import NO_ORIGIN
 from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
@@ -167,12 +168,9 @@ class Taught:
 
 def _evaluate(model: TrainedModel, dataset: Dataset) -> tuple[NDArray, NDArray]:
     """Return energies (M, S) in eV and forces (M, N, 3) in eV/Å of all members."""
-    engine, cutoff = Ensemble(model), model.config["cutoff"]
+    structures = structures_of(dataset, model.config["cutoff"])
     energies, forces = [], []
-    for s in range(len(dataset)):
-        atoms = slice(dataset.ptr[s], dataset.ptr[s + 1])
-        R, cell, pbc = dataset.R[atoms], dataset.cells[s], dataset.pbc[s]
-        prediction = engine.evaluate(dataset.Z[atoms], R, half_list(R, cutoff, cell, pbc))
+    for prediction in predictions_of(Ensemble(model), structures):
         energies.append(prediction.energies)
         forces.append(prediction.forces)
     return np.stack(energies, axis=1), np.concatenate(forces, axis=1)

@@ -65,6 +65,8 @@ def name_page(name: str, used_in: str) -> str:
     value = getattr(ase_schnet, name)
     if inspect.isclass(value):
         lines += [f".. autoclass:: {name}", "   :members:", ""]
+        for method in _from_our_bases(value):
+            lines += [f"   .. automethod:: {method}", ""]
     elif callable(value):
         lines += [f".. autofunction:: {name}", ""]
     else:
@@ -75,6 +77,17 @@ def name_page(name: str, used_in: str) -> str:
     if used_in:
         lines += [f"Used in: {used_in}.", ""]
     return "\n".join(lines)
+
+
+def _from_our_bases(cls: type) -> list[str]:
+    """Name the methods that a class has from bases of this package which have no page themselves."""
+    bases = [
+        base
+        for base in cls.__mro__[1:]
+        if base.__module__.startswith("ase_schnet.") and base.__name__ not in ase_schnet.__all__
+    ]
+    names = [k for base in bases for k, v in vars(base).items() if inspect.isfunction(v)]
+    return [k for k in names if not k.startswith("_") and k not in vars(cls)]
 
 
 def _is_data(name: str) -> bool:

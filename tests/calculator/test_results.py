@@ -105,7 +105,7 @@ def test_a_database_can_be_selected_by_them(tmp_path):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path, atoms):
-    with pytest.raises(ValueError, match=r"\.extxyz, \.xyz, \.traj or \.db"):
+    with pytest.raises(ValueError, match=r"\.extxyz, \.xyz, \.npz, \.traj or \.db"):
         write_predictions(tmp_path / "p.cif", atoms)
     with pytest.raises(ValueError, match="structure 1 has no calculator"):
         write_predictions(tmp_path / "p.xyz", [atoms, molecule("H2O")])

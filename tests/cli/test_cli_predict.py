@@ -124,7 +124,7 @@ def test_a_file_damaged_at_its_end_leaves_the_output_as_it_was(tmp_path, capsys)
     [
         ("in.xyz", "in.xyz", "is read by this command"),
         ("in.xyz", "junk.db", "cannot add structures to the database "),
-        ("in.xyz", "out.cif", "predictions are written to .extxyz, .xyz, .traj or .db"),
+        ("in.xyz", "out.cif", "predictions are written to .extxyz, .xyz, .npz, .traj or .db"),
         ("in.xyz", "absent/out.xyz", "there is no folder"),
         ("absent.xyz", "out.xyz", "absent.xyz: no such file"),
         (".", "out.xyz", "is a directory"),
