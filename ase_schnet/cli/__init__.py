@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from ase_schnet import __version__
-from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
+from ase_schnet.cli.faults import DEBUG, FAULT, in_words, is_bad_input
 from ase_schnet.cli.guide import guide
 from ase_schnet.cli.language import in_options, refuse_unknown
 from ase_schnet.cli.settings_file import with_settings
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         bad_input = is_bad_input(error)
         if not bad_input or os.environ.get(DEBUG, "0") != "0":
             traceback.print_exception(error)
-        message = in_options(str(error), args.parser) if bad_input else FAULT
+        message = in_options(in_words(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2 if bad_input else 1
 

@@ -55,7 +55,7 @@ def add_records(add: Add) -> None:
     text = "number of steps between frames in trajectory.traj (default: %(default)s)"
     add("--trajectory-every", type=int, default=100, metavar="N", help=text)
     text = "seed of the random numbers of start velocities and thermostat (default: %(default)s)"
-    add("--seed", type=int, default=0, help=text)
+    add("--seed", type=seed, default=0, help=text)
     add_dtype(add)
     text = "directory of the run, which is made if it does not exist"
     add("-o", "--output", required=True, metavar="RUN_DIR", help=text)

@@ -5,7 +5,31 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+#: Largest seed, which LAMMPS and numpy take, and most processes.
+LARGEST_SEED, MOST_PROCESSES = 2**31 - 1, 10_000
+
 Add = Callable[..., argparse.Action]  # ``add_argument`` of a parser, or of a group of its options
+
+
+def seed(text: str) -> int:
+    """Read the value of ``--seed``: a whole number that every random generator takes."""
+    return _whole(text, 0, LARGEST_SEED)
+
+
+def processes(text: str) -> int:
+    """Read the value of ``--jobs``: a number of processes, at least 1."""
+    return _whole(text, 1, MOST_PROCESSES)
+
+
+def _whole(text: str, smallest: int, largest: int) -> int:
+    try:
+        if smallest <= (value := int(text)) <= largest:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number from {smallest} to {largest}, not {text}"
+    )
 
 
 def add_model(add: Add) -> None:

@@ -85,7 +85,7 @@ def _add_fit_options(add: Add) -> None:
     text = "maximum number of Gaussians; more are more accurate and slower (default: %(default)s)"
     add("--centres", type=int, default=500, help=text)
     text = "seed of the random choice of folds and centres (default: %(default)s)"
-    add("--seed", type=int, default=0, help=text)
+    add("--seed", type=seed, default=0, help=text)
 
 
 def run(args: argparse.Namespace) -> int:
