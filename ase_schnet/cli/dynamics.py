@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.options import Add, add_dtype, add_model, add_repulsion, add_structure
+from ase_schnet.cli.options import Add, add_dtype, add_model, add_repulsion, add_structure, seed
 
 if TYPE_CHECKING:
     from ase_schnet.runs.drift import Drift

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
+from ase_schnet.cli.options import processes
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Compute energies and forces of structures with a reference method, as training data."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
+from ase_schnet.cli.options import processes, seed
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:

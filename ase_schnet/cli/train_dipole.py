@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
-from ase_schnet.cli.options import Add
+from ase_schnet.cli.options import Add, seed
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:

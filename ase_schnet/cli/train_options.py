@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options
+from ase_schnet.cli.options import processes, seed
 from ase_schnet.cli.train_cheap import add_cheap_options
 from ase_schnet.cli.train_labels import add_label_options
 from ase_schnet.training.settings import FitSettings
