@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.options import Add, add_dtype, add_model, add_repulsion, add_structure, seed
+from ase_schnet.cli.options import Add, add_dtype, add_model, add_repulsion, add_structure
 
 if TYPE_CHECKING:
     from ase_schnet.runs.drift import Drift
@@ -55,7 +55,7 @@ def add_records(add: Add) -> None:
     text = "number of steps between frames in trajectory.traj (default: %(default)s)"
     add("--trajectory-every", type=int, default=100, metavar="N", help=text)
     text = "seed of the random numbers of start velocities and thermostat (default: %(default)s)"
-    add("--seed", type=seed, default=0, help=text)
+    add("--seed", type=int, default=0, help=text)
     add_dtype(add)
     text = "directory of the run, which is made if it does not exist"
     add("-o", "--output", required=True, metavar="RUN_DIR", help=text)

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
-from ase_schnet.cli.options import processes
 from ase_schnet.cli.outputs import check_outputs
 
 HELP = "Compute energies and forces of structures with a reference method, as training data."
@@ -62,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reference", required=True, metavar="REF", help="reference method, see below")
     add("-o", "--output", required=True, metavar="LABELS", help="extxyz file to write")
     text = "processes of this machine, one thread each (default: number of cores)"
-    add("--jobs", type=processes, metavar="N", help=text)
+    add("--jobs", type=int, metavar="N", help=text)
     text = "Dask scheduler in place of processes here: tcp://HOST:PORT or its scheduler file"
     add("--scheduler", metavar="ADDRESS", help=text)
     text = "total charge of all structures, e (default: what each states, else 0)"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
-from ase_schnet.cli.options import processes, seed
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -74,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "2S + 1 (default: what the file states, else the lowest)"
     add("--multiplicity", type=int, metavar="M", help=text)
     add_no_pbc(add)
-    add("--seed", type=seed, default=0, metavar="K", help="of all random numbers (default: 0)")
-    add("--jobs", type=processes, metavar="N", help="processes (default: number of cores)")
+    add("--seed", type=int, default=0, metavar="K", help="of all random numbers (default: 0)")
+    add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
     text = "longest time of one label, s; what takes longer has failed (default: no limit)"
     add("--time-limit", type=float, metavar="S", help=text)
     text = "Dask scheduler for labels and fits: tcp://HOST:PORT or its scheduler file"

@@ -5,31 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-#: Largest seed, which LAMMPS and numpy take, and most processes.
-LARGEST_SEED, MOST_PROCESSES = 2**31 - 1, 10_000
+LARGEST_SEED = 2**31 - 1  # which numpy, torch, scikit-learn and LAMMPS take
 
 Add = Callable[..., argparse.Action]  # ``add_argument`` of a parser, or of a group of its options
 
 
-def seed(text: str) -> int:
-    """Read the value of ``--seed``: a whole number that every random generator takes."""
-    return _whole(text, 0, LARGEST_SEED)
-
-
-def processes(text: str) -> int:
-    """Read the value of ``--jobs``: a number of processes, at least 1."""
-    return _whole(text, 1, MOST_PROCESSES)
-
-
-def _whole(text: str, smallest: int, largest: int) -> int:
-    try:
-        if smallest <= (value := int(text)) <= largest:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(
-        f"must be a whole number from {smallest} to {largest}, not {text}"
-    )
+def require_seed(args: argparse.Namespace) -> None:
+    """Raise ValueError for a ``--seed`` that a random generator of the command does not take."""
+    if not 0 <= getattr(args, "seed", 0) <= LARGEST_SEED:
+        raise ValueError(f"--seed must be a whole number from 0 to {LARGEST_SEED}, not {args.seed}")
 
 
 def add_model(add: Add) -> None:

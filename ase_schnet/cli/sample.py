@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
-from ase_schnet.cli.options import processes, seed
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -97,8 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--select", type=int, metavar="CANDIDATES", help=text)
     text = "model in whose features --select measures differences (default: sorted distances)"
     what.add_argument("--features", metavar="MODEL", help=text)
-    add("--seed", type=seed, default=0, metavar="K", help="of all random numbers (default: 0)")
-    add("--jobs", type=processes, metavar="N", help="processes (default: number of cores)")
+    add("--seed", type=int, default=0, metavar="K", help="of all random numbers (default: 0)")
+    add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
     text = "go on although a process of another host may work in POOL.parts"
     add("--take-over", action="store_true", help=text)
     add_structure_options(parser)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
-from ase_schnet.cli.options import Add, seed
+from ase_schnet.cli.options import Add
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _add_fit_options(add: Add) -> None:
     text = "maximum number of Gaussians; more are more accurate and slower (default: %(default)s)"
     add("--centres", type=int, default=500, help=text)
     text = "seed of the random choice of folds and centres (default: %(default)s)"
-    add("--seed", type=seed, default=0, help=text)
+    add("--seed", type=int, default=0, help=text)
 
 
 def run(args: argparse.Namespace) -> int:

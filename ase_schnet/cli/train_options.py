@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options
-from ase_schnet.cli.options import processes, seed
 from ase_schnet.cli.train_cheap import add_cheap_options
 from ase_schnet.cli.train_labels import add_label_options
 from ase_schnet.training.settings import FitSettings
@@ -178,14 +177,14 @@ def _add_fit(fit: argparse._ArgumentGroup) -> None:
         help="weight of the stress in the loss; 0: do not train on it [0.1 where the data have stress]",
     )
     fit.add_argument(
-        "--seed", type=seed, default=0, help="seed of the folds and the initial weights [0]"
+        "--seed", type=int, default=0, help="seed of the folds and the initial weights [0]"
     )
 
 
 def add_work_options(parser: argparse.ArgumentParser, side_by_side: str) -> None:
     """Add device, processes and what to accept; `side_by_side` says what the processes do."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: cpu)")
-    parser.add_argument("--jobs", type=processes, help=f"{side_by_side} (default: number of cores)")
+    parser.add_argument("--jobs", type=int, help=f"{side_by_side} (default: number of cores)")
     parser.add_argument(
         "--take-over",
         action="store_true",
