@@ -112,8 +112,7 @@ def convert_model(
     if check_with is not None and dataset is None:
         raise ValueError("check_with needs structures to compare on: give dataset")
     paths = [files] if isinstance(files, (str, Path)) else list(files)
-    for path in paths:
-        _refuse_ours(path)
+    _refuse_ours(paths)
     read = [read_torch_file(path) for path in paths]
     given = parse_units(units) if isinstance(units, str) else units
     about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory)
@@ -123,20 +122,25 @@ def convert_model(
     return Conversion(load_model(directory))
 
 
-def _refuse_ours(path: str | Path) -> None:
-    """Refuse a model directory of ours, a file in it, and the name of a shipped model."""
+def _refuse_ours(paths: Sequence[str | Path]) -> None:
+    """Refuse model directories of ours, files in them, and names of shipped models."""
+    for path in paths:
+        name = _name_of_ours(path)
+        if name is not None:
+            raise ValueError(
+                f"{path} is a model of this package already, and needs no conversion: "
+                f"SchNetCalculator({name!r}) runs it, and ase-schnet export {name} writes it for other "
+                "programs"
+            )
+
+
+def _name_of_ours(path: str | Path) -> str | None:
+    """Return the model of ours that a path is, or is a file of; None if it is of others."""
     there = Path(path)
     found = [p for p in (there, there.parent) if (p / CARD).is_file()]
     if (there.name in (CARD, WEIGHTS) and found) or (there / CARD).is_file():
-        name = str(found[0])
-    elif str(path) in shipped_models() and not there.exists():
-        name = str(path)
-    else:
-        return
-    raise ValueError(
-        f"{path} is a model of this package already, and needs no conversion: SchNetCalculator({name!r}) "
-        f"runs it, and ase-schnet export {name} writes it for other programs"
-    )
+        return str(found[0])
+    return str(path) if str(path) in shipped_models() and not there.exists() else None
 
 
 @dataclass(frozen=True, eq=False)

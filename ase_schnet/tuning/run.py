@@ -93,7 +93,6 @@ def tune(
     positive("hours", hours)
     whole("jobs", 1 if jobs is None else jobs, 1)
     recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions, False)
-    recipe.require_device()
     search = Search(Path(directory), recipe, settings or TuneSettings(), take_over)
     search.begin(dataset)
     tell(search.plan(hours))
