@@ -19,9 +19,10 @@ from importlib import import_module
 from typing import NoReturn
 
 from ase_schnet import __version__
-from ase_schnet.cli.faults import DEBUG, FAULT, is_bad_input
+from ase_schnet.cli.faults import DEBUG, FAULT, in_words, is_bad_input
 from ase_schnet.cli.guide import guide
 from ase_schnet.cli.language import in_options, refuse_unknown
+from ase_schnet.cli.options import require_seed
 from ase_schnet.cli.settings_file import with_settings
 
 COMMANDS = (
@@ -93,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
         with _terminated_like_ctrl_c():
-            return args.run(with_settings(args) if getattr(args, "settings", None) else args)
+            args = with_settings(args) if getattr(args, "settings", None) else args
+            require_seed(args)
+            return args.run(args)
     except KeyboardInterrupt:
         print(
             f"\nase-schnet {args.command}: stopped; what was written is kept"
@@ -107,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         bad_input = is_bad_input(error)
         if not bad_input or os.environ.get(DEBUG, "0") != "0":
             traceback.print_exception(error)
-        message = in_options(str(error), args.parser) if bad_input else FAULT
+        message = in_options(in_words(error), args.parser) if bad_input else FAULT
         print(f"ase-schnet {args.command}: {message}", file=sys.stderr)
         return 2 if bad_input else 1
 

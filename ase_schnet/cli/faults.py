@@ -20,6 +20,13 @@ def is_bad_input(error: Exception) -> bool:
     return isinstance(error, _own_failures())
 
 
+def in_words(error: Exception) -> str:
+    """Return what an error says; of one of the system the file and the reason, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def _own_failures() -> tuple[type[Exception], ...]:
     """Return the classes of errors that are written for the user, no matter who raises them."""
     from ase.calculators.calculator import CalculatorSetupError  # InputError is one

@@ -15,7 +15,7 @@ TASKS = (
     ),
     (
         "scan a bond, an angle or a dihedral",
-        "scan my_model ethanol.xyz --distance 2 8 --from 0.7 --to 2.5 -o scan.png",
+        "scan my_model ethanol.xyz --distance 2 3 --from 0.7 --to 2.5 -o scan.png",
     ),
     ("see all of it on one page that you can click through", "report run -o report.html"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+from collections.abc import Sequence
 
 #: Arguments of Python whose options have other names.
 OTHER_NAMES = {
@@ -59,7 +60,7 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
     if not any(_NO_BOX in action.option_strings for action in parser._actions):
         text = text.replace(f" ({_NO_BOX})", "")
     options = {
-        action.dest: (action.option_strings[-1], action.nargs == 0)
+        action.dest: (action.option_strings, action.nargs == 0)
         for action in parser._actions
         if action.option_strings
     }
@@ -69,7 +70,8 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
         known = options.get(OTHER_NAMES.get(name, name))
         if known is None or not (equals or "_" in name):
             return match[0]
-        option, is_flag = known
+        spellings, is_flag = known
+        option = _spelling(spellings, value == "False")
         if not value or is_flag:
             return option
         bare = "none" if value == "None" and name == "repulsion" else value.strip("'")
@@ -78,9 +80,15 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
 
     def field(match: re.Match) -> str:
         known = options.get(OTHER_NAMES.get(match[1], match[1]))
-        return match[0] if known is None else known[0]
+        return match[0] if known is None else _spelling(known[0])
 
     return _TWICE.sub(r"\1", _NAMED.sub(spelled, _FIELD.sub(field, text)))
+
+
+def _spelling(spellings: Sequence[str], off: bool = False) -> str:
+    """Return the long name of an option; of --x and --no-x the first, unless it is switched off."""
+    switch = len(spellings) > 1 and spellings[-1].startswith("--no-")
+    return spellings[-2] if switch and not off else spellings[-1]
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

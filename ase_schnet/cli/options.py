@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+LARGEST_SEED = 2**31 - 1  # which numpy, torch, scikit-learn and LAMMPS take
+
 Add = Callable[..., argparse.Action]  # ``add_argument`` of a parser, or of a group of its options
+
+
+def require_seed(args: argparse.Namespace) -> None:
+    """Raise ValueError for a ``--seed`` that a random generator of the command does not take."""
+    if not 0 <= getattr(args, "seed", 0) <= LARGEST_SEED:
+        raise ValueError(f"--seed must be a whole number from 0 to {LARGEST_SEED}, not {args.seed}")
 
 
 def add_model(add: Add) -> None:

@@ -156,6 +156,11 @@ def recipe_of(
     from ase_schnet.training.recipe import Recipe
 
     n = len(dataset)
+    if args.kept_out is not None and not 0 < args.kept_out < 1:
+        raise ValueError(
+            f"--kept-out is a fraction of the data, above 0 and below 1, not {args.kept_out:g}: "
+            "0.05 keeps 5 % of them out"
+        )
     plan = plan_folds(
         n,
         args.folds,

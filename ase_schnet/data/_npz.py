@@ -86,6 +86,10 @@ def _read_layout(
             values = _array(archive, key)
             if values.shape[:1] != (n_frames,):
                 raise ValueError(f"{key} has shape {values.shape}, expected {n_frames} frames")
+            if name == "forces" and values.ndim != 3:
+                raise ValueError(
+                    f"{key} has shape {values.shape}, not that of forces (frames, atoms, 3)"
+                )
             labels[name] = list(-values if key == layout.gradient else values)
     # Padding is cut off. Forces of another length are kept as they are: the check names them.
     if "forces" in labels:

@@ -20,7 +20,7 @@ from ase_schnet.foreign.network import Assembled, ForeignNetwork, assembled
 from ase_schnet.foreign.origins import read_network
 from ase_schnet.foreign.records import ForeignModelError
 from ase_schnet.foreign.torch_files import TorchFile, read_torch_file
-from ase_schnet.model_directories import CARD
+from ase_schnet.model_directories import CARD, WEIGHTS, shipped_models
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.schnet_config import MAX_ELEMENTS
 from ase_schnet.trained_model import UNSPECIFIED, TrainedModel
@@ -112,6 +112,7 @@ def convert_model(
     if check_with is not None and dataset is None:
         raise ValueError("check_with needs structures to compare on: give dataset")
     paths = [files] if isinstance(files, (str, Path)) else list(files)
+    _refuse_ours(paths)
     read = [read_torch_file(path) for path in paths]
     given = parse_units(units) if isinstance(units, str) else units
     about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory)
@@ -119,6 +120,27 @@ def convert_model(
     model = _model(about, [read_network(file, said) for file in read])
     save_model(directory, _held_against(model, about, check_with))
     return Conversion(load_model(directory))
+
+
+def _refuse_ours(paths: Sequence[str | Path]) -> None:
+    """Refuse model directories of ours, files in them, and names of shipped models."""
+    for path in paths:
+        name = _name_of_ours(path)
+        if name is not None:
+            raise ValueError(
+                f"{path} is a model of this package already, and needs no conversion: "
+                f"SchNetCalculator({name!r}) runs it, and ase-schnet export {name} writes it for other "
+                "programs"
+            )
+
+
+def _name_of_ours(path: str | Path) -> str | None:
+    """Return the model of ours that a path is, or is a file of; None if it is of others."""
+    there = Path(path)
+    found = [p for p in (there, there.parent) if (p / CARD).is_file()]
+    if (there.name in (CARD, WEIGHTS) and found) or (there / CARD).is_file():
+        return str(found[0])
+    return str(path) if str(path) in shipped_models() and not there.exists() else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ from ase_schnet.foreign.values import Storage, allows, build, storage_of
 
 #: First pickle of the old layout.
 MAGIC = 0x1950A86A20F9469CFC6C
+#: Names that other packages give their models.
+USUAL_NAMES = ("best_model", "model.pt", "best_model.pth.tar", "best_inference_model")
 LARGEST = 4 * 1024**3  # bytes; SchNets are of megabytes
 
 
@@ -53,7 +55,9 @@ def read_torch_file(path: str | Path) -> TorchFile:
     """
     path = Path(path)
     if path.is_dir():
-        raise ForeignModelError(f"{path} is a folder: give the file of the model in it")
+        named = [name for name in USUAL_NAMES if (path / name).is_file()]
+        hint = f", {path / named[0]}" if named else " (best_model, model.pt)"
+        raise ForeignModelError(f"{path} is a folder: give the file of the model in it{hint}")
     if path.stat().st_size > LARGEST:
         raise ForeignModelError(f"{path} has {path.stat().st_size} bytes: no SchNet is so large")
     data = path.read_bytes()

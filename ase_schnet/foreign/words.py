@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ase_schnet.training.report import error_lines
 
+#: Energies whose median difference from the labels is so many times their error beside it have another zero.
+OTHER_ZERO = 10.0
+
 
 def label_lines(converted: dict) -> list[str]:
     """Return a line for each error of the labels that the model was held against at its conversion.
@@ -20,9 +23,13 @@ def label_lines(converted: dict) -> list[str]:
     )
     lines = error_lines(metrics)
     if "energy_offset" in metrics:
-        unit = metrics["energy_unit"]
-        lines.append(
-            f"energies are {metrics['energy_offset']:+.2f} {unit} from the labels in the median; without "
-            f"that MAE {metrics['energy_mae_without_offset']:.2f} {unit}"
+        unit, offset = metrics["energy_unit"], metrics["energy_offset"]
+        mae = metrics["energy_mae_without_offset"]
+        if abs(offset) > OTHER_ZERO * mae:  # the error is nothing but another zero
+            lines = [line for line in lines if not line.startswith("energy ")]
+        lines.insert(
+            0,
+            f"energy  MAE {mae:.2f} {unit} without the median difference from the labels, "
+            f"{offset:+.2f} {unit}",
         )
     return [*lines, f"correlation with the labels of {metrics['source']}: {fits}"]

@@ -26,7 +26,9 @@ from ase_schnet.plotting.style import (
     given_axes,
     legend_above,
     legible,
+    title_above_legend,
 )
+from ase_schnet.runs.explosion import time_of
 from ase_schnet.runs.record import MDRecord
 
 if TYPE_CHECKING:
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
 MAX_POINTS = 20_000
 #: Points of the closer look at the end of a dense curve, and how many times as many the curve must have.
 ZOOM_POINTS, DENSE = 200, 5
-#: Letters in a line of the title.
-TITLE_LETTERS = 60
+#: Letters in a line of the title, and most lines.
+TITLE_LETTERS, TITLE_LINES = 60, 3
+#: Failed runs of fewer samples show them.
+COARSE = 41
 #: Share of a run at its start that is left out of means and distributions: it may not be in equilibrium.
 EQUILIBRATION = 0.2
 
@@ -97,9 +101,26 @@ def plot_drift(
             _draw_end(side, time, values, ax.lines[0].get_color(), titled=not row)
         side.set_ylim(ax.get_ylim())
     drawn[-1].set_xlabel("time  (ps)")
-    if time[0] < time[-1]:
-        drawn[-1].set_xlim(time[0], time[-1])
+    end = max(time[-1], _mark_failure(drawn, record, drift))
+    for ax in drawn:
+        if time[0] < end:
+            ax.set_xlim(time[0], end)
     return figure_of(drawn)
+
+
+def _mark_failure(panels: Sequence[Axes], record: MDRecord, drift: Drift | None) -> float:
+    """Draw a line where a run failed, beyond its last sample; return where the time axis is to end, ps."""
+    failed_ps = None if record.failure is None else time_of(record.failure)
+    if failed_ps is None:
+        return -math.inf
+    for ax in panels:
+        if len(record) < COARSE:
+            ax.lines[0].set_marker("o")
+        ax.axvline(failed_ps, color=RED, ls=":", lw=2, label=f"failed at {failed_ps:g} ps")
+    if drift is not None:
+        title_above_legend(panels[0], _title(drift))
+    start = record.time_fs[0] / 1000
+    return failed_ps + 0.03 * (failed_ps - start)
 
 
 def _new_axes(
@@ -147,8 +168,7 @@ def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple
         ax.plot(time[[0, -1]], line, color=ORANGE, lw=2, label=text)
     symbol = "E" if record.ensemble == "nve" else "H"
     ax.set_ylabel(f"{symbol} − {symbol}(0)  (meV/atom)")
-    ax.set_title(_title(drift), fontsize="small", loc="left", pad=24)
-    legend_above(ax)
+    title_above_legend(ax, _title(drift))
     return energy, None
 
 
@@ -158,7 +178,7 @@ def _title(drift: Drift) -> str:
     why = [f"the {drift.quantity} drifts by less than {limit:.2g} meV/atom/ps"]
     why = [*(drift.reasons or drift.doubts)] or why
     more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
-    lines = textwrap.wrap(f"{drift.outcome}: {why[0]}{more}", TITLE_LETTERS, max_lines=3)
+    lines = textwrap.wrap(f"{drift.outcome}: {why[0]}{more}", TITLE_LETTERS, max_lines=TITLE_LINES)
     return "\n".join(lines)
 
 

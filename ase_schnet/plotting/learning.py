@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from ase_schnet.plotting.style import BLUE, GREEN, RED, legible
+from ase_schnet.plotting.style import BLUE, GREEN, RED, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.learning.rounds import Row
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @legible
 def plot_learning(
-    rows: Sequence[Row], goal_meV_per_Ang: float, end: tuple[int, float, float] | None
+    rows: Sequence[Row],
+    goal_meV_per_Ang: float,
+    end: tuple[int, float, float] | None,
+    axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw what the model of each round came to, against the number of structures labelled for it.
 
@@ -30,19 +34,21 @@ def plot_learning(
     end
         Calls of the reference, error of the forces (meV/Å) and share of whole runs of the model of the end;
         None while there is none.
+    axes
+        One or two axes to draw in, for errors and for whole runs. None: a new figure.
 
     Returns
     -------
     Figure
-        Two panels.
+        Two panels, or the first.
     """
-    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
-    errors, lives = figure.subplots(1, 2)
+    panels = panels_of(axes, ["errors", "whole runs"], (8.4, 3.4), ncols=2)
     calls = np.array(
         [row.calls for row in rows[:-1]]
     )  # what the model knew that the next row judges
     found = np.array([row.forces_mae_meV_per_Ang for row in rows[1:]])
     whole = np.array([row.runs_whole / max(row.runs, 1) for row in rows[1:]])
+    errors = panels[0]
     errors.plot(calls, found, "o-", color=BLUE, label="rounds, on random structures")
     if end is not None:
         errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
@@ -52,12 +58,13 @@ def plot_learning(
     errors.yaxis.set_minor_formatter(LogFormatter())
     errors.set_ylabel("force MAE  (meV/Å)")
     errors.legend(frameon=False, fontsize="small")
-    lives.plot(calls, 100 * whole, "o-", color=BLUE)
-    if end is not None:
-        lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
-    lives.set_ylim(-5, 105)
-    lives.set_ylabel("runs that came to their end  (%)")
-    for ax in (errors, lives):
+    for lives in panels[1:]:
+        lives.plot(calls, 100 * whole, "o-", color=BLUE)
+        if end is not None:
+            lives.plot(end[0], 100 * end[2], "*", ms=12, color=GREEN)
+        lives.set_ylim(-5, 105)
+        lives.set_ylabel("runs that came to their end  (%)")
+    for ax in panels:
         ax.set_xlabel("structures given to the reference")
         ax.grid(alpha=0.3)
-    return figure
+    return figure_of(panels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.style import BLUE, GREY, ORANGE, legible
+from ase_schnet.plotting.style import BLUE, GREY, ORANGE, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
     from ase_schnet.augment.springs import PairSprings
@@ -21,7 +21,11 @@ COLUMNS, BINS = 2, 60
 
 
 @legible
-def plot_springs(distances: Mapping[str, NDArray], springs: Mapping[str, PairSprings]) -> Figure:
+def plot_springs(
+    distances: Mapping[str, NDArray],
+    springs: Mapping[str, PairSprings],
+    axes: Axes | Sequence[Axes] | None = None,
+) -> Figure:
     """Draw histograms of the distances, Å, with the fitted mixtures of Gaussians and their components.
 
     Parameters
@@ -30,22 +34,28 @@ def plot_springs(distances: Mapping[str, NDArray], springs: Mapping[str, PairSpr
         Distances (n,), Å, by name of the element pair, such as "H-O".
     springs
         Springs of the same pairs, fitted by :func:`~ase_schnet.augment.springs.fit_springs`.
+    axes
+        Axes to draw in, one for each pair or fewer: the first pairs are drawn. None: a new figure.
 
     Returns
     -------
     Figure
         One panel for each pair.
     """
-    rows = -(-len(distances) // COLUMNS)
-    figure = Figure(figsize=(9, 2.6 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    rows, new = -(-len(distances) // COLUMNS), axes is None
+    panels = panels_of(axes, list(distances), (9, 2.6 * rows), nrows=rows, ncols=COLUMNS)
     for ax, (name, values) in zip(panels, distances.items(), strict=False):
         _panel(ax, name, values, springs[name])
     for ax in panels[len(distances) :]:
         ax.set_axis_off()
-    for ax in panels[::COLUMNS]:
+    for ax in panels[:: COLUMNS if new else 1]:
         ax.set_ylabel("density (1/Å)")
-    figure.supxlabel("distance (Å)", fontsize="medium")
+    figure = figure_of(panels)
+    if new:
+        figure.supxlabel("distance (Å)", fontsize="medium")
+    else:
+        for ax in panels:
+            ax.set_xlabel("distance (Å)")
     return figure
 
 

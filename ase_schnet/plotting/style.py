@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ase_schnet.files import replaced
 
@@ -21,8 +22,8 @@ PURPLE, SKY = "#CC79A7", "#56B4E9"
 GREY = "#E4E4E4"
 #: Points, of figures whose WIDTH (inches) becomes the 8.5 cm of a column in print: some 7 points there.
 FONT_SIZE, WIDTH = 12, 6.0
-#: Letters of a legend that fit into one line.
-LEGEND_LETTERS = 36
+#: Most entries in a line of a legend; the legend may be so many times as wide as its axes.
+LEGEND_COLUMNS, LEGEND_ROOM = 5, 1.1
 
 
 P = ParamSpec("P")
@@ -170,15 +171,28 @@ def figure_of(axes: Sequence[Axes]) -> Figure:
     return cast(Figure, axes[0].figure)
 
 
-def legend_above(ax: Axes) -> None:
-    """Put the legend above the axes, where it covers no data."""
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=5 if sum(map(len, ax.get_legend_handles_labels()[1])) < LEGEND_LETTERS else 3,
-        frameon=False,
-        fontsize="small",
-        borderaxespad=0.2,
-        handlelength=1.5,
-        columnspacing=1.2,
-    )
+def legend_above(ax: Axes) -> Legend:
+    """Put the legend above the axes, where it covers no data, in as many lines as it needs to be no wider."""
+    room = LEGEND_ROOM * ax.get_window_extent().width
+    columns = min(LEGEND_COLUMNS, len(ax.get_legend_handles_labels()[1]))
+    while True:
+        legend = ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=max(columns, 1),
+            frameon=False,
+            fontsize="small",
+            borderaxespad=0.2,
+            handlelength=1.5,
+            columnspacing=1.2,
+        )
+        if columns <= 1 or legend.get_window_extent().width <= room:
+            return legend
+        columns -= 1
+
+
+def title_above_legend(ax: Axes, text: str) -> None:
+    """Put the legend above the axes, and a title above the legend."""
+    legend = legend_above(ax)
+    height = legend.get_window_extent().height * 72 / cast(Figure, ax.figure).dpi  # points
+    ax.set_title(text, fontsize="small", loc="left", pad=height + 2)

@@ -19,8 +19,10 @@ from ase_schnet.plotting.style import (
     PURPLE,
     RED,
     SKY,
+    figure_of,
     legend_above,
     legible,
+    panels_of,
 )
 
 if TYPE_CHECKING:
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
 MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 #: Calibration of fewer predictions than this is chance.
 LEAST_JUDGED = 20
+CROWDED = 50.0  # ends of a logarithmic axis whose labels at 1, 2 and 5 would touch
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
 @legible
-def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figure:
+def plot_learning_curves(
+    folds: list[dict],
+    length: dict | None = None,
+    axes: Axes | Sequence[Axes] | None = None,
+) -> Figure:
     """Draw training loss, validation loss and validation errors of each fold over the epochs.
 
     Parameters
@@ -44,6 +51,8 @@ def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figur
     length
         The "training_length" entry of a model card; a line from the end of the training to where twice the
         epochs would come.
+    axes
+        Axes to draw in, as many as there are panels or fewer: the first are drawn. None: a new figure.
 
     Returns
     -------
@@ -56,19 +65,20 @@ def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figur
         "validation_stress_mae_meV_per_Ang3": "validation stress MAE  (meV/Å³)",
     }
     known = [c for c in columns if folds[0]["history"].get(c, [None])[0] is not None]
-    figure = Figure(figsize=(4.2 * (1 + len(known)), 3.8), layout="constrained")
-    axes = figure.subplots(1, 1 + len(known), squeeze=False)[0]
+    names = ["loss", *(c.removeprefix("validation_").split("_")[0] for c in known)]
+    n = len(names)
+    axes = panels_of(axes, names, (4.2 * n, 3.8), ncols=n)
     for k, fold in enumerate(folds):
         history, colour = fold["history"], MEMBER_COLOURS[k % len(MEMBER_COLOURS)]
         axes[0].plot(history["epoch"], history["training_loss"], color=colour, lw=0.8, ls="--")
         label = fold.get("label", f"fold {k + 1}")
         axes[0].plot(history["epoch"], history["validation_loss"], color=colour, label=label)
-        for ax, column in zip(axes[1:], known, strict=True):
+        for ax, column in zip(axes[1:], known, strict=False):
             ax.plot(history["epoch"], history[column], color=colour)
     if length is not None:
         _draw_length(axes[0], folds, length)
     axes[0].set_ylabel("loss  (dashed: training, solid: validation)")
-    for ax, column in zip(axes[1:], known, strict=True):
+    for ax, column in zip(axes[1:], known, strict=False):
         ax.set_ylabel(columns[column])
     for ax in axes:
         ax.set_yscale("log")
@@ -76,7 +86,7 @@ def plot_learning_curves(folds: list[dict], length: dict | None = None) -> Figur
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes[0])
-    return figure
+    return figure_of(axes)
 
 
 def _draw_length(ax: Axes, folds: list[dict], length: dict) -> None:
@@ -91,7 +101,10 @@ def _draw_length(ax: Axes, folds: list[dict], length: dict) -> None:
 
 @legible
 def plot_parity(
-    comparison: Comparison, covered: Sequence[Coverage] = (), level: float = 0.9
+    comparison: Comparison,
+    covered: Sequence[Coverage] = (),
+    level: float = 0.9,
+    axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw predictions against labels and, for an ensemble, how well std and error bars describe the error.
 
@@ -103,31 +116,40 @@ def plot_parity(
         What its error bars did on these labels.
     level
         Probability that the error bars state.
+    axes
+        Axes to draw in, row by row, as many as there are panels or fewer: the first are drawn. None: a new
+        figure.
 
     Returns
     -------
     Figure
-        A row of panels for each quantity with labels.
+        A row of panels for each quantity with labels: parity and, for an ensemble, the error by the std and
+        the coverage.
     """
     rows = comparison.quantities()
     ensemble = len(comparison.energies) > 1
-    figure = Figure(figsize=(4.2 * (1 + 2 * ensemble), 3.9 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), 1 + 2 * ensemble, squeeze=False)
+    kinds = ("parity", "error by std", "coverage")[: 3 if ensemble else 1]
+    n, size = len(kinds), (4.2 * len(kinds), 3.9 * len(rows))
+    names = [f"{kind} of {row.name}" for row in rows for kind in kinds]
+    panels = panels_of(axes, names, size, nrows=len(rows), ncols=n)
     bars = {c.name: c for c in covered}
-    for row, quantity in zip(axes, rows, strict=True):
-        _parity(row[0], quantity)
+    for k, ax in enumerate(panels):
+        quantity, kind = rows[k // n], kinds[k % n]
         judged = int((quantity.std > 0).sum()) if ensemble else 0
-        if ensemble and judged < LEAST_JUDGED:
+        if kind == "parity":
+            _parity(ax, quantity)
+        elif judged < LEAST_JUDGED:
+            ax.set_axis_off()
             text = f"too few labels to judge the\nstd of the {quantity.name}: {judged}, not {LEAST_JUDGED}"
-            row[1].text(0, 0.5, text, transform=row[1].transAxes, fontsize="small", va="center")
-            for ax in row[1:]:
-                ax.set_axis_off()
-        elif ensemble:
-            _error_by_std(row[1], quantity)
-            _coverage(row[2], quantity)
-            _covered(row[2], level, bars.get(quantity.name))
-            legend_above(row[2])
-    return figure
+            if kind == "error by std":
+                ax.text(0, 0.5, text, transform=ax.transAxes, fontsize="small", va="center")
+        elif kind == "error by std":
+            _error_by_std(ax, quantity)
+        else:
+            _coverage(ax, quantity)
+            _covered(ax, level, bars.get(quantity.name))
+            legend_above(ax)
+    return figure_of(panels)
 
 
 def _parity(ax: Axes, q: Quantity) -> None:
@@ -168,8 +190,13 @@ def _error_by_std(ax: Axes, q: Quantity) -> None:
 
 
 def _ticks_of_decades(axis: Axis) -> None:
-    """Put ticks at 1, 2 and 5 times powers of ten; by default labels of less than two decades overlap."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Put ticks at 1, 2 and 5 times powers of ten, or at 1 and 3 where labels side by side would touch.
+
+    By default labels of less than two decades overlap.
+    """
+    low, high = axis.get_view_interval()
+    crowded = axis.axis_name == "x" and high > CROWDED * low
+    axis.set_major_locator(LogLocator(subs=(1, 3) if crowded else (1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

@@ -12,6 +12,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import seen_in_training
 from ase_schnet.evaluation import Comparison, compare
 from ase_schnet.inference.engine import open_engine
+from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.plotting import plot_parity
 from ase_schnet.plotting.style import as_png
@@ -54,7 +55,7 @@ def judge(model: TrainedModel, data: Dataset) -> Judged:
             f"{data.source} has neither energies nor forces to compare with: label the structures with "
             "ase-schnet label, or leave the data out (--data)"
         )
-    comparison = compare(open_engine(model), data)
+    comparison = compare(open_engine(model, repulsion=DEFAULT_REPULSION), data)
     covered = coverage_of_bars(model, comparison, data) if model.n_members > 1 else []
     errors, atom_errors = _errors(comparison)
     seen = seen_in_training(model.card, data)

@@ -118,10 +118,9 @@ def _trust(scan: ScanResult | ScanMap) -> list[Verdict]:
     n, outside = known.sum(), int((known & ~inside).sum())
     taught = int((inside & ~inside_training(scan, _ranges(scan))).sum())
     if outside:
-        words = (
-            f"{outside} of {n} points are outside training or did not converge: do not rely on them"
-        )
-        return [Verdict("Training", "FAIL", words)]
+        words = f"{outside} of {n} points are unlike all training or did not converge: do not rely on them"
+        more = f"; {taught} more rest on the cheap method alone" if taught else ""
+        return [Verdict("Training", "FAIL", words + more)]
     if taught:
         words = f"{taught} of {n} points rest on the cheap method that taught the model their shape"
         return [Verdict("Training", "NOTE", words)]

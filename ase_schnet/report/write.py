@@ -110,7 +110,10 @@ def page_of(
     if path.is_file():
         _refuse("a scan", data=data)
         if not is_scan_table(path):
-            raise ValueError(f"{path} is {_EXPECTED}")
+            hint = (
+                f". Of labelled structures give their model: ase-schnet report MODEL --data {path}"
+            )
+            raise ValueError(f"{path} is {_EXPECTED}{hint}")
         frames = structures_beside(path) if frames is None and structures else frames
         return scan_page(read_scan(path, frames), str(path.resolve()), structures=structures)
     _refuse("a run, model or learning", frames=frames)

@@ -1,6 +1,7 @@
 """Notice that a run has exploded, from the temperatures of its start and of now."""
 
 import math
+import re
 
 from ase_schnet.runs.failures import SimulationExploded
 
@@ -40,3 +41,9 @@ def require_finite_energy(when: str, energy_eV: float) -> None:
 def when(step: int, timestep_fs: float) -> str:
     """Return the time of a step for messages: "step 20 (0.01 ps)"."""
     return f"step {step} ({step * timestep_fs / 1000:g} ps)"
+
+
+def time_of(message: str) -> float | None:
+    """Return the time, ps, of a message that begins as :func:`when` says it; None for any other."""
+    found = re.match(r"step \d+ \(([^ ()]+) ps\)", message)
+    return float(found[1]) if found else None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ase_schnet.arguments import whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import extent_of
 from ase_schnet.data.splits import twins_of
@@ -73,11 +74,15 @@ def cross_validate(
         If a process was killed, or the caller's script has no `if __name__ == "__main__":`.
     """
     refuse_to_start_again()
+    if jobs is not None:
+        whole("jobs", jobs, 1)
     work = WorkDirectory(directory if executor is None else Path(directory).resolve())
     if work.complete and not resume:
         raise ValueError(f"{directory} already holds a model; choose another output directory")
     recipe = checked_recipe(dataset, recipe, allow_outliers, allow_contradictions, work.complete)
     _warn_of_divided_twins(dataset, recipe)
+    if executor is None and not work.complete:
+        recipe.require_device()
     with resumable("resume=True"):
         if work.complete:
             work.begin(dataset, recipe, provenance)  # the same, or an error

@@ -101,6 +101,7 @@ def train_fold(
     """
     if not 1 <= fold <= recipe.n_folds:
         raise ValueError(f"there are folds 1 to {recipe.n_folds}, not {fold}")
+    recipe.require_device()
     work = WorkDirectory(directory)
     complete = on_rank_zero(lambda: work.complete)
     allowed = allow_outliers, allow_contradictions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
@@ -29,6 +30,17 @@ class Augment(Protocol):
     def to_dict(self) -> dict:
         """Return plain types, for the card."""
         ...
+
+
+def _kind_of(device: str) -> str:
+    """Return "cpu" or "cuda"; ValueError for a name of anything else."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = None
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:1', got {device!r}")
+    return kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +89,7 @@ class Recipe:
     baseline: str | None = None
 
     def __post_init__(self):
+        _kind_of(self.device)
         if self.start is not None and self.config != self.start.config:
             raise ValueError(f"the network must have the shape of that in {self.start.name}")
         if self.start is not None and self.baseline != self.start.model.baseline:
@@ -84,6 +97,13 @@ class Recipe:
             raise ValueError(
                 f"{self.start.name} was trained with {holds}, and cannot be the start of a training with "
                 f"{self.baseline or 'no baseline'}: whole energies and differences are other functions"
+            )
+
+    def require_device(self) -> None:
+        """Raise ValueError if it is to be trained on a GPU that torch does not find here."""
+        if _kind_of(self.device) == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"device={self.device!r}, but torch finds no GPU here: train with device='cpu'"
             )
 
     @property

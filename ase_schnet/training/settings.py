@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 #: Default learning rate of a training that starts from a model.
 FINE_TUNING_RATE = 5e-4
+LARGEST_RATE = 1e30  # float32 holds no weight that is changed so much
 WARMUP_STEPS = 100  # until then the second moments of Adam are poor estimates
 
 
@@ -56,10 +57,13 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError("epochs and batch size must be at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning rate must be positive, got {self.learning_rate}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if not 0 < self.learning_rate < LARGEST_RATE:
+            raise ValueError(
+                f"learning rate must be positive and below {LARGEST_RATE:g}, got {self.learning_rate}"
+            )
         if self.optimizer not in ("muon", "adam"):
             raise ValueError(f"optimizer must be 'muon' or 'adam', got {self.optimizer!r}")
         if self.schedule not in ("cosine", "exponential"):

@@ -74,12 +74,13 @@ class Search:
         Raises
         ------
         ValueError
-            If it holds another search, or a model.
+            If it holds another search, or a model; if the GPU of the recipe is not here.
         CannotWrite
             If it cannot be written.
         """
         if (self.directory / CARD).exists():
             raise ValueError(f"{self.directory} holds a model: choose another output directory")
+        self.recipe.require_device()
         score = Score.of(dataset, self.base.weights)
         with naming(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)

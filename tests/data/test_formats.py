@@ -433,6 +433,8 @@ def test_pickles_are_never_loaded(tmp_path, ethanol):
     [
         ({"E": np.zeros((4, 1))}, r"E has shape \(4, 1\), expected 5 frames"),
         ({"F": np.ones((5, 8, 3))}, r"frame 0: forces has shape \(8, 3\), expected \(9, 3\)"),
+        ({"F": np.ones(5)}, r"F has shape \(5,\), not that of forces \(frames, atoms, 3\)"),
+        ({"R": np.zeros((5, 9, 3))}, "frame 0: atoms 0 and 1 are in the same place"),
         ({"R": np.zeros((5, 27))}, r"R has shape \(5, 27\), not \(frames, atoms, 3\)"),
         ({"z": np.full(8, 6)}, r"z has shape \(8,\), which does not fit R \(5, 9, 3\)"),
         ({"z": np.zeros(9, int)}, "frame 0 has atomic numbers outside 1 to 118"),

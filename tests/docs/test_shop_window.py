@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 import yaml
+from ase.build import molecule
 from code_blocks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -46,3 +47,18 @@ def test_every_extra_is_said_on_the_first_page():
     start = (ROOT / "docs" / "start.md").read_text()
     for extra in set(PROJECT["optional-dependencies"]) - {"test", "docs"}:
         assert f"`{extra}`" in start
+
+
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "md_examples").glob("*.md"))]
+PAGES += [ROOT / "README.md", ROOT / "ase_schnet" / "cli" / "guide.py"]
+ATOMS = re.compile(r"(?:ethanol\.xyz --distance|\"scan) (\d+) (\d+)")
+
+
+def test_the_bond_that_pages_stretch_is_the_hydroxyl_bond_of_the_molecule_that_they_build():
+    """`ase build CH3CH2OH` has its atoms in another order than the structures of rMD17."""
+    ethanol = molecule("CH3CH2OH")
+    found = [tuple(map(int, pair)) for page in PAGES for pair in ATOMS.findall(page.read_text())]
+    assert len(found) >= 5
+    for i, j in found:
+        assert {ethanol[i].symbol, ethanol[j].symbol} == {"O", "H"}
+        assert ethanol.get_distance(i, j) < 1.1

@@ -5,6 +5,7 @@ The models and answers in tests/data/foreign were made by the packages themselve
 """
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from ase_schnet.foreign.records import ForeignModelError
 from ase_schnet.foreign.torch_files import read_torch_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
+from ase_schnet.model_directories import shipped_models
+from ase_schnet.modelfile import load_model
 from ase_schnet.neighbors import half_list
 from ase_schnet.training.start import Start
 from ase_schnet.training.streaming import source_of
@@ -279,6 +282,26 @@ def test_the_command_converts_prints_and_refuses_in_one_line(references, tmp_pat
     assert main(["convert", str(tmp_path / "nothing"), "-o", output + "2"]) == 2
     assert main(["convert", __file__, "-o", output + "2"]) == 2
     assert "not a file of torch.save" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["{own}", "{own}/model.json", "{own}/weights.safetensors", "silicon"]
+)
+def test_a_model_of_ours_is_said_to_be_one_already(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    name = name.format(own=shipped_models()["methanol"])
+    assert main(["convert", name, "-o", "m"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name} is a model of this package already, and needs no conversion" in line
+    (ours,) = re.findall(r"SchNetCalculator\('(.*?)'\)", line)
+    assert load_model(ours).n_members > 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_of_a_folder_the_file_in_it_is_named(tmp_path, capsys):
+    (tmp_path / "best_model").touch()
+    assert main(["convert", str(tmp_path), "-o", str(tmp_path / "m")]) == 2
+    assert f"give the file of the model in it, {tmp_path / 'best_model'}" in capsys.readouterr().err
 
 
 CHECKPOINTS = {

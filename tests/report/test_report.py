@@ -209,7 +209,7 @@ def test_bad_input_names_the_next_step(run, tmp_path, capsys):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     cases = {
         ("report", "nowhere"): "give a run directory, a model directory",
-        ("report", frames): "give a run directory, a model directory",
+        ("report", frames): f"ase-schnet report MODEL --data {frames}",
         ("report", other): "give a run directory, a model directory",
         ("report", str(tmp_path)): "Give one that ase-schnet learn or train wrote",
         ("report", str(run), "--frames", frames): "--frames belongs to the table of a scan",

@@ -191,8 +191,8 @@ def test_the_paper_schedule_and_ours():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "learning rate must be positive"),
+        ({"epochs": 0}, "epochs=0: it must be at least 1"),
         ({"schedule": "linear"}, "schedule must be"),
         ({"optimizer": "sgd"}, "optimizer must be"),
         ({"ema_decay": 1.0}, "ema decay"),

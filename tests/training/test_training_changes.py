@@ -58,6 +58,7 @@ def interrupt(*arguments):
     ("options", "message"),
     [
         (["--epochs", "3"], "--epochs 2, not --epochs 3:"),
+        (["--trainable-gaussians"], "--no-trainable-gaussians, not --trainable-gaussians"),
         (["--batch-size", "4"], "--batch-size 10, not --batch-size 4:"),
         (["--learning-rate", "2e-5"], "--learning-rate 0.001, not --learning-rate 2e-05:"),
         (["--optimizer", "adam"], "--optimizer muon, not --optimizer adam:"),

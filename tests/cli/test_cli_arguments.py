@@ -1,0 +1,110 @@
+"""Options that no work can have are refused in one line, before anything is read, trained or written."""
+
+import pytest
+import torch
+from ase.io import write
+from factory import TINY, labelled_molecules
+
+from ase_schnet.cli import build_parser, main
+from ase_schnet.cli.language import in_options
+from ase_schnet.data.splits import plan_folds
+from ase_schnet.training.crossval import cross_validate
+from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.settings import FitSettings
+
+(COMMANDS,) = (a.choices for a in build_parser()._actions if a.dest == "command")
+SEEDED = {
+    "train": ["x.xyz", "-o", "m"],
+    "tune": ["x.xyz", "-o", "m", "--hours", "1"],
+    "md": ["ethanol", "x.xyz", "-o", "m"],
+    "lammps": ["ethanol", "x.xyz", "-o", "m"],
+    "sample": ["x.xyz", "-n", "3", "-o", "m.xyz"],
+    "learn": ["x.xyz", "-o", "m"],
+    "train-dipole": ["x.xyz", "-o", "m"],
+}
+
+
+def test_every_command_with_a_seed_is_tried():
+    assert set(SEEDED) == {
+        name
+        for name, command in COMMANDS.items()
+        if any(a.dest == "seed" for a in command._actions)
+    }
+
+
+@pytest.mark.parametrize("value", ["-1", "99999999999999999999999"])
+@pytest.mark.parametrize("command", SEEDED)
+def test_a_seed_that_no_generator_takes_is_refused(command, value, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *SEEDED[command], "--seed", value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"ase-schnet {command}: --seed must be a whole number from 0 to 2147483647, not {value}"
+    )
+
+
+@pytest.fixture
+def words(tmp_path):
+    write(tmp_path / "molecules.xyz", labelled_molecules(24))
+    return ["train", str(tmp_path / "molecules.xyz"), "-o", str(tmp_path / "m"), "--units", "eV"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kept-out", "50"], "--kept-out is a fraction of the data, above 0 and below 1, not 50"),
+        (["--kept-out", "1"], "--kept-out is a fraction of the data, above 0 and below 1, not 1"),
+        (["--kept-out", "nan"], "--kept-out is a fraction of the data"),
+        (["--epochs", "0"], "--epochs 0: it must be at least 1"),
+        (["--batch-size", "-3"], "--batch-size=-3: it must be at least 1"),
+        (["--learning-rate", "inf"], "learning rate must be positive and below 1e+30, got inf"),
+        (["--learning-rate", "1e300"], "learning rate must be positive and below 1e+30"),
+        (["--device", "tpu"], "device must be 'cpu', 'cuda' or 'cuda:1', got 'tpu'"),
+        (["--device", "mps"], "device must be 'cpu', 'cuda' or 'cuda:1', got 'mps'"),
+        (["--jobs", "0"], "jobs must be a whole number of at least 1, not 0"),
+        (["--jobs", "-2"], "jobs must be a whole number of at least 1, not -2"),
+        (["--settings", "nowhere.json"], "nowhere.json: No such file or directory"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_and_leaves_nothing(
+    words, options, message, tmp_path, capsys
+):
+    assert main([*words, *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ase-schnet train: ")
+    assert message in line
+    assert "Errno" not in line
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_a_training_on_one_is_refused_before_it_begins(words, tmp_path, capsys):
+    options = ["--device", "cuda", "--folds", "2", "--kept-out", "0.2"]
+    for fold in ([], ["--fold", "1"]):
+        assert main([*words, *options, *fold]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "--device cuda, but torch finds no GPU here: train with --device cpu" in line
+        assert not (tmp_path / "m").exists()
+
+
+def test_processes_of_python_are_refused_too(tmp_path):
+    recipe = Recipe(TINY, LossWeights(), FitSettings(), plan_folds(24, 2, n_kept_out=4))
+    with pytest.raises(ValueError, match="jobs must be a whole number of at least 1, not -2"):
+        cross_validate(None, tmp_path / "m", recipe, jobs=-2)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("trainable_gaussians=True", "--trainable-gaussians"),
+        ("trainable_gaussians=False", "--no-trainable-gaussians"),
+        ("give trainable_gaussians=", "give --trainable-gaussians"),
+        ("SchNetConfig.trainable_gaussians", "--trainable-gaussians"),
+        ("resume=True", "--resume"),
+        ("allow_outliers=False", "--allow-outliers"),
+    ],
+)
+def test_a_switch_is_named_as_it_stands(said, shown):
+    assert in_options(said, COMMANDS["train"]) == shown
