@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 REPLICAS, THREADS = 64, 2
 TIMESTEP_FS = 0.5
 #: Steps of a single run, and of each replica: some seconds of work.
-STEPS, STEPS_OF_EACH = 20_000, 1_500
+STEPS, STEPS_OF_EACH = 10_000, 700
 CONTESTANTS = {
     "ase": "one run, every step by ASE",
     "ase 1": "one run, every step by ASE, a sample at every step",
