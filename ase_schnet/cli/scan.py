@@ -155,6 +155,8 @@ def _axes(args: argparse.Namespace) -> list[NDArray]:
             raise ValueError(f"{flag} needs one value for each coordinate: {n}, not {len(values)}")
     if min(points) < 2:
         raise ValueError(f"--points must be at least 2, not {min(points)}")
+    if any(first == last for first, last in zip(args.start, args.stop, strict=True)):
+        raise ValueError("--from and --to are the same: there is nothing to scan")
     if args.moving and len(args.moving) != n:
         raise ValueError("give --moving once for each coordinate of a map, or not at all")
     return [np.linspace(*limits) for limits in zip(args.start, args.stop, points, strict=True)]

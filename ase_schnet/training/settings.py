@@ -70,6 +70,11 @@ class FitSettings:
             raise ValueError(f"schedule must be 'cosine' or 'exponential', got {self.schedule!r}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight decay must be at least 0, got {self.weight_decay}")
+        if self.weight_decay * self.learning_rate >= 1:
+            raise ValueError(
+                f"weight decay {self.weight_decay:g} takes all of a weight in one step at the learning rate "
+                f"{self.learning_rate:g}: it must be below {1 / self.learning_rate:g}; 0.01 is usual"
+            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
         if not self.clip_norm > 0:

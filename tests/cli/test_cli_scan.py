@@ -90,6 +90,7 @@ def test_ctrl_c_writes_what_is_finished_and_exits_with_130(places, tmp_path, mon
     [
         ("ethanol", ["--from", "1", "--to", "2"], "give one of --distance, --angle, --dihedral"),
         ("ethanol", [*DIHEDRAL, "--points", "1"], "--points must be at least 2, not 1"),
+        ("ethanol", [*DIHEDRAL, "--from", "5", "--to", "5"], "there is nothing to scan"),
         ("ethanol", [*DIHEDRAL[:4], "9", *DIHEDRAL[5:]], "atom 9 does not exist"),
         ("ethanol", [*DIHEDRAL[:4], "-1", *DIHEDRAL[5:]], "atom -1 does not exist"),
         ("ethanol", [*DIHEDRAL[:4], "1", *DIHEDRAL[5:]], "needs four different atoms"),

@@ -249,6 +249,7 @@ def test_fine_tuning_keeps_its_dropout_or_takes_another(trained, tmp_path, capsy
         (["--dropout", "1"], ": --dropout must be at least 0 and below 1, got 1"),
         (["--dropout", "nan"], "dropout must be at least 0 and below 1, got nan"),
         (["--weight-decay", "-1"], "weight decay must be at least 0, got -1"),
+        (["--weight-decay", "1e9"], "takes all of a weight in one step"),
         (["--start-from", "MODEL", "--trainable-gaussians"], "train without --trainable-gaussians"),
         (["--start-from", "ethanol", "--freeze", "gaussians"], "no layer 'gaussians'"),
         (["--start-from", "ethanol", "--dropout", "2"], "dropout must be at least 0"),
