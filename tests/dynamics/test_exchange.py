@@ -55,18 +55,19 @@ def start() -> Atoms:
 def test_populations_of_a_double_well_are_the_known_ones(tmp_path):
     from ase.io import read
 
-    run_replicas(start(), exchange_every=20, time_ps=60, run_dir=tmp_path / "x", **WELL)
+    run_replicas(start(), exchange_every=20, time_ps=25, run_dir=tmp_path / "x", **WELL)
     for k, kelvin in enumerate(KELVIN):
-        frames = read(tmp_path / "x" / f"replica_{k:03d}" / "trajectory.traj", index="200:")
+        frames = read(tmp_path / "x" / f"replica_{k:03d}" / "trajectory.traj", index="100:")
         right = np.array([frame.positions[0, 0] > 0 for frame in frames], dtype=float)
         blocks = right[: len(right) // 20 * 20].reshape(20, -1).mean(axis=1)
         error = max(blocks.std(ddof=1) / np.sqrt(20), 0.01)
         assert abs(right.mean() - population(kelvin)) < 4 * error, (kelvin, right.mean())
     record = ExchangeRecord.read(tmp_path / "x")
     assert (record.acceptance > 0.2).all()
-    assert record.round_trips.sum() > 10
-    alone = run_replicas(start(), time_ps=30, run_dir=tmp_path / "alone", **WELL)
-    assert len(alone) == len(KELVIN)
+    assert record.round_trips.sum() > 5
+    run_replicas(
+        start(), time_ps=10, run_dir=tmp_path / "alone", **(WELL | {"temperature_K": KELVIN[:1]})
+    )
     frames = read(tmp_path / "alone" / "replica_000" / "trajectory.traj", index=":")
     stays = np.mean([frame.positions[0, 0] > 0 for frame in frames])
     assert abs(stays - population(KELVIN[0])) > 0.3, "without exchange the cold one crosses, too"

@@ -173,7 +173,7 @@ sys.path[:0] = {tests!r}
 import test_replicas
 test_replicas.many({where!r}, **{options!r})
 """
-LONG = {"time_ps": 0.5, "record_every": 2, "trajectory_every": 100, "progress": False}
+LONG = {"time_ps": 0.3, "record_every": 2, "trajectory_every": 100, "progress": False}
 EXCHANGE = {"exchange_every": 20, "temperature_K": np.geomspace(300, 600, 16).tolist()}
 
 
@@ -188,26 +188,32 @@ def logs(where: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.fixture(scope="module", params=[{}, EXCHANGE], ids=["independent", "exchange"])
+def whole(request, tmp_path_factory) -> tuple[Path, dict]:
+    """Sixteen runs that nobody interrupted, and their options."""
+    folder = tmp_path_factory.mktemp("whole") / "runs"
+    many(folder, **request.param)
+    return folder, request.param
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, EXCHANGE], ids=["independent", "exchange"])
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_resumed_the_logs_of_sixteen_are_those_of_an_uninterrupted_run(
-    tmp_path, options, signal_
+    tmp_path, whole, signal_
 ):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    many(whole, **options)
+    (expected, options), killed = whole, tmp_path / "killed"
     tests = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "helpers")]
     script = CHILD.format(tests=tests, where=str(killed), options=options)
     log = killed / "replica_003" / "log.csv"
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 150):
+        while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 100):
             time.sleep(0.002)
         process.send_signal(signal_)
         assert process.wait() != 0, "it had come to its end"
-    assert log.read_bytes().count(b"\n") < 501, "it had come to its end"
+    assert log.read_bytes().count(b"\n") < 301, "it had come to its end"
     many(killed, resume=True, **options)
-    assert logs(killed) == logs(whole)
-    assert len(logs(whole)) == 16 + bool(options)
+    assert logs(killed) == logs(expected)
+    assert len(logs(expected)) == 16 + bool(options)
 
 
 @pytest.mark.slow
