@@ -2,7 +2,7 @@
 
     python models/organic/train.py DIRECTORY MODEL_DIR --epochs 12 [--start-from organic]
 
-Folds and the kept-out part are divided by molecule (`groups`), so that no member sees a frame of a molecule that
+Folds and the kept-out part are divided by molecule (`plan_of`), so that no member sees a frame of a molecule that
 validates it. A frame of large forces counts less: w = min(1, (1.2 eV/Å / rms force)²), or a few stretched bonds
 would weigh as much as hundreds of frames of a molecule at rest.
 """
@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet import PRESETS, Dataset, FitSettings, LossWeights, Recipe, cross_validate, plan_folds
-from ase_schnet.modelfile import load_model
+from ase_schnet import PRESETS, Dataset, FitSettings, LossWeights, Recipe
+from ase_schnet import cross_validate, load_model, train_fold
+from ase_schnet.data.splits import FoldPlan
 from ase_schnet.training.start import Start
 
-SEED, FOLDS, KEPT_OUT = 23, 3, 0.02
+#: One molecule in KEPT_OUT is kept out of all members.
+SEED, FOLDS, KEPT_OUT = 23, 3, 50
 #: Root mean square force component up to which a frame counts fully, eV/Å.
 FULL_WEIGHT = 1.2
 
@@ -51,7 +53,7 @@ def read_frames(path: Path) -> dict[str, NDArray]:
 
 
 def training_data(directory: Path) -> tuple[Dataset, NDArray]:
-    """Return all training frames, and for each the number of the first frame of its molecule or dimer."""
+    """Return all training frames, and for each the number of its molecule or dimer."""
     parts = [read_frames(p) for name in ("train", "dimers") if (p := directory / f"{name}.npz").exists()]
     for k, part in enumerate(parts):
         part["molecule"] = part["molecule"] + k * 10_000_000
@@ -61,8 +63,18 @@ def training_data(directory: Path) -> tuple[Dataset, NDArray]:
             more = [(0, 0), (0, width - part[name].shape[1])] + [(0, 0)] * (part[name].ndim - 2)
             part[name] = np.pad(part[name], more)
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    _, first, inverse = np.unique(arrays["molecule"], return_index=True, return_inverse=True)
-    return dataset_of(arrays, "GFN2-xTB of enumerated molecules"), first[inverse]
+    return dataset_of(arrays, "GFN2-xTB of enumerated molecules"), arrays["molecule"]
+
+
+def plan_of(molecule: NDArray) -> FoldPlan:
+    """Return folds and the kept-out part by the number of each frame's molecule, (S,).
+
+    So they stay what they are when there are more molecules: a training that starts from an earlier model is
+    validated and calibrated on molecules that it never saw.
+    """
+    kept = molecule % KEPT_OUT == 0
+    folds = tuple(np.flatnonzero(~kept & (molecule % FOLDS == k)) for k in range(FOLDS))
+    return FoldPlan(folds, np.flatnonzero(kept))
 
 
 def main() -> None:
@@ -71,18 +83,16 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--features", type=int, default=96)
+    parser.add_argument("--features", type=int, default=128)
     parser.add_argument("--interactions", type=int, default=3)
     parser.add_argument("--cutoff", type=float, default=5.0)
     parser.add_argument("--batch-size", type=int, default=20)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--energy-weight", type=float, default=0.05)
+    parser.add_argument("--energy-weight", type=float, default=0.15)
     parser.add_argument("--start-from")
+    parser.add_argument("--fold", type=int, help="train this member alone, 1 to 3")
     args = parser.parse_args()
-    dataset, first = training_data(args.directory)
-    plan = plan_folds(
-        len(dataset), FOLDS, n_kept_out=round(KEPT_OUT * len(dataset)), seed=SEED, twins=first
-    )
+    dataset, molecule = training_data(args.directory)
     start = args.start_from and Start(load_model(args.start_from), args.start_from)
     width = args.features
     config = replace(
@@ -94,13 +104,16 @@ def main() -> None:
         settings=FitSettings(
             epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.learning_rate, seed=SEED
         ),
-        plan=plan,
+        plan=plan_of(molecule),
         start=start or None,
         charge=0,
         multiplicity=1,
         level_of_theory="GFN2-xTB",
     )
-    cross_validate(dataset, args.output, recipe, jobs=1, resume=True)
+    if args.fold:
+        train_fold(dataset, args.output, recipe, args.fold)
+    else:  # joins what is trained, and trains what is left
+        cross_validate(dataset, args.output, recipe, jobs=1, resume=True)
 
 
 if __name__ == "__main__":
