@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--toward", action="append", default=[], metavar="AIM", help=text)
     text = "method that helps with a dear reference, or none (default: gfn2-xtb)"
     add("--cheap", default="gfn2-xtb", metavar="METHOD", help=text)
-    text = "start from the weights of a model that knows the elements, such as organic; nothing pretrains then"
+    text = "start from the weights of a model that knows the elements, such as organic; no pretraining then"
     add("--start-from", metavar="MODEL", help=text)
     text = "length of the runs that the model must survive, ps (default: 5)"
     add("--life", type=float, default=5.0, metavar="PS", help=text)

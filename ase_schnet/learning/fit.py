@@ -80,7 +80,7 @@ def divided(
 
 
 def first_model(settings: LearnSettings, structures: list[Atoms]) -> TrainedModel | None:
-    """Return the model that members start from; None: random weights. ValueError for elements unknown to it."""
+    """Return the model that members start from, which must know all elements; None: random weights."""
     if settings.start_from is None:
         return None
     model = load_model(settings.start_from)

@@ -46,8 +46,8 @@ class LearnSettings:
     life_ps
         Length of the runs that the model must survive, ps.
     start_from
-        Model whose weights the members start from, in the first round and in the training of the end; its name
-        or path. Nothing pretrains then. None: random weights.
+        Model whose weights the members start from, in the first round and in the training of the end; its
+        name or path. Nothing pretrains then. None: random weights.
     members
         Networks of the ensemble.
     round_steps, last_steps

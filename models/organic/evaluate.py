@@ -19,8 +19,8 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from frames import Frame, Labeller, Molecule, packed, read_molecules
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from train import dataset_of, read_frames
 from tqdm import tqdm
+from train import dataset_of, read_frames
 
 from ase_schnet import Dataset, SchNetCalculator, load_model
 from ase_schnet.bonds import bonds_of
@@ -56,7 +56,8 @@ class Measurement:
             "force_mae_meV_per_Ang": 1000 * np.abs(forces).mean(),
             "force_mae_of_a_member": 1000 * np.abs(found.forces - dataset.F).mean(),
             "energy_mae_meV_per_atom": 1000 * np.abs(error).mean(),
-            "energy_mae_of_a_member": 1000 * (np.abs(found.energies - dataset.E) / dataset.n_atoms).mean(),
+            "energy_mae_of_a_member": 1000
+            * (np.abs(found.energies - dataset.E) / dataset.n_atoms).mean(),
         }
         for c in coverage_of_bars(self.model, found, dataset):
             row[f"{c.name}_covered"], row[f"{c.name}_without_bar"] = c.fraction, c.without
@@ -119,10 +120,16 @@ def lives(name: str, molecules: list[str], picoseconds: float) -> list[float]:
         atoms.calc = SchNetCalculator(name)
         MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=np.random.default_rng(k))
         dynamics = Langevin(
-            atoms, 0.5 * units.fs, temperature_K=300, friction=0.01 / units.fs, rng=np.random.default_rng(k)
+            atoms,
+            0.5 * units.fs,
+            temperature_K=300,
+            friction=0.01 / units.fs,
+            rng=np.random.default_rng(k),
         )
-        for ps in np.arange(0.1, picoseconds + 0.05, 0.1):
+        ps = 0.0
+        while ps < picoseconds:
             dynamics.run(200)
+            ps += 0.1
             now = np.linalg.norm(atoms.positions[i] - atoms.positions[j], axis=1)
             if not (now < BROKEN * length).all():
                 break
@@ -192,7 +199,12 @@ def main() -> None:
     write_whole(args.directory / "figures.json", json.dumps(figures, indent=1).encode())
     for name, figure in figures.items():
         shown = figure if isinstance(figure, dict) else {"": figure}
-        print(f"| {name} |", "; ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items()))
+        print(
+            f"| {name} |",
+            "; ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items()
+            ),
+        )
 
 
 if __name__ == "__main__":

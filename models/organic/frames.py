@@ -1,12 +1,13 @@
 """Labelled frames of molecules: relaxed, thermal, in motion, turned, stretched, met by another molecule.
 
-    python models/organic/frames.py DIRECTORY PART [SECONDS]     DIRECTORY/PART.npz from DIRECTORY/molecules.csv
+    python models/organic/frames.py DIRECTORY PART [SECONDS]     PART.npz from molecules.csv
 
-Each label is GFN2-xTB's. Of a molecule: a conformer of ETKDG is brought near the minimum of GFN2 by Newton steps with the
-Hessian of MMFF94 (`Molecule.relax`); about it, positions and velocities are drawn from the Boltzmann distribution of
-that Hessian at 250 to 1500 K (`draw`), as frames and as the start of short runs; package moves turn and stretch bonds
-and bring two molecules together. So nearly every evaluation of GFN2 is of use. Chunks of molecules are files in
-DIRECTORY/PART.parts: a stopped run goes on, and after SECONDS what is there is joined.
+Each label is GFN2-xTB's. Of a molecule: a conformer of ETKDG is brought near the minimum of GFN2 by Newton
+steps with the Hessian of MMFF94 (`Molecule.relax`); about it, positions and velocities are drawn from the
+Boltzmann distribution of that Hessian at 250 to 1500 K (`draw`), as frames and as the start of short runs;
+moves of the package turn and stretch bonds and bring two molecules together. So nearly every evaluation of
+GFN2 is of use. Chunks of molecules are files in DIRECTORY/PART.parts: a stopped run goes on, and after
+SECONDS what is there is joined.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from ase_schnet.sampling.topology import Topology
 SEED, CHUNK = 23, 50
 COLDEST_K, HOTTEST_K = 250.0, 1500.0
 TEST_K = (300.0, 500.0)
-#: Conformers that are tried of a molecule of that test; energies, eV, that are those of one; fewest of a molecule.
+#: Conformers that are tried of a molecule; energies, eV, that are those of one; fewest of a molecule.
 CONFORMERS, SAME_ENERGY, FEWEST_CONFORMERS = 7, 2e-3, 4
 #: Largest force of a training frame, eV/Å.
 LARGEST_FORCE = 30.0
-#: Softest mode that is drawn from as it is, eV/Å² times amu⁻¹: some 200 cm⁻¹. Straight lines are wrong for softer ones.
+#: Stiffness of the softest mode that is drawn as it is, eV/Å²/amu: 200 cm⁻¹. Softer ones are curved.
 SOFTEST = (200 / 521.47) ** 2
 #: Stiffness of MMFF below which a Newton step is no longer trusted, eV/Å²; longest way of an atom in it, Å.
 SOFTEST_STEP, LONGEST_STEP = 1.5, 0.15
@@ -76,7 +77,9 @@ class Labeller:
             self._result = None
             raise
         gradient = self._result.get("gradient")
-        return float(self._result.get("energy")) * units.Hartree, -gradient * (units.Hartree / units.Bohr)
+        return float(self._result.get("energy")) * units.Hartree, -gradient * (
+            units.Hartree / units.Bohr
+        )
 
 
 class Molecule:
@@ -122,7 +125,9 @@ class Molecule:
             for sign in (1, -1):
                 moved = flat.copy()
                 moved[k] += sign * step
-                self.field.CalcEnergy(moved.tolist())  # else CalcGrad takes the distances of the last call
+                self.field.CalcEnergy(
+                    moved.tolist()
+                )  # else CalcGrad takes the distances of the last call
                 ends.append(np.array(self.field.CalcGrad(moved.tolist())))
             rows.append((ends[0] - ends[1]) / (2 * step))
         hessian = np.array(rows) * KCAL
@@ -148,7 +153,7 @@ class Molecule:
         return way
 
     def draw(self, temperature_K: float, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Return positions (N, 3) in Å and velocities in ASE's unit, as the modes have them at a temperature."""
+        """Return positions (N, 3) in Å and velocities in ASE's unit, at a temperature."""
         kT = units.kB * temperature_K
         q = rng.normal(size=len(self._stiffness)) * np.sqrt(kT / self._stiffness)
         velocities = rng.normal(size=self.positions.shape) * np.sqrt(kT / self.masses)[:, None]
@@ -160,7 +165,12 @@ class Molecule:
         return Frame(self.numbers, positions, *self.label(positions), "thermal", temperature_K)
 
     def run(
-        self, temperature_K: float, every: int, n: int, rng: np.random.Generator, timestep_fs: float = 1.0
+        self,
+        temperature_K: float,
+        every: int,
+        n: int,
+        rng: np.random.Generator,
+        timestep_fs: float = 1.0,
     ) -> list[Frame]:
         """Return `n` frames of a run of molecular dynamics (NVE, velocity Verlet), one of `every` steps."""
         positions, velocities = self.draw(temperature_K, rng)
@@ -173,7 +183,9 @@ class Molecule:
             energy, forces = self.label(positions)
             velocities += 0.5 * step * forces * inverse
             if k % every == 0:
-                frames.append(Frame(self.numbers, positions, energy, forces, "dynamics", temperature_K))
+                frames.append(
+                    Frame(self.numbers, positions, energy, forces, "dynamics", temperature_K)
+                )
         return frames
 
     def moved(self, kind: str, rng: np.random.Generator) -> list[Frame]:
@@ -186,7 +198,9 @@ class Molecule:
 
 
 MOVES = {"turned": rotate, "stretched": stretch_one, "contact": collide}
-PLAN = SamplingPlan(noise_Ang=(0.0, 0.06), stretch_factors=(0.78, 2.6), stretch_noise_Ang=(0.0, 0.04))
+PLAN = SamplingPlan(
+    noise_Ang=(0.0, 0.06), stretch_factors=(0.78, 2.6), stretch_noise_Ang=(0.0, 0.04)
+)
 
 
 def hot(rng: np.random.Generator) -> float:
@@ -255,7 +269,9 @@ def read_molecules(directory: Path, part: str) -> list[str]:
         return [smiles for where, smiles in rows if where in ("new", "larger") and turnable(smiles)]
     if part != "dimers":
         return [smiles for where, smiles in rows if where == part]
-    small = [s for where, s in rows if where == "train" and Chem.MolFromSmiles(s).GetNumHeavyAtoms() <= 5]
+    small = [
+        s for where, s in rows if where == "train" and Chem.MolFromSmiles(s).GetNumHeavyAtoms() <= 5
+    ]
     rng = np.random.default_rng([SEED, 1])
     return [".".join(rng.choice(small, 2)) for _ in range(2 * len(small))]
 
@@ -269,7 +285,11 @@ def packed(frames: list[Frame], molecules: list[int]) -> dict[str, NDArray]:
     """Return the arrays of PhysNet's layout, padded, with kind, temperature and number of the molecule."""
     n = np.array([len(f.numbers) for f in frames])
     shape = len(frames), int(n.max())
-    arrays = {"Z": np.zeros(shape, np.int64), "R": np.zeros((*shape, 3)), "F": np.zeros((*shape, 3))}
+    arrays = {
+        "Z": np.zeros(shape, np.int64),
+        "R": np.zeros((*shape, 3)),
+        "F": np.zeros((*shape, 3)),
+    }
     for k, f in enumerate(frames):
         arrays["Z"][k, : n[k]], arrays["R"][k, : n[k]], arrays["F"][k, : n[k]] = f[0], f[1], f[3]
     return arrays | {

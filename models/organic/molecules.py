@@ -2,11 +2,11 @@
 
     python models/organic/molecules.py DIRECTORY        writes DIRECTORY/molecules.csv: part, SMILES
 
-The rule (`grown`): begin with an atom or a ring of `RINGS`; while heavy atoms are missing, put an atom, a group of
-`GROUPS` or a ring onto an atom with free valence, or close a ring of three to six atoms; fill up with hydrogen.
-Left out are what `UNLIKELY` says, radicals and ions, the molecules of rMD17 and of the sample of QM7-X in
-`EXCLUDED`, and all isomers of C7H10O2. Two molecules are one if they have the same atoms and bonds, whatever
-the orders of the bonds: so neither stereoisomers nor Kekulé structures come into two parts.
+The rule (`Grower`): begin with an atom or a ring of `RINGS`; while heavy atoms are missing, put an atom, a
+group of `GROUPS` or a ring onto an atom with free valence, or close a ring of three to six atoms; fill up
+with hydrogen. Left out are what `UNLIKELY` says, radicals and ions, the molecules of rMD17 and of the sample
+of QM7-X in `EXCLUDED`, and all isomers of C7H10O2. Two molecules are one if they have the same atoms and
+bonds, whatever the orders of the bonds: so neither stereoisomers nor Kekulé structures come into two parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 from ase_schnet.files import replaced
 
 SEED = 23
-#: Part -> molecules, in the order in which they are filled. "group": with a group of `LEFT_OUT`, up to 9 heavy atoms.
+#: Part -> molecules. "group": with a group of `LEFT_OUT`; "larger": of 10 to 14 heavy atoms.
 PARTS = {"new": 240, "larger": 160, "group": 180, "train": 12_000}
 #: Share of molecules of 1, 2, ..., 9 heavy atoms that are tried; small ones run out.
 HEAVY = np.array([1, 1, 2, 4, 7, 12, 18, 25, 30]) / 100
@@ -31,13 +31,57 @@ ELEMENTS, SHARES = "CNO", (0.64, 0.15, 0.21)
 VALENCE = {6: 4, 7: 3, 8: 2}
 #: Kekulé structures of rings, and groups that are joined by their first atom.
 RINGS = (
-    *("C1=CC=CC=C1", "C1=CC=NC=C1", "C1=CN=CN=C1", "C1=CNC=C1", "C1=COC=C1", "C1=CNC=N1", "C1=COC=N1"),
-    *("C1=NNC=C1", "C1CC1", "C1CO1", "C1CCC1", "C1CCCC1", "C1CCOC1", "C1CCNC1", "C1CCCCC1", "C1COCCN1"),
+    *(
+        "C1=CC=CC=C1",
+        "C1=CC=NC=C1",
+        "C1=CN=CN=C1",
+        "C1=CNC=C1",
+        "C1=COC=C1",
+        "C1=CNC=N1",
+        "C1=COC=N1",
+    ),
+    *(
+        "C1=NNC=C1",
+        "C1CC1",
+        "C1CO1",
+        "C1CCC1",
+        "C1CCCC1",
+        "C1CCOC1",
+        "C1CCNC1",
+        "C1CCCCC1",
+        "C1COCCN1",
+    ),
     *("C1CCC=CC1", "C1=CC(=O)C=CO1", "C1CC(=O)NC1", "C1=CC(=O)NC=C1", "C1CNC1"),
 )
 GROUPS = (
-    *("C=O", "C(=O)C", "C(=O)O", "C(=O)OC", "OC(=O)C", "C(=O)N", "C(=O)NC", "NC(=O)C", "C#N", "C#C", "C=C"),
-    *("O", "OC", "N", "NC", "N(C)C", "C(C)C", "C(C)(C)C", "CO", "CN", "C=NO", "C=N", "C(=N)N", "N=NC"),
+    *(
+        "C=O",
+        "C(=O)C",
+        "C(=O)O",
+        "C(=O)OC",
+        "OC(=O)C",
+        "C(=O)N",
+        "C(=O)NC",
+        "NC(=O)C",
+        "C#N",
+        "C#C",
+        "C=C",
+    ),
+    *(
+        "O",
+        "OC",
+        "N",
+        "NC",
+        "N(C)C",
+        "C(C)C",
+        "C(C)(C)C",
+        "CO",
+        "CN",
+        "C=NO",
+        "C=N",
+        "C(=N)N",
+        "N=NC",
+    ),
     *("NC(=O)N", "OC(=O)N", "[N+](=O)[O-]", "N=C=O", "C=C=C", "C=C=O", "OO", "OOC"),
 )
 #: Groups that no molecule of the training has.
@@ -48,15 +92,43 @@ LEFT_OUT = {
     "peroxide": "[#8]~[#8]",
 }
 UNLIKELY = (
-    *("[#8,#7;!R]~[#8]~[#8]", "[#7]-[#7]-[#7]", "[#8]~[#7;X3;+0]~[#8]", "[#7]=[#7]-[#7,#8]", "[#8]-[#7]-[#7]", "N#C-[#7]-[#8]"),
-    *("[O;X2]-[C;X4]-[O;X2]-[C;X4]-[O;X2]", "[OH]-[C;X4]-[OH]", "[NH2]-[C;X4]-[OH]", "[r3]=[r3]", "[r3]=[*]"),
-    *("[r3;R2]", "[r4]=[r4]", "[r;!a]#[*;r]", "[r;!a]=[*]=[r]", "[R2;!a]=[*]", "[R3]", "N#[#7]", "[o;r]~[o;r]"),
+    *(
+        "[#8,#7;!R]~[#8]~[#8]",
+        "[#7]-[#7]-[#7]",
+        "[#8]~[#7;X3;+0]~[#8]",
+        "[#7]=[#7]-[#7,#8]",
+        "[#8]-[#7]-[#7]",
+        "N#C-[#7]-[#8]",
+    ),
+    *(
+        "[O;X2]-[C;X4]-[O;X2]-[C;X4]-[O;X2]",
+        "[OH]-[C;X4]-[OH]",
+        "[NH2]-[C;X4]-[OH]",
+        "[r3]=[r3]",
+        "[r3]=[*]",
+    ),
+    *(
+        "[r3;R2]",
+        "[r4]=[r4]",
+        "[r;!a]#[*;r]",
+        "[r;!a]=[*]=[r]",
+        "[R2;!a]=[*]",
+        "[R3]",
+        "N#[#7]",
+        "[o;r]~[o;r]",
+    ),
     *("[#7]~[#7]~[#7]~[#7]", "C=C=C=*", "[#8]-C#*", "[#7]-C#C", "[#8]-[#8]-[#7,#8]", "[#6]#[#7+]"),
 )
 #: SMILES that are in no part: the molecules of rMD17, and the one of qm7x_226.npz (C6H12).
 EXCLUDED = (
     *("CC(=O)Oc1ccccc1C(=O)O", "c1ccc(N=Nc2ccccc2)cc1", "c1ccccc1", "CCO", "O=CCC=O", "OC=CC=O"),
-    *("c1ccc2ccccc2c1", "CC(=O)Nc1ccc(O)cc1", "O=C(O)c1ccccc1O", "Cc1ccccc1", "O=c1cc[nH]c(=O)[nH]1"),
+    *(
+        "c1ccc2ccccc2c1",
+        "CC(=O)Nc1ccc(O)cc1",
+        "O=C(O)c1ccccc1O",
+        "Cc1ccccc1",
+        "O=c1cc[nH]c(=O)[nH]1",
+    ),
     "CC1(C)CCC1",
 )
 EXCLUDED_FORMULA = "C7H10O2"
@@ -151,9 +223,9 @@ def _pieces(texts: tuple[str, ...]) -> list[Chem.Mol]:
 
 
 def _free(atom: Chem.Atom) -> int:
-    """Return the free valence of an atom."""
+    """Return the free valence of an atom; N⁺ has four bonds and O⁻ has one."""
     used = sum(round(bond.GetBondTypeAsDouble()) for bond in atom.GetBonds())
-    return VALENCE[atom.GetAtomicNum()] + max(atom.GetFormalCharge(), 0) + min(atom.GetFormalCharge(), 0) - used
+    return VALENCE[atom.GetAtomicNum()] + atom.GetFormalCharge() - used
 
 
 def _sane(molecule: Chem.RWMol, n_heavy: int) -> Chem.Mol | None:
@@ -189,7 +261,12 @@ def divided(seed: int = SEED, parts: dict[str, int] | None = None) -> dict[str, 
         part = "larger" if large else "group" if group else "train"
         if large and group:
             continue
-        if part == "train" and n_heavy >= 4 and len(found["new"]) < wanted["new"] and rng.random() < 0.5:
+        if (
+            part == "train"
+            and n_heavy >= 4
+            and len(found["new"]) < wanted["new"]
+            and rng.random() < 0.5
+        ):
             part = "new"
         name = skeleton(molecule)
         if name in seen or len(found[part]) >= wanted[part]:

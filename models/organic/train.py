@@ -2,9 +2,9 @@
 
     python models/organic/train.py DIRECTORY MODEL_DIR --epochs 12 [--start-from organic]
 
-Folds and the kept-out part are divided by molecule (`plan_of`), so that no member sees a frame of a molecule that
-validates it. A frame of large forces counts less: w = min(1, (1.2 eV/Å / rms force)²), or a few stretched bonds
-would weigh as much as hundreds of frames of a molecule at rest.
+Folds and the kept-out part are divided by molecule (`plan_of`), so that no member sees a frame of a molecule
+that validates it. A frame of large forces counts less, w = min(1, (1.2 eV/Å / rms force)²): a few stretched
+bonds would weigh as much as hundreds of frames of a molecule at rest.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet import PRESETS, Dataset, FitSettings, LossWeights, Recipe
-from ase_schnet import cross_validate, load_model, train_fold
+from ase_schnet import (
+    PRESETS,
+    Dataset,
+    FitSettings,
+    LossWeights,
+    Recipe,
+    cross_validate,
+    load_model,
+    train_fold,
+)
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.training.start import Start
 
@@ -54,7 +62,9 @@ def read_frames(path: Path) -> dict[str, NDArray]:
 
 def training_data(directory: Path) -> tuple[Dataset, NDArray]:
     """Return all training frames, and for each the number of its molecule or dimer."""
-    parts = [read_frames(p) for name in ("train", "dimers") if (p := directory / f"{name}.npz").exists()]
+    parts = [
+        read_frames(p) for name in ("train", "dimers") if (p := directory / f"{name}.npz").exists()
+    ]
     for k, part in enumerate(parts):
         part["molecule"] = part["molecule"] + k * 10_000_000
     width = max(part["Z"].shape[1] for part in parts)
@@ -96,13 +106,20 @@ def main() -> None:
     start = args.start_from and Start(load_model(args.start_from), args.start_from)
     width = args.features
     config = replace(
-        PRESETS["fast"], n_atom_basis=width, n_filters=width, n_interactions=args.interactions, cutoff=args.cutoff
+        PRESETS["fast"],
+        n_atom_basis=width,
+        n_filters=width,
+        n_interactions=args.interactions,
+        cutoff=args.cutoff,
     )
     recipe = Recipe(
         config=start.config if start else config,
         weights=LossWeights(energy=args.energy_weight),
         settings=FitSettings(
-            epochs=args.epochs, batch_size=args.batch_size, learning_rate=args.learning_rate, seed=SEED
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            learning_rate=args.learning_rate,
+            seed=SEED,
         ),
         plan=plan_of(molecule),
         start=start or None,

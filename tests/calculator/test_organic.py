@@ -1,4 +1,4 @@
-"""models/organic as a user gets it: any molecule of H, C, N, O near GFN2-xTB, and what it refuses, by name."""
+"""models/organic as a user gets it: molecules of H, C, N, O near GFN2-xTB, and what it refuses."""
 
 import numpy as np
 import pytest

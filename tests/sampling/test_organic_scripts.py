@@ -1,4 +1,4 @@
-"""The rules of models/organic: molecules from a seed, parts without a common molecule, frames that are what they say."""
+"""The rules of models/organic: molecules from a seed, parts that share none, frames that are right."""
 
 import sys
 from pathlib import Path
@@ -102,7 +102,9 @@ def test_drawn_positions_and_velocities_have_the_energies_of_their_temperature(e
     rng, kelvin, n = np.random.default_rng(0), 400.0, 300
     drawn = [ethylamine.draw(kelvin, rng) for _ in range(n)]
     kinetic = [(0.5 * ethylamine.masses[:, None] * v**2).sum() for _, v in drawn]
-    assert np.mean(kinetic) == pytest.approx(1.5 * len(ethylamine.numbers) * units.kB * kelvin, rel=0.05)
+    assert np.mean(kinetic) == pytest.approx(
+        1.5 * len(ethylamine.numbers) * units.kB * kelvin, rel=0.05
+    )
     moves = np.array([x - ethylamine.positions for x, _ in drawn]).reshape(n, -1)
     potential = 0.5 * np.einsum("si,ij,sj->s", moves, ethylamine.hessian, moves)
     soft = 4  # modes below 200 cm⁻¹ are drawn as if they were there, at most so many here
