@@ -126,8 +126,8 @@ def _stored_pairs(
         idx_j.append(pairs.idx_j.astype(number, copy=False))
         if not molecules:
             shifts.append(pairs.shifts)
-    joined = (np.concatenate(column) for column in (n_pairs, idx_i, idx_j))
-    return *joined, None if molecules else np.concatenate(shifts)
+    i, j = np.concatenate(idx_i), np.concatenate(idx_j)
+    return np.concatenate(n_pairs), i, j, None if molecules else np.concatenate(shifts)
 
 
 def grid_for(config: SchNetConfig, parts: tuple[Dataset, ...], device: str) -> FilterGrid:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import InputError
 
@@ -45,13 +44,14 @@ def test_energies_have_the_offsets_of_the_elements():
 @pytest.mark.parametrize(
     ("atoms", "info", "named"),
     [
-        (Atoms("CH3Cl", molecule("CH3Cl").positions), {}, "Cl"),
+        (molecule("CH3Cl"), {}, "Cl"),
         (molecule("SH2"), {}, "S"),
         (molecule("CH3COOH"), {"charge": -1}, "charge -1"),
         (molecule("CH3CH2NH2"), {"charge": 1, "spin": 2}, "charge +1"),
         (molecule("CH3CH2O"), {"multiplicity": 2}, "multiplicity 2"),
+        (molecule("CH3CH2O"), {}, "25 electrons, not an even number"),
     ],
-    ids=["chlorine", "sulphur", "anion", "radical cation", "radical"],
+    ids=["chlorine", "sulphur", "anion", "radical cation", "radical", "silent radical"],
 )
 def test_what_it_does_not_know_is_refused_by_name(atoms, info, named):
     atoms.set_initial_magnetic_moments(None)
