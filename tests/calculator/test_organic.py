@@ -7,7 +7,7 @@ from ase.calculators.calculator import InputError
 
 from ase_schnet import SchNetCalculator, load_model, read_reference
 
-NAMES = ["CH3CH2OCH3", "CH3CONH2", "C5H8", "C4H4O", "CH3CH2NH2", "C3H9N", "HCOOH"]
+NAMES = ["CH3CH2OCH3", "CH3CONH2", "isobutene", "C4H4O", "CH3CH2NH2", "C3H9N", "HCOOH"]
 KCAL_PER_MOL = 0.0433641  # eV
 
 
