@@ -17,15 +17,19 @@ def near_rest(name, width_Ang=0.03, seed=0):
     return atoms
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_forces_are_near_those_of_gfn2_xtb(name):
+def test_forces_are_near_those_of_gfn2_xtb():
     """ASE's own geometries, displaced: neither was made by the scripts that made the training data."""
     pytest.importorskip("tblite")
-    atoms = near_rest(name)
-    atoms.calc = read_reference("gfn2-xtb")(atoms)
-    reference = atoms.get_forces()
-    atoms.calc = SchNetCalculator("organic")
-    assert np.abs(atoms.get_forces() - reference).mean() < 0.12 * np.abs(reference).mean()
+    errors, sizes = [], []
+    for name in NAMES:
+        atoms = near_rest(name)
+        atoms.calc = read_reference("gfn2-xtb")(atoms)
+        reference = atoms.get_forces()
+        atoms.calc = SchNetCalculator("organic")
+        errors.append(np.abs(atoms.get_forces() - reference).mean())
+        sizes.append(np.abs(reference).mean())
+    assert np.mean(errors) < 0.1 * np.mean(sizes)
+    assert np.max(errors) < 0.2 * np.mean(sizes)
 
 
 def test_energies_have_the_offsets_of_the_elements():
