@@ -1,6 +1,6 @@
 #!/bin/sh
 # All of models/organic anew, from seeds: sh models/organic/make.sh WORK_DIR [SECONDS_OF_LABELLING]
-# One core: some ten CPU hours for all 12,000 molecules; a stopped call goes on where it was.
+# Labels of all 12,000 molecules take half an hour of a core; a stopped call goes on where it was.
 set -e
 here=$(dirname "$0")
 work=$1
