@@ -26,7 +26,7 @@ include_patterns = [
     "docs/**",
     "benchmarks/*.md",
     "md_examples/*.md",
-    *("models/README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("models/README.md", "models/*/README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
 ]
 exclude_patterns = [
     *("docs/build", "docs/extensions", "docs/static", "docs/figures"),

@@ -9,7 +9,13 @@ from ase.data import chemical_symbols
 
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
-from ase_schnet.structures.electrons import LOWEST, Electrons, contradiction, stated
+from ase_schnet.structures.electrons import (
+    LOWEST,
+    Electrons,
+    contradiction,
+    has_multiplicity,
+    stated,
+)
 
 #: Largest calibrated std of a force that is still a prediction, over the rms force of the training data.
 MAX_STD_OVER_FORCE = 1.0
@@ -161,7 +167,27 @@ def electrons_mismatch(
     """
     card = model.card
     expected = card.get("charge", 0), card.get("multiplicity", LOWEST)
-    return contradiction(*expected, said, numbers, pbc)
+    wrong = contradiction(*expected, said, numbers, pbc)
+    if wrong or said.multiplicity is not None or not has_multiplicity(len(numbers), pbc):
+        return wrong
+    return _impossible(model, numbers)
+
+
+def _impossible(model: TrainedModel, numbers: np.ndarray) -> str | None:
+    """Return why a molecule that states nothing cannot have the state of the model: it is a radical, say.
+
+    Only where training had several compositions. A model of one molecule is used for its pieces too, and
+    warns of them.
+    """
+    card = model.card
+    charge, multiplicity = card.get("charge", 0), card.get("multiplicity", LOWEST)
+    left_free = card.get("training", {}).get("species_shifts_undetermined", len(model.elements))
+    if isinstance(charge, str) or isinstance(multiplicity, str):
+        return None
+    electrons = int(np.sum(numbers)) - round(charge)
+    if left_free >= len(model.elements) - 1 or (electrons - multiplicity) % 2 == 1:
+        return None
+    return f"{electrons} electrons, not an {'odd' if electrons % 2 == 0 else 'even'} number"
 
 
 def require_finite(atoms: Atoms) -> None:

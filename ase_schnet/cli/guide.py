@@ -30,7 +30,7 @@ def guide() -> str:
         [
             *lines,
             "",
-            "ethanol, methanol and silicon come with the package: ase-schnet info ethanol",
+            "ethanol, methanol, silicon and organic come with the package: ase-schnet info organic",
             "(`ase build CH3CH2OH ethanol.xyz` writes a molecule to begin with)",
             "",
             "ase-schnet --help           all commands;  ase-schnet COMMAND --help  one, with examples",

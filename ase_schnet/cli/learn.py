@@ -65,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--toward", action="append", default=[], metavar="AIM", help=text)
     text = "method that helps with a dear reference, or none (default: gfn2-xtb)"
     add("--cheap", default="gfn2-xtb", metavar="METHOD", help=text)
+    text = "start from the weights of a model that knows the elements, such as organic; no pretraining then"
+    add("--start-from", metavar="MODEL", help=text)
     text = "length of the runs that the model must survive, ps (default: 5)"
     add("--life", type=float, default=5.0, metavar="PS", help=text)
     text = "networks, at least 2; each is trained on (K - 1)/K of the labels (default: 5)"
@@ -133,6 +135,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _settings(args: argparse.Namespace) -> LearnSettings:
     from ase_schnet.learning.settings import LearnSettings
+    from ase_schnet.model_directories import lasting_name
 
     return LearnSettings(
         reference=args.reference,
@@ -142,6 +145,7 @@ def _settings(args: argparse.Namespace) -> LearnSettings:
         toward=tuple(args.toward),
         cheap=None if args.cheap == "none" else args.cheap,
         life_ps=args.life,
+        start_from=args.start_from and lasting_name(args.start_from),
         members=args.members,
         seed=args.seed,
     )

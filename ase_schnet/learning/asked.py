@@ -11,6 +11,7 @@ from ase_schnet.labelling.methods import whole_electrons
 from ase_schnet.learning.choose import CHOSEN
 from ase_schnet.learning.rounds import GOAL, RoundDirectory, folders
 from ase_schnet.learning.settings import LearnSettings, Methods
+from ase_schnet.modelfile import load_model
 from ase_schnet.sampling.spread import fingerprint
 from ase_schnet.structures.electrons import stated
 
@@ -89,6 +90,8 @@ def identity_of(starts: Sequence[Atoms], settings: LearnSettings, methods: Metho
     told = {**settings.to_dict(), "reference": methods.reference.text}  # lasting paths
     if methods.pretrains:
         told["cheap"] = methods.sampler.text
+    if settings.start_from is not None:
+        told["start_sha256"] = load_model(settings.start_from).checksum
     for name in ("budget", GOAL):
         told.pop(name)
     method = methods.reference.identity  # a script may have changed, and its name has not

@@ -14,7 +14,7 @@ from ase_schnet.data.splits import FoldPlan
 from ase_schnet.learning.choose import RANDOM
 from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.model.schnet import PRESETS
-from ase_schnet.modelfile import TrainedModel
+from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.pretraining.run import pretrained
 from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
 from ase_schnet.training.crossval import cross_validate
@@ -79,6 +79,15 @@ def divided(
     )
 
 
+def first_model(settings: LearnSettings, structures: list[Atoms]) -> TrainedModel | None:
+    """Return the model that members start from, which must know all elements; None: random weights."""
+    if settings.start_from is None:
+        return None
+    model = load_model(settings.start_from)
+    model.require_elements(z for atoms in structures for z in atoms.numbers.tolist())
+    return model
+
+
 def fit_round(
     frames: list[Atoms],
     directory: Path,
@@ -103,7 +112,7 @@ def fit_round(
     settings, methods
         Of the learning.
     start
-        The model of the round before; None: random weights.
+        The model that members start from, as that of the round before; None: random weights.
     last
         Whether to train as long as a training of its own.
     jobs, executor, take_over

@@ -25,7 +25,7 @@ from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
-from ase_schnet.learning.fit import divided, fit_round, last_over_round
+from ase_schnet.learning.fit import divided, first_model, fit_round, last_over_round
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
@@ -71,6 +71,7 @@ class Loop:
         self.aims = settings.aims()
         self.methods = Methods.of(settings, periodic=bool(starts[0].pbc.any()))
         check_starts(self.starts, self.aims, self.methods)
+        self.first = first_model(settings, self.starts)
         self.sizes: list[int] = []
         self._fit_s = 0.0  # of the last fit
 
@@ -172,7 +173,7 @@ class Loop:
         calls = len([a for a in everything if a.info["round"] <= k])
         row = self._judged(k, before, lives, labelled, calls)
         plan, split = divided(labelled, self.settings.members, k)
-        start = None if before is None else load_model(before)
+        start = self.first if before is None else load_model(before)
         self._tell_of(row)
         self.resources.tell(
             f"round {k}: {row.labels} of {row.calls} structures have labels; {split}"
@@ -270,7 +271,7 @@ class Loop:
         needed = structures_needed(LEVEL)  # for error bars
         plan, split = divided(frames, self.settings.members, n_rounds - 1, needed)
         self.resources.tell(f"the last training, on all labels; {split}")
-        model = self._fit(frames, place.model, plan, last=True)
+        model = self._fit(frames, place.model, plan, start=self.first, last=True)
         _, lives = self._explored(place.model, place)
         place.write_lives(lives)
         save_model(self.directory, model)

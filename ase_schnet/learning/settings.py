@@ -45,6 +45,9 @@ class LearnSettings:
         Method that makes the first structures and pretrains (molecules alone); None: nothing does.
     life_ps
         Length of the runs that the model must survive, ps.
+    start_from
+        Model whose weights the members start from, in the first round and in the training of the end; its
+        name or path. Nothing pretrains then. None: random weights.
     members
         Networks of the ensemble.
     round_steps, last_steps
@@ -65,6 +68,7 @@ class LearnSettings:
     toward: tuple[str, ...] = ()
     cheap: str | None = "gfn2-xtb"
     life_ps: float = 5.0
+    start_from: str | None = None
     members: int = 5
     round_steps: int = 8_000
     last_steps: int = 38_000
@@ -91,8 +95,11 @@ class LearnSettings:
         return [read_aim(text) for text in self.toward]
 
     def to_dict(self) -> dict:
-        """Return plain types, for files."""
-        return asdict(self)
+        """Return plain types, for files; without a start those of a version that knew none."""
+        told = asdict(self)
+        if self.start_from is None:
+            told.pop("start_from")
+        return told
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class Methods:
             return cls(reference, reference, False)
         if settings.cheap is None or periodic:
             return cls(reference, None, False)
-        return cls(reference, read_reference(settings.cheap), True)
+        return cls(reference, read_reference(settings.cheap), settings.start_from is None)
 
     @property
     def is_quick(self) -> bool:

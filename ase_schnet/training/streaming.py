@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.model.batch import AtomsBatch
+from ase_schnet.neighbors import ALL_PAIRS_LIMIT
 from ase_schnet.training.batches import BatchSource, Labels
 
 STORED_ATOMS = 200_000
 """Largest number of atoms of a data set for which pairs are kept: a pair list takes 1 to 2 kB per atom
 (benchmarks/qm9_memory.md)."""
+STORED_ATOMS_OF_SMALL = 2_000_000
+"""Likewise of molecules of up to `ALL_PAIRS_LIMIT` atoms, whose list takes at most 64 bytes per atom."""
 
 
 class StreamingSource:
@@ -49,5 +52,7 @@ def source_of(
     dataset: Dataset, cutoff: float, dtype: torch.dtype, device: str = "cpu"
 ) -> BatchSource | StreamingSource:
     """Return a source of batches; pairs are found once if they fit into memory, else batch by batch."""
-    kind = BatchSource if len(dataset.Z) <= STORED_ATOMS else StreamingSource
+    small = not dataset.pbc.any() and dataset.n_atoms.max() <= ALL_PAIRS_LIMIT
+    most = STORED_ATOMS_OF_SMALL if small else STORED_ATOMS
+    kind = BatchSource if len(dataset.Z) <= most else StreamingSource
     return kind(dataset, cutoff, dtype, device)

@@ -63,6 +63,8 @@ REFUSED = [
     (["water.xyz", "-o", "m", "--toward", "ir"], "needs dipoles"),
     (["water.xyz", "-o", "m", "--toward", "scan 0 7 1 2"], "atom 7 does not exist"),
     (["water.xyz", "-o", "m", "--toward", "sing"], "no aim 'sing'; known are"),
+    (["ammonia.xyz", "-o", "m", "--start-from", "methanol"], "not trained on N; it knows H, C, O"),
+    (["water.xyz", "-o", "m", "--start-from", "nothing"], "no model 'nothing'"),
     (["nowhere.xyz", "-o", "m"], "nowhere.xyz"),
     (["--continue", "m"], "--continue DIR and --collect FILE belong together"),
     (["--collect", "water.xyz"], "belong together"),

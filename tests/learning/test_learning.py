@@ -155,6 +155,20 @@ def test_each_fit_starts_from_the_one_before_and_the_last_from_random_weights(le
     assert result.model.card["training"]["command"] == "ase-schnet learn"
 
 
+def test_a_shipped_model_can_be_the_start_of_the_first_round_and_of_the_last_training(tmp_path):
+    asked = settings(springs(tmp_path), start_from="methanol", round_steps=2, last_steps=2)
+    model = run_learning(tmp_path / "m", asked).model
+    first = load_model(tmp_path / "m" / "rounds" / "0" / "model")
+    methanol = load_model("methanol")
+    assert model.card["training"]["start"]["sha256"] == methanol.checksum
+    assert first.card["training"]["start"]["sha256"] == methanol.checksum
+    assert model.config == methanol.config
+    for member in range(2):  # two steps are a short way
+        for name in ("embedding.weight", "interactions.1.atomwise_out.weight"):
+            way = np.abs(model.weights[name][member] - methanol.weights[name][member])
+            assert way.mean() < 0.1 * np.abs(methanol.weights[name][member]).mean()
+
+
 def test_the_same_call_again_computes_nothing_and_another_setting_is_refused_by_name(learnt):
     result, _, asked = learnt
     before = {

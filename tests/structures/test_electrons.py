@@ -11,6 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import ethanol, labelled_crystals, labelled_molecules, random_model
 
+from ase_schnet.applicability.model import require_electrons
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
@@ -227,3 +228,20 @@ def test_a_charge_that_is_no_number_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["train", "data.npz", "-o", "m", "--charge", "plus"])
     assert "'plus' is not a whole number, mixed or lowest" in capsys.readouterr().err
+
+
+def test_a_radical_that_states_nothing_is_refused_by_a_model_of_many_closed_shell_molecules():
+    model = load_model("ethanol")
+    radical = molecule("CH3")
+    radical.set_initial_magnetic_moments(None)
+    require_electrons(model, radical)  # a piece of the one molecule, of which the calculator warns
+    training = {**model.card["training"], "species_shifts_undetermined": 0}
+    of_many = replace(model, card={**model.card, "training": training})
+    with pytest.raises(InputError, match="9 electrons, not an even number"):
+        require_electrons(of_many, radical)
+    require_electrons(of_many, molecule("CH4"))
+    require_electrons(of_many, Atoms("H"))  # the free atom of an energy of atomisation
+    cations = replace(of_many, card={**of_many.card, "charge": 1})
+    require_electrons(cations, radical)
+    with pytest.raises(InputError, match="9 electrons, not an even number"):
+        require_electrons(cations, molecule("CH4"))

@@ -51,11 +51,51 @@ def test_a_fit_from_streamed_batches_ends_with_the_same_bits():
     assert losses(StreamingSource) == losses(BatchSource)
 
 
-def test_pairs_are_kept_where_they_fit(monkeypatch):
-    data = small_dataset(6)
+@pytest.mark.parametrize(
+    ("frames", "limit"),
+    [
+        (labelled_molecules(6), "STORED_ATOMS_OF_SMALL"),
+        (labelled_crystals(4), "STORED_ATOMS"),
+        ([Atoms("H70", np.arange(210).reshape(70, 3))], "STORED_ATOMS"),
+    ],
+    ids=["molecules", "crystals", "large molecule"],
+)
+def test_pairs_are_kept_where_they_fit(monkeypatch, frames, limit):
+    data = Dataset.from_atoms(frames)
     assert isinstance(source_of(data, 4.0, torch.float32), BatchSource)
-    monkeypatch.setattr(streaming, "STORED_ATOMS", len(data.Z) - 1)
+    monkeypatch.setattr(streaming, limit, len(data.Z) - 1)
     assert isinstance(source_of(data, 4.0, torch.float32), StreamingSource)
+
+
+@pytest.mark.parametrize("n_atoms", [20, 300])
+def test_stored_pairs_are_those_of_each_molecule(n_atoms):
+    """Their numbers are kept in a byte where the largest is 255, and else whole."""
+    positions = np.random.default_rng(0).uniform(0, 12, (n_atoms, 3))
+    data = Dataset.from_atoms([Atoms("He3", np.eye(3)), Atoms(f"He{n_atoms}", positions)])
+    batch, _ = BatchSource(data, 3.0, torch.float64).batch(np.array([1]))
+    i, j = np.triu_indices(n_atoms, 1)
+    near = np.linalg.norm(positions[i] - positions[j], axis=1) < 3.0
+    found = set(zip(batch.idx_i.tolist(), batch.idx_j.tolist(), strict=True))
+    assert {(min(p), max(p)) for p in found} == set(
+        zip(i[near].tolist(), j[near].tolist(), strict=True)
+    )
+    assert batch.shifts.shape == (len(found), 3)
+    assert not batch.shifts.any()
+
+
+def test_pairs_of_small_molecules_take_few_bytes():
+    """Of 20 atoms some 100 pairs: 220 bytes, where whole numbers and shifts took 4 kB."""
+    rng = np.random.default_rng(0)
+    frames = [Atoms("C20", rng.uniform(0, 6, (20, 3))) for _ in range(400)]
+    data = Dataset.from_atoms(frames)
+    tracemalloc.start()
+    try:
+        source = BatchSource(data, 5.0, torch.float32)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(source.batch(np.arange(400))[0].idx_i) > 100 * len(data)
+    assert kept / len(data) < 500
 
 
 def test_memory_is_that_of_the_arrays(tmp_path):
