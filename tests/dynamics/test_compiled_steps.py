@@ -149,6 +149,18 @@ def test_a_monitor_of_ones_own_sees_every_step_that_it_asks_for():
     assert seen == [0, 7, 14, 21, 28, 35]
 
 
+def test_a_monitor_that_looks_for_something_else_sees_its_steps_too():
+    seen = []
+
+    class Looks(Monitor):
+        def check(self, atoms, step, time_fs, temperature_K):
+            seen.append(step)
+            super().check(atoms, step, time_fs, temperature_K)
+
+    run_nve(ethanol(), time_ps=0.02, progress=False, monitor=Looks("stop", every=20))
+    assert seen == [0, 20, 40]
+
+
 def frozen() -> Atoms:
     atoms = ethanol()
     atoms.set_constraint(FixAtoms([0]))
