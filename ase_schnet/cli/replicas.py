@@ -64,7 +64,8 @@ def run_many(atoms: Atoms, args: argparse.Namespace, options: dict) -> int:
     exchange_every = None
     if args.exchange is not None:
         temperature_K = ladder(temperature_K, args.exchange, args.replicas)
-        exchange_every = args.exchange_every or EXCHANGE_EVERY
+        asked = args.exchange_every
+        exchange_every = EXCHANGE_EVERY if asked is None else asked
     physics = _physics(args)
     records = run_replicas(
         atoms,

@@ -4,7 +4,7 @@ Each is the run that ``run_nve``, ``run_nvt`` or ``run_npt`` would make of it al
 directory of its own. Who moves which of them when is in ``turns.py``.
 """
 
-import os
+import inspect
 from collections.abc import Sequence
 from contextlib import ExitStack
 from copy import copy
@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.arguments import whole
-from ase_schnet.cores import cores
+from ase_schnet.cores import allowed_threads
 from ase_schnet.dynamics.arguments import START_TEMPERATURE_K, warn_of_coarse_steps
 from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.plans import PLANS, Plan
@@ -83,7 +83,7 @@ def run_replicas(
     for start, plan in zip(starts, plans, strict=True):
         check(start, plan)
     warn_of_coarse_steps(starts[0], asked.timestep_fs, stacklevel=3)
-    threads = _allowed(threads)
+    threads = allowed_threads(None if threads is None else whole("threads", threads, 1))
     exchange = None if exchange_every is None else Exchange(plans, exchange_every, asked)
     return _run(starts, plans, asked, exchange, threads)
 
@@ -140,6 +140,12 @@ def _starts(atoms: Atoms | Sequence[Atoms], replicas: int | None, temperature_K)
 def _plans(ensemble: str, temperature_K, physics: dict[str, Any], number: int) -> list[Plan]:
     if ensemble not in PLANS:
         raise ValueError(f"no ensemble {ensemble!r}: choose one of {', '.join(PLANS)}")
+    takes_ = [n for n in inspect.signature(PLANS[ensemble]).parameters if n != "temperature_K"]
+    for name in physics:
+        if name not in takes_:
+            raise ValueError(
+                f"physics of ensemble {ensemble!r} has no {name}: it takes {', '.join(takes_)}"
+            )
     each = list(temperature_K) if np.ndim(temperature_K) else [temperature_K] * number
     if ensemble == "nve" and physics.get("keep_momenta") and number > 1:
         raise ValueError(
@@ -154,10 +160,3 @@ def _own_options(options: RunOptions, k: int) -> RunOptions:
     if options.run_dir is not None:
         directory = Path(options.run_dir) / f"{PREFIX}{k:03d}"
     return replace(options, seed=options.seed + k, run_dir=directory, monitor=copy(options.monitor))
-
-
-def _allowed(threads: int | None) -> int:
-    if threads is not None:
-        return whole("threads", threads, 1)
-    wished = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores(), int(wished)) if wished.isdigit() and int(wished) > 0 else cores()

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ase_schnet.cores import cores
+from ase_schnet.cores import allowed_threads
 from ase_schnet.inference import intervals, kernels, loops
 from ase_schnet.inference.arrays import State, contiguous, network_arrays
 from ase_schnet.inference.blocks import evaluate_in_blocks
@@ -80,7 +80,7 @@ class Ensemble:
     ):
         if dtype not in ("float64", "float32"):
             raise ValueError(f"dtype is 'float64' or 'float32', got {dtype!r}")
-        self.model, self.dtype, self.threads = model, dtype, _allowed_threads(threads)
+        self.model, self.dtype, self.threads = model, dtype, allowed_threads(threads)
         self.repulsion = None if repulsion is None else Repulsion(repulsion, model)
         onset = None if self.repulsion is None else self.repulsion.onset
         with threadpool_limits(1, user_api="blas"):  # after small products threads spin in vain
@@ -287,12 +287,3 @@ class Ensemble:
         if state.closest.min() < COINCIDENT**2:
             i, j = state.closest_pair[state.closest.argmin()]
             raise AtomsCoincideError(int(min(i, j)), int(max(i, j)))
-
-
-def _allowed_threads(limit: int | None) -> int:
-    if limit is None:
-        wished = os.environ.get("OMP_NUM_THREADS", "")
-        return min(cores(), int(wished)) if wished.isdigit() and int(wished) > 0 else cores()
-    if not isinstance(limit, int | np.integer) or limit < 1:
-        raise ValueError(f"threads is a number >= 1 or None, got {limit!r}")
-    return int(limit)

@@ -59,6 +59,10 @@ def test_a_stopped_replica_is_named_and_ends_the_command_with_1(md):
     [
         (("--exchange", "600"), "give their number, --replicas 8"),
         (("--replicas", "2", "--exchange-every", "5"), "give its highest temperature"),
+        (
+            ("--replicas", "2", "--ensemble", "nvt", "--exchange", "600", "--exchange-every", "0"),
+            "--exchange-every must be a whole number of at least 1, not 0",
+        ),
         (("--replicas", "0"), "replicas must be a whole number of at least 1"),
         (("--replicas", "2", "--exchange", "600"), "exchange is for --ensemble nvt"),
         (

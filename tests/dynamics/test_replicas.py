@@ -124,6 +124,10 @@ WATER = molecule("H2O")
             {"replicas": 2, "physics": {"keep_momenta": True}, "temperature_K": None},
             "all be one run",
         ),
+        (
+            {"replicas": 2, "ensemble": "nvt", "physics": {"thermostt": "bussi"}},
+            "physics of ensemble 'nvt' has no thermostt: it takes temperature_end_K, thermostat",
+        ),
         ({"replicas": 2, "threads": 0}, "threads must be a whole number"),
         ({"replicas": 2, "exchange_every": 10}, "exchange is for ensemble='nvt'"),
         (
