@@ -108,8 +108,18 @@ class Integrator:
 
     #: What the thermostat aims at, as compiled code reads it.
     target = 0.0
-    #: Energy that the thermostat has given to the atoms, eV.
-    given_eV = 0.0
+    #: Attribute of ``dynamics`` that adds up the energy (eV) which the thermostat gives to the atoms.
+    given_name: str | None = None
+
+    @property
+    def given_eV(self) -> float:
+        """Energy that the thermostat has given to the atoms, eV."""
+        return 0.0 if self.given_name is None else getattr(self.dynamics, self.given_name)
+
+    @given_eV.setter
+    def given_eV(self, value: float) -> None:
+        if self.given_name is not None:
+            setattr(self.dynamics, self.given_name, value)
 
     def draw_noise(self) -> NDArray:
         """Return the random numbers (W,) of one step."""
@@ -124,7 +134,7 @@ class Integrator:
 
     def conserved_energy(self, total_eV: float) -> float:
         """Return the total energy and what thermostat and barostat hold, eV: constant in a sound run."""
-        return total_eV
+        return total_eV - self.given_eV
 
     def state(self) -> dict:
         """Return a copy of all that decides how the run goes on, beyond positions, momenta and cell."""

@@ -25,7 +25,8 @@ class BussiNVT(Rescaling):
 
     obeys_all_constraints = True
     follows_ramps = True
-    state_names = ("transferred_energy",)
+    given_name = "transferred_energy"
+    state_names = (given_name,)
     compiled = "bussi"
 
     def __init__(
@@ -49,10 +50,6 @@ class BussiNVT(Rescaling):
         """Aim at another temperature, K, from here on."""
         self.dynamics.target_kinetic_energy = 0.5 * self.n_dof * (units.kB * temperature_K)
 
-    def conserved_energy(self, total_eV: float) -> float:
-        """Return the total energy less what the thermostat has given, eV."""
-        return total_eV - self.dynamics.transferred_energy
-
     @property
     def damping(self) -> float:
         """What a step leaves of the kinetic energy."""
@@ -62,15 +59,6 @@ class BussiNVT(Rescaling):
     def target(self) -> float:
         """Kinetic energy that it aims at, eV."""
         return self.dynamics.target_kinetic_energy
-
-    @property
-    def given_eV(self) -> float:
-        """Energy that it has given to the atoms, eV."""
-        return self.dynamics.transferred_energy
-
-    @given_eV.setter
-    def given_eV(self, value: float) -> None:
-        self.dynamics.transferred_energy = value
 
     def draw_noise(self) -> NDArray:
         """Return the random numbers (2,) of one step, as ASE draws them: R₁ and Σ R² of eq. A7."""
@@ -98,7 +86,8 @@ class LangevinNVT(Integrator):
 
     conserves_momentum = False
     follows_ramps = True
-    state_names = ("heat",)
+    given_name = "heat"
+    state_names = (given_name,)
     compiled = "baoab"
 
     def __init__(
@@ -135,10 +124,6 @@ class LangevinNVT(Integrator):
         """Aim at another temperature, K, from here on."""
         self.dynamics.set_temperature(temperature_K)
 
-    def conserved_energy(self, total_eV: float) -> float:
-        """Return the total energy less the heat of friction and noise, eV."""
-        return total_eV - self.dynamics.heat
-
     @property
     def damping(self) -> float:
         """What a step leaves of the velocities."""
@@ -148,15 +133,6 @@ class LangevinNVT(Integrator):
     def target(self) -> float:
         """Amplitude of the noise, of a unit mass."""
         return self.dynamics.BAOAB_prefactor
-
-    @property
-    def given_eV(self) -> float:
-        """Energy that friction and noise have given to the atoms, eV."""
-        return self.dynamics.heat
-
-    @given_eV.setter
-    def given_eV(self, value: float) -> None:
-        self.dynamics.heat = value
 
     def has_moved(self) -> None:
         """Take note that somebody else has moved the atoms."""
