@@ -17,7 +17,7 @@ from ase_schnet.report.of_run import run_page
 from ase_schnet.report.of_scan import scan_page
 from ase_schnet.report.page import Page, Verdict
 from ase_schnet.report.viewer import require_viewer
-from ase_schnet.runs.record import RUN_FILE
+from ase_schnet.runs.record import RUN_FILE, no_run
 from ase_schnet.scan import ScanMap, ScanResult
 from ase_schnet.scan.reading import is_scan_table, read_scan, structures_beside
 
@@ -122,6 +122,8 @@ def page_of(
         return run_page(path, structures=structures)
     if is_learning(path):
         return learning_page(path, data, structures=structures)
+    if not _is_model(source) and any(path.glob(f"*/{RUN_FILE}")):
+        raise ValueError(no_run(path, "it has no run.json"))  # which names one of them
     if _is_model(source) or path.is_dir():
         return model_page(source, data, structures=structures)
     shipped = ", ".join(shipped_models())
