@@ -138,7 +138,7 @@ def _from_row(name: str, data: bytes) -> object:
         raise ForeignModelError(f"{name} is damaged: it does not list its storages")
     for key in keys:
         storage = outside.storages[key]
-        size = int.from_bytes(file.read(8), "little", signed=True)
+        (size,) = struct.unpack("<q", file.read(8))  # raises where the file breaks off
         if size != storage.size:
             raise ForeignModelError(f"{name} is damaged: storage {key} has another size")
         storage.fill(file.read(storage.nbytes))

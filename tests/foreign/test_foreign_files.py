@@ -134,13 +134,20 @@ def test_a_bit_flip_in_an_archive_is_noticed_or_changes_nothing(tmp_path):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_file_that_breaks_off_is_refused_in_one_line(tmp_path, layout):
     data = saved(state_dict(), tmp_path / "whole.pt", layout).read_bytes()
-    for n in np.linspace(1, len(data) - 1, 12).astype(int):
+    for n in (*np.linspace(1, len(data) - 2, 12).astype(int), len(data) - 1):
         path = tmp_path / "part.pt"
         path.write_bytes(data[:n])
         with pytest.raises(ForeignModelError) as refused:
             read_torch_file(path)
         assert "\n" not in str(refused.value)
         assert "part.pt" in str(refused.value)
+
+
+def test_a_file_that_breaks_off_in_the_size_of_an_empty_tensor_is_refused(tmp_path):
+    path = saved({"empty": torch.zeros(0, 3)}, tmp_path / "part.pt", "row of pickles")
+    path.write_bytes(path.read_bytes()[:-3])  # the size is eight bytes of zero, whatever is left of it
+    with pytest.raises(ForeignModelError, match=r"part\.pt is damaged"):
+        read_torch_file(path)
 
 
 def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
