@@ -22,11 +22,9 @@ from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.plans import PLANS, Plan
 from ase_schnet.dynamics.start import begun, check
 from ase_schnet.dynamics.turns import move_all
+from ase_schnet.runs.identity import require_no_run
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
-from ase_schnet.runs.record import MDRecord
-
-#: Before the number of a replica, in the names of directories.
-PREFIX = "replica_"
+from ase_schnet.runs.record import REPLICA_PREFIX, MDRecord
 
 
 @takes(RunOptions)
@@ -80,11 +78,16 @@ def run_replicas(
     starts = _starts(atoms, replicas, temperature_K)
     plans = _plans(ensemble, temperature_K, physics or {}, len(starts))
     asked = RunOptions(**options)
+    if asked.run_dir is not None:
+        require_no_run(Path(asked.run_dir))
     for start, plan in zip(starts, plans, strict=True):
         check(start, plan)
     warn_of_coarse_steps(starts[0], asked.timestep_fs, stacklevel=3)
     threads = allowed_threads(None if threads is None else whole("threads", threads, 1))
     exchange = None if exchange_every is None else Exchange(plans, exchange_every, asked)
+    if exchange is not None:  # what its runs are not without: kept in each run.json
+        own = {"exchange_every": exchange.every}
+        plans = [plan._replace(physics=plan.physics | own) for plan in plans]
     return _run(starts, plans, asked, exchange, threads)
 
 
@@ -158,5 +161,5 @@ def _own_options(options: RunOptions, k: int) -> RunOptions:
     """Return the options of replica ``k``: its seed, its directory, its monitor."""
     directory = None
     if options.run_dir is not None:
-        directory = Path(options.run_dir) / f"{PREFIX}{k:03d}"
+        directory = Path(options.run_dir) / f"{REPLICA_PREFIX}{k:03d}"
     return replace(options, seed=options.seed + k, run_dir=directory, monitor=copy(options.monitor))
