@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, refuse_swapped
@@ -119,6 +120,11 @@ def run(args: argparse.Namespace) -> int:
     level = calculator.limits.get("error_level")
     bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""
     print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}{bars}")
+    if found.unlike:
+        where = shorten(_spans(found.unlike), 200, placeholder=" …")
+        print(
+            f"unlike all training, error bars are infinite: {len(found.unlike)} of {count}: {where}"
+        )
     if args.picture is not None:
         from ase_schnet.plotting import plot_atomic_energies, save_figure
 
@@ -130,11 +136,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Found:
-    """Collect the first structure and the names of what was predicted, and the frames left out by reason."""
+    """Collect the first structure, names of what was predicted, and frames left out or unlike training."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.left_out: dict[str, list[int]] = {}
+        self.unlike: list[int] = []
         self.first: Atoms | None = None
 
     def in_order(self) -> list[str]:
@@ -171,6 +178,8 @@ def _known(
         found.first = atoms.copy() if found.first is None else found.first
         yield atoms, answer, level
         count += 1
+        if "energy_error" in answer.all_names() and answer["energy_error"] == float("inf"):
+            found.unlike.append(atoms.info["frame_in_file"])
         found.names |= answer.all_names()
     if count == 0:
         why = next(iter(found.left_out), "it holds no structures")

@@ -192,3 +192,25 @@ def test_structures_are_held_one_by_one(tmp_path, calculator, suffix):
 
     assert write_predictions(tmp_path / f"out{suffix}", frames()) == 30
     assert most <= 3
+
+
+def test_structures_unlike_all_training_are_counted_and_named(tmp_path, capsys):
+    source = tmp_path / "frames.xyz"
+    frames = conformers(4)
+    for k in (1, 3):
+        frames[k].positions[0] += 8.0  # torn off
+    write(source, frames)
+    assert predict("ethanol", source, tmp_path / "out.xyz") == 0
+    assert "error bars are infinite: 2 of 4: frames 1, 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".traj", ".db"])
+def test_no_structures_do_not_replace_predictions(tmp_path, calculator, suffix):
+    path = tmp_path / f"predicted{suffix}"
+    frames = conformers(1)
+    frames[0].calc = calculator
+    assert write_predictions(path, frames) == 1
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="there are no structures to write"):
+        write_predictions(path, [])
+    assert path.read_bytes() == before
