@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EXCHANGE_EVERY = 100  # steps
 #: Acceptance below which two temperatures are as good as apart.
 RARE = 0.05
+#: Attempts before that is said.
+ENOUGH = 10
 
 
 def add_replicas(add: Add) -> None:
@@ -158,7 +160,8 @@ def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
     known = list(zip(pairs, record.acceptance, strict=True))
     rates = ", ".join(f"{pair} {'not tried' if isnan(p) else f'{p:.2f}'}" for pair, p in known)
     lines = [f"exchanged: {rates}; round trips: {record.round_trips.sum()}"]
-    rare = [pair for pair, p in known if p < RARE]
+    tried = (record.exchanged >= 0).sum(axis=0)
+    rare = [one for (one, p), n in zip(known, tried, strict=True) if p < RARE and n >= ENOUGH]
     if rare:
         lines.append(
             f"{', '.join(rare)} hardly exchange: give temperatures closer to each other, by more --replicas "

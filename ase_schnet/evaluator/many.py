@@ -224,7 +224,6 @@ class _Batch:
         if self._whole:
             results = calculator._whole(results, atoms_of(item.state))
         if item.new_composition or not ordinary:
-            self._evaluator.warn_of(
-                atoms_of(item.state), item.pairs, new_composition=item.new_composition
-            )
+            atoms, new = atoms_of(item.state), item.new_composition
+            self._evaluator.warn_of(atoms, item.pairs, results, new_composition=new)
         return results
