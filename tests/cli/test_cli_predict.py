@@ -214,3 +214,13 @@ def test_no_structures_do_not_replace_predictions(tmp_path, calculator, suffix):
     with pytest.raises(ValueError, match="there are no structures to write"):
         write_predictions(path, [])
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".traj"])
+def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(tmp_path, calculator, suffix):
+    frames = conformers(1)
+    frames[0].calc = calculator
+    with pytest.raises(FileNotFoundError, match=r"no folder to write predicted") as raised:
+        write_predictions(tmp_path / "absent" / f"predicted{suffix}", frames)
+    assert raised.value.filename == str(tmp_path / "absent")
+    assert ".tmp" not in str(raised.value)
