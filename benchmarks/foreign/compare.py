@@ -25,11 +25,11 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.environments import ensure_environment
+from benchmarks.foreign.nff_section import nff_section
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared/data"
 TESTS, MODELS = HERE.parents[1] / "tests/data/foreign", ("best_model", "model.pt")
-STATISTICS = ("correlation", "slope", "mae")
 KINDS = {  # name -> environment
     "schnetpack-2": "schnetpack",
     "schnetpack-2-periodic": "schnetpack",
@@ -168,42 +168,6 @@ def table(results: dict) -> str:
             cells += [f"{d['energy_eV']:.1e}{grain}", f"{d['forces_eV_per_Ang']:.1e}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def nff_section(r: dict) -> str:
-    """Return what was measured of NeuralForceField's ethanol model as Markdown."""
-    rows = {
-        "all 1000 frames": r["all"],
-        f"the first {r['first']['n']} frames": r["first"],
-        **{f"messages × {times}": r["times"][times] for times in sorted(r["times"], key=float)},
-        **{f"pairs below {cutoff} Å only": r["cutoffs"][cutoff] for cutoff in r["cutoffs"]},
-        "other labels: MD17, PBE+TS, 1000 frames": r["PBE+TS"],
-    }
-    cells = (
-        [name, *(f"{row[q][key]:.3f}" for q in ("energy", "forces") for key in STATISTICS)]
-        for name, row in rows.items()
-    )
-    draws, ours = r["draws"], r["converted"]
-    return f"""
-## NeuralForceField's ethanol model
-
-`tutorials/models/cco_1`, against the 1000 CCSD(T)/cc-pVTZ frames that it was trained with. The package is not on
-PyPI; `nff_plain.py` is its function again in plain torch, written from the description of the layout, without our pair lists,
-tables and networks. Over all frames the converted model differs from it by {ours["network"]["energy_eV"]:.1e} eV and
-{ours["network"]["forces_eV_per_Ang"]:.1e} eV/Å (our network), {ours["compiled"]["energy_eV"]:.1e} eV and {ours["compiled"]["forces_eV_per_Ang"]:.1e} eV/Å (compiled engine). Correlation with the labels, slope of
-predicted over labelled, MAE in kcal/mol (/Å), an offset of the energies removed. `python -m benchmarks.foreign.nff_ethanol`
-
-| frames or variant | energies: correlation | slope | MAE | forces: correlation | slope | MAE |
-|---|---|---|---|---|---|---|
-{chr(10).join("| " + " | ".join(row) + " |" for row in cells)}
-
-Forces correlate by {r["all"]["forces"]["correlation"]:.3f}, energies by {r["all"]["energy"]["correlation"]:.3f}. A correlation of energies of 0.976 (0.86 with messages counted once, MAE 0.84
-kcal/mol), which a note of the data's collector states, is that of the first {r["first"]["n"]} frames. Which frames the authors trained
-on is not recorded: their tutorial splits 600 : 200 : 200 without a seed. Of random draws of 200 frames 95 % have {draws["low"]:.3f} to
-{draws["high"]:.3f}, {100 * draws["share_above_0.975"]:.0f} % have 0.975 or more. No pair is longer than {r["largest_distance_Ang"]:.2f} Å, so the cutoff of 5 Å and the missing cutoff function change
-nothing; messages counted twice fit best; labels of another method fit worse. What is left is the model's own error: it was
-trained with dropout 0.2 (which its file says), and both slopes are below 1.
-"""
 
 
 if __name__ == "__main__":

@@ -77,9 +77,7 @@ def energies_and_forces(
         filters = dense(activated(dense(gaussians, f"{edge}1")), f"{edge}3")
         sent = dense(x, f"{at}message_node_filter")[:, j] * filters * listed
         heard = torch.zeros_like(x[..., :1].expand(-1, -1, sent.shape[-1])).index_add(1, i, sent)
-        x = x + dense(
-            activated(dense(heard, f"{at}update_function.0")), f"{at}update_function.2"
-        )
+        x = x + dense(activated(dense(heard, f"{at}update_function.0")), f"{at}update_function.2")
     readout = "atomwisereadout.readout.energy."
     energies = dense(activated(dense(x, f"{readout}linear0")), f"{readout}linear2").sum((1, 2))
     forces = -torch.autograd.grad(energies.sum(), r)[0]

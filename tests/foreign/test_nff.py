@@ -80,5 +80,7 @@ def test_the_published_ethanol_model_is_its_function_and_fits_its_labels(shared_
         pairs = zip((energies[:n], forces[:n]), labels, strict=True)
         return [np.corrcoef(np.ravel(a), np.ravel(b))[0, 1] for a, b in pairs]
 
-    assert correlation(60) == pytest.approx([0.976, 0.981], abs=6e-4)  # benchmarks/foreign/foreign.md
+    assert correlation(60) == pytest.approx(
+        [0.976, 0.981], abs=6e-4
+    )  # benchmarks/foreign/foreign.md
     assert correlation(1000) == pytest.approx([0.971, 0.981], abs=6e-4)
