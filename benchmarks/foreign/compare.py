@@ -25,6 +25,7 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.environments import ensure_environment
+from benchmarks.foreign.ln2_section import ln2_section
 from benchmarks.foreign.nff_section import nff_section
 
 HERE = Path(__file__).resolve().parent
@@ -78,17 +79,14 @@ def main() -> None:
 def write_page() -> None:
     """Write foreign.md from what was measured so far."""
     text = table(json.loads((HERE / "foreign.json").read_text()))
-    nff = HERE / "nff_ethanol.json"
-    if nff.exists():
-        text += nff_section(json.loads(nff.read_text()))
+    for name, section in (("ln2", ln2_section), ("nff_ethanol", nff_section)):
+        path = HERE / f"{name}.json"
+        text += section(json.loads(path.read_text())) if path.exists() else ""
     write_whole(HERE / "foreign.md", text.encode())
 
 
-def compared(kind: str, folder: Path) -> dict:
-    """Return the largest differences of a converted model from its package's own answers."""
-    data = dict(np.load(folder / "reference.npz"))
-    file = next(f for f in folder.iterdir() if f.name in MODELS)
-    unit = ENERGY_UNITS[str(data["units"])]
+def frames_of(data: dict) -> list[Atoms]:
+    """Return the structures of a reference.npz."""
     ends = np.cumsum(data["sizes"])[:-1]
     parts = (
         np.split(data["numbers"], ends),
@@ -96,7 +94,15 @@ def compared(kind: str, folder: Path) -> dict:
         data["cells"],
         data["pbc"],
     )
-    frames = [Atoms(z, r, cell=c, pbc=p) for z, r, c, p in zip(*parts, strict=True)]
+    return [Atoms(z, r, cell=c, pbc=p) for z, r, c, p in zip(*parts, strict=True)]
+
+
+def compared(kind: str, folder: Path) -> dict:
+    """Return the largest differences of a converted model from its package's own answers."""
+    data = dict(np.load(folder / "reference.npz"))
+    file = next(f for f in folder.iterdir() if f.name in MODELS)
+    unit = ENERGY_UNITS[str(data["units"])]
+    frames = frames_of(data)
     output = folder / f"converted-{time.time():.0f}"
     model = convert_model(
         file, output, dataset=Dataset.from_atoms(frames), units=str(data["units"])
