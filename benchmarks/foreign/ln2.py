@@ -2,8 +2,8 @@
 
 graph-pes and PyTorch Geometric subtract ln 2 in their shifted softplus as float32 has it, also when the
 network is cast to float64. Here our network of torch has that constant for once, and is held against their
-answers again. The molecules are those of tests/data/foreign; the boxes of water are made by PYTHON, that of an
-environment with graph-pes. Writes ln2.json; the page is foreign.md.
+answers again. The molecules are those of tests/data/foreign; the boxes of water are made by PYTHON, that of
+an environment with graph-pes. Writes ln2.json; the page is foreign.md.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import textwrap
 TEXT = (
     "graph-pes and PyTorch Geometric subtract ln 2 from the softplus as float32 has it, 1.9e-9 more than "
     "ln 2, also after a cast to float64. With that constant our network (of torch, float64) gives their "
-    "energies to the last digits, so it is all of the difference. Most of it is one constant for each atom: the third "
-    "column has it removed. `python -m benchmarks.foreign.ln2 --python PYTHON`"
+    "energies to the last digits, so it is all of the difference. Most of it is one constant for each atom: "
+    "the third column has it removed. `python -m benchmarks.foreign.ln2 --python PYTHON`"
 )
 
 
