@@ -22,6 +22,12 @@ def registered():
     assert "ase_schnet" in qcengine.list_available_programs()
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Optimisers leave files where they run."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def ethanol():
     atoms = molecule("CH3CH2OH")
