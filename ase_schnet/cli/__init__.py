@@ -159,6 +159,9 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
 @contextmanager
 def _no_ctrl_c_lost() -> Iterator[None]:
     """Repeat a Ctrl-C that Python drops, as in a callback of llvmlite while compiled code is loaded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = sys.unraisablehook
 
     def repeat() -> None:

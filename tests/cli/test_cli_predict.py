@@ -224,3 +224,17 @@ def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(tmp_path, cal
         write_predictions(tmp_path / "absent" / f"predicted{suffix}", frames)
     assert raised.value.filename == str(tmp_path / "absent")
     assert ".tmp" not in str(raised.value)
+
+
+def test_frames_of_an_xyz_file_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
+    source, output = tmp_path / "frames.xyz", tmp_path / "out.xyz"
+    write(source, conformers(4))
+    lines = source.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace("C ", "X ", 1)  # a dummy atom
+    lines[25] = "C 0.1 abc 0.2\n"  # in the third frame
+    source.write_text("".join(lines))
+    assert predict("ethanol", source, output) == 1
+    assert [one.info["frame_in_file"] for one in read(output, ":")] == [1, 3]
+    told = capsys.readouterr().err
+    assert "left out: frame 0: cannot be read: atom 0 is 'X', which is not an element" in told
+    assert "left out: frame 2: cannot be read: line 26" in told
