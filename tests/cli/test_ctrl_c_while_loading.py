@@ -1,4 +1,4 @@
-"""A Ctrl-C that Python drops, because it falls into a callback of C, ends the command all the same."""
+"""A Ctrl-C or SIGTERM that Python drops, as it falls into a callback of C, ends the command all the same."""
 
 import ctypes
 import os
@@ -16,7 +16,9 @@ CALLBACK = ctypes.CFUNCTYPE(None)
 @pytest.mark.skipif(os.name == "nt", reason="Unix signals")
 def test_ctrl_c_in_a_callback_of_c_ends_the_command(monkeypatch, capsys):
     def interrupted():
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(
+            os.getpid(), signal.SIGTERM
+        )  # SIGINT is ignored in jobs that a shell has put behind
         time.sleep(0.01)  # here Python raises KeyboardInterrupt, and ctypes drops it
 
     def load(_):
