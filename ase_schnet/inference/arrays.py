@@ -1,7 +1,7 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
-Shapes: M members, T layers, N atoms, G ghosts (of other processes, if there are any), E pair entries, F
-filters, B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of
+Shapes: M members, T layers, N atoms in C chunks, G ghosts (of other processes, if there are any), E pair
+entries, R rows of sums over pairs, S shares, F filters, B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of
 it; F, B and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
 """
 
@@ -63,8 +63,14 @@ class Rows(NamedTuple):
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    # (E,) bool: stands for the partner's entry too, which lies in the same chunk
-    reciprocal: np.ndarray
+    place: np.ndarray  # (E,) int32: row of the sums over pairs in which the partner gets its share
+    # (C + 1,) int64: of a chunk's atoms first:last the sums are the rows from first + halo[chunk] on; those
+    # from last + halo[chunk] to before last + halo[chunk + 1] are for their partners in other chunks, the
+    # last of them for those that get nothing
+    halo: np.ndarray
+    share_start: np.ndarray  # (C + 1,) int64: where in the following the shares for a chunk's atoms begin
+    share_from: np.ndarray  # (S,) int32: row in the halo of an earlier chunk
+    share_into: np.ndarray  # (S,) int32: row of the atom it is for
     # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
     # structure where a chunk holds several
     part: np.ndarray
@@ -75,13 +81,15 @@ class Edges(NamedTuple):
 
     end: np.ndarray  # (N,) int64: the row is start[i]:end[i]
     partner: np.ndarray  # (E,) int32
-    reciprocal: np.ndarray  # (E,) bool
+    place: np.ndarray  # (E,) int32
     node: np.ndarray  # (E,) int32 first of the six coefficients
     basis: np.ndarray  # (E, 6) their weights for the filter
     slope: np.ndarray  # (E, 6) and for its derivative, 1/Å
     unit: np.ndarray  # (E, 3) float64, from the atom to its partner
     length: np.ndarray  # (E,) float64, Å
     pull: np.ndarray  # (M, E) float64, ∂E/∂d, 1/Å
+    sums: np.ndarray  # (M, R, F) of a convolution or its adjoint over the pairs
+    force_sums: np.ndarray  # (M, R, 3) float64, eV/Å
 
 
 class State(NamedTuple):
@@ -100,14 +108,13 @@ class State(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Hold the working rows of one thread, C the size of a chunk."""
+    """Hold the working rows of one thread, A the atoms of a chunk."""
 
-    y: np.ndarray  # (C, F)
-    a: np.ndarray  # (C, B)
-    b: np.ndarray  # (C, B)
-    h: np.ndarray  # (C, H)
-    i: np.ndarray  # (C, H)
-    g: np.ndarray  # ((L + 1) C, H): of each hidden layer
+    a: np.ndarray  # (A, B)
+    b: np.ndarray  # (A, B)
+    h: np.ndarray  # (A, H)
+    i: np.ndarray  # (A, H)
+    g: np.ndarray  # ((L + 1) A, H): of each hidden layer
 
 
 def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = None) -> Network:
@@ -253,28 +260,29 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
     )
 
 
-def edge_arrays(network: Network, n_atoms: int, n_entries: int) -> Edges:
-    """Return zeros for rows of `n_entries` in all."""
-    real = network.tables.dtype
+def edge_arrays(network: Network, n_atoms: int, n_entries: int, n_halo: int) -> Edges:
+    """Return zeros for rows of `n_entries` in all, and `n_halo` rows of sums beside those of the atoms."""
+    members, filters, real = len(network.scale), network.tables.shape[-1], network.tables.dtype
     return Edges(
         end=np.zeros(n_atoms, np.int64),
         partner=np.zeros(n_entries, np.int32),
-        reciprocal=np.zeros(n_entries, np.bool_),
+        place=np.zeros(n_entries, np.int32),
         node=np.zeros(n_entries, np.int32),
         basis=_room((n_entries, DEGREE + 1), real),
         slope=_room((n_entries, DEGREE + 1), real),
         unit=np.zeros((n_entries, 3)),
         length=np.zeros(n_entries),
-        pull=np.zeros((len(network.scale), n_entries)),
+        pull=np.zeros((members, n_entries)),
+        sums=_room((members, n_atoms + n_halo, filters), real),
+        force_sums=np.zeros((members, n_atoms + n_halo, 3)),
     )
 
 
 def scratch_arrays(network: Network, chunk: int) -> Scratch:
     """Return zeros for chunks of so many atoms."""
-    _, _, basis, filters = network.in_w.shape
+    basis = network.in_w.shape[2]
     hidden, real = network.read_w.shape[-1], network.tables.dtype
     return Scratch(
-        y=_room((chunk, filters), real),
         a=_room((chunk, basis), real),
         b=_room((chunk, basis), real),
         h=_room((chunk, hidden), real),

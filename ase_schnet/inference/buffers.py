@@ -27,7 +27,7 @@ class Buffers:
     def __init__(self, network: Network):
         self.network = network
         self._scratch: list[Scratch] = []
-        self.n_atoms = self.n_ghosts = self._n_entries = -1
+        self.n_atoms = self.n_ghosts = self._n_entries = self._n_halo = -1
 
     def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
         """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
@@ -37,10 +37,11 @@ class Buffers:
             contiguous(pairs.shifts, np.float64),
         )
         self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
-        needed = len(self.rows.partner)
-        if not needed <= self._n_entries <= 2 * needed + 100 or n_atoms != self.n_atoms:
-            self._n_entries = needed + needed // 10
-            self.edges = edge_arrays(self.network, n_atoms, self._n_entries)
+        entries, halo = len(self.rows.partner), int(self.rows.halo[-1])
+        fits = _fits(entries, self._n_entries) and _fits(halo, self._n_halo)
+        if not fits or n_atoms != self.n_atoms:
+            self._n_entries, self._n_halo = entries + entries // 10, halo + halo // 10
+            self.edges = edge_arrays(self.network, n_atoms, self._n_entries, self._n_halo)
         if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
             chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
             self.state = state_arrays(self.network, n_atoms, chunks, len(ghosts))
@@ -67,19 +68,28 @@ class BlockBuffers:
     def __init__(self, network: Network):
         self._network = network
         self.scratch: Scratch = scratch_arrays(network, CHUNK)
-        self._n_atoms, self._n_parts, self._n_entries = 0, 0, -1
+        self._n_atoms, self._n_parts, self._n_entries, self._n_halo = 0, 0, -1, -1
 
     def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
         """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""
         self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), part)
-        needed = len(self.rows.partner)
+        entries, halo = len(self.rows.partner), int(self.rows.halo[-1])
         if n_atoms > self._n_atoms or part[-1] >= self._n_parts:
             self._n_atoms = max(n_atoms, CHUNK)
             self._n_parts = max(int(part[-1]) + 1, CHUNK)
             self.state: State = state_arrays(self._network, self._n_atoms, self._n_parts)
-        if needed > self._n_entries or n_atoms > len(self.edges.end):
-            self._n_entries = max(needed + needed // 10, self._n_entries)
-            self.edges: Edges = edge_arrays(self._network, self._n_atoms, self._n_entries)
+        fits = entries <= self._n_entries and halo <= self._n_halo
+        if not fits or n_atoms > len(self.edges.end):
+            self._n_entries = max(entries + entries // 10, self._n_entries)
+            self._n_halo = max(halo + halo // 10, self._n_halo)
+            self.edges: Edges = edge_arrays(
+                self._network, self._n_atoms, self._n_entries, self._n_halo
+            )
+
+
+def _fits(needed: int, there: int) -> bool:
+    """Return whether working arrays are large enough, and not much too large."""
+    return needed <= there <= 2 * needed + 100
 
 
 def chunk_of_atoms(n_atoms: int) -> np.ndarray:

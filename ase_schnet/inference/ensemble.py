@@ -90,7 +90,7 @@ class Ensemble:
         self._pool_of = 0  # process
         self._buffers = Buffers(self._network)
         self._unfinished = False
-        self._n_phases = 2 * len(self._network.out_w) + 1
+        self._n_phases = 4 * len(self._network.out_w) + 1
         self._compile()
 
     def __reduce__(self):
@@ -213,13 +213,12 @@ class Ensemble:
         process, in one order.
         """
         state, layers = self._buffers.state, len(self._network.out_w)
-        self._run(0, 2, numbers, positions)
-        for phase in range(2, self._n_phases):
-            done = phase - 1
+        self._run(0, 3, numbers, positions)
+        for done in range(1, 2 * layers):  # blocks, upwards and downwards
             ghosts.update(
                 state.features[done] if done < layers else state.y_bar[2 * layers - 1 - done]
             )
-            self._run(phase, phase + 1, numbers, positions)
+            self._run(2 * done + 1, 2 * done + 3, numbers, positions)
 
     def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run the phases from `first` to before `last`."""

@@ -1,11 +1,14 @@
 """The network and its adjoint as compiled phases over the atoms of one chunk, all members in turn.
 
-    begin ─► interact (each layer; the last turns around at the energy) ─► pull_back (each layer, downwards)
+    begin ─► (convolve_chunk ─► interact) of each layer; the last turns around at the energy
+          ─► (convolve_chunk_back ─► pull_back) of each layer but the first, downwards
+          ─► force_chunk ─► add_up_forces
 
-Each of these phases works on the chunk of atoms first:last and writes to those rows alone, so chunks may run
-side by side once all chunks of the phase before are done. A pair inside a chunk is evaluated once and
-serves both its atoms; a pair between two chunks is evaluated in each of them. Sums run in one order
-whatever the number of threads, so the bits are the same.
+Each of these phases works on the chunk of atoms first:last, and chunks may run side by side once all chunks
+of the phase before are done. A pair is evaluated once, by the chunk of its first atom. What it gives to an
+atom of another chunk is added up in a row that the chunk keeps for that atom (its halo), and the atom's own
+chunk adds these rows to its own in the next phase. So a chunk writes to rows of its own alone, and sums run
+in one order whatever the number of threads: the bits are the same.
 
 The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
 have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
@@ -34,63 +37,96 @@ from ase_schnet.inference.loops import (
 
 @compiled
 def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
-    """Return the arrays of `Rows` of a half list in canonical order; each row is in that order too.
+    """Return the arrays of `Rows`, but `part`, of a half list in canonical order, which its rows keep.
 
-    A partner from `n_atoms` on is a ghost: it has no row, its pair is one entry and no other.
+    A partner from `n_atoms` on is a ghost. An atom and its own image are two entries, one from each of its
+    sides. In both cases what the partner would get goes to the last row of the halo, which nobody reads.
     """
     start = np.zeros(n_atoms + 1, np.int64)
     for p in range(len(idx_i)):
-        start[idx_i[p] + 1] += 1
-        if _has_own_entry(idx_i[p], idx_j[p], n_atoms, chunk):
-            start[idx_j[p] + 1] += 1
+        start[idx_i[p] + 1] += 2 if idx_i[p] == idx_j[p] else 1
     for i in range(n_atoms):
         start[i + 1] += start[i]
-    partner = np.empty(start[-1], np.int32)
-    shift = np.empty((start[-1], 3))
-    reciprocal = np.empty(start[-1], np.bool_)
-    filled = start[:-1].copy()
+    halo, share_start = _count_shares(idx_i, idx_j, n_atoms, chunk)
+    partner, shift = np.empty(start[-1], np.int32), np.empty((start[-1], 3))
+    place = np.empty(start[-1], np.int32)
+    share_from, share_into = np.empty(share_start[-1], np.int32), np.empty(share_start[-1], np.int32)
+    met_by, row, filled = np.full(n_atoms, -1), np.empty(n_atoms, np.int32), share_start.copy()
+    next_row, e = halo.copy(), 0
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
-        twice = _has_own_entry(i, j, n_atoms, chunk)
-        e = filled[i]
-        filled[i] += 1
-        partner[e] = j
-        reciprocal[e] = not twice and j < n_atoms
+        here, there = i // chunk, j // chunk
+        last = min((here + 1) * chunk, n_atoms)
+        partner[e], place[e] = j, last + halo[here + 1] - 1
         for k in range(3):
             shift[e, k] = shifts[p, k]
-        if twice:
-            e = filled[j]
-            filled[j] += 1
-            partner[e] = i
-            reciprocal[e] = False
+        if i == j:
+            partner[e + 1], place[e + 1] = i, place[e]
             for k in range(3):
-                shift[e, k] = -shifts[p, k]
-    return start, partner, shift, reciprocal
+                shift[e + 1, k] = -shifts[p, k]
+            e += 1
+        elif j < n_atoms:
+            if met_by[j] != here and here == there:
+                row[j] = j + halo[here]
+            elif met_by[j] != here:
+                row[j] = last + next_row[here]
+                next_row[here] += 1
+                share_from[filled[there]] = row[j]
+                share_into[filled[there]] = j + halo[there]
+                filled[there] += 1
+            met_by[j] = here
+            place[e] = row[j]
+        e += 1
+    return start, partner, shift, place, halo, share_start, share_from, share_into
 
 
 @inner
-def _has_own_entry(i, j, n_atoms, chunk):
-    """Return whether the partner j of i meets the pair again, in its own row."""
-    return j < n_atoms and (i == j or i // chunk != j // chunk)
+def _count_shares(idx_i, idx_j, n_atoms, chunk):
+    """Return where each chunk's halo begins among all of them, and where what others have for it begins."""
+    chunks = max(1, -(-n_atoms // chunk))
+    halo, share_start = np.ones(chunks + 1, np.int64), np.zeros(chunks + 1, np.int64)
+    halo[0] = 0
+    met_by = np.full(n_atoms, -1)
+    for p in range(len(idx_i)):
+        here, j = idx_i[p] // chunk, idx_j[p]
+        if j < n_atoms and j // chunk != here and met_by[j] != here:
+            met_by[j] = here
+            halo[here + 1] += 1
+            share_start[j // chunk + 1] += 1
+    for c in range(chunks):
+        halo[c + 1] += halo[c]
+        share_start[c + 1] += share_start[c]
+    return halo, share_start
 
 
 @compiled
 def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, chunk_size):
     """Run the phases from phases[0] to before phases[1], of the chunks from chunks[0] to before chunks[1].
 
-    Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`.
+    Phase 0 is `begin`, then come two for each of the T layers upwards and two downwards: 4 T + 1 in all.
     """
     layers = len(net.out_w)
     for phase in range(phases[0], phases[1]):
+        up, down = (phase - 1) // 2, 2 * layers - 1 - (phase - 1) // 2  # layers
         for chunk in range(chunks[0], chunks[1]):
             first = chunk * chunk_size
             last = min(first + chunk_size, len(rows.start) - 1)
             if phase == 0:
                 begin(net, rows, edges, state, numbers, positions, chunk, first, last)
-            elif phase <= layers:
-                interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
+            elif up < layers:
+                if phase % 2 == 1:
+                    convolve_chunk(net, rows, edges, state, up, chunk, first, last)
+                else:
+                    interact(net, rows, edges, state, scratch, numbers, up, chunk, first, last)
+            elif down > 0:
+                if phase % 2 == 1:
+                    convolve_chunk_back(net, rows, edges, state, down, chunk, first, last)
+                else:
+                    pull_back(net, rows, edges, state, scratch, down, chunk, first, last)
+            elif phase % 2 == 1:
+                force_chunk(net, rows, edges, state, chunk, first, last)
             else:
-                pull_back(net, rows, edges, state, scratch, 2 * layers - phase, first, last)
+                add_up_forces(rows, edges, state, chunk, first, last)
 
 
 @inlined
@@ -106,21 +142,48 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
                 for a in range(3):
                     for b in range(3):
                         state.virials[rows.part[i], m, a, b] = 0.0
-            for a in range(3):
-                state.forces[m, i, a] = 0.0
             for c in range(net.embedding.shape[2]):
                 state.x[m, i, c] = net.embedding[m, z, c]
             for c in range(net.start.shape[2]):
                 state.features[0, m, i, c] = net.start[m, z, c]
 
 
+@inner
+def _clear_sums(sums, rows, chunk, first, last):
+    """Set the rows of a chunk to zero: of its atoms, and of its halo."""
+    for row in range(first + rows.halo[chunk], last + rows.halo[chunk + 1]):
+        for c in range(sums.shape[1]):
+            sums[row, c] = 0.0
+
+
+@inner
+def _add_shares(sums, rows, chunk):
+    """Add to the rows of a chunk's atoms what earlier chunks have for them, in the order of these."""
+    for k in range(rows.share_start[chunk], rows.share_start[chunk + 1]):
+        into, there = rows.share_into[k], rows.share_from[k]
+        for c in range(sums.shape[1]):
+            sums[into, c] += sums[there, c]
+
+
 @inlined
-def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
-    """Evaluate one interaction block; the last one goes on to the energy and turns around."""
-    n, last_layer = last - first, layer == len(net.out_w) - 1
-    y, mid, act = scratch.y[:n], scratch.a[:n], scratch.b[:n]
+def convolve_chunk(net, rows, edges, state, layer, chunk, first, last):
+    """Sum the convolution of a block over the pairs of a chunk."""
     for m in range(len(net.scale)):
-        convolve(state.features[layer, m], net.tables[layer, m], rows, edges, y, first, last)
+        y, features = edges.sums[m], state.features[layer, m]
+        _clear_sums(y, rows, chunk, first, last)
+        own = rows.halo[chunk]
+        convolve(features, net.tables[layer, m], rows, edges, y, own, first, last)
+
+
+@inlined
+def interact(net, rows, edges, state, scratch, numbers, layer, chunk, first, last):
+    """Evaluate the rest of an interaction block; the last one goes on to the energy and turns around."""
+    n, last_layer = last - first, layer == len(net.out_w) - 1
+    own = first + rows.halo[chunk]
+    mid, act = scratch.a[:n], scratch.b[:n]
+    for m in range(len(net.scale)):
+        _add_shares(edges.sums[m], rows, chunk)
+        y = edges.sums[m, own : own + n]
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
         if net.activation == SSP:
             softplus(mid, act, state.gates[layer, m, first:last])
@@ -205,19 +268,48 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 
 
 @inlined
-def pull_back(net, rows, edges, state, scratch, layer, first, last):
-    """Evaluate the adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
-    f_bar = scratch.y[: last - first]
+def convolve_chunk_back(net, rows, edges, state, layer, chunk, first, last):
+    """Sum the adjoint of a block's convolution over the pairs of a chunk, and add to their slopes."""
     for m in range(len(net.scale)):
-        pull, table = edges.pull[m], net.tables[layer, m]
-        y_bar, features = state.y_bar[layer, m], state.features[layer, m]
-        if layer > 0:
-            convolve_back(y_bar, features, table, rows, edges, f_bar, pull, first, last)
-            add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
-            _to_convolution(net, state, scratch, layer - 1, m, first, last)
-        else:  # the embedding does not depend on the distances
-            pair_slopes(y_bar, features, table, rows, edges, pull, first, last)
-            _add_forces(rows, edges, pull, net.scale[m], state, m, first, last)
+        f_bar, pull, own = edges.sums[m], edges.pull[m], rows.halo[chunk]
+        y_bar, features, table = state.y_bar[layer, m], state.features[layer, m], net.tables[layer, m]
+        _clear_sums(f_bar, rows, chunk, first, last)
+        convolve_back(y_bar, features, table, rows, edges, f_bar, pull, own, first, last)
+
+
+@inlined
+def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """Take ∂E/∂f of a block to ∂E/∂y of the block before."""
+    own = first + rows.halo[chunk]
+    for m in range(len(net.scale)):
+        _add_shares(edges.sums[m], rows, chunk)
+        f_bar = edges.sums[m, own : own + last - first]
+        add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
+        _to_convolution(net, state, scratch, layer - 1, m, first, last)
+
+
+@inlined
+def force_chunk(net, rows, edges, state, chunk, first, last):
+    """Take the first block to the slopes of the pairs of a chunk, and these to their forces.
+
+    The embedding does not depend on the distances.
+    """
+    for m in range(len(net.scale)):
+        y_bar, features, table = state.y_bar[0, m], state.features[0, m], net.tables[0, m]
+        pair_slopes(y_bar, features, table, rows, edges, edges.pull[m], first, last)
+        _clear_sums(edges.force_sums[m], rows, chunk, first, last)
+        _add_forces(rows, edges, net.scale[m], state, m, chunk, first, last)
+
+
+@inlined
+def add_up_forces(rows, edges, state, chunk, first, last):
+    """Fill the forces (eV/Å) on the atoms of a chunk."""
+    own = rows.halo[chunk]
+    for m in range(len(edges.pull)):
+        _add_shares(edges.force_sums[m], rows, chunk)
+        for i in range(first, last):
+            for a in range(3):
+                state.forces[m, i, a] = edges.force_sums[m, i + own, a]
 
 
 @inlined
@@ -240,7 +332,7 @@ def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
                 continue
             d = math.sqrt(square)
             edges.partner[e] = j
-            edges.reciprocal[e] = rows.reciprocal[s]
+            edges.place[e] = rows.place[s]
             edges.length[e] = d
             edges.unit[e, 0] = dx / d
             edges.unit[e, 1] = dy / d
@@ -277,20 +369,20 @@ def _spline_weights(t, per, basis, slope):
 
 
 @inlined
-def _add_forces(rows, edges, pull, scale, state, m, first, last):
+def _add_forces(rows, edges, scale, state, m, chunk, first, last):
     """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virials.
 
-    A pair between two chunks is met in both: half of its virial each time.
+    A pair that gives its partner nothing is met twice: half of its virial each time.
     """
-    forces = state.forces[m]
+    forces, pull, own = edges.force_sums[m], edges.pull[m], rows.halo[chunk]
+    nobody = last + rows.halo[chunk + 1] - 1
     for i in range(first, last):
         virial = state.virials[rows.part[i], m]
         for e in range(rows.start[i], edges.end[i]):
-            j, slope = edges.partner[e], scale * pull[e]
-            share = slope * edges.length[e] * (1.0 if edges.reciprocal[e] else 0.5)
+            place, slope = edges.place[e], scale * pull[e]
+            share = slope * edges.length[e] * (0.5 if place == nobody else 1.0)
             for a in range(3):
-                forces[i, a] += slope * edges.unit[e, a]
-                if edges.reciprocal[e]:
-                    forces[j, a] -= slope * edges.unit[e, a]
+                forces[i + own, a] += slope * edges.unit[e, a]
+                forces[place, a] -= slope * edges.unit[e, a]
                 for b in range(3):
                     virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]
