@@ -1,8 +1,9 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
-Shapes: M members, T layers, N atoms in C chunks, G ghosts (of other processes, if there are any), E pair
-entries, R rows of sums over pairs, S shares, F filters, B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of
-it; F, B and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
+Shapes: M members, T layers, N atoms in C chunks of at most A, G ghosts (of other processes, if there are any),
+E pair entries, S atoms of all chunks' halos, F filters, B features per atom, H hidden in the readout (its
+widest layer), L hidden layers behind the first of it; F, B and H rounded up to a multiple of `simd.PAD`. "real"
+is the precision of the network.
 """
 
 from __future__ import annotations
@@ -63,14 +64,13 @@ class Rows(NamedTuple):
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    place: np.ndarray  # (E,) int32: row of the sums over pairs in which the partner gets its share
-    # (C + 1,) int64: of a chunk's atoms first:last the sums are the rows from first + halo[chunk] on; those
-    # from last + halo[chunk] to before last + halo[chunk + 1] are for their partners in other chunks, the
-    # last of them for those that get nothing
-    halo: np.ndarray
-    share_start: np.ndarray  # (C + 1,) int64: where in the following the shares for a chunk's atoms begin
-    share_from: np.ndarray  # (S,) int32: row in the halo of an earlier chunk
-    share_into: np.ndarray  # (S,) int32: row of the atom it is for
+    # (E,) int32: the partner's row in its chunk's sums over pairs: those of its atoms, of its halo, and one
+    # that nobody reads
+    place: np.ndarray
+    halo: np.ndarray  # (C + 1,) int64: where the halo of a chunk begins in the next
+    halo_atom: np.ndarray  # (S,) int32: atoms of later chunks that a chunk meets
+    share_start: np.ndarray  # (N + 1,) int64: where in the next an atom's begin
+    share: np.ndarray  # (S,) int32: where in `halo_atom` it is, rising
     # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
     # structure where a chunk holds several
     part: np.ndarray
@@ -88,8 +88,10 @@ class Edges(NamedTuple):
     unit: np.ndarray  # (E, 3) float64, from the atom to its partner
     length: np.ndarray  # (E,) float64, Å
     pull: np.ndarray  # (M, E) float64, ∂E/∂d, 1/Å
-    sums: np.ndarray  # (M, R, F) of a convolution or its adjoint over the pairs
-    force_sums: np.ndarray  # (M, R, 3) float64, eV/Å
+    # (M, S, F) and (M, S, 3) float64, eV/Å: sums that a chunk has for the atoms of its halo, where several
+    # threads work; else (M, 0, ...)
+    halo_sums: np.ndarray
+    halo_forces: np.ndarray
 
 
 class State(NamedTuple):
@@ -98,6 +100,7 @@ class State(NamedTuple):
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
     features: np.ndarray  # (T, M, N + G, F) after atomwise_in
+    sums: np.ndarray  # (M, N, F) of a convolution or its adjoint over the pairs; zeros at its beginning
     gates: np.ndarray  # (T, M, N, B) slope of the softplus
     y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV
@@ -110,6 +113,8 @@ class State(NamedTuple):
 class Scratch(NamedTuple):
     """Hold the working rows of one thread, A the atoms of a chunk."""
 
+    sums: np.ndarray  # (A + halo + 1, F) of a convolution or its adjoint over the pairs of a chunk
+    force_sums: np.ndarray  # (A + halo + 1, 3) float64, eV/Å
     a: np.ndarray  # (A, B)
     b: np.ndarray  # (A, B)
     h: np.ndarray  # (A, H)
@@ -250,6 +255,7 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
         x=_room((members, n_atoms, basis), real),
         x_bar=_room((members, n_atoms, basis), real),
         features=_room((layers, members, n_atoms + n_ghosts, filters), real),
+        sums=_room((members, n_atoms, filters), real),
         gates=_room((layers, members, n_atoms, basis), real),
         y_bar=_room((layers, members, n_atoms + n_ghosts, filters), real),
         energies=np.zeros((members, n_atoms)),
@@ -261,7 +267,7 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
 
 
 def edge_arrays(network: Network, n_atoms: int, n_entries: int, n_halo: int) -> Edges:
-    """Return zeros for rows of `n_entries` in all, and `n_halo` rows of sums beside those of the atoms."""
+    """Return zeros for rows of `n_entries` in all, and halos of `n_halo`; 0 where one thread works."""
     members, filters, real = len(network.scale), network.tables.shape[-1], network.tables.dtype
     return Edges(
         end=np.zeros(n_atoms, np.int64),
@@ -273,16 +279,18 @@ def edge_arrays(network: Network, n_atoms: int, n_entries: int, n_halo: int) -> 
         unit=np.zeros((n_entries, 3)),
         length=np.zeros(n_entries),
         pull=np.zeros((members, n_entries)),
-        sums=_room((members, n_atoms + n_halo, filters), real),
-        force_sums=np.zeros((members, n_atoms + n_halo, 3)),
+        halo_sums=_room((members, n_halo, filters), real),
+        halo_forces=np.zeros((members, n_halo, 3)),
     )
 
 
-def scratch_arrays(network: Network, chunk: int) -> Scratch:
-    """Return zeros for chunks of so many atoms."""
-    basis = network.in_w.shape[2]
+def scratch_arrays(network: Network, chunk: int, halo: int) -> Scratch:
+    """Return zeros for chunks of so many atoms with halos of so many."""
+    _, _, basis, filters = network.in_w.shape
     hidden, real = network.read_w.shape[-1], network.tables.dtype
     return Scratch(
+        sums=_room((chunk + halo + 1, filters), real),
+        force_sums=np.zeros((chunk + halo + 1, 3)),
         a=_room((chunk, basis), real),
         b=_room((chunk, basis), real),
         h=_room((chunk, hidden), real),

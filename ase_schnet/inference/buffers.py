@@ -27,21 +27,33 @@ class Buffers:
     def __init__(self, network: Network):
         self.network = network
         self._scratch: list[Scratch] = []
-        self.n_atoms = self.n_ghosts = self._n_entries = self._n_halo = -1
+        self.n_atoms = self.n_ghosts = self._n_entries = self._n_halos = -1
 
-    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray) -> None:
-        """Make room for a structure and its pairs; `ghosts` (G,) are the atomic numbers of the ghosts."""
+    def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray, several: bool) -> None:
+        """Make room for a structure and its pairs.
+
+        Parameters
+        ----------
+        n_atoms
+            Without ghosts.
+        pairs
+            Its pairs.
+        ghosts
+            (G,) atomic numbers of the ghosts.
+        several
+            Whether several threads will work on it.
+        """
         self.pairs = Pairs(
             contiguous(pairs.idx_i, np.int64),
             contiguous(pairs.idx_j, np.int64),
             contiguous(pairs.shifts, np.float64),
         )
         self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
-        entries, halo = len(self.rows.partner), int(self.rows.halo[-1])
-        fits = _fits(entries, self._n_entries) and _fits(halo, self._n_halo)
+        entries, halos = len(self.rows.partner), several * len(self.rows.halo_atom)
+        fits = _fits(entries, self._n_entries) and _fits(halos, self._n_halos)
         if not fits or n_atoms != self.n_atoms:
-            self._n_entries, self._n_halo = entries + entries // 10, halo + halo // 10
-            self.edges = edge_arrays(self.network, n_atoms, self._n_entries, self._n_halo)
+            self._n_entries, self._n_halos = entries + entries // 10, halos + halos // 10
+            self.edges = edge_arrays(self.network, n_atoms, self._n_entries, self._n_halos)
         if n_atoms != self.n_atoms or len(ghosts) != self.n_ghosts:
             chunks = max(1, -(-n_atoms // CHUNK))  # a domain may be empty
             self.state = state_arrays(self.network, n_atoms, chunks, len(ghosts))
@@ -52,7 +64,8 @@ class Buffers:
     def scratch(self, thread: int) -> Scratch:
         """Return the working rows of one thread."""
         while len(self._scratch) <= thread:
-            self._scratch.append(scratch_arrays(self.network, CHUNK))
+            self._scratch.append(scratch_arrays(self.network, CHUNK, 0))
+        self._scratch[thread] = large_enough(self._scratch[thread], self.network, self.rows)
         return self._scratch[thread]
 
 
@@ -67,24 +80,29 @@ class BlockBuffers:
 
     def __init__(self, network: Network):
         self._network = network
-        self.scratch: Scratch = scratch_arrays(network, CHUNK)
-        self._n_atoms, self._n_parts, self._n_entries, self._n_halo = 0, 0, -1, -1
+        self.scratch: Scratch = scratch_arrays(network, CHUNK, 0)
+        self._n_atoms, self._n_parts, self._n_entries = 0, 0, -1
 
     def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
         """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""
         self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), part)
-        entries, halo = len(self.rows.partner), int(self.rows.halo[-1])
+        self.scratch = large_enough(self.scratch, self._network, self.rows)
+        needed = len(self.rows.partner)
         if n_atoms > self._n_atoms or part[-1] >= self._n_parts:
             self._n_atoms = max(n_atoms, CHUNK)
             self._n_parts = max(int(part[-1]) + 1, CHUNK)
             self.state: State = state_arrays(self._network, self._n_atoms, self._n_parts)
-        fits = entries <= self._n_entries and halo <= self._n_halo
-        if not fits or n_atoms > len(self.edges.end):
-            self._n_entries = max(entries + entries // 10, self._n_entries)
-            self._n_halo = max(halo + halo // 10, self._n_halo)
-            self.edges: Edges = edge_arrays(
-                self._network, self._n_atoms, self._n_entries, self._n_halo
-            )
+        if needed > self._n_entries or n_atoms > len(self.edges.end):
+            self._n_entries = max(needed + needed // 10, self._n_entries)
+            self.edges: Edges = edge_arrays(self._network, self._n_atoms, self._n_entries, 0)
+
+
+def large_enough(scratch: Scratch, network: Network, rows: Rows) -> Scratch:
+    """Return working rows of a thread that hold the largest halo: these, or new ones."""
+    halo = int(np.diff(rows.halo).max())
+    if CHUNK + halo < len(scratch.sums):
+        return scratch
+    return scratch_arrays(network, CHUNK, halo + halo // 10)
 
 
 def _fits(needed: int, there: int) -> bool:

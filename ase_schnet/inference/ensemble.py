@@ -145,7 +145,7 @@ class Ensemble:
         self._unfinished = True
         b, n_atoms = self._buffers, len(numbers) - n_ghosts
         if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
-            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            b.fit(n_atoms, pairs, numbers[n_atoms:], self._several(n_atoms))
             self._pairs = pairs
         return b
 
@@ -194,7 +194,7 @@ class Ensemble:
         """Compile what an evaluation calls, or load it: no phase of one atom, intervals of no pairs."""
         none = np.empty(0, np.int64)
         with first_use(kernels, loops, intervals):
-            self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
+            self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none, False)
             atom = np.zeros(1, np.int64), np.zeros((1, 3))
             self._run_chunks(self._buffers, (0, 0), (0, 0), 0, *atom)
             rows = np.empty((0, 3))
@@ -223,11 +223,15 @@ class Ensemble:
     def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run the phases from `first` to before `last`."""
         chunks = len(self._buffers.state.closest)
-        if self._buffers.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
+        if not self._several(self._buffers.n_atoms):
             self._run_chunks(self._buffers, (first, last), (0, chunks), 0, numbers, positions)
             return
         for phase in range(first, last):
             self._run_threaded(phase, numbers, positions)
+
+    def _several(self, n_atoms: int) -> bool:
+        """Return whether several threads share a structure."""
+        return n_atoms >= ONE_THREAD_BELOW and self.threads > 1
 
     def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run one phase; each thread takes the next chunk that is left."""

@@ -4,11 +4,12 @@
           ─► (convolve_chunk_back ─► pull_back) of each layer but the first, downwards
           ─► force_chunk ─► add_up_forces
 
-Each of these phases works on the chunk of atoms first:last, and chunks may run side by side once all chunks
-of the phase before are done. A pair is evaluated once, by the chunk of its first atom. What it gives to an
-atom of another chunk is added up in a row that the chunk keeps for that atom (its halo), and the atom's own
-chunk adds these rows to its own in the next phase. So a chunk writes to rows of its own alone, and sums run
-in one order whatever the number of threads: the bits are the same.
+Each of these phases works on the chunk of atoms first:last. A pair is evaluated once, by the chunk of its
+first atom, which sums over pairs in rows of its own: one for each of its atoms and one for each atom of a later
+chunk that it meets, its halo. Where one thread works alone it adds these rows to the sums of the atoms right
+away. Several threads may run chunks side by side once all chunks of the phase before are done: then a chunk
+leaves the rows of its halo to the next phase, which adds them up in the order of the chunks. Either way sums
+run in one order, and the bits are the same.
 
 The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
 have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
@@ -26,9 +27,11 @@ from ase_schnet.inference.loops import (
     SSP,
     activate,
     add_dense,
+    collect,
     convolve,
     convolve_back,
     dense,
+    hand_out,
     pair_slopes,
     softened_distance,
     softplus,
@@ -40,24 +43,26 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
     """Return the arrays of `Rows`, but `part`, of a half list in canonical order, which its rows keep.
 
     A partner from `n_atoms` on is a ghost. An atom and its own image are two entries, one from each of its
-    sides. In both cases what the partner would get goes to the last row of the halo, which nobody reads.
+    sides. In both cases what the partner would get goes to a row that nobody reads.
     """
     start = np.zeros(n_atoms + 1, np.int64)
     for p in range(len(idx_i)):
-        start[idx_i[p] + 1] += 2 if idx_i[p] == idx_j[p] else 1
+        i, j = idx_i[p], idx_j[p]
+        if j < i or (p > 0 and i < idx_i[p - 1]):
+            raise ValueError("the pairs are not in canonical order, see neighbors.half_list")
+        start[i + 1] += 2 if i == j else 1
     for i in range(n_atoms):
         start[i + 1] += start[i]
-    halo, share_start = _count_shares(idx_i, idx_j, n_atoms, chunk)
+    halo = _halos(idx_i, idx_j, n_atoms, chunk)
+    halo_atom = np.empty(halo[-1], np.int32)
     partner, shift = np.empty(start[-1], np.int32), np.empty((start[-1], 3))
     place = np.empty(start[-1], np.int32)
-    share_from, share_into = np.empty(share_start[-1], np.int32), np.empty(share_start[-1], np.int32)
-    met_by, row, filled = np.full(n_atoms, -1), np.empty(n_atoms, np.int32), share_start.copy()
-    next_row, e = halo.copy(), 0
+    met_by, row, met, e = np.full(n_atoms, -1), np.empty(n_atoms, np.int32), halo.copy(), 0
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
-        here, there = i // chunk, j // chunk
-        last = min((here + 1) * chunk, n_atoms)
-        partner[e], place[e] = j, last + halo[here + 1] - 1
+        here, first = i // chunk, i // chunk * chunk
+        size = min(chunk, n_atoms - first)
+        partner[e], place[e] = j, size + halo[here + 1] - halo[here]
         for k in range(3):
             shift[e, k] = shifts[p, k]
         if i == j:
@@ -65,38 +70,47 @@ def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
             for k in range(3):
                 shift[e + 1, k] = -shifts[p, k]
             e += 1
+        elif j < first + size:
+            place[e] = j - first
         elif j < n_atoms:
-            if met_by[j] != here and here == there:
-                row[j] = j + halo[here]
-            elif met_by[j] != here:
-                row[j] = last + next_row[here]
-                next_row[here] += 1
-                share_from[filled[there]] = row[j]
-                share_into[filled[there]] = j + halo[there]
-                filled[there] += 1
-            met_by[j] = here
+            if met_by[j] != here:
+                met_by[j], row[j] = here, size + met[here] - halo[here]
+                halo_atom[met[here]] = j
+                met[here] += 1
             place[e] = row[j]
         e += 1
-    return start, partner, shift, place, halo, share_start, share_from, share_into
+    share_start, share = _in_order_of_atoms(halo_atom, n_atoms)
+    return start, partner, shift, place, halo, halo_atom, share_start, share
 
 
 @inner
-def _count_shares(idx_i, idx_j, n_atoms, chunk):
-    """Return where each chunk's halo begins among all of them, and where what others have for it begins."""
-    chunks = max(1, -(-n_atoms // chunk))
-    halo, share_start = np.ones(chunks + 1, np.int64), np.zeros(chunks + 1, np.int64)
-    halo[0] = 0
-    met_by = np.full(n_atoms, -1)
+def _halos(idx_i, idx_j, n_atoms, chunk):
+    """Return where each chunk's halo begins among all of them."""
+    halo, met_by = np.zeros(max(1, -(-n_atoms // chunk)) + 1, np.int64), np.full(n_atoms, -1)
     for p in range(len(idx_i)):
         here, j = idx_i[p] // chunk, idx_j[p]
         if j < n_atoms and j // chunk != here and met_by[j] != here:
             met_by[j] = here
             halo[here + 1] += 1
-            share_start[j // chunk + 1] += 1
-    for c in range(chunks):
+    for c in range(len(halo) - 1):
         halo[c + 1] += halo[c]
-        share_start[c + 1] += share_start[c]
-    return halo, share_start
+    return halo
+
+
+@inner
+def _in_order_of_atoms(halo_atom, n_atoms):
+    """Return where in all halos each atom is, share[share_start[i]:share_start[i + 1]], rising."""
+    share_start, share = np.zeros(n_atoms + 1, np.int64), np.empty(len(halo_atom), np.int32)
+    for i in halo_atom:
+        share_start[i + 1] += 1
+    for i in range(n_atoms):
+        share_start[i + 1] += share_start[i]
+    filled = share_start.copy()
+    for k in range(len(halo_atom)):
+        i = halo_atom[k]
+        share[filled[i]] = k
+        filled[i] += 1
+    return share_start, share
 
 
 @compiled
@@ -105,28 +119,34 @@ def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, ch
 
     Phase 0 is `begin`, then come two for each of the T layers upwards and two downwards: 4 T + 1 in all.
     """
-    layers = len(net.out_w)
-    for phase in range(phases[0], phases[1]):
-        up, down = (phase - 1) // 2, 2 * layers - 1 - (phase - 1) // 2  # layers
+    for half in range(phases[0] // 2, phases[1] // 2 + 1):  # a chunk's two phases of a layer in turn
         for chunk in range(chunks[0], chunks[1]):
-            first = chunk * chunk_size
-            last = min(first + chunk_size, len(rows.start) - 1)
-            if phase == 0:
-                begin(net, rows, edges, state, numbers, positions, chunk, first, last)
-            elif up < layers:
-                if phase % 2 == 1:
-                    convolve_chunk(net, rows, edges, state, up, chunk, first, last)
-                else:
-                    interact(net, rows, edges, state, scratch, numbers, up, chunk, first, last)
-            elif down > 0:
-                if phase % 2 == 1:
-                    convolve_chunk_back(net, rows, edges, state, down, chunk, first, last)
-                else:
-                    pull_back(net, rows, edges, state, scratch, down, chunk, first, last)
-            elif phase % 2 == 1:
-                force_chunk(net, rows, edges, state, chunk, first, last)
-            else:
-                add_up_forces(rows, edges, state, chunk, first, last)
+            for phase in range(max(2 * half - 1, phases[0]), min(2 * half + 1, phases[1])):
+                _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size)
+
+
+@inlined
+def _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    layers = len(net.out_w)
+    up, down = (phase - 1) // 2, 2 * layers - 1 - (phase - 1) // 2  # layers
+    first = chunk * chunk_size
+    last = min(first + chunk_size, len(rows.start) - 1)
+    if phase == 0:
+        begin(net, rows, edges, state, numbers, positions, chunk, first, last)
+    elif up < layers:
+        if phase % 2 == 1:
+            convolve_chunk(net, rows, edges, state, scratch, up, chunk, first, last)
+        else:
+            interact(net, rows, edges, state, scratch, numbers, up, first, last)
+    elif down > 0:
+        if phase % 2 == 1:
+            convolve_chunk_back(net, rows, edges, state, scratch, down, chunk, first, last)
+        else:
+            pull_back(net, rows, edges, state, scratch, down, first, last)
+    elif phase % 2 == 1:
+        force_chunk(net, rows, edges, state, scratch, chunk, first, last)
+    else:
+        add_up_forces(rows, edges, state, scratch, first, last)
 
 
 @inlined
@@ -142,49 +162,44 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
                 for a in range(3):
                     for b in range(3):
                         state.virials[rows.part[i], m, a, b] = 0.0
+            for a in range(3):
+                state.forces[m, i, a] = 0.0
+            for c in range(state.sums.shape[2]):
+                state.sums[m, i, c] = 0.0
             for c in range(net.embedding.shape[2]):
                 state.x[m, i, c] = net.embedding[m, z, c]
             for c in range(net.start.shape[2]):
                 state.features[0, m, i, c] = net.start[m, z, c]
 
 
+@inlined
+def convolve_chunk(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """Sum the convolution of a block over the pairs of a chunk."""
+    for m in range(len(net.scale)):
+        features, table, y = state.features[layer, m], net.tables[layer, m], scratch.sums
+        _clear(y, rows, chunk, last - first)
+        convolve(features, table, rows, edges, y, first, last)
+        hand_out(y, state.sums[m], edges.halo_sums[m], rows, chunk, first, last)
+
+
 @inner
-def _clear_sums(sums, rows, chunk, first, last):
-    """Set the rows of a chunk to zero: of its atoms, and of its halo."""
-    for row in range(first + rows.halo[chunk], last + rows.halo[chunk + 1]):
+def _clear(sums, rows, chunk, size):
+    """Set the rows of a chunk's sums to zero: of its atoms, of its halo, and the one that nobody reads."""
+    for row in range(size + rows.halo[chunk + 1] - rows.halo[chunk] + 1):
         for c in range(sums.shape[1]):
             sums[row, c] = 0.0
 
 
-@inner
-def _add_shares(sums, rows, chunk):
-    """Add to the rows of a chunk's atoms what earlier chunks have for them, in the order of these."""
-    for k in range(rows.share_start[chunk], rows.share_start[chunk + 1]):
-        into, there = rows.share_into[k], rows.share_from[k]
-        for c in range(sums.shape[1]):
-            sums[into, c] += sums[there, c]
-
-
 @inlined
-def convolve_chunk(net, rows, edges, state, layer, chunk, first, last):
-    """Sum the convolution of a block over the pairs of a chunk."""
-    for m in range(len(net.scale)):
-        y, features = edges.sums[m], state.features[layer, m]
-        _clear_sums(y, rows, chunk, first, last)
-        own = rows.halo[chunk]
-        convolve(features, net.tables[layer, m], rows, edges, y, own, first, last)
-
-
-@inlined
-def interact(net, rows, edges, state, scratch, numbers, layer, chunk, first, last):
+def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
     """Evaluate the rest of an interaction block; the last one goes on to the energy and turns around."""
     n, last_layer = last - first, layer == len(net.out_w) - 1
-    own = first + rows.halo[chunk]
     mid, act = scratch.a[:n], scratch.b[:n]
     for m in range(len(net.scale)):
-        _add_shares(edges.sums[m], rows, chunk)
-        y = edges.sums[m, own : own + n]
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, first, last)
+        y = state.sums[m, first:last]
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
+        y[:] = 0.0  # for the next convolution
         if net.activation == SSP:
             softplus(mid, act, state.gates[layer, m, first:last])
         else:
@@ -268,28 +283,30 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 
 
 @inlined
-def convolve_chunk_back(net, rows, edges, state, layer, chunk, first, last):
+def convolve_chunk_back(net, rows, edges, state, scratch, layer, chunk, first, last):
     """Sum the adjoint of a block's convolution over the pairs of a chunk, and add to their slopes."""
     for m in range(len(net.scale)):
-        f_bar, pull, own = edges.sums[m], edges.pull[m], rows.halo[chunk]
         y_bar, features, table = state.y_bar[layer, m], state.features[layer, m], net.tables[layer, m]
-        _clear_sums(f_bar, rows, chunk, first, last)
-        convolve_back(y_bar, features, table, rows, edges, f_bar, pull, own, first, last)
+        _clear(scratch.sums, rows, chunk, last - first)
+        convolve_back(
+            y_bar, features, table, rows, edges, scratch.sums, edges.pull[m], first, last
+        )
+        hand_out(scratch.sums, state.sums[m], edges.halo_sums[m], rows, chunk, first, last)
 
 
 @inlined
-def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+def pull_back(net, rows, edges, state, scratch, layer, first, last):
     """Take ∂E/∂f of a block to ∂E/∂y of the block before."""
-    own = first + rows.halo[chunk]
     for m in range(len(net.scale)):
-        _add_shares(edges.sums[m], rows, chunk)
-        f_bar = edges.sums[m, own : own + last - first]
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, first, last)
+        f_bar = state.sums[m, first:last]
         add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
+        f_bar[:] = 0.0  # for the next adjoint
         _to_convolution(net, state, scratch, layer - 1, m, first, last)
 
 
 @inlined
-def force_chunk(net, rows, edges, state, chunk, first, last):
+def force_chunk(net, rows, edges, state, scratch, chunk, first, last):
     """Take the first block to the slopes of the pairs of a chunk, and these to their forces.
 
     The embedding does not depend on the distances.
@@ -297,19 +314,18 @@ def force_chunk(net, rows, edges, state, chunk, first, last):
     for m in range(len(net.scale)):
         y_bar, features, table = state.y_bar[0, m], state.features[0, m], net.tables[0, m]
         pair_slopes(y_bar, features, table, rows, edges, edges.pull[m], first, last)
-        _clear_sums(edges.force_sums[m], rows, chunk, first, last)
-        _add_forces(rows, edges, net.scale[m], state, m, chunk, first, last)
+        _clear(scratch.force_sums, rows, chunk, last - first)
+        _add_forces(rows, edges, net.scale[m], state, scratch, m, chunk, first, last)
+        hand_out(
+            scratch.force_sums, state.forces[m], edges.halo_forces[m], rows, chunk, first, last
+        )
 
 
 @inlined
-def add_up_forces(rows, edges, state, chunk, first, last):
-    """Fill the forces (eV/Å) on the atoms of a chunk."""
-    own = rows.halo[chunk]
+def add_up_forces(rows, edges, state, scratch, first, last):
+    """Complete the forces (eV/Å) on the atoms of a chunk."""
     for m in range(len(edges.pull)):
-        _add_shares(edges.force_sums[m], rows, chunk)
-        for i in range(first, last):
-            for a in range(3):
-                state.forces[m, i, a] = edges.force_sums[m, i + own, a]
+        collect(state.forces[m], edges.halo_forces[m], rows, scratch.force_sums, first, last)
 
 
 @inlined
@@ -369,20 +385,20 @@ def _spline_weights(t, per, basis, slope):
 
 
 @inlined
-def _add_forces(rows, edges, scale, state, m, chunk, first, last):
+def _add_forces(rows, edges, scale, state, scratch, m, chunk, first, last):
     """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virials.
 
     A pair that gives its partner nothing is met twice: half of its virial each time.
     """
-    forces, pull, own = edges.force_sums[m], edges.pull[m], rows.halo[chunk]
-    nobody = last + rows.halo[chunk + 1] - 1
+    forces, pull = scratch.force_sums, edges.pull[m]
+    nobody = last - first + rows.halo[chunk + 1] - rows.halo[chunk]
     for i in range(first, last):
         virial = state.virials[rows.part[i], m]
         for e in range(rows.start[i], edges.end[i]):
             place, slope = edges.place[e], scale * pull[e]
             share = slope * edges.length[e] * (0.5 if place == nobody else 1.0)
             for a in range(3):
-                forces[i + own, a] += slope * edges.unit[e, a]
+                forces[i - first, a] += slope * edges.unit[e, a]
                 forces[place, a] -= slope * edges.unit[e, a]
                 for b in range(3):
                     virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]

@@ -69,19 +69,19 @@ def _pair_loops(registers: int):
         return add(low, high)
 
     @inner
-    def convolution(f, table, rows, edges, y, own, first, last, c):
+    def convolution(f, table, rows, edges, y, first, last, c):
         for i in range(first, last):
-            f_i, y_i = load(f, i, c), load(y, i + own, c)
+            f_i, y_i = load(f, i, c), load(y, i - first, c)
             for e in range(rows.start[i], edges.end[i]):
                 w = spline(table, edges.node[e], c, splat_six(edges.basis, e))
                 y_i = muladd(load(f, edges.partner[e], c), w, y_i)
                 store(y, edges.place[e], c, muladd(f_i, w, load(y, edges.place[e], c)))
-            store(y, i + own, c, y_i)
+            store(y, i - first, c, y_i)
 
     @inner
-    def adjoint(y_bar, f, table, rows, edges, f_bar, pull, own, first, last, c):
+    def adjoint(y_bar, f, table, rows, edges, f_bar, pull, first, last, c):
         for i in range(first, last):
-            f_i, y_i, f_bar_i = load(f, i, c), load(y_bar, i, c), load(f_bar, i + own, c)
+            f_i, y_i, f_bar_i = load(f, i, c), load(y_bar, i, c), load(f_bar, i - first, c)
             for e in range(rows.start[i], edges.end[i]):
                 j = edges.partner[e]
                 w = spline(table, edges.node[e], c, splat_six(edges.basis, e))
@@ -91,7 +91,7 @@ def _pair_loops(registers: int):
                 store(f_bar, edges.place[e], c, muladd(y_i, w, load(f_bar, edges.place[e], c)))
                 product = muladd(y_i, load(f, j, c), mul(y_j, f_i))
                 pull[e] += total(mul(product, w_slope))
-            store(f_bar, i + own, c, f_bar_i)
+            store(f_bar, i - first, c, f_bar_i)
 
     @inner
     def slopes(y_bar, f, table, rows, edges, pull, first, last, c):
@@ -112,26 +112,26 @@ convolution_1, adjoint_1, slopes_1 = _pair_loops(1)
 
 
 @inner
-def convolve(f, table, rows, edges, y, own, first, last):
-    """Add y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2), to row i + own and to that of the partner."""
+def convolve(f, table, rows, edges, y, first, last):
+    """Add y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2), to the rows of both atoms."""
     lanes, c = BYTES // f.itemsize, 0
     while c + WIDE * lanes <= f.shape[1]:
-        convolution_wide(f, table, rows, edges, y, own, first, last, c)
+        convolution_wide(f, table, rows, edges, y, first, last, c)
         c += WIDE * lanes
     while c < f.shape[1]:
-        convolution_1(f, table, rows, edges, y, own, first, last, c)
+        convolution_1(f, table, rows, edges, y, first, last, c)
         c += lanes
 
 
 @inner
-def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, own, first, last):
+def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
     """Add f̄_j = Σ_i ȳ_i ∘ W(d_ij); and (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij) to ∂E/∂d of the pairs."""
     lanes, c = BYTES // f.itemsize, 0
     while c + WIDE * lanes <= f.shape[1]:
-        adjoint_wide(y_bar, f, table, rows, edges, f_bar, pull, own, first, last, c)
+        adjoint_wide(y_bar, f, table, rows, edges, f_bar, pull, first, last, c)
         c += WIDE * lanes
     while c < f.shape[1]:
-        adjoint_1(y_bar, f, table, rows, edges, f_bar, pull, own, first, last, c)
+        adjoint_1(y_bar, f, table, rows, edges, f_bar, pull, first, last, c)
         c += lanes
 
 
@@ -145,6 +145,44 @@ def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
     while c < f.shape[1]:
         slopes_1(y_bar, f, table, rows, edges, pull, first, last, c)
         c += lanes
+
+
+@inner
+def hand_out(own, sums, halo_sums, rows, chunk, first, last):
+    """Add a chunk's own sums to those of the atoms; with other threads at work, leave those of its halo.
+
+    An atom's sums are added up in the order of the chunks that have one, its own last.
+    """
+    for i in range(first, last):
+        for c in range(own.shape[1]):
+            sums[i, c] += own[i - first, c]
+    begin, end = rows.halo[chunk], rows.halo[chunk + 1]
+    row = last - first
+    for k in range(begin, end):
+        i = rows.halo_atom[k]
+        if len(halo_sums) == 0:
+            for c in range(own.shape[1]):
+                sums[i, c] += own[row, c]
+        else:
+            for c in range(own.shape[1]):
+                halo_sums[k, c] = own[row, c]
+        row += 1
+
+
+@inner
+def collect(sums, halo_sums, rows, total, first, last):
+    """Add to the sums of atoms what other chunks have left for them; `total` (1, F) is for the work."""
+    if len(halo_sums) == 0:
+        return
+    for i in range(first, last):
+        for c in range(sums.shape[1]):
+            total[0, c] = 0.0
+        for s in range(rows.share_start[i], rows.share_start[i + 1]):
+            k = rows.share[s]
+            for c in range(sums.shape[1]):
+                total[0, c] += halo_sums[k, c]
+        for c in range(sums.shape[1]):
+            sums[i, c] += total[0, c]
 
 
 @inner
