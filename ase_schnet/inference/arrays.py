@@ -1,9 +1,9 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
-Shapes: M members, T layers, N atoms in C chunks of at most A, G ghosts (of other processes, if there are any),
-E pair entries, S atoms of all chunks' halos, F filters, B features per atom, H hidden in the readout (its
-widest layer), L hidden layers behind the first of it; F, B and H rounded up to a multiple of `simd.PAD`. "real"
-is the precision of the network.
+Shapes: M members, T layers, N atoms in C chunks of at most A, G ghosts (of other processes, if there are
+any), E pair entries, S atoms of all chunks' halos, F filters, B features per atom, H hidden in the readout
+(its widest layer), L hidden layers behind the first of it; F, B and H rounded up to a multiple of `simd.PAD`.
+"real" is the precision of the network.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class Rows(NamedTuple):
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    # (E,) int32: the partner's row in its chunk's sums over pairs: those of its atoms, of its halo, and one
-    # that nobody reads
-    place: np.ndarray
+    place: np.ndarray  # (E,) int32: the partner's row in `Scratch.sums` of the chunk
     halo: np.ndarray  # (C + 1,) int64: where the halo of a chunk begins in the next
     halo_atom: np.ndarray  # (S,) int32: atoms of later chunks that a chunk meets
     share_start: np.ndarray  # (N + 1,) int64: where in the next an atom's begin
@@ -88,10 +86,10 @@ class Edges(NamedTuple):
     unit: np.ndarray  # (E, 3) float64, from the atom to its partner
     length: np.ndarray  # (E,) float64, Å
     pull: np.ndarray  # (M, E) float64, ∂E/∂d, 1/Å
-    # (M, S, F) and (M, S, 3) float64, eV/Å: sums that a chunk has for the atoms of its halo, where several
-    # threads work; else (M, 0, ...)
-    halo_sums: np.ndarray
-    halo_forces: np.ndarray
+    halo_sums: (
+        np.ndarray
+    )  # (M, S, F) what chunks have for their halos, where several threads work; else empty
+    halo_forces: np.ndarray  # (M, S, 3) float64, eV/Å
 
 
 class State(NamedTuple):
@@ -100,7 +98,9 @@ class State(NamedTuple):
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
     features: np.ndarray  # (T, M, N + G, F) after atomwise_in
-    sums: np.ndarray  # (M, N, F) of a convolution or its adjoint over the pairs; zeros at its beginning
+    sums: (
+        np.ndarray
+    )  # (M, N, F) of a convolution or its adjoint over the pairs; zeros at its beginning
     gates: np.ndarray  # (T, M, N, B) slope of the softplus
     y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV
@@ -113,7 +113,8 @@ class State(NamedTuple):
 class Scratch(NamedTuple):
     """Hold the working rows of one thread, A the atoms of a chunk."""
 
-    sums: np.ndarray  # (A + halo + 1, F) of a convolution or its adjoint over the pairs of a chunk
+    # sums over the pairs of a chunk: for its atoms, for its halo, and for what nobody reads
+    sums: np.ndarray  # (A + halo + 1, F)
     force_sums: np.ndarray  # (A + halo + 1, 3) float64, eV/Å
     a: np.ndarray  # (A, B)
     b: np.ndarray  # (A, B)

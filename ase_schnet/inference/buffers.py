@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ase_schnet.inference import kernels
 from ase_schnet.inference.arrays import (
     Edges,
     Network,
@@ -16,6 +15,7 @@ from ase_schnet.inference.arrays import (
     scratch_arrays,
     state_arrays,
 )
+from ase_schnet.inference.rows import rows_of
 from ase_schnet.neighbors import Pairs
 
 CHUNK = 128  # atoms
@@ -27,6 +27,7 @@ class Buffers:
     def __init__(self, network: Network):
         self.network = network
         self._scratch: list[Scratch] = []
+        self._halo = 0  # that they have room for
         self.n_atoms = self.n_ghosts = self._n_entries = self._n_halos = -1
 
     def fit(self, n_atoms: int, pairs: Pairs, ghosts: np.ndarray, several: bool) -> None:
@@ -48,7 +49,9 @@ class Buffers:
             contiguous(pairs.idx_j, np.int64),
             contiguous(pairs.shifts, np.float64),
         )
-        self.rows = Rows(*kernels.rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
+        self.rows = Rows(*rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
+        if (halo := largest_halo(self.rows)) > self._halo:
+            self._halo, self._scratch = halo + halo // 10, []
         entries, halos = len(self.rows.partner), several * len(self.rows.halo_atom)
         fits = _fits(entries, self._n_entries) and _fits(halos, self._n_halos)
         if not fits or n_atoms != self.n_atoms:
@@ -64,8 +67,7 @@ class Buffers:
     def scratch(self, thread: int) -> Scratch:
         """Return the working rows of one thread."""
         while len(self._scratch) <= thread:
-            self._scratch.append(scratch_arrays(self.network, CHUNK, 0))
-        self._scratch[thread] = large_enough(self._scratch[thread], self.network, self.rows)
+            self._scratch.append(scratch_arrays(self.network, CHUNK, self._halo))
         return self._scratch[thread]
 
 
@@ -80,13 +82,16 @@ class BlockBuffers:
 
     def __init__(self, network: Network):
         self._network = network
+        self._halo = 0  # that there is room for
         self.scratch: Scratch = scratch_arrays(network, CHUNK, 0)
         self._n_atoms, self._n_parts, self._n_entries = 0, 0, -1
 
     def fit(self, n_atoms: int, pairs: Pairs, part: np.ndarray) -> None:
         """Make room for a block and its pairs; `part` (N,) is that of `Rows`, rising."""
-        self.rows = Rows(*kernels.rows_of(*pairs, n_atoms, CHUNK), part)
-        self.scratch = large_enough(self.scratch, self._network, self.rows)
+        self.rows = Rows(*rows_of(*pairs, n_atoms, CHUNK), part)
+        if (halo := largest_halo(self.rows)) > self._halo:
+            self._halo = halo + halo // 10
+            self.scratch = scratch_arrays(self._network, CHUNK, self._halo)
         needed = len(self.rows.partner)
         if n_atoms > self._n_atoms or part[-1] >= self._n_parts:
             self._n_atoms = max(n_atoms, CHUNK)
@@ -97,12 +102,9 @@ class BlockBuffers:
             self.edges: Edges = edge_arrays(self._network, self._n_atoms, self._n_entries, 0)
 
 
-def large_enough(scratch: Scratch, network: Network, rows: Rows) -> Scratch:
-    """Return working rows of a thread that hold the largest halo: these, or new ones."""
-    halo = int(np.diff(rows.halo).max())
-    if CHUNK + halo < len(scratch.sums):
-        return scratch
-    return scratch_arrays(network, CHUNK, halo + halo // 10)
+def largest_halo(rows: Rows) -> int:
+    """Return the number of atoms of the largest halo of a chunk."""
+    return int(np.diff(rows.halo).max())
 
 
 def _fits(needed: int, there: int) -> bool:

@@ -5,112 +5,35 @@
           ─► force_chunk ─► add_up_forces
 
 Each of these phases works on the chunk of atoms first:last. A pair is evaluated once, by the chunk of its
-first atom, which sums over pairs in rows of its own: one for each of its atoms and one for each atom of a later
-chunk that it meets, its halo. Where one thread works alone it adds these rows to the sums of the atoms right
-away. Several threads may run chunks side by side once all chunks of the phase before are done: then a chunk
+first atom, which sums over pairs in rows of its own: one for each of its atoms, and one for each atom of a
+later chunk that it meets, its halo. A thread that works alone adds these rows to the sums of the atoms at
+once. Several threads may run chunks side by side once all chunks of the phase before are done: then a chunk
 leaves the rows of its halo to the next phase, which adds them up in the order of the chunks. Either way sums
 run in one order, and the bits are the same.
 
-The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
-have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
+The arrays and their shapes are in `arrays.py`, rows and halos in `rows.py`, the way from positions to pairs
+and back in `geometry.py`, the innermost loops in `loops.py`. Inside the network energies have no unit;
+`scale` (eV) comes in where atomic energies and pair forces leave it.
 How they are compiled is in `compilation.py`.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ase_schnet.inference.compilation import compiled, inlined, inner
+from ase_schnet.inference.geometry import add_forces, find_edges
 from ase_schnet.inference.loops import (
     SSP,
     activate,
     add_dense,
-    collect,
     convolve,
     convolve_back,
     dense,
-    hand_out,
     pair_slopes,
-    softened_distance,
     softplus,
 )
-
-
-@compiled
-def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
-    """Return the arrays of `Rows`, but `part`, of a half list in canonical order, which its rows keep.
-
-    A partner from `n_atoms` on is a ghost. An atom and its own image are two entries, one from each of its
-    sides. In both cases what the partner would get goes to a row that nobody reads.
-    """
-    start = np.zeros(n_atoms + 1, np.int64)
-    for p in range(len(idx_i)):
-        i, j = idx_i[p], idx_j[p]
-        if j < i or (p > 0 and i < idx_i[p - 1]):
-            raise ValueError("the pairs are not in canonical order, see neighbors.half_list")
-        start[i + 1] += 2 if i == j else 1
-    for i in range(n_atoms):
-        start[i + 1] += start[i]
-    halo = _halos(idx_i, idx_j, n_atoms, chunk)
-    halo_atom = np.empty(halo[-1], np.int32)
-    partner, shift = np.empty(start[-1], np.int32), np.empty((start[-1], 3))
-    place = np.empty(start[-1], np.int32)
-    met_by, row, met, e = np.full(n_atoms, -1), np.empty(n_atoms, np.int32), halo.copy(), 0
-    for p in range(len(idx_i)):
-        i, j = idx_i[p], idx_j[p]
-        here, first = i // chunk, i // chunk * chunk
-        size = min(chunk, n_atoms - first)
-        partner[e], place[e] = j, size + halo[here + 1] - halo[here]
-        for k in range(3):
-            shift[e, k] = shifts[p, k]
-        if i == j:
-            partner[e + 1], place[e + 1] = i, place[e]
-            for k in range(3):
-                shift[e + 1, k] = -shifts[p, k]
-            e += 1
-        elif j < first + size:
-            place[e] = j - first
-        elif j < n_atoms:
-            if met_by[j] != here:
-                met_by[j], row[j] = here, size + met[here] - halo[here]
-                halo_atom[met[here]] = j
-                met[here] += 1
-            place[e] = row[j]
-        e += 1
-    share_start, share = _in_order_of_atoms(halo_atom, n_atoms)
-    return start, partner, shift, place, halo, halo_atom, share_start, share
-
-
-@inner
-def _halos(idx_i, idx_j, n_atoms, chunk):
-    """Return where each chunk's halo begins among all of them."""
-    halo, met_by = np.zeros(max(1, -(-n_atoms // chunk)) + 1, np.int64), np.full(n_atoms, -1)
-    for p in range(len(idx_i)):
-        here, j = idx_i[p] // chunk, idx_j[p]
-        if j < n_atoms and j // chunk != here and met_by[j] != here:
-            met_by[j] = here
-            halo[here + 1] += 1
-    for c in range(len(halo) - 1):
-        halo[c + 1] += halo[c]
-    return halo
-
-
-@inner
-def _in_order_of_atoms(halo_atom, n_atoms):
-    """Return where in all halos each atom is, share[share_start[i]:share_start[i + 1]], rising."""
-    share_start, share = np.zeros(n_atoms + 1, np.int64), np.empty(len(halo_atom), np.int32)
-    for i in halo_atom:
-        share_start[i + 1] += 1
-    for i in range(n_atoms):
-        share_start[i + 1] += share_start[i]
-    filled = share_start.copy()
-    for k in range(len(halo_atom)):
-        i = halo_atom[k]
-        share[filled[i]] = k
-        filled[i] += 1
-    return share_start, share
+from ase_schnet.inference.rows import collect, hand_out
 
 
 @compiled
@@ -119,10 +42,14 @@ def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, ch
 
     Phase 0 is `begin`, then come two for each of the T layers upwards and two downwards: 4 T + 1 in all.
     """
-    for half in range(phases[0] // 2, phases[1] // 2 + 1):  # a chunk's two phases of a layer in turn
+    for half in range(
+        phases[0] // 2, phases[1] // 2 + 1
+    ):  # a chunk's two phases of a layer in turn
         for chunk in range(chunks[0], chunks[1]):
             for phase in range(max(2 * half - 1, phases[0]), min(2 * half + 1, phases[1])):
-                _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size)
+                _run_chunk(
+                    phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size
+                )
 
 
 @inlined
@@ -152,7 +79,7 @@ def _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, position
 @inlined
 def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
     """Find the chunk's edges, embed its atoms, clear its answers."""
-    _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
+    find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
     for m in range(len(net.scale)):
         for e in range(rows.start[first], rows.start[last]):
             edges.pull[m, e] = 0.0
@@ -286,11 +213,13 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 def convolve_chunk_back(net, rows, edges, state, scratch, layer, chunk, first, last):
     """Sum the adjoint of a block's convolution over the pairs of a chunk, and add to their slopes."""
     for m in range(len(net.scale)):
-        y_bar, features, table = state.y_bar[layer, m], state.features[layer, m], net.tables[layer, m]
-        _clear(scratch.sums, rows, chunk, last - first)
-        convolve_back(
-            y_bar, features, table, rows, edges, scratch.sums, edges.pull[m], first, last
+        y_bar, features, table = (
+            state.y_bar[layer, m],
+            state.features[layer, m],
+            net.tables[layer, m],
         )
+        _clear(scratch.sums, rows, chunk, last - first)
+        convolve_back(y_bar, features, table, rows, edges, scratch.sums, edges.pull[m], first, last)
         hand_out(scratch.sums, state.sums[m], edges.halo_sums[m], rows, chunk, first, last)
 
 
@@ -315,7 +244,7 @@ def force_chunk(net, rows, edges, state, scratch, chunk, first, last):
         y_bar, features, table = state.y_bar[0, m], state.features[0, m], net.tables[0, m]
         pair_slopes(y_bar, features, table, rows, edges, edges.pull[m], first, last)
         _clear(scratch.force_sums, rows, chunk, last - first)
-        _add_forces(rows, edges, net.scale[m], state, scratch, m, chunk, first, last)
+        add_forces(rows, edges, net.scale[m], state, scratch, m, chunk, first, last)
         hand_out(
             scratch.force_sums, state.forces[m], edges.halo_forces[m], rows, chunk, first, last
         )
@@ -326,79 +255,3 @@ def add_up_forces(rows, edges, state, scratch, first, last):
     """Complete the forces (eV/Å) on the atoms of a chunk."""
     for m in range(len(edges.pull)):
         collect(state.forces[m], edges.halo_forces[m], rows, scratch.force_sums, first, last)
-
-
-@inlined
-def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last):
-    """Find the entries below the cutoff, their direction and spline weights, and the shortest distance."""
-    cutoff, spacing = net.cutoff, net.spacing
-    state.closest[chunk] = np.inf
-    for i in range(first, last):
-        e = rows.start[i]
-        for s in range(rows.start[i], rows.start[i + 1]):
-            j = rows.partner[s]
-            dx = positions[j, 0] - positions[i, 0] + rows.shift[s, 0]
-            dy = positions[j, 1] - positions[i, 1] + rows.shift[s, 1]
-            dz = positions[j, 2] - positions[i, 2] + rows.shift[s, 2]
-            square = dx * dx + dy * dy + dz * dz
-            if square < state.closest[chunk]:
-                state.closest[chunk] = square
-                state.closest_pair[chunk, 0], state.closest_pair[chunk, 1] = i, j
-            if not 0.0 < square < cutoff * cutoff:  # NaN too
-                continue
-            d = math.sqrt(square)
-            edges.partner[e] = j
-            edges.place[e] = rows.place[s]
-            edges.length[e] = d
-            edges.unit[e, 0] = dx / d
-            edges.unit[e, 1] = dy / d
-            edges.unit[e, 2] = dz / d
-            seen, rate = softened_distance(d, net.onset[numbers[i], numbers[j]])
-            node = int(seen / spacing)
-            edges.node[e] = node
-            _spline_weights(
-                seen / spacing - node, rate / (24.0 * spacing), edges.basis[e], edges.slope[e]
-            )
-            e += 1
-        edges.end[i] = e
-
-
-@inlined
-def _spline_weights(t, per, basis, slope):
-    """Fill the six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
-
-    Three of them are the mirror images of the other three; `per` is 1/24 of the nodes per Å.
-    """
-    s = 1.0 - t
-    basis[0] = s * s * s * s * s / 120.0
-    basis[1] = (1.0 + s * (5.0 + s * (10.0 + s * (10.0 + s * (5.0 - s * 5.0))))) / 120.0
-    basis[2] = (26.0 + s * (50.0 + s * (20.0 - s * (20.0 + s * (20.0 - s * 10.0))))) / 120.0
-    basis[3] = (26.0 + t * (50.0 + t * (20.0 - t * (20.0 + t * (20.0 - t * 10.0))))) / 120.0
-    basis[4] = (1.0 + t * (5.0 + t * (10.0 + t * (10.0 + t * (5.0 - t * 5.0))))) / 120.0
-    basis[5] = t * t * t * t * t / 120.0
-    slope[0] = -s * s * s * s * per
-    slope[1] = -(1.0 + s * (4.0 + s * (6.0 + s * (4.0 - s * 5.0)))) * per
-    slope[2] = -(10.0 + s * (8.0 - s * (12.0 + s * (16.0 - s * 10.0)))) * per
-    slope[3] = (10.0 + t * (8.0 - t * (12.0 + t * (16.0 - t * 10.0)))) * per
-    slope[4] = (1.0 + t * (4.0 + t * (6.0 + t * (4.0 - t * 5.0)))) * per
-    slope[5] = t * t * t * t * per
-
-
-@inlined
-def _add_forces(rows, edges, scale, state, scratch, m, chunk, first, last):
-    """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virials.
-
-    A pair that gives its partner nothing is met twice: half of its virial each time.
-    """
-    forces, pull = scratch.force_sums, edges.pull[m]
-    nobody = last - first + rows.halo[chunk + 1] - rows.halo[chunk]
-    for i in range(first, last):
-        virial = state.virials[rows.part[i], m]
-        for e in range(rows.start[i], edges.end[i]):
-            place, slope = edges.place[e], scale * pull[e]
-            share = slope * edges.length[e] * (0.5 if place == nobody else 1.0)
-            for a in range(3):
-                forces[i - first, a] += slope * edges.unit[e, a]
-                forces[place, a] -= slope * edges.unit[e, a]
-                for b in range(3):
-                    virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]

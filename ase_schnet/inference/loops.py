@@ -39,56 +39,61 @@ SOFTENED_OVER = 0.1  # of an onset: over this length the network stops following
 SSP, SILU, LINEAR = range(3)  # activations
 
 
-def _pair_loops(registers: int):
-    """Compile the loops over the pairs of the rows first:last for so many registers of columns, from c on.
-
-    No branch is in them: with one, what they work on no longer fits into the registers.
-    """
+def _spline(registers: int):
+    """Compile a spline, Σ_a weights_a · table[k + a], for so many registers of columns."""
     load, splat = loads(registers), splats(registers)
 
     @inner
-    def splat_six(weights, e):
-        return (
-            splat(weights[e, 0]),
-            splat(weights[e, 1]),
-            splat(weights[e, 2]),
-            splat(weights[e, 3]),
-            splat(weights[e, 4]),
-            splat(weights[e, 5]),
-        )
-
-    @inner
-    def spline(table, k, c, weights):
-        """Return Σ_a weights_a · table[k + a], of the features from c."""
-        low = mul(weights[0], load(table, k, c))
-        high = mul(weights[3], load(table, k + 3, c))
-        low = muladd(weights[1], load(table, k + 1, c), low)
-        high = muladd(weights[4], load(table, k + 4, c), high)
-        low = muladd(weights[2], load(table, k + 2, c), low)
-        high = muladd(weights[5], load(table, k + 5, c), high)
+    def spline(table, k, c, weights, e):
+        w_0, w_1, w_2 = splat(weights[e, 0]), splat(weights[e, 1]), splat(weights[e, 2])
+        w_3, w_4, w_5 = splat(weights[e, 3]), splat(weights[e, 4]), splat(weights[e, 5])
+        low = mul(w_0, load(table, k, c))
+        high = mul(w_3, load(table, k + 3, c))
+        low = muladd(w_1, load(table, k + 1, c), low)
+        high = muladd(w_4, load(table, k + 4, c), high)
+        low = muladd(w_2, load(table, k + 2, c), low)
+        high = muladd(w_5, load(table, k + 5, c), high)
         return add(low, high)
+
+    return spline
+
+
+def _convolution(registers: int):
+    """Compile `convolve` for so many registers of columns, from c on."""
+    load, spline = loads(registers), _spline(registers)
 
     @inner
     def convolution(f, table, rows, edges, y, first, last, c):
         for i in range(first, last):
             f_i, y_i = load(f, i, c), load(y, i - first, c)
             for e in range(rows.start[i], edges.end[i]):
-                w = spline(table, edges.node[e], c, splat_six(edges.basis, e))
-                y_i = muladd(load(f, edges.partner[e], c), w, y_i)
-                store(y, edges.place[e], c, muladd(f_i, w, load(y, edges.place[e], c)))
+                j, place = edges.partner[e], edges.place[e]
+                w = spline(table, edges.node[e], c, edges.basis, e)
+                y_i = muladd(load(f, j, c), w, y_i)
+                store(y, place, c, muladd(f_i, w, load(y, place, c)))
             store(y, i - first, c, y_i)
+
+    return convolution
+
+
+def _adjoint(registers: int):
+    """Compile `convolve_back` and `pair_slopes` likewise.
+
+    No branch is in them: with one, what they work on no longer fits into the registers.
+    """
+    load, spline = loads(registers), _spline(registers)
 
     @inner
     def adjoint(y_bar, f, table, rows, edges, f_bar, pull, first, last, c):
         for i in range(first, last):
             f_i, y_i, f_bar_i = load(f, i, c), load(y_bar, i, c), load(f_bar, i - first, c)
             for e in range(rows.start[i], edges.end[i]):
-                j = edges.partner[e]
-                w = spline(table, edges.node[e], c, splat_six(edges.basis, e))
-                w_slope = spline(table, edges.node[e], c, splat_six(edges.slope, e))
+                j, place = edges.partner[e], edges.place[e]
+                w = spline(table, edges.node[e], c, edges.basis, e)
+                w_slope = spline(table, edges.node[e], c, edges.slope, e)
                 y_j = load(y_bar, j, c)
                 f_bar_i = muladd(y_j, w, f_bar_i)
-                store(f_bar, edges.place[e], c, muladd(y_i, w, load(f_bar, edges.place[e], c)))
+                store(f_bar, place, c, muladd(y_i, w, load(f_bar, place, c)))
                 product = muladd(y_i, load(f, j, c), mul(y_j, f_i))
                 pull[e] += total(mul(product, w_slope))
             store(f_bar, i - first, c, f_bar_i)
@@ -99,16 +104,16 @@ def _pair_loops(registers: int):
             f_i, y_i = load(f, i, c), load(y_bar, i, c)
             for e in range(rows.start[i], edges.end[i]):
                 j = edges.partner[e]
-                w_slope = spline(table, edges.node[e], c, splat_six(edges.slope, e))
+                w_slope = spline(table, edges.node[e], c, edges.slope, e)
                 product = muladd(y_i, load(f, j, c), mul(load(y_bar, j, c), f_i))
                 pull[e] += total(mul(product, w_slope))
 
-    return convolution, adjoint, slopes
+    return adjoint, slopes
 
 
-WIDE = 4  # registers: a spline's six weights are read once for so many
-convolution_wide, adjoint_wide, slopes_wide = _pair_loops(WIDE)
-convolution_1, adjoint_1, slopes_1 = _pair_loops(1)
+WIDE = 4  # registers: the weights of a spline are read once for so many
+convolution_wide, convolution_1 = _convolution(WIDE), _convolution(1)
+(adjoint_wide, slopes_wide), (adjoint_1, slopes_1) = _adjoint(WIDE), _adjoint(1)
 
 
 @inner
@@ -145,44 +150,6 @@ def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
     while c < f.shape[1]:
         slopes_1(y_bar, f, table, rows, edges, pull, first, last, c)
         c += lanes
-
-
-@inner
-def hand_out(own, sums, halo_sums, rows, chunk, first, last):
-    """Add a chunk's own sums to those of the atoms; with other threads at work, leave those of its halo.
-
-    An atom's sums are added up in the order of the chunks that have one, its own last.
-    """
-    for i in range(first, last):
-        for c in range(own.shape[1]):
-            sums[i, c] += own[i - first, c]
-    begin, end = rows.halo[chunk], rows.halo[chunk + 1]
-    row = last - first
-    for k in range(begin, end):
-        i = rows.halo_atom[k]
-        if len(halo_sums) == 0:
-            for c in range(own.shape[1]):
-                sums[i, c] += own[row, c]
-        else:
-            for c in range(own.shape[1]):
-                halo_sums[k, c] = own[row, c]
-        row += 1
-
-
-@inner
-def collect(sums, halo_sums, rows, total, first, last):
-    """Add to the sums of atoms what other chunks have left for them; `total` (1, F) is for the work."""
-    if len(halo_sums) == 0:
-        return
-    for i in range(first, last):
-        for c in range(sums.shape[1]):
-            total[0, c] = 0.0
-        for s in range(rows.share_start[i], rows.share_start[i + 1]):
-            k = rows.share[s]
-            for c in range(sums.shape[1]):
-                total[0, c] += halo_sums[k, c]
-        for c in range(sums.shape[1]):
-            sums[i, c] += total[0, c]
 
 
 @inner

@@ -13,6 +13,7 @@ before each short loop; that costs more than the loop. Here the vector instructi
     total(v)             sum of the lanes
     add_products(r, v)   makes out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
     add_products(r, v, transposed=True)   makes out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
+    store_polynomials(p) makes a[i] = factor · (p_0(x), p_1(x), ...), p their coefficients from the lowest on
     mirror(a, i, c)      a[c:c + lanes, i:i + lanes] = a[i:i + lanes, c:c + lanes]ᵀ
 """
 
@@ -112,9 +113,7 @@ def store(typing, array, row, column, vector):
 
     def emit(context, builder, signature, args):
         array_type, lanes = signature.args[0], signature.args[3].lanes
-        _write(
-            builder, args[3], _address(context, builder, array_type, *args[:3], lanes)
-        )
+        _write(builder, args[3], _address(context, builder, array_type, *args[:3], lanes))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector), emit
@@ -167,6 +166,39 @@ def total(typing, vector):
         return builder.extract_element(value, INT32(0))
 
     return vector.dtype(vector), emit
+
+
+def store_polynomials(coefficients):
+    """Return the intrinsic that fills a row with `factor` times polynomials of x, all side by side.
+
+    Parameters
+    ----------
+    coefficients
+        (polynomials, powers), from the constant on.
+    """
+    powers = [[float(number) for number in power] for power in zip(*coefficients, strict=True)]
+
+    @intrinsic
+    def store_all(typing, array, row, x, factor):
+        def emit(context, builder, signature, args):
+            array, row, x, factor = args
+            vector = ir.VectorType(ir.DoubleType(), len(powers[0]))
+            x, factor = _splat(builder, x, vector), _splat(builder, factor, vector)
+            value = ir.Constant(vector, powers[-1])
+            for power in powers[-2::-1]:
+                value = _muladd(builder, value, x, ir.Constant(vector, power))
+            value = builder.fmul(value, factor)
+            element = context.get_value_type(signature.args[0].dtype)
+            if element != vector.element:
+                value = builder.fptrunc(value, ir.VectorType(element, vector.count))
+            zero = context.get_value_type(types.intp)(0)
+            address = _address(context, builder, signature.args[0], array, row, zero, vector.count)
+            _write(builder, value, address)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.float64, types.float64), emit
+
+    return store_all
 
 
 @intrinsic
