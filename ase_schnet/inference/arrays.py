@@ -1,9 +1,9 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
 Shapes: M members, T layers, N atoms in C chunks of at most A, G ghosts (of other processes, if there are
-any), E pair entries, S atoms of all chunks' halos, F filters, B features per atom, H hidden in the readout
-(its widest layer), L hidden layers behind the first of it; F, B and H rounded up to a multiple of `simd.PAD`.
-"real" is the precision of the network.
+any), E pair entries, S atoms of all halos (of a chunk: the atoms of later chunks that it meets), F filters,
+B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of it; F, B
+and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ class Rows(NamedTuple):
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
     place: np.ndarray  # (E,) int32: the partner's row in `Scratch.sums` of the chunk
-    halo: np.ndarray  # (C + 1,) int64: where the halo of a chunk begins in the next
-    halo_atom: np.ndarray  # (S,) int32: atoms of later chunks that a chunk meets
-    share_start: np.ndarray  # (N + 1,) int64: where in the next an atom's begin
-    share: np.ndarray  # (S,) int32: where in `halo_atom` it is, rising
+    halo: (
+        np.ndarray
+    )  # (2, C + 1) int64: where in `shares` a chunk's halo, and those for its atoms, begin
+    # (3, S) int32: the atoms of all halos; where in these an atom is, atom by atom, rising; and that atom
+    shares: np.ndarray
     # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
     # structure where a chunk holds several
     part: np.ndarray

@@ -52,7 +52,7 @@ class Buffers:
         self.rows = Rows(*rows_of(*self.pairs, n_atoms, CHUNK), chunk_of_atoms(n_atoms))
         if (halo := largest_halo(self.rows)) > self._halo:
             self._halo, self._scratch = halo + halo // 10, []
-        entries, halos = len(self.rows.partner), several * len(self.rows.halo_atom)
+        entries, halos = len(self.rows.partner), several * self.rows.shares.shape[1]
         fits = _fits(entries, self._n_entries) and _fits(halos, self._n_halos)
         if not fits or n_atoms != self.n_atoms:
             self._n_entries, self._n_halos = entries + entries // 10, halos + halos // 10
@@ -104,7 +104,7 @@ class BlockBuffers:
 
 def largest_halo(rows: Rows) -> int:
     """Return the number of atoms of the largest halo of a chunk."""
-    return int(np.diff(rows.halo).max())
+    return int(np.diff(rows.halo[0]).max())
 
 
 def _fits(needed: int, there: int) -> bool:

@@ -57,7 +57,7 @@ def add_forces(rows, edges, scale, state, scratch, m, chunk, first, last):
     A pair that gives its partner nothing is met twice: half of its virial each time.
     """
     forces, pull = scratch.force_sums, edges.pull[m]
-    nobody = last - first + rows.halo[chunk + 1] - rows.halo[chunk]
+    nobody = last - first + rows.halo[0, chunk + 1] - rows.halo[0, chunk]
     for i in range(first, last):
         virial = state.virials[rows.part[i], m]
         for e in range(rows.start[i], edges.end[i]):

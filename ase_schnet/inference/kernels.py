@@ -64,16 +64,16 @@ def _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, position
         if phase % 2 == 1:
             convolve_chunk(net, rows, edges, state, scratch, up, chunk, first, last)
         else:
-            interact(net, rows, edges, state, scratch, numbers, up, first, last)
+            interact(net, rows, edges, state, scratch, numbers, up, chunk, first, last)
     elif down > 0:
         if phase % 2 == 1:
             convolve_chunk_back(net, rows, edges, state, scratch, down, chunk, first, last)
         else:
-            pull_back(net, rows, edges, state, scratch, down, first, last)
+            pull_back(net, rows, edges, state, scratch, down, chunk, first, last)
     elif phase % 2 == 1:
         force_chunk(net, rows, edges, state, scratch, chunk, first, last)
     else:
-        add_up_forces(rows, edges, state, scratch, first, last)
+        add_up_forces(rows, edges, state, scratch, chunk)
 
 
 @inlined
@@ -112,18 +112,18 @@ def convolve_chunk(net, rows, edges, state, scratch, layer, chunk, first, last):
 @inner
 def _clear(sums, rows, chunk, size):
     """Set the rows of a chunk's sums to zero: of its atoms, of its halo, and the one that nobody reads."""
-    for row in range(size + rows.halo[chunk + 1] - rows.halo[chunk] + 1):
+    for row in range(size + rows.halo[0, chunk + 1] - rows.halo[0, chunk] + 1):
         for c in range(sums.shape[1]):
             sums[row, c] = 0.0
 
 
 @inlined
-def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
+def interact(net, rows, edges, state, scratch, numbers, layer, chunk, first, last):
     """Evaluate the rest of an interaction block; the last one goes on to the energy and turns around."""
     n, last_layer = last - first, layer == len(net.out_w) - 1
     mid, act = scratch.a[:n], scratch.b[:n]
     for m in range(len(net.scale)):
-        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, first, last)
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, chunk)
         y = state.sums[m, first:last]
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
         y[:] = 0.0  # for the next convolution
@@ -224,10 +224,10 @@ def convolve_chunk_back(net, rows, edges, state, scratch, layer, chunk, first, l
 
 
 @inlined
-def pull_back(net, rows, edges, state, scratch, layer, first, last):
+def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
     """Take ∂E/∂f of a block to ∂E/∂y of the block before."""
     for m in range(len(net.scale)):
-        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, first, last)
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, chunk)
         f_bar = state.sums[m, first:last]
         add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
         f_bar[:] = 0.0  # for the next adjoint
@@ -251,7 +251,7 @@ def force_chunk(net, rows, edges, state, scratch, chunk, first, last):
 
 
 @inlined
-def add_up_forces(rows, edges, state, scratch, first, last):
+def add_up_forces(rows, edges, state, scratch, chunk):
     """Complete the forces (eV/Å) on the atoms of a chunk."""
     for m in range(len(edges.pull)):
-        collect(state.forces[m], edges.halo_forces[m], rows, scratch.force_sums, first, last)
+        collect(state.forces[m], edges.halo_forces[m], rows, scratch.force_sums, chunk)

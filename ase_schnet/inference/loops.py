@@ -59,14 +59,17 @@ def _spline(registers: int):
 
 
 def _convolution(registers: int):
-    """Compile `convolve` for so many registers of columns, from c on."""
+    """Compile `convolve` for so many registers of columns, from c on.
+
+    Entries are counted without a sign: numba would look for a negative one at each array.
+    """
     load, spline = loads(registers), _spline(registers)
 
     @inner
     def convolution(f, table, rows, edges, y, first, last, c):
         for i in range(first, last):
             f_i, y_i = load(f, i, c), load(y, i - first, c)
-            for e in range(rows.start[i], edges.end[i]):
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
                 j, place = edges.partner[e], edges.place[e]
                 w = spline(table, edges.node[e], c, edges.basis, e)
                 y_i = muladd(load(f, j, c), w, y_i)
@@ -87,7 +90,7 @@ def _adjoint(registers: int):
     def adjoint(y_bar, f, table, rows, edges, f_bar, pull, first, last, c):
         for i in range(first, last):
             f_i, y_i, f_bar_i = load(f, i, c), load(y_bar, i, c), load(f_bar, i - first, c)
-            for e in range(rows.start[i], edges.end[i]):
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
                 j, place = edges.partner[e], edges.place[e]
                 w = spline(table, edges.node[e], c, edges.basis, e)
                 w_slope = spline(table, edges.node[e], c, edges.slope, e)
@@ -102,7 +105,7 @@ def _adjoint(registers: int):
     def slopes(y_bar, f, table, rows, edges, pull, first, last, c):
         for i in range(first, last):
             f_i, y_i = load(f, i, c), load(y_bar, i, c)
-            for e in range(rows.start[i], edges.end[i]):
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
                 j = edges.partner[e]
                 w_slope = spline(table, edges.node[e], c, edges.slope, e)
                 product = muladd(y_i, load(f, j, c), mul(load(y_bar, j, c), f_i))
