@@ -99,9 +99,7 @@ class State(NamedTuple):
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
     features: np.ndarray  # (T, M, N + G, F) after atomwise_in
-    sums: (
-        np.ndarray
-    )  # (M, N, F) of a convolution or its adjoint over the pairs; zeros at its beginning
+    sums: np.ndarray  # (M, N, F) of a convolution or its adjoint over the pairs; zeros before it
     gates: np.ndarray  # (T, M, N, B) slope of the softplus
     y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV

@@ -42,9 +42,8 @@ def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, ch
 
     Phase 0 is `begin`, then come two for each of the T layers upwards and two downwards: 4 T + 1 in all.
     """
-    for half in range(
-        phases[0] // 2, phases[1] // 2 + 1
-    ):  # a chunk's two phases of a layer in turn
+    # the two phases of a layer in turn, chunk by chunk: what the first has summed is still at hand
+    for half in range(phases[0] // 2, phases[1] // 2 + 1):
         for chunk in range(chunks[0], chunks[1]):
             for phase in range(max(2 * half - 1, phases[0]), min(2 * half + 1, phases[1])):
                 _run_chunk(
