@@ -200,6 +200,7 @@ class Ensemble:
             none_3 = np.empty((0, 3))
             nothing = none, none, none_3, none, none_3, np.empty((0, 0, 0, 2))
             intervals.any_pair_within(*nothing)
+            intervals.pairs_within(*nothing, 1.0)
             intervals.is_ordinary(*nothing, 1.0)
             intervals.pieces_of(none, none, none_3, none_3, 1.0)
             intervals.force_half_widths(none_3, none_3, none_3)

@@ -28,6 +28,23 @@ def any_pair_within(idx_i, idx_j, shifts, numbers, positions, squares):
 
 
 @compiled
+def pairs_within(idx_i, idx_j, shifts, numbers, positions, squares, largest):
+    """Return for which pairs that is so, int64 indices; no end in `squares` is beyond `largest`, Å²."""
+    found, n = np.empty(16, np.int64), 0
+    for p in range(len(idx_i)):
+        i, j = idx_i[p], idx_j[p]
+        square = _square(i, j, shifts[p], positions)
+        if square < largest and _within(square, squares[numbers[i], numbers[j]]):
+            if n == len(found):
+                longer = np.empty(2 * n, np.int64)
+                longer[:n] = found
+                found = longer
+            found[n] = p
+            n += 1
+    return found[:n]
+
+
+@compiled
 def is_ordinary(idx_i, idx_j, shifts, kinds, positions, squares, cutoff):
     """Return whether `any_pair_within` is false, and all atoms are one piece, see `pieces_of`.
 

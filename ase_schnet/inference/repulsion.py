@@ -26,7 +26,7 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr, Hartree
 
 from ase_schnet.bonds import pair_name
-from ase_schnet.inference.intervals import any_pair_within
+from ase_schnet.inference.intervals import any_pair_within, pairs_within
 from ase_schnet.inference.loops import SOFTENED_OVER
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
@@ -90,6 +90,7 @@ class Repulsion:
         self.below = np.zeros((MAX_ELEMENTS, MAX_ELEMENTS, 1, 2))  # Å²
         self.below[..., 0, 0] = np.where(self.onset > 0, -1.0, 0.0)  # two atoms in one place too
         self.below[..., 0, 1] = self.onset**2
+        self._largest = float(self.below.max())
 
     def onset_of(self, numbers: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Return the onset of each pair, (P,) in Å."""
@@ -102,10 +103,7 @@ class Repulsion:
 
     def pairs_below(self, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs) -> np.ndarray:
         """Return the indices of the pairs nearer than their onset, int64."""
-        if not self.acts_on(numbers, positions, pairs):  # nearly always
-            return np.empty(0, np.int64)
-        distances = np.linalg.norm(pairs.vectors(positions), axis=1)
-        return np.flatnonzero(distances < self.onset_of(numbers, pairs))
+        return pairs_within(*pairs, numbers, positions, self.below, self._largest)
 
     def add_to(
         self, prediction: Prediction, numbers: np.ndarray, positions: np.ndarray, pairs: Pairs
@@ -119,7 +117,8 @@ class Repulsion:
         close = self.pairs_below(numbers, positions, pairs)
         if not len(close):
             return
-        i, j, vectors = pairs.idx_i[close], pairs.idx_j[close], pairs.vectors(positions)[close]
+        few = Pairs(*(part[close] for part in pairs))
+        i, j, vectors = few.idx_i, few.idx_j, few.vectors(positions)
         d, onset = np.linalg.norm(vectors, axis=1), self.onset[numbers[i], numbers[j]]
         energy, slope = switched_zbl(d, numbers[i], numbers[j], onset)
         on_i = (slope / d)[:, None] * vectors  # (P, 3) eV/Å
