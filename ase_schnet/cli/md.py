@@ -34,7 +34,7 @@ examples:
   ase-schnet md ethanol nvt/trajectory.traj --keep-momenta --time 10 -o nve
   ase-schnet md silicon si64.xyz --ensemble nvt --temperature 300 --temperature-end 1000 --time 50 -o hot
   ase-schnet md silicon si64.xyz --ensemble npt --pressure 1 --timestep 2 --time 20 -o npt
-  ase-schnet md ethanol ethanol.xyz --ensemble nvt --replicas 16 --record-every 10 --time 20 -o many
+  ase-schnet md ethanol ethanol.xyz --ensemble nvt --replicas 16 --time 5 -o many
   ase-schnet md ethanol ethanol.xyz --ensemble nvt --replicas 8 --exchange 800 --time 20 -o ladder
 
 RUN_DIR then holds run.json, log.csv, trajectory.traj, a restart point and drift.png. A run at constant energy

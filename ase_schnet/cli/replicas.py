@@ -121,13 +121,18 @@ def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
     judged = not too_short_to_judge(args)
     verdicts = [drift(one) if judged or one.failure else None for one in records]
     print("replica  time/ps  mean temperature/K  energy")
+    why: dict[str, list[int]] = {}  # told once for all
     for k, (one, verdict) in enumerate(zip(records, verdicts, strict=True)):
         said = "too short to judge" if verdict is None else verdict.outcome
-        if verdict is not None and verdict.outcome != "PASS":
-            said += f": {(verdict.reasons or verdict.doubts)[0]}"
         if one.failure:
             said = f"stopped: {one.failure}"
+        elif verdict is not None and verdict.outcome != "PASS":
+            reason = f"{said}: {(verdict.reasons or verdict.doubts)[0]}"
+            why.setdefault(reason, []).append(k)
         print(f"{k:7d}  {one.time_fs[-1] / 1000:7g}  {one.temperature_K.mean():18.1f}  {said}")
+    for reason, which in why.items():
+        name = "replica" if len(which) == 1 else "replicas"
+        print(f"{name} {', '.join(map(str, which))}: {reason}")
     if args.exchange is not None:
         print(*_exchange_lines(folder, plot=not args.no_plot), sep="\n")
     for line in _collected(folder):
