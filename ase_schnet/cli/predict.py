@@ -20,6 +20,7 @@ from ase_schnet.cli.options import (
     repulsion_of,
 )
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -84,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "picture of the atomic energies of the first structure (.png, .pdf, .svg)"
     add("--picture", metavar="FILE", help=text)
+    add_save_data(add)
     add_no_pbc(add)
     add_repulsion(add)
     add_dtype(add)
@@ -120,10 +122,10 @@ def run(args: argparse.Namespace) -> int:
     bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""
     print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}{bars}")
     if args.picture is not None:
-        from ase_schnet.plotting import plot_atomic_energies, save_figure
+        from ase_schnet.plotting import plot_atomic_energies
 
         figure = plot_atomic_energies(found.first, calculator)
-        print(f"picture: {save_figure(figure, args.picture)}")
+        print(*draw(figure, args.picture, args, "picture"), sep="\n")
     for line in found.complaints():
         print(line, file=sys.stderr)
     return 1 if found.left_out else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import EXIT_CODES, too_short_to_judge
 from ase_schnet.cli.options import Add
+from ase_schnet.cli.pictures import draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -109,7 +110,7 @@ def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
             said = f"stopped: {one.failure}"
         print(f"{k:7d}  {one.time_fs[-1] / 1000:7g}  {one.temperature_K.mean():18.1f}  {said}")
     if args.exchange is not None:
-        print(*_exchange_lines(folder, plot=not args.no_plot), sep="\n")
+        print(*_exchange_lines(folder, args), sep="\n")
     print(f"directories: {folder / PREFIX}*")
     if any(one.failure for one in records):
         return 1
@@ -117,7 +118,7 @@ def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
     return next((code for code in (1, 3) if code in codes), 0)
 
 
-def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
+def _exchange_lines(folder: Path, args: argparse.Namespace) -> list[str]:
     from ase_schnet.runs.exchange_log import ExchangeRecord
 
     record = ExchangeRecord.read(folder)
@@ -128,8 +129,8 @@ def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
         for (a, b), rate in zip(pairwise(record.temperatures_K), record.acceptance, strict=True)
     )
     lines = [f"exchanged: {rates}; round trips: {record.round_trips.sum()}"]
-    if plot:
-        from ase_schnet.plotting import plot_exchange, save_figure
+    if not args.no_plot:
+        from ase_schnet.plotting import plot_exchange
 
-        lines.append(f"plot: {save_figure(plot_exchange(record), folder / 'exchange.png')}")
+        lines += draw(plot_exchange(record), folder / "exchange.png", args)
     return lines

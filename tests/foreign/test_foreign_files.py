@@ -145,7 +145,9 @@ def test_a_file_that_breaks_off_is_refused_in_one_line(tmp_path, layout):
 
 def test_a_file_that_breaks_off_in_the_size_of_an_empty_tensor_is_refused(tmp_path):
     path = saved({"empty": torch.zeros(0, 3)}, tmp_path / "part.pt", "row of pickles")
-    path.write_bytes(path.read_bytes()[:-3])  # the size is eight bytes of zero, whatever is left of it
+    path.write_bytes(
+        path.read_bytes()[:-3]
+    )  # the size is eight bytes of zero, whatever is left of it
     with pytest.raises(ForeignModelError, match=r"part\.pt is damaged"):
         read_torch_file(path)
 
