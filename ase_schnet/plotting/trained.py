@@ -57,7 +57,7 @@ def shade_training(
     ends = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
     for k, (first, end) in enumerate(edges.reshape(-1, 2)):
-        _shade(panels, x, (ends[first], ends[end]), "_" * bool(k) + "within training")
+        _shade(panels, x, (ends[first], ends[end]), "_" * bool(k) + "within training of any level")
     return inside, inside
 
 

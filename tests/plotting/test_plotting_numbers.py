@@ -154,7 +154,7 @@ def test_points_of_a_dihedral_within_the_training_are_shaded():
     outside = np.array(["" if abs(v) < 70 else "H2 and C3 0.3 Å apart" for v in turn().values])
     figure = plotting.plot_scan(turn(outside_training=list(outside)))
     np.testing.assert_allclose(shaded(figure), [(-67.5, 67.5)], atol=0.1)
-    assert "within training" in figure.axes[0].get_legend_handles_labels()[1]
+    assert "within training of any level" in figure.axes[0].get_legend_handles_labels()[1]
     all_inside = plotting.plot_scan(turn(outside_training=[""] * 25))
     np.testing.assert_allclose(shaded(all_inside), [(-180, 180)], atol=0.1)
     assert shaded(plotting.plot_scan(turn())) == []  # nothing is known
