@@ -1,4 +1,4 @@
-"""--save-data: each command that draws has it, writes a table beside its picture, and refuses where there is none."""
+"""--save-data: each command that draws has it and writes a table; without a picture it is refused."""
 
 import csv
 
@@ -24,7 +24,7 @@ def test_every_command_that_draws_takes_it_and_no_other():
     assert len(drawing) > 10
 
 
-@pytest.fixture()
+@pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write("ethanol.xyz", molecule("CH3CH2OH"))
