@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy takes longer to import than a client of `ase-schnet serve` may take
+    from numpy.typing import NDArray
 
 
 class CannotWrite(OSError):

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -30,7 +30,7 @@ COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("tune", "learn", "sample", "label", "augment"),
     *("md", "lammps", "drift", "average", "scan", "spectrum", "report"),
-    *("convert", "export", "orca", "gaussian"),
+    *("convert", "export", "orca", "gaussian", "serve"),
     *("doctor", "completion"),
 )
 
@@ -50,18 +50,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help shows examples\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the whole command line."""
+def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Build the parser of the whole command line, or of some commands, which is quicker."""
     parser = _Parser(
         prog="ase-schnet",
         description="SchNet potentials for ASE: train, test, run. Energies are in eV, lengths in Å.",
         epilog=f"Set the environment variable {DEBUG}=1 to see the traceback of errors in the input.",
     )
     parser.add_argument("--version", action="version", version=f"ase-schnet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    added = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in commands:
         module = import_module(f"ase_schnet.cli.{name.replace('-', '_')}")
-        sub = commands.add_parser(
+        sub = added.add_parser(
             name,
             help=module.HELP,
             description=module.HELP,
@@ -119,7 +119,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     try:
-        args, unknown = build_parser().parse_known_args(argv)
+        named = argv[:1] if argv[0] in COMMANDS else COMMANDS
+        args, unknown = build_parser(named).parse_known_args(argv)
         if unknown:
             refuse_unknown(args.parser, unknown)
         args.words = argv[argv.index(args.command) + 1 :]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.serve import add_server, asked
+
 HELP = "Answer Gaussian's External keyword with energy and gradient of a model."
 EXAMPLE = """\
 example, in the route section of Gaussian:
   # External="ase-schnet gaussian ethanol" Opt=NoMicro
 Gaussian adds the names of its files to the command. Without a dipole in the model that of Gaussian is zero.
+With a server (ase-schnet serve ethanol /tmp/ethanol.sock) a call takes a tenth of the time:
+  # External="ase-schnet gaussian ethanol --server /tmp/ethanol.sock" Opt=NoMicro
 """
 
 
@@ -21,14 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("input", metavar="IN", help="file that Gaussian writes")
     add("output", metavar="OUT", help="file that it reads")
     add("others", nargs="*", metavar="FILE", help="further files of Gaussian, left alone")
+    add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read the request, evaluate, write the answer; return the exit code."""
-    from ase_schnet.external.answer import answer_of
     from ase_schnet.external.gaussian import read_request, write_answer
 
-    request = read_request(args.input)
-    answer = answer_of(args.model, request.atoms, request.charge, request.multiplicity)
-    write_answer(args.output, request, answer)
+    write_answer(args.output, asked(args, read_request(args.input)))
     return 0

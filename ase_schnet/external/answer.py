@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+import time
+import warnings
+from threading import Lock
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
 from ase_schnet.calculator import SchNetCalculator
+from ase_schnet.evaluator.evaluator import Evaluator
+from ase_schnet.external.question import Answer, Question
+
+LENGTHS = {"Ang": 1.0, "Bohr": Bohr}  # in Å
 
 
-class Answer(NamedTuple):
-    """Hold energy in Hartree, gradient (N, 3) in Hartree/Bohr, and dipole (3,) in e·Bohr or None."""
+class Responder(SchNetCalculator):
+    """Answer one question after another with one model, which is loaded once.
 
-    energy: float
-    gradient: np.ndarray
-    dipole: np.ndarray | None
-
-
-def answer_of(model: str, atoms: Atoms, charge: int, multiplicity: int) -> Answer:
-    """Evaluate a model.
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a model directory.
 
     Raises
     ------
-    InputError
-        If the model does not support the structure, or is of another charge or multiplicity.
     ModelFileError
         If there is no such model.
     """
-    atoms.info.update(charge=charge, multiplicity=multiplicity)  # the calculator compares them
-    atoms.calc = calculator = SchNetCalculator(model)
-    has_dipole = "dipole" in calculator.implemented_properties
-    return Answer(
-        atoms.get_potential_energy() / Hartree,
-        -atoms.get_forces() / (Hartree / Bohr),
-        atoms.get_dipole_moment() / Bohr if has_dipole else None,
-    )
+
+    def __init__(self, model: str):
+        super().__init__(model)
+        self._turn = Lock()
+
+    def answer(self, question: Question) -> Answer:
+        """Evaluate the model; other threads wait.
+
+        Raises
+        ------
+        InputError
+            If the model does not support the structure, or is of another charge or multiplicity.
+        ValueError
+            If the question has no structure.
+        """
+        atoms = structure_of(question)
+        with self._turn, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            began = time.perf_counter()
+            self._watch_anew()
+            atoms.calc = self
+            energy = atoms.get_potential_energy() / Hartree
+            gradient = -atoms.get_forces() / (Hartree / Bohr) if question.gradient else None
+            with_dipole = question.dipole and "dipole" in self.on_request  # not of broken bonds
+            dipole = atoms.get_dipole_moment() / Bohr if with_dipole else None
+            seconds = time.perf_counter() - began
+        return Answer(
+            float(energy),
+            None if gradient is None else gradient.tolist(),
+            None if dipole is None else dipole.tolist(),
+            [str(warning.message) for warning in caught],
+            seconds,
+        )
+
+    def _watch_anew(self) -> None:
+        """Let each question have the warning of structures unlike the training, given once otherwise."""
+        self.reset()
+        self._evaluator = Evaluator(self.trained, self._engine, self.parameters.skin)
+        self._checked = None
 
 
-def lines_of(path: str | Path) -> list[str]:
-    """Return the lines of a request; ValueError if it cannot be read, such as when it is not there."""
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise ValueError(f"the request {path} cannot be read: {reason}") from None
+def structure_of(question: Question) -> Atoms:
+    """Return the structure that is asked about; ValueError if it is none."""
+    unknown = [e for e in question.elements if isinstance(e, str) and e not in atomic_numbers]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is no chemical symbol")
+    if not question.elements:
+        raise ValueError("there is no atom to evaluate")
+    numbers = [atomic_numbers[e] if isinstance(e, str) else e for e in question.elements]
+    odd = [z for z in numbers if not 0 < z < len(atomic_numbers)]
+    if odd:
+        raise ValueError(f"there is no element of atomic number {odd[0]}")
+    atoms = Atoms(numbers, LENGTHS[question.length] * np.array(question.positions))
+    atoms.info.update(charge=question.charge, multiplicity=question.multiplicity)  # are compared
+    return atoms
+
+
+def answer_of(model: str, question: Question) -> Answer:
+    """Evaluate a model; raise what :class:`Responder` raises."""
+    return Responder(model).answer(question)

@@ -25,6 +25,8 @@ from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.environments import ensure_environment
+from benchmarks.foreign.ln2_section import ln2_section
+from benchmarks.foreign.nff_section import nff_section
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared/data"
@@ -71,14 +73,20 @@ def main() -> None:
         results[kind] = compared(kind, folder)
         results[kind]["command"] = f"make.py {kind} ../shared/data {folder.name} {' '.join(more)}"
         write_whole(path, (json.dumps(results, indent=1) + "\n").encode())
-    write_whole(HERE / "foreign.md", table(results).encode())
+    write_page()
 
 
-def compared(kind: str, folder: Path) -> dict:
-    """Return the largest differences of a converted model from its package's own answers."""
-    data = dict(np.load(folder / "reference.npz"))
-    file = next(f for f in folder.iterdir() if f.name in MODELS)
-    unit = ENERGY_UNITS[str(data["units"])]
+def write_page() -> None:
+    """Write foreign.md from what was measured so far."""
+    text = table(json.loads((HERE / "foreign.json").read_text()))
+    for name, section in (("ln2", ln2_section), ("nff_ethanol", nff_section)):
+        path = HERE / f"{name}.json"
+        text += section(json.loads(path.read_text())) if path.exists() else ""
+    write_whole(HERE / "foreign.md", text.encode())
+
+
+def frames_of(data: dict) -> list[Atoms]:
+    """Return the structures of a reference.npz."""
     ends = np.cumsum(data["sizes"])[:-1]
     parts = (
         np.split(data["numbers"], ends),
@@ -86,7 +94,15 @@ def compared(kind: str, folder: Path) -> dict:
         data["cells"],
         data["pbc"],
     )
-    frames = [Atoms(z, r, cell=c, pbc=p) for z, r, c, p in zip(*parts, strict=True)]
+    return [Atoms(z, r, cell=c, pbc=p) for z, r, c, p in zip(*parts, strict=True)]
+
+
+def compared(kind: str, folder: Path) -> dict:
+    """Return the largest differences of a converted model from its package's own answers."""
+    data = dict(np.load(folder / "reference.npz"))
+    file = next(f for f in folder.iterdir() if f.name in MODELS)
+    unit = ENERGY_UNITS[str(data["units"])]
+    frames = frames_of(data)
     output = folder / f"converted-{time.time():.0f}"
     model = convert_model(
         file, output, dataset=Dataset.from_atoms(frames), units=str(data["units"])

@@ -45,6 +45,17 @@ def test_path_integrals_by_i_pi_widen_the_bond():
 
 
 @pytest.mark.slow
+def test_i_pi_has_the_members_of_a_model_that_runs_inside_it():
+    pytest.importorskip("ipi", reason="i-PI is not installed: pip install ipi")
+    said = example("ipi_committee.py", 20)
+    frames, members = re.search(r"(\d+) frames, (\d+) members", said).groups()
+    assert (int(frames), int(members)) == (21, 5)
+    differences = re.search(r"by (\S+) eV \(energy\) and (\S+) eV \(members\)", said).groups()
+    assert max(map(float, differences)) < 1e-4  # i-PI writes nine digits
+    assert 1e-5 < float(re.search(r"std (\S+) eV", said)[1]) < 1e-2
+
+
+@pytest.mark.slow
 def test_openmm_conserves_the_energy_of_the_model():
     pytest.importorskip("openmm", reason="OpenMM is not installed: pip install openmm")
     said = example("openmm_dynamics.py", 400)

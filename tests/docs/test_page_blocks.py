@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ ELSEWHERE = {
     "my_dropout_model": "takes minutes to train; tests/training/test_dropout_training.py has one",
     "pretrained(": "a pool of 34,000 structures: half an hour; tests/pretraining runs a small one",
 }
+#: Packages without which a block is left out: `pip install 'ase-schnet[test]'` brings them.
+OPTIONAL = ("qcengine",)
 PAGES_WITH_CODE = [page for page in PAGES if any(b.language not in SHOWN for b in blocks_of(page))]
 
 
@@ -50,6 +53,9 @@ def run_page(page: str, folder: Path, *, slow: bool) -> Counter:
     done, namespace = Counter(), {"__name__": "__main__"}
     for block in blocks_of(page):
         if block.language in SHOWN:
+            continue
+        if any(f"import {p}" in block.text and find_spec(p) is None for p in OPTIONAL):
+            done["not installed"] += 1
             continue
         if is_slow(block) and not slow and not is_elsewhere(block):
             done["slow"] += 1

@@ -1,4 +1,8 @@
-"""ORCA and Gaussian ask in their documented formats, and get the calculator's energies and gradients."""
+"""ORCA and Gaussian ask in their documented formats, and get the calculator's energies and gradients.
+
+The requests follow https://github.com/faccts/orca-external-tools (section Interface) and
+https://gaussian.com/external.
+"""
 
 import numpy as np
 import pytest
@@ -42,6 +46,8 @@ def test_orca_gets_energy_and_gradient(tmp_path, ethanol, capsys):
     assert main(["orca", str(path), MODEL]) == 0
     assert "job_EXT.engrad" in capsys.readouterr().out
     text = (tmp_path / "job_EXT.engrad").read_text().splitlines()
+    of_comments = [k for k, line in enumerate(text) if line.startswith("#")]
+    assert of_comments == [0, 1, 2, 4, 5, 6, 8, 9, 10]  # ORCA 5 counts them
     numbers = [float(line) for line in text if not line.startswith("#")]
     assert numbers[0] == 9
     assert numbers[1] == pytest.approx(ethanol.get_potential_energy() / Hartree, abs=1e-7)
@@ -52,6 +58,7 @@ def test_orca_gets_energy_and_gradient(tmp_path, ethanol, capsys):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ({0: "job_EXT.extinp.tmp"}, "is not an xyz file"),
         ({1: "1 # charge"}, "charge"),
         ({5: "pointcharges.pc"}, "point charges"),
         ({2: "singlet"}, "multiplicity"),
@@ -66,6 +73,24 @@ def test_orca_is_refused_in_one_line(tmp_path, ethanol, capsys, change, reason):
     assert reason in error
     assert error.count("\n") == 1
     assert not (tmp_path / "job_EXT.engrad").exists()
+
+
+def test_orca_gets_the_energy_alone_and_damaged_structures_are_refused(tmp_path, ethanol, capsys):
+    path = orca_request(tmp_path, ethanol, [*REQUEST[:4], "0"])
+    assert main(["orca", str(path), MODEL]) == 0
+    text = (tmp_path / "job_EXT.engrad").read_text().splitlines()
+    assert len([line for line in text if not line.startswith("#")]) == 2
+    xyz = (tmp_path / "job_EXT.xyz").read_text()
+    for damaged, reason in (
+        (xyz.replace("9\n", "10\n", 1), "has 9 atoms, where its first line says 10"),
+        (xyz.replace("O ", "Qq ", 1), "'Qq' is no chemical symbol"),
+        ("0\n\n", "there is no atom"),
+    ):
+        (tmp_path / "job_EXT.xyz").write_text(damaged)
+        capsys.readouterr()
+        assert main(["orca", str(path), MODEL]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert reason in line
 
 
 def gaussian_request(path, atoms, derivatives=1, charge=0):

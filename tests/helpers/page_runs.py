@@ -81,6 +81,7 @@ NOT_RUN = {
     r"pyscf:": "minutes of density functional theory a structure; tests/labelling runs one molecule of it",
     r"--to metatomic": "needs an environment of its own; benchmarks/foreign/metatomic_round_trip.py is one",
     r"--check-with": "needs the network's own package in another Python; benchmarks/foreign compares",
+    r"\bserve\b|--server": "runs until it is stopped; tests/external/test_server.py asks servers",
     r"--continue": "learns twice; tests/learning does so with springs as the reference",
 }
 
