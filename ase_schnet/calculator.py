@@ -250,8 +250,9 @@ class SchNetCalculator(PredictsMany, Calculator):
             require_supported(self.trained, atoms, box_of_vacuum=True)
             self._checked = state[1:]
         require_finite(atoms)
-        self.accept(self._evaluator.evaluate(atoms, state), atoms, state)
-        self._evaluator.warn(atoms, new_composition=new_elements)
+        results = self._evaluator.evaluate(atoms, state)
+        self.accept(results, atoms, state)
+        self._evaluator.warn(atoms, results, new_composition=new_elements)
 
     def accept(self, results: Results, atoms: Atoms, state: AtomsState) -> None:
         """Make results the calculator's own: those of `atoms`, whose state is `state`."""

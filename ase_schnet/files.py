@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ def replaced(path: str | Path) -> Iterator[Path]:
     The temporary name holds the process id: two processes never write into the same temporary file.
     """
     path = Path(path)
+    if not path.parent.is_dir():  # else the temporary name is told, which nobody gave
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no folder to write {path.name} to", str(path.parent)
+        )
     there = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     there.unlink(missing_ok=True)  # left by a killed process with this id; a link would be followed
     try:

@@ -69,7 +69,7 @@ def write_predictions(path: str | Path, frames: Atoms | Iterable[Atoms]) -> int:
     Raises
     ------
     ValueError
-        The file has another suffix, or a structure has no calculator.
+        The file has another suffix, there are no structures, or one has no calculator.
     """
     given = [frames] if isinstance(frames, Atoms) else frames
     return write_results(path, (_predicted(atoms, k) for k, atoms in enumerate(given)))
@@ -96,6 +96,8 @@ def write_results(
                 extra["error_level"] = level
             add(atoms, results, extra)
             count += 1
+        if not count:  # what lies there already remains
+            raise ValueError(f"{path}: there are no structures to write")
     return count
 
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from ase_schnet.applicability.calculator_parts import limits_of, uncertainty_of
 from ase_schnet.applicability.distances import DistanceWatch, avoided_squares
@@ -17,6 +18,8 @@ from ase_schnet.applicability.distances import DistanceWatch, avoided_squares
 MAX_FORCES_STD_EV_PER_ANG = 1.0
 #: Distances outside the training data by less than this are accepted.
 DISTANCE_TOLERANCE_ANG = 0.15
+#: What the limit of a model with error bars means.
+BEYOND = ", beyond which error bars are infinite"
 
 
 class StructureWatch:
@@ -54,7 +57,7 @@ class StructureWatch:
         self._scale = limits.get("forces_std_scale", 1.0)
         self._max_std = max_forces_std_eV_per_Ang
         own = self._max_std is None and "error_level" in limits
-        self._beyond = ", beyond which error bars are infinite" if own else ""
+        self._beyond = BEYOND if own else ""
         if self._max_std is None:
             self._max_std = limits.get("max_forces_std_eV_per_Ang", MAX_FORCES_STD_EV_PER_ANG)
         self.largest_std = self._max_std / self._scale if self._scale > 0 else math.inf
@@ -79,12 +82,33 @@ class StructureWatch:
         std = uncertainty_of(atoms.calc).get("forces_std")
         if std is None:
             return None
-        squares = np.einsum("ia,ia->i", std, std)  # (N,)
-        worst = int(squares.argmax())  # NaN, if there is one
-        largest = self._scale * math.sqrt(squares[worst] / 3)
-        if largest <= self._max_std:
-            return None
-        return (
-            f"the force on {atoms.symbols[worst]}{worst} is uncertain by {largest:.2f} eV/Å, "
-            f"the limit is {self._max_std:.2f} eV/Å{self._beyond}"
-        )
+        return uncertain_force(atoms, std, self._scale, self._max_std, self._beyond)
+
+
+def uncertain_force(
+    atoms: Atoms, std: NDArray, scale: float, limit: float, beyond: str = BEYOND
+) -> str | None:
+    """Name the atom with the most uncertain force, if that is beyond a limit; None if none is.
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    std
+        Of its forces (N, 3), eV/Å.
+    scale
+        Expected error of a component whose std is one.
+    limit
+        Largest calibrated std of a force (root mean square over x, y, z), eV/Å.
+    beyond
+        What it means, for the message.
+    """
+    squares = np.einsum("ia,ia->i", std, std)  # (N,)
+    worst = int(squares.argmax())  # NaN, if there is one
+    largest = scale * math.sqrt(squares[worst] / 3)
+    if largest <= limit:
+        return None
+    return (
+        f"the force on {atoms.symbols[worst]}{worst} is uncertain by {largest:.2f} eV/Å, "
+        f"the limit is {limit:.2f} eV/Å{beyond}"
+    )

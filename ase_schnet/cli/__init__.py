@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
+from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -33,6 +34,10 @@ COMMANDS = (
     *("convert", "export", "orca", "gaussian", "serve"),
     *("doctor", "completion"),
 )
+
+
+#: After which a Ctrl-C that was dropped is repeated.
+REPEAT_SECONDS = 0.1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
     warnings.showwarning = partial(_one_line_warning, args.parser)
     try:
-        with _terminated_like_ctrl_c():
+        with _terminated_like_ctrl_c(), _no_ctrl_c_lost():
             args = with_settings(args) if getattr(args, "settings", None) else args
             require_seed(args)
             require_picture(args)
@@ -151,6 +156,36 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def _no_ctrl_c_lost() -> Iterator[None]:
+    """Repeat a Ctrl-C that Python drops, as in a callback of llvmlite while compiled code is loaded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = sys.unraisablehook
+
+    def repeat() -> None:
+        if sys.unraisablehook is hook:  # the command is not over
+            interrupt_main(
+                signal.SIGTERM
+            )  # handled alike, also in a job that a shell ignores Ctrl-C for
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+            return
+        # not from here: what is raised in a hook is dropped, too
+        again = threading.Timer(REPEAT_SECONDS, repeat)
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _one_line_warning(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ase_schnet.runs.drift import Drift
     from ase_schnet.runs.record import MDRecord
 
+TEST_PS = 1.0
 HELP = "Run molecular dynamics and check that it conserves the energy."
 EXAMPLE = """\
 examples:
@@ -40,7 +41,8 @@ RUN_DIR then holds run.json, log.csv, trajectory.traj, a restart point and drift
 is followed by a second, short run with half the time step in RUN_DIR/half_step. After Ctrl-C or a kill, the
 same command with --resume continues the run exactly. The monitor ends a run that leaves the range of the
 training data. With --replicas there is such a directory for each, without a plot and without a second run;
-a replica that is stopped does not stop the others.
+a replica that is stopped does not stop the others. A part of the steps (--record-every) does not tell
+whether the forces are the slope of the energy: only with a second run, else the exit code is 3 at best.
 
 exit code: 0 energy conserved, or a run too short for a verdict; 1 not conserved, or stopped by the monitor;
 2 bad input; 3 cannot be decided; 130 stopped by Ctrl-C
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "change the temperature linearly in time to this value, in K: nvt with bussi or langevin"
     add("--temperature-end", type=float, metavar="K", help=text)
     text = "length in ps of the second nve run, with half the time step; 0: none (default: %(default)s)"
-    add("--test-time", type=float, default=1.0, metavar="PS", help=text)
+    add("--test-time", type=float, default=TEST_PS, metavar="PS", help=text)
     text = (
         "what to do where the model is not reliable: stop the run, warn, collect frames to be labelled, or "
         "off (default: %(default)s)"
@@ -160,4 +162,6 @@ def _refuse_what_does_not_apply(args: argparse.Namespace) -> None:
         pressure_GPa=args.pressure,
         full_cell=args.full_cell,
     )
+    if args.test_time not in (0, TEST_PS) and (args.ensemble != "nve" or args.replicas is not None):
+        raise ValueError("--test-time is for a single run of --ensemble nve: leave it out")
     refuse_without_replicas(args)

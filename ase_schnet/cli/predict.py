@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, refuse_swapped
@@ -46,9 +47,10 @@ An .npz file is for molecules of the same atoms. It has the arrays of MD17: z (N
 in eV, F (S, N, 3) in eV/Å, besides E_std, F_std, E_error, F_error, error_level and frame_in_file; dipoles are
 not in it. STRUCTURES may be such a file too, or one in the layout of rMD17.
 info["frame_in_file"] is the number of the structure in the file, from 0. Structures that the model cannot
-describe (other elements, another charge, two atoms in one place) are left out and listed. Structures are
-evaluated while the file is read and PREDICTED is written, so the file may be longer than the memory.
-PREDICTED is replaced only when all are done; new rows are added to an existing database.
+describe (other elements, another charge, two atoms in one place), and frames of an xyz file that cannot be
+read, are left out and listed. Structures are evaluated while the file is read and PREDICTED is written, so
+the file may be longer than the memory. PREDICTED is replaced only when all are done; new rows are added to an
+existing database.
 
 The picture shows the first structure that is predicted, each atom coloured by its energy less the offset of
 its element, and by the std of the members. How a network divides the energy among atoms is its own choice.
@@ -121,6 +123,11 @@ def run(args: argparse.Namespace) -> int:
     level = calculator.limits.get("error_level")
     bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""
     print(f"{output}: {count} structure{'s' * (count > 1)} with {', '.join(named)}{bars}")
+    if found.unlike:
+        where = shorten(_spans(found.unlike), 200, placeholder=" …")
+        print(
+            f"unlike all training, error bars are infinite: {len(found.unlike)} of {count}: {where}"
+        )
     if args.picture is not None:
         from ase_schnet.plotting import plot_atomic_energies
 
@@ -132,11 +139,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Found:
-    """Collect the first structure and the names of what was predicted, and the frames left out by reason."""
+    """Collect the first structure, names of what was predicted, and frames left out or unlike training."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.left_out: dict[str, list[int]] = {}
+        self.unlike: list[int] = []
         self.first: Atoms | None = None
 
     def in_order(self) -> list[str]:
@@ -173,6 +181,8 @@ def _known(
         found.first = atoms.copy() if found.first is None else found.first
         yield atoms, answer, level
         count += 1
+        if "energy_error" in answer.all_names() and answer["energy_error"] == float("inf"):
+            found.unlike.append(atoms.info["frame_in_file"])
         found.names |= answer.all_names()
     if count == 0:
         why = next(iter(found.left_out), "it holds no structures")
@@ -190,6 +200,8 @@ def _numbered(source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found) 
     total = number_of_frames(source) if source.suffix == ".npz" else None
     for k, atoms in enumerate(tqdm(_read(source), unit="structure", total=total, disable=None)):
         try:
+            if isinstance(atoms, ValueError):
+                raise atoms
             atoms = without_box(atoms) if no_pbc else atoms
         except (InputError, ValueError) as error:
             found.leave_out(k, error)
@@ -199,17 +211,35 @@ def _numbered(source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found) 
         yield atoms
 
 
-def _read(source: Path) -> Iterator[Atoms]:
-    """Yield the structures of the file; errors name the file."""
+def _read(source: Path) -> Iterator[Atoms | ValueError]:
+    """Yield the structures of the file, or why one cannot be read; errors of the file itself name it."""
     from ase_schnet.data.npz_frames import npz_frames
-    from ase_schnet.structures.reading import read_frames
+    from ase_schnet.structures.reading import XYZ_FORMATS, read_frames, recognised_format
 
     if source.is_dir():
         raise ValueError(f"{source} is a directory: give the name of a file in it")
     try:
-        yield from (npz_frames if source.suffix == ".npz" else read_frames)(source)
+        if source.suffix == ".npz":
+            yield from npz_frames(source)
+        elif recognised_format(source) in XYZ_FORMATS:
+            yield from _each_of_xyz(source)
+        else:
+            yield from read_frames(source)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
+
+
+def _each_of_xyz(source: Path) -> Iterator[Atoms | ValueError]:
+    """Yield the structure of each frame, or why its lines are none: others can still be read."""
+    from ase_schnet.structures.columns import XYZError
+    from ase_schnet.structures.reading import read_blocks
+    from ase_schnet.structures.xyz import atoms_of
+
+    for block in read_blocks(source):
+        try:
+            yield atoms_of(block)
+        except XYZError as error:
+            yield ValueError(f"cannot be read: {error}")
 
 
 def _spans(numbers: list[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from ase_schnet.runs.record import MDRecord
 
 EXCHANGE_EVERY = 100  # steps
+#: Acceptance below which two temperatures are as good as apart.
+RARE = 0.05
+#: Attempts before that is said.
+ENOUGH = 10
 
 
 def add_replicas(add: Add) -> None:
@@ -43,6 +48,21 @@ def refuse_without_replicas(args: argparse.Namespace) -> None:
     if args.exchange_every is not None and args.exchange is None:
         raise ValueError(
             "--exchange-every is for an exchange: give its highest temperature, --exchange 600"
+        )
+    if args.exchange is not None:
+        _refuse_no_ladder(args)
+
+
+def _refuse_no_ladder(args: argparse.Namespace) -> None:
+    from ase_schnet.dynamics.arguments import START_TEMPERATURE_K
+
+    if args.replicas == 1:
+        raise ValueError("--exchange is between replicas: give two or more, --replicas 8")
+    lowest_K = START_TEMPERATURE_K if args.temperature is None else args.temperature
+    if not lowest_K < args.exchange < float("inf"):
+        raise ValueError(
+            f"--exchange is the highest temperature: it must be above --temperature, {lowest_K:g} K, not "
+            f"{args.exchange:g}"
         )
 
 
@@ -95,8 +115,8 @@ def _physics(args: argparse.Namespace) -> dict:
 
 
 def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
-    from ase_schnet.dynamics.replicas import PREFIX
     from ase_schnet.runs.drift import drift
+    from ase_schnet.runs.record import REPLICA_PREFIX
 
     folder = Path(args.output)
     judged = not too_short_to_judge(args)
@@ -104,18 +124,31 @@ def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
     print("replica  time/ps  mean temperature/K  energy")
     for k, (one, verdict) in enumerate(zip(records, verdicts, strict=True)):
         said = "too short to judge" if verdict is None else verdict.outcome
-        if verdict is not None and verdict.outcome != "PASS" and verdict.reasons:
-            said += f": {verdict.reasons[0]}"
+        if verdict is not None and verdict.outcome != "PASS":
+            said += f": {(verdict.reasons or verdict.doubts)[0]}"
         if one.failure:
             said = f"stopped: {one.failure}"
         print(f"{k:7d}  {one.time_fs[-1] / 1000:7g}  {one.temperature_K.mean():18.1f}  {said}")
     if args.exchange is not None:
         print(*_exchange_lines(folder, args), sep="\n")
-    print(f"directories: {folder / PREFIX}*")
+    for line in _collected(folder):
+        print(line)
+    print(f"directories: {folder / REPLICA_PREFIX}*")
     if any(one.failure for one in records):
         return 1
     codes = [EXIT_CODES[verdict.outcome] for verdict in verdicts if verdict is not None]
     return next((code for code in (1, 3) if code in codes), 0)
+
+
+def _collected(folder: Path) -> list[str]:
+    """Return a line on what monitors set aside in the directories of the replicas; none without."""
+    from ase_schnet.runs.collected import COLLECTED_FILE
+    from ase_schnet.runs.record import REPLICA_PREFIX
+
+    files = folder.glob(f"{REPLICA_PREFIX}*/{COLLECTED_FILE}")
+    number = sum(file.read_bytes().count(b" time_fs=") for file in files)
+    where = folder / f"{REPLICA_PREFIX}*" / COLLECTED_FILE
+    return [f"collected: {number} structures to be labelled, in {where}"] if number else []
 
 
 def _exchange_lines(folder: Path, args: argparse.Namespace) -> list[str]:
@@ -124,11 +157,17 @@ def _exchange_lines(folder: Path, args: argparse.Namespace) -> list[str]:
     record = ExchangeRecord.read(folder)
     if not len(record.time_fs):
         return ["exchange: none was tried, the runs are shorter than --exchange-every"]
-    rates = ", ".join(
-        f"{a:.0f}-{b:.0f} K {rate:.2f}"
-        for (a, b), rate in zip(pairwise(record.temperatures_K), record.acceptance, strict=True)
-    )
+    pairs = [f"{a:.0f}-{b:.0f} K" for a, b in pairwise(record.temperatures_K)]
+    known = list(zip(pairs, record.acceptance, strict=True))
+    rates = ", ".join(f"{pair} {'not tried' if isnan(p) else f'{p:.2f}'}" for pair, p in known)
     lines = [f"exchanged: {rates}; round trips: {record.round_trips.sum()}"]
+    tried = (record.exchanged >= 0).sum(axis=0)
+    rare = [one for (one, p), n in zip(known, tried, strict=True) if p < RARE and n >= ENOUGH]
+    if rare:
+        lines.append(
+            f"{', '.join(rare)} hardly exchange: give temperatures closer to each other, by more --replicas "
+            "or a lower --exchange"
+        )
     if not args.no_plot:
         from ase_schnet.plotting import plot_exchange
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ase_schnet.spectra import NormalModes, Spectrum, TrajectorySignals
 
 HELP = "Compute the infrared or Raman spectrum, or the vibrational density of states, of MD runs."
+#: An imaginary mode below this, cm⁻¹, is no noise of a soft torsion.
+SOFT_CM = 10.0
 EXAMPLE = """\
 example:
   ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 --seed 1 -o run1
@@ -159,17 +161,23 @@ def _harmonic_summary(modes: NormalModes, harmonic: HarmonicSpread | None) -> st
     """Describe wavenumbers and zero-point energy, with their errors where the model has members."""
     from ase_schnet.propagation.result import rounded
 
+    imaginary = int((modes.wavenumber_cm < -SOFT_CM).sum())
+    saddle = (
+        f"\nimaginary          {imaginary} (below 0): what was relaxed is a saddle point, as from a "
+        "symmetric start; displace its atoms and ask again"
+    ) * (imaginary > 0)
     if harmonic is None:
         return (
             f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹\n"
             f"zero-point energy  {modes.zero_point_energy_eV:.4f} eV (no errors: the model has one member)"
+            + saddle
         )
     pairs = zip(modes.wavenumber_cm, modes.wavenumber_error_cm, strict=True)
     bands = ", ".join(rounded(float(value), float(error)) for value, error in pairs)
     zero = harmonic.zero_point_energy
     return (
         f"harmonic           {bands} cm⁻¹ ({100 * zero.level:g} %)\n"
-        f"zero-point energy  {rounded(zero.value, zero.half_width)} eV"
+        f"zero-point energy  {rounded(zero.value, zero.half_width)} eV" + saddle
     )
 
 

@@ -33,7 +33,8 @@ def start_temperature_K(args: argparse.Namespace) -> float | None:
 
 def print_velocities(atoms: Atoms, args: argparse.Namespace, silent: bool = False) -> None:
     """Print with which velocities the run starts; ValueError if there are none to keep."""
-    from ase_schnet.runs.rundir import RESTART_FILE
+    from ase_schnet.runs.record import REPLICA_PREFIX
+    from ase_schnet.runs.restart import RESTART_FILE
 
     drawn_K = start_temperature_K(args)
     moving = atoms.has("momenta") and atoms.get_momenta().any()
@@ -46,7 +47,9 @@ def print_velocities(atoms: Atoms, args: argparse.Namespace, silent: bool = Fals
             f"{args.structure} has no velocities to keep{why if foreign else ''}: leave --keep-momenta out "
             "to draw them"
         )
-    line = f"velocities: drawn at {drawn_K:g} K" if drawn_K is not None else ""
+    highest = getattr(args, "exchange", None)
+    span = "" if highest is None else f" to {highest:g}"
+    line = f"velocities: drawn at {drawn_K:g}{span} K" if drawn_K is not None else ""
     if args.keep_momenta:
         line = f"velocities: kept from {args.structure}: {_kept(atoms, args)}"
     elif moving:
@@ -54,7 +57,10 @@ def print_velocities(atoms: Atoms, args: argparse.Namespace, silent: bool = Fals
         line += f", and not those of {own} (--keep-momenta keeps them)"
     elif foreign:
         line += f", and not those of {args.structure}: the unit of its column {foreign} is unknown"
-    if args.resume and (Path(args.output) / RESTART_FILE).exists():
+    if args.resume and getattr(args, "replicas", None) is not None:
+        of_runs = list(Path(args.output).glob(f"{REPLICA_PREFIX}*/{RESTART_FILE}"))
+        line = f"velocities: those of the {len(of_runs)} runs in {args.output}" if of_runs else line
+    elif args.resume and (Path(args.output) / RESTART_FILE).exists():
         line = f"velocities: those of the run in {args.output}"
     if not silent:
         print(line)

@@ -44,7 +44,7 @@ def npz_frames(path: Path) -> Iterator[Atoms]:
         keys = [name.removesuffix(".npy") for name in archive.namelist()]
         layout = npz_layout(keys)
         if layout is None:
-            known = ", ".join(f"{x.numbers} {x.positions}" for x in NPZ_LAYOUTS)
+            known = ", ".join(dict.fromkeys(f"{x.numbers} {x.positions}" for x in NPZ_LAYOUTS))
             raise ValueError(
                 f"has keys {' '.join(keys[:8])}, of no known layout (numbers and positions: {known})"
             )

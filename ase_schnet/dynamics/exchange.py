@@ -89,6 +89,7 @@ class Exchange:
             self._log = None
             yield
             return
+        self._require_state()
         with ExchangeLog.open(
             self._folder / EXCHANGE_LOG, self.temperatures_K, self._rows
         ) as self._log:
@@ -99,6 +100,15 @@ class Exchange:
                     self._saved_at > -np.inf
                 ):  # else no attempt was made: each has its own restart point
                     self._save()
+
+    def _require_state(self) -> None:
+        """Raise ValueError where runs go on from beyond the first attempt, and its outcome is lost."""
+        begins = [run.directory.begin for run in self._runs]
+        if not self._rows and any(begin and begin.step > self.every for begin in begins):
+            raise ValueError(
+                f"{self._folder} is damaged: {EXCHANGE_STATE}, which says who was at which temperature, is "
+                "missing; choose another directory"
+            )
 
     def attempt(self, are_alive: Sequence[bool]) -> None:
         """Try to exchange neighbours, all at ``next_step``; those that are over take no part."""
@@ -163,7 +173,10 @@ class Exchange:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 known = saved["temperatures_K"]
                 if not np.array_equal(known, self.temperatures_K):
-                    raise ValueError(f"it is of the temperatures {known.tolist()} K")
+                    kelvin = ", ".join(f"{one:g}" for one in known)
+                    raise ValueError(
+                        f"it is of {len(known)} temperatures, {kelvin} K: ask for the same"
+                    )
                 self._rows, self._walkers = int(saved["rows"]), saved["walkers"]
                 for k in range(len(known)):
                     part = f"{k}/"

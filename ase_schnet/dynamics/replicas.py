@@ -22,11 +22,9 @@ from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.plans import PLANS, Plan
 from ase_schnet.dynamics.start import begun, check
 from ase_schnet.dynamics.turns import move_all
+from ase_schnet.runs.identity import require_no_run
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
-from ase_schnet.runs.record import MDRecord
-
-#: Before the number of a replica, in the names of directories.
-PREFIX = "replica_"
+from ase_schnet.runs.record import REPLICA_PREFIX, MDRecord
 
 
 @takes(RunOptions)
@@ -76,7 +74,7 @@ def run_replicas(
     OSError
         If a directory cannot be written; all can be resumed.
     """
-    refuse_unknown("run_replicas", options, RunOptions)
+    _refuse_unknown(ensemble, options)
     starts = _starts(atoms, replicas, temperature_K)
     plans = _plans(ensemble, temperature_K, physics or {}, len(starts))
     asked = RunOptions(**options)
@@ -95,11 +93,16 @@ def _run(
     exchange: Exchange | None,
     threads: int,
 ) -> list[MDRecord]:
+    if asked.run_dir is not None:
+        require_no_run(Path(asked.run_dir))
+    if exchange is not None:  # no run goes on without it: kept in each run.json
+        every = {"exchange_every": exchange.every}
+        plans = [plan._replace(physics=plan.physics | every) for plan in plans]
     own = [_own_options(asked, k) for k in range(len(starts))]
     states = [None] * len(starts) if exchange is None else exchange.states
     with ExitStack() as opened:
-        every = zip(starts, plans, own, states, strict=True)
-        runs = [opened.enter_context(begun(*one)) for one in every]
+        each = zip(starts, plans, own, states, strict=True)
+        runs = [opened.enter_context(begun(*one)) for one in each]
         if exchange is not None:
             opened.enter_context(exchange.among(runs))
         return move_all(runs, exchange, threads, asked)
@@ -108,13 +111,18 @@ def _run(
 def _starts(atoms: Atoms | Sequence[Atoms], replicas: int | None, temperature_K) -> list[Atoms]:
     """Return a structure for each replica, with a calculator of its own."""
     given = [atoms] if isinstance(atoms, Atoms) else list(atoms)
+    for one in given:
+        if not isinstance(one, Atoms):
+            raise ValueError(
+                f"replicas start from structures (ase.Atoms), not {type(one).__name__}"
+            )
     if not given:
         raise ValueError("there are no structures to start replicas from")
     counts = {} if replicas is None else {"replicas": whole("replicas", replicas, 1)}
     if len(given) > 1:
         counts["structures"] = len(given)
     if np.ndim(temperature_K):
-        counts["temperatures"] = len(temperature_K)
+        counts["temperatures"] = len(_temperatures(temperature_K))
     if not counts:
         raise ValueError("say how many replicas: replicas=16")
     if len(set(counts.values())) > 1:
@@ -137,6 +145,26 @@ def _starts(atoms: Atoms | Sequence[Atoms], replicas: int | None, temperature_K)
     return starts
 
 
+def _refuse_unknown(ensemble: str, options: dict) -> None:
+    """Raise TypeError for what is no option of a run, such as a setting of the ensemble."""
+    known = inspect.signature(PLANS[ensemble]).parameters if ensemble in PLANS else ()
+    for name in options:
+        if name in known:
+            raise TypeError(
+                f"run_replicas() takes {name} of ensemble {ensemble!r} in physics: "
+                f"physics={{{name!r}: {options[name]!r}}}"
+            )
+    refuse_unknown("run_replicas", options, RunOptions)
+
+
+def _temperatures(given: Sequence[float]) -> list[float]:
+    """Return one temperature for each replica; ValueError unless they are numbers, one or more."""
+    kelvin = np.asarray(given)
+    if kelvin.ndim != 1 or not len(kelvin) or kelvin.dtype.kind not in "iuf":
+        raise ValueError(f"temperature_K must be a number, or one for each replica, not {given!r}")
+    return [float(one) for one in kelvin]
+
+
 def _plans(ensemble: str, temperature_K, physics: dict[str, Any], number: int) -> list[Plan]:
     if ensemble not in PLANS:
         raise ValueError(f"no ensemble {ensemble!r}: choose one of {', '.join(PLANS)}")
@@ -146,7 +174,8 @@ def _plans(ensemble: str, temperature_K, physics: dict[str, Any], number: int) -
             raise ValueError(
                 f"physics of ensemble {ensemble!r} has no {name}: it takes {', '.join(takes_)}"
             )
-    each = list(temperature_K) if np.ndim(temperature_K) else [temperature_K] * number
+    listed = np.ndim(temperature_K) > 0
+    each = _temperatures(temperature_K) if listed else [temperature_K] * number
     if ensemble == "nve" and physics.get("keep_momenta") and number > 1:
         raise ValueError(
             "replicas that keep their momenta at constant energy would all be one run: leave keep_momenta out"
@@ -158,5 +187,5 @@ def _own_options(options: RunOptions, k: int) -> RunOptions:
     """Return the options of replica ``k``: its seed, its directory, its monitor."""
     directory = None
     if options.run_dir is not None:
-        directory = Path(options.run_dir) / f"{PREFIX}{k:03d}"
+        directory = Path(options.run_dir) / f"{REPLICA_PREFIX}{k:03d}"
     return replace(options, seed=options.seed + k, run_dir=directory, monitor=copy(options.monitor))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.velocities import remove_overall_motion
 from ase_schnet.runs.identity import (
     another_structure,
+    require_no_replicas,
     require_not_longer,
     require_same_constraints,
     require_same_elements,
@@ -95,6 +97,7 @@ def begun(
     with ExitStack() as opened:
         directory = None
         if options.run_dir is not None:
+            require_no_replicas(Path(options.run_dir))
             directory = RunDirectory(
                 options.run_dir, settings, "ase", resume=options.resume, take_over=options.take_over
             )

@@ -189,7 +189,7 @@ class NoseHooverNVT(Chains):
         if not atoms.pbc.any() and not atoms.constraints:
             raise ValueError(
                 "a Nosé-Hoover chain does not sample the canonical ensemble of a single molecule, "
-                "whose stiff vibrations it does not mix: use thermostat='bussi' or 'langevin'"
+                "whose stiff vibrations it does not mix: use thermostat='bussi' or thermostat='langevin'"
             )
         if degrees_of_freedom(atoms) < FEW_DEGREES_OF_FREEDOM:
             warnings.warn(

@@ -12,13 +12,18 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import InputError
 
-from ase_schnet.applicability.model import require_no_images
+from ase_schnet.applicability.model import limits, require_no_images
+from ase_schnet.applicability.structure_watch import uncertain_force
 from ase_schnet.atoms_state import AtomsState
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.inference.prediction import AtomsCoincideError, Engine, Prediction
 from ase_schnet.inference.survey import Survey
-from ase_schnet.inference.training_watch import OutsideTrainingWarning, TrainingWatch
+from ase_schnet.inference.training_watch import (
+    OutsideTrainingWarning,
+    TrainingWatch,
+    outside_training,
+)
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs, VerletList
 from ase_schnet.results import Results, potential_results, stress_volume
@@ -101,18 +106,36 @@ class Evaluator:
         errors = self.bars and self.bars.later(state, pairs, ordinary=self._ordinary)
         return potential_results(prediction, volume, errors)
 
-    def warn(self, atoms: Atoms, *, new_composition: bool) -> None:
+    def warn(self, atoms: Atoms, results: Results, *, new_composition: bool) -> None:
         """Warn, once, if the structure just evaluated is outside what training has seen."""
         if self.watch is not None and (new_composition or not self._ordinary):
-            self.warn_of(atoms, self.pairs_of(atoms), new_composition=new_composition)
+            pairs = self.pairs_of(atoms)
+            self.warn_of(atoms, pairs, results, new_composition=new_composition)
 
-    def warn_of(self, atoms: Atoms, pairs: Pairs, *, new_composition: bool) -> None:
-        """Warn, once, if a structure with these pairs is outside what training has seen."""
+    def warn_of(
+        self, atoms: Atoms, pairs: Pairs, results: Results, *, new_composition: bool
+    ) -> None:
+        """Warn, once, if a structure with these pairs and results is outside what training has seen."""
         watch = self.watch
         outside = watch and watch.find(atoms, pairs, new_composition=new_composition)
+        if watch and not outside and new_composition:  # not at every step of a run
+            outside = self._disagreement(atoms, results)
         if outside:  # once, so that later evaluations do not pay for it
             self._watches.clear()
             warnings.warn(outside, OutsideTrainingWarning, stacklevel=4)
+
+    def _disagreement(self, atoms: Atoms, results: Results) -> str | None:
+        """Return in words where the members disagree so that no error bar holds; None without such bars."""
+        if self.bars is None or "forces_std" not in results:
+            return None
+        bounds = limits(self._trained)
+        force = uncertain_force(
+            atoms,
+            results["forces_std"],
+            bounds["forces_std_scale"],
+            bounds["max_forces_std_eV_per_Ang"],
+        )
+        return force and outside_training(self._trained, force)
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was in the middle of an evaluation."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -81,12 +82,18 @@ class PredictsMany:
         ------
         InputError
             The model does not support a structure; the message begins with its number, from 0.
+        ValueError
+            The name of a file is given in place of its structures.
 
         Warns
         -----
         OutsideTrainingWarning
             Of the first structure outside the training data, as for single structures.
         """
+        if isinstance(structures, (str, PathLike)):
+            raise ValueError(
+                f"predict takes structures, not the name of a file: pass ase.io.iread({str(structures)!r})"
+            )
         frames = [structures] if isinstance(structures, Atoms) else structures
         for k, answer in enumerate(_Batch(self, heads).answers(frames)):
             if isinstance(answer, InputError) and not return_errors:
@@ -174,6 +181,8 @@ class _Batch:
 
     def _item(self, atoms: Atoms) -> _Item:
         """Look at a structure as `SchNetCalculator.calculate` does before it is evaluated."""
+        if not isinstance(atoms, Atoms):
+            raise InputError(f"not a structure (ase.Atoms) but {type(atoms).__name__}")
         electrons = stated(atoms.info, atoms.arrays)
         if electrons != self._electrons:
             require_electrons(self._model, atoms)
@@ -215,7 +224,6 @@ class _Batch:
         if self._whole:
             results = calculator._whole(results, atoms_of(item.state))
         if item.new_composition or not ordinary:
-            self._evaluator.warn_of(
-                atoms_of(item.state), item.pairs, new_composition=item.new_composition
-            )
+            atoms, new = atoms_of(item.state), item.new_composition
+            self._evaluator.warn_of(atoms, item.pairs, results, new_composition=new)
         return results

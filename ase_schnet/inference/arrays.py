@@ -1,8 +1,9 @@
 """What the compiled loops work on: weights, pairs and working arrays, laid out for them.
 
-Shapes: M members, T layers, N atoms, G ghosts (of other processes, if there are any), E pair entries, F
-filters, B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of
-it; F, B and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
+Shapes: M members, T layers, N atoms in C chunks of at most A, G ghosts (of other processes, if there are
+any), E pair entries, S atoms of all halos (of a chunk: the atoms of later chunks that it meets), F filters,
+B features per atom, H hidden in the readout (its widest layer), L hidden layers behind the first of it; F, B
+and H rounded up to a multiple of `simd.PAD`. "real" is the precision of the network.
 """
 
 from __future__ import annotations
@@ -63,8 +64,12 @@ class Rows(NamedTuple):
     start: np.ndarray  # (N + 1,) int64
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
-    # (E,) bool: stands for the partner's entry too, which lies in the same chunk
-    reciprocal: np.ndarray
+    place: np.ndarray  # (E,) int32: the partner's row in `Scratch.sums` of the chunk
+    halo: (
+        np.ndarray
+    )  # (2, C + 1) int64: where in `shares` a chunk's halo, and those for its atoms, begin
+    # (3, S) int32: the atoms of all halos; where in these an atom is, atom by atom, rising; and that atom
+    shares: np.ndarray
     # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
     # structure where a chunk holds several
     part: np.ndarray
@@ -75,13 +80,17 @@ class Edges(NamedTuple):
 
     end: np.ndarray  # (N,) int64: the row is start[i]:end[i]
     partner: np.ndarray  # (E,) int32
-    reciprocal: np.ndarray  # (E,) bool
+    place: np.ndarray  # (E,) int32
     node: np.ndarray  # (E,) int32 first of the six coefficients
     basis: np.ndarray  # (E, 6) their weights for the filter
     slope: np.ndarray  # (E, 6) and for its derivative, 1/Å
     unit: np.ndarray  # (E, 3) float64, from the atom to its partner
     length: np.ndarray  # (E,) float64, Å
     pull: np.ndarray  # (M, E) float64, ∂E/∂d, 1/Å
+    halo_sums: (
+        np.ndarray
+    )  # (M, S, F) what chunks have for their halos, where several threads work; else empty
+    halo_forces: np.ndarray  # (M, S, 3) float64, eV/Å
 
 
 class State(NamedTuple):
@@ -90,6 +99,9 @@ class State(NamedTuple):
     x: np.ndarray  # (M, N, B) features
     x_bar: np.ndarray  # (M, N, B) ∂E/∂x
     features: np.ndarray  # (T, M, N + G, F) after atomwise_in
+    sums: (
+        np.ndarray
+    )  # (M, N, F) of a convolution or its adjoint over the pairs; zeros at its beginning
     gates: np.ndarray  # (T, M, N, B) slope of the softplus
     y_bar: np.ndarray  # (T, M, N + G, F) ∂E/∂y, y the sum of the convolution
     energies: np.ndarray  # (M, N) float64, eV
@@ -100,14 +112,16 @@ class State(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Hold the working rows of one thread, C the size of a chunk."""
+    """Hold the working rows of one thread, A the atoms of a chunk."""
 
-    y: np.ndarray  # (C, F)
-    a: np.ndarray  # (C, B)
-    b: np.ndarray  # (C, B)
-    h: np.ndarray  # (C, H)
-    i: np.ndarray  # (C, H)
-    g: np.ndarray  # ((L + 1) C, H): of each hidden layer
+    # sums over the pairs of a chunk: for its atoms, for its halo, and for what nobody reads
+    sums: np.ndarray  # (A + halo + 1, F)
+    force_sums: np.ndarray  # (A + halo + 1, 3) float64, eV/Å
+    a: np.ndarray  # (A, B)
+    b: np.ndarray  # (A, B)
+    h: np.ndarray  # (A, H)
+    i: np.ndarray  # (A, H)
+    g: np.ndarray  # ((L + 1) A, H): of each hidden layer
 
 
 def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = None) -> Network:
@@ -243,6 +257,7 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
         x=_room((members, n_atoms, basis), real),
         x_bar=_room((members, n_atoms, basis), real),
         features=_room((layers, members, n_atoms + n_ghosts, filters), real),
+        sums=_room((members, n_atoms, filters), real),
         gates=_room((layers, members, n_atoms, basis), real),
         y_bar=_room((layers, members, n_atoms + n_ghosts, filters), real),
         energies=np.zeros((members, n_atoms)),
@@ -253,28 +268,31 @@ def state_arrays(network: Network, n_atoms: int, chunks: int, n_ghosts: int = 0)
     )
 
 
-def edge_arrays(network: Network, n_atoms: int, n_entries: int) -> Edges:
-    """Return zeros for rows of `n_entries` in all."""
-    real = network.tables.dtype
+def edge_arrays(network: Network, n_atoms: int, n_entries: int, n_halo: int) -> Edges:
+    """Return zeros for rows of `n_entries` in all, and halos of `n_halo`; 0 where one thread works."""
+    members, filters, real = len(network.scale), network.tables.shape[-1], network.tables.dtype
     return Edges(
         end=np.zeros(n_atoms, np.int64),
         partner=np.zeros(n_entries, np.int32),
-        reciprocal=np.zeros(n_entries, np.bool_),
+        place=np.zeros(n_entries, np.int32),
         node=np.zeros(n_entries, np.int32),
         basis=_room((n_entries, DEGREE + 1), real),
         slope=_room((n_entries, DEGREE + 1), real),
         unit=np.zeros((n_entries, 3)),
         length=np.zeros(n_entries),
-        pull=np.zeros((len(network.scale), n_entries)),
+        pull=np.zeros((members, n_entries)),
+        halo_sums=_room((members, n_halo, filters), real),
+        halo_forces=np.zeros((members, n_halo, 3)),
     )
 
 
-def scratch_arrays(network: Network, chunk: int) -> Scratch:
-    """Return zeros for chunks of so many atoms."""
+def scratch_arrays(network: Network, chunk: int, halo: int) -> Scratch:
+    """Return zeros for chunks of so many atoms with halos of so many."""
     _, _, basis, filters = network.in_w.shape
     hidden, real = network.read_w.shape[-1], network.tables.dtype
     return Scratch(
-        y=_room((chunk, filters), real),
+        sums=_room((chunk + halo + 1, filters), real),
+        force_sums=np.zeros((chunk + halo + 1, 3)),
         a=_room((chunk, basis), real),
         b=_room((chunk, basis), real),
         h=_room((chunk, hidden), real),

@@ -157,7 +157,7 @@ class _Blocks:
         buffers.fit(n_atoms, pairs, part)
         state = buffers.state
         kernels.run(
-            (0, 2 * len(self._network.out_w) + 1),
+            (0, 4 * len(self._network.out_w) + 1),
             (0, chunks),
             self._network,
             buffers.rows,

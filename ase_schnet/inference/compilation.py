@@ -44,7 +44,7 @@ exact_inner = numba.njit(**EXACT, **NOT_FOR_PYTHON)
 inlined = numba.njit(**OPTIONS, **NOT_FOR_PYTHON, inline="always")
 
 # what every compiled function may contain besides the file that defines it
-_SHARED_SOURCES = ("compilation.py", "loops.py", "simd.py")
+_SHARED_SOURCES = ("compilation.py", "geometry.py", "loops.py", "rows.py", "simd.py", "tables.py")
 
 
 def compiled(function: Callable) -> Dispatcher:

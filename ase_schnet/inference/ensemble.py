@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ase_schnet.cores import allowed_threads
-from ase_schnet.inference import intervals, kernels, loops
+from ase_schnet.inference import intervals, kernels, loops, rows
 from ase_schnet.inference.arrays import State, contiguous, network_arrays
 from ase_schnet.inference.blocks import evaluate_in_blocks
 from ase_schnet.inference.buffers import CHUNK, Buffers
@@ -90,7 +90,7 @@ class Ensemble:
         self._pool_of = 0  # process
         self._buffers = Buffers(self._network)
         self._unfinished = False
-        self._n_phases = 2 * len(self._network.out_w) + 1
+        self._n_phases = 4 * len(self._network.out_w) + 1
         self._compile()
 
     def __reduce__(self):
@@ -145,7 +145,7 @@ class Ensemble:
         self._unfinished = True
         b, n_atoms = self._buffers, len(numbers) - n_ghosts
         if pairs is not self._pairs or n_atoms != b.n_atoms or n_ghosts != b.n_ghosts:
-            b.fit(n_atoms, pairs, numbers[n_atoms:])
+            b.fit(n_atoms, pairs, numbers[n_atoms:], self._several(n_atoms))
             self._pairs = pairs
         return b
 
@@ -193,17 +193,17 @@ class Ensemble:
     def _compile(self) -> None:
         """Compile what an evaluation calls, or load it: no phase of one atom, intervals of no pairs."""
         none = np.empty(0, np.int64)
-        with first_use(kernels, loops, intervals):
-            self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none)
+        with first_use(rows, kernels, loops, intervals):
+            self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none, False)
             atom = np.zeros(1, np.int64), np.zeros((1, 3))
             self._run_chunks(self._buffers, (0, 0), (0, 0), 0, *atom)
-            rows = np.empty((0, 3))
-            nothing = none, none, rows, none, rows, np.empty((0, 0, 0, 2))
+            none_3 = np.empty((0, 3))
+            nothing = none, none, none_3, none, none_3, np.empty((0, 0, 0, 2))
             intervals.any_pair_within(*nothing)
             intervals.is_ordinary(*nothing, 1.0)
-            intervals.pieces_of(none, none, rows, rows, 1.0)
-            intervals.force_half_widths(rows, rows, rows)
-            intervals.widen_around(*nothing, 1.0, rows)
+            intervals.pieces_of(none, none, none_3, none_3, 1.0)
+            intervals.force_half_widths(none_3, none_3, none_3)
+            intervals.widen_around(*nothing, 1.0, none_3)
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run phase by phase, and after each fetch its results for the ghosts from their owners.
@@ -213,22 +213,25 @@ class Ensemble:
         process, in one order.
         """
         state, layers = self._buffers.state, len(self._network.out_w)
-        self._run(0, 2, numbers, positions)
-        for phase in range(2, self._n_phases):
-            done = phase - 1
+        self._run(0, 3, numbers, positions)
+        for done in range(1, 2 * layers):  # blocks, upwards and downwards
             ghosts.update(
                 state.features[done] if done < layers else state.y_bar[2 * layers - 1 - done]
             )
-            self._run(phase, phase + 1, numbers, positions)
+            self._run(2 * done + 1, 2 * done + 3, numbers, positions)
 
     def _run(self, first: int, last: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run the phases from `first` to before `last`."""
         chunks = len(self._buffers.state.closest)
-        if self._buffers.n_atoms < ONE_THREAD_BELOW or self.threads == 1:
+        if not self._several(self._buffers.n_atoms):
             self._run_chunks(self._buffers, (first, last), (0, chunks), 0, numbers, positions)
             return
         for phase in range(first, last):
             self._run_threaded(phase, numbers, positions)
+
+    def _several(self, n_atoms: int) -> bool:
+        """Return whether several threads share a structure."""
+        return n_atoms >= ONE_THREAD_BELOW and self.threads > 1
 
     def _run_threaded(self, phase: int, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run one phase; each thread takes the next chunk that is left."""

@@ -56,7 +56,7 @@ def forces_at(field, made_for, reach, positions, forces):
     state, layers = field.state, len(field.network.out_w)
     arrays = (field.network, field.rows, field.edges, state, field.scratch, field.numbers)
     chunks = (0, len(state.closest))
-    call_at(field.run, ((0, 2 * layers + 1), chunks, *arrays, positions, field.chunk))
+    call_at(field.run, ((0, 4 * layers + 1), chunks, *arrays, positions, field.chunk))
     for chunk in range(len(state.closest)):
         if not state.closest[chunk] >= COINCIDENT**2:
             return False

@@ -1,24 +1,28 @@
 """The network and its adjoint as compiled phases over the atoms of one chunk, all members in turn.
 
-    begin ─► interact (each layer; the last turns around at the energy) ─► pull_back (each layer, downwards)
+    begin ─► (convolve_chunk ─► interact) of each layer; the last turns around at the energy
+          ─► (convolve_chunk_back ─► pull_back) of each layer but the first, downwards
+          ─► force_chunk ─► add_up_forces
 
-Each of these phases works on the chunk of atoms first:last and writes to those rows alone, so chunks may run
-side by side once all chunks of the phase before are done. A pair inside a chunk is evaluated once and
-serves both its atoms; a pair between two chunks is evaluated in each of them. Sums run in one order
-whatever the number of threads, so the bits are the same.
+Each of these phases works on the chunk of atoms first:last. A pair is evaluated once, by the chunk of its
+first atom, which sums over pairs in rows of its own: one for each of its atoms, and one for each atom of a
+later chunk that it meets, its halo. A thread that works alone adds these rows to the sums of the atoms at
+once. Several threads may run chunks side by side once all chunks of the phase before are done: then a chunk
+leaves the rows of its halo to the next phase, which adds them up in the order of the chunks. Either way sums
+run in one order, and the bits are the same.
 
-The arrays and their shapes are in `arrays.py`, the innermost loops in `loops.py`. Inside the network energies
-have no unit; `scale` (eV) comes in where atomic energies and pair forces leave it.
+The arrays and their shapes are in `arrays.py`, rows and halos in `rows.py`, the way from positions to pairs
+and back in `geometry.py`, the innermost loops in `loops.py`. Inside the network energies have no unit;
+`scale` (eV) comes in where atomic energies and pair forces leave it.
 How they are compiled is in `compilation.py`.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ase_schnet.inference.compilation import compiled, inlined, inner
+from ase_schnet.inference.geometry import add_forces, find_edges
 from ase_schnet.inference.loops import (
     SSP,
     activate,
@@ -27,76 +31,55 @@ from ase_schnet.inference.loops import (
     convolve_back,
     dense,
     pair_slopes,
-    softened_distance,
     softplus,
 )
-
-
-@compiled
-def rows_of(idx_i, idx_j, shifts, n_atoms, chunk):
-    """Return the arrays of `Rows` of a half list in canonical order; each row is in that order too.
-
-    A partner from `n_atoms` on is a ghost: it has no row, its pair is one entry and no other.
-    """
-    start = np.zeros(n_atoms + 1, np.int64)
-    for p in range(len(idx_i)):
-        start[idx_i[p] + 1] += 1
-        if _has_own_entry(idx_i[p], idx_j[p], n_atoms, chunk):
-            start[idx_j[p] + 1] += 1
-    for i in range(n_atoms):
-        start[i + 1] += start[i]
-    partner = np.empty(start[-1], np.int32)
-    shift = np.empty((start[-1], 3))
-    reciprocal = np.empty(start[-1], np.bool_)
-    filled = start[:-1].copy()
-    for p in range(len(idx_i)):
-        i, j = idx_i[p], idx_j[p]
-        twice = _has_own_entry(i, j, n_atoms, chunk)
-        e = filled[i]
-        filled[i] += 1
-        partner[e] = j
-        reciprocal[e] = not twice and j < n_atoms
-        for k in range(3):
-            shift[e, k] = shifts[p, k]
-        if twice:
-            e = filled[j]
-            filled[j] += 1
-            partner[e] = i
-            reciprocal[e] = False
-            for k in range(3):
-                shift[e, k] = -shifts[p, k]
-    return start, partner, shift, reciprocal
-
-
-@inner
-def _has_own_entry(i, j, n_atoms, chunk):
-    """Return whether the partner j of i meets the pair again, in its own row."""
-    return j < n_atoms and (i == j or i // chunk != j // chunk)
+from ase_schnet.inference.rows import collect, hand_out
 
 
 @compiled
 def run(phases, chunks, net, rows, edges, state, scratch, numbers, positions, chunk_size):
     """Run the phases from phases[0] to before phases[1], of the chunks from chunks[0] to before chunks[1].
 
-    Phase 0 is `begin`, 1..T `interact`, T + 1..2T `pull_back`.
+    Phase 0 is `begin`, then come two for each of the T layers upwards and two downwards: 4 T + 1 in all.
     """
-    layers = len(net.out_w)
-    for phase in range(phases[0], phases[1]):
+    for half in range(
+        phases[0] // 2, phases[1] // 2 + 1
+    ):  # a chunk's two phases of a layer in turn
         for chunk in range(chunks[0], chunks[1]):
-            first = chunk * chunk_size
-            last = min(first + chunk_size, len(rows.start) - 1)
-            if phase == 0:
-                begin(net, rows, edges, state, numbers, positions, chunk, first, last)
-            elif phase <= layers:
-                interact(net, rows, edges, state, scratch, numbers, phase - 1, first, last)
-            else:
-                pull_back(net, rows, edges, state, scratch, 2 * layers - phase, first, last)
+            for phase in range(max(2 * half - 1, phases[0]), min(2 * half + 1, phases[1])):
+                _run_chunk(
+                    phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size
+                )
+
+
+@inlined
+def _run_chunk(phase, chunk, net, rows, edges, state, scratch, numbers, positions, chunk_size):
+    layers = len(net.out_w)
+    up, down = (phase - 1) // 2, 2 * layers - 1 - (phase - 1) // 2  # layers
+    first = chunk * chunk_size
+    last = min(first + chunk_size, len(rows.start) - 1)
+    if phase == 0:
+        begin(net, rows, edges, state, numbers, positions, chunk, first, last)
+    elif up < layers:
+        if phase % 2 == 1:
+            convolve_chunk(net, rows, edges, state, scratch, up, chunk, first, last)
+        else:
+            interact(net, rows, edges, state, scratch, numbers, up, chunk, first, last)
+    elif down > 0:
+        if phase % 2 == 1:
+            convolve_chunk_back(net, rows, edges, state, scratch, down, chunk, first, last)
+        else:
+            pull_back(net, rows, edges, state, scratch, down, chunk, first, last)
+    elif phase % 2 == 1:
+        force_chunk(net, rows, edges, state, scratch, chunk, first, last)
+    else:
+        add_up_forces(rows, edges, state, scratch, chunk)
 
 
 @inlined
 def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
     """Find the chunk's edges, embed its atoms, clear its answers."""
-    _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
+    find_edges(net, rows, edges, state, numbers, positions, chunk, first, last)
     for m in range(len(net.scale)):
         for e in range(rows.start[first], rows.start[last]):
             edges.pull[m, e] = 0.0
@@ -108,6 +91,8 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
                         state.virials[rows.part[i], m, a, b] = 0.0
             for a in range(3):
                 state.forces[m, i, a] = 0.0
+            for c in range(state.sums.shape[2]):
+                state.sums[m, i, c] = 0.0
             for c in range(net.embedding.shape[2]):
                 state.x[m, i, c] = net.embedding[m, z, c]
             for c in range(net.start.shape[2]):
@@ -115,13 +100,33 @@ def begin(net, rows, edges, state, numbers, positions, chunk, first, last):
 
 
 @inlined
-def interact(net, rows, edges, state, scratch, numbers, layer, first, last):
-    """Evaluate one interaction block; the last one goes on to the energy and turns around."""
-    n, last_layer = last - first, layer == len(net.out_w) - 1
-    y, mid, act = scratch.y[:n], scratch.a[:n], scratch.b[:n]
+def convolve_chunk(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """Sum the convolution of a block over the pairs of a chunk."""
     for m in range(len(net.scale)):
-        convolve(state.features[layer, m], net.tables[layer, m], rows, edges, y, first, last)
+        features, table, y = state.features[layer, m], net.tables[layer, m], scratch.sums
+        _clear(y, rows, chunk, last - first)
+        convolve(features, table, rows, edges, y, first, last)
+        hand_out(y, state.sums[m], edges.halo_sums[m], rows, chunk, first, last)
+
+
+@inner
+def _clear(sums, rows, chunk, size):
+    """Set the rows of a chunk's sums to zero: of its atoms, of its halo, and the one that nobody reads."""
+    for row in range(size + rows.halo[0, chunk + 1] - rows.halo[0, chunk] + 1):
+        for c in range(sums.shape[1]):
+            sums[row, c] = 0.0
+
+
+@inlined
+def interact(net, rows, edges, state, scratch, numbers, layer, chunk, first, last):
+    """Evaluate the rest of an interaction block; the last one goes on to the energy and turns around."""
+    n, last_layer = last - first, layer == len(net.out_w) - 1
+    mid, act = scratch.a[:n], scratch.b[:n]
+    for m in range(len(net.scale)):
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, chunk)
+        y = state.sums[m, first:last]
         dense(y, net.mid_w[layer, m], net.mid_b[layer, m], mid)
+        y[:] = 0.0  # for the next convolution
         if net.activation == SSP:
             softplus(mid, act, state.gates[layer, m, first:last])
         else:
@@ -205,92 +210,48 @@ def _to_convolution(net, state, scratch, layer, m, first, last):
 
 
 @inlined
-def pull_back(net, rows, edges, state, scratch, layer, first, last):
-    """Evaluate the adjoint of a block's convolution: slopes of its pairs, ∂E/∂y of the block before."""
-    f_bar = scratch.y[: last - first]
+def convolve_chunk_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """Sum the adjoint of a block's convolution over the pairs of a chunk, and add to their slopes."""
     for m in range(len(net.scale)):
-        pull, table = edges.pull[m], net.tables[layer, m]
-        y_bar, features = state.y_bar[layer, m], state.features[layer, m]
-        if layer > 0:
-            convolve_back(y_bar, features, table, rows, edges, f_bar, pull, first, last)
-            add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
-            _to_convolution(net, state, scratch, layer - 1, m, first, last)
-        else:  # the embedding does not depend on the distances
-            pair_slopes(y_bar, features, table, rows, edges, pull, first, last)
-            _add_forces(rows, edges, pull, net.scale[m], state, m, first, last)
+        y_bar, features, table = (
+            state.y_bar[layer, m],
+            state.features[layer, m],
+            net.tables[layer, m],
+        )
+        _clear(scratch.sums, rows, chunk, last - first)
+        convolve_back(y_bar, features, table, rows, edges, scratch.sums, edges.pull[m], first, last)
+        hand_out(scratch.sums, state.sums[m], edges.halo_sums[m], rows, chunk, first, last)
 
 
 @inlined
-def _find_edges(net, rows, edges, state, numbers, positions, chunk, first, last):
-    """Find the entries below the cutoff, their direction and spline weights, and the shortest distance."""
-    cutoff, spacing = net.cutoff, net.spacing
-    state.closest[chunk] = np.inf
-    for i in range(first, last):
-        e = rows.start[i]
-        for s in range(rows.start[i], rows.start[i + 1]):
-            j = rows.partner[s]
-            dx = positions[j, 0] - positions[i, 0] + rows.shift[s, 0]
-            dy = positions[j, 1] - positions[i, 1] + rows.shift[s, 1]
-            dz = positions[j, 2] - positions[i, 2] + rows.shift[s, 2]
-            square = dx * dx + dy * dy + dz * dz
-            if square < state.closest[chunk]:
-                state.closest[chunk] = square
-                state.closest_pair[chunk, 0], state.closest_pair[chunk, 1] = i, j
-            if not 0.0 < square < cutoff * cutoff:  # NaN too
-                continue
-            d = math.sqrt(square)
-            edges.partner[e] = j
-            edges.reciprocal[e] = rows.reciprocal[s]
-            edges.length[e] = d
-            edges.unit[e, 0] = dx / d
-            edges.unit[e, 1] = dy / d
-            edges.unit[e, 2] = dz / d
-            seen, rate = softened_distance(d, net.onset[numbers[i], numbers[j]])
-            node = int(seen / spacing)
-            edges.node[e] = node
-            _spline_weights(
-                seen / spacing - node, rate / (24.0 * spacing), edges.basis[e], edges.slope[e]
-            )
-            e += 1
-        edges.end[i] = e
+def pull_back(net, rows, edges, state, scratch, layer, chunk, first, last):
+    """Take ∂E/∂f of a block to ∂E/∂y of the block before."""
+    for m in range(len(net.scale)):
+        collect(state.sums[m], edges.halo_sums[m], rows, scratch.sums, chunk)
+        f_bar = state.sums[m, first:last]
+        add_dense(f_bar, net.in_back[layer, m], state.x_bar[m, first:last])
+        f_bar[:] = 0.0  # for the next adjoint
+        _to_convolution(net, state, scratch, layer - 1, m, first, last)
 
 
 @inlined
-def _spline_weights(t, per, basis, slope):
-    """Fill the six uniform B-splines of degree 5 at the fraction t of an interval, and their slopes.
+def force_chunk(net, rows, edges, state, scratch, chunk, first, last):
+    """Take the first block to the slopes of the pairs of a chunk, and these to their forces.
 
-    Three of them are the mirror images of the other three; `per` is 1/24 of the nodes per Å.
+    The embedding does not depend on the distances.
     """
-    s = 1.0 - t
-    basis[0] = s * s * s * s * s / 120.0
-    basis[1] = (1.0 + s * (5.0 + s * (10.0 + s * (10.0 + s * (5.0 - s * 5.0))))) / 120.0
-    basis[2] = (26.0 + s * (50.0 + s * (20.0 - s * (20.0 + s * (20.0 - s * 10.0))))) / 120.0
-    basis[3] = (26.0 + t * (50.0 + t * (20.0 - t * (20.0 + t * (20.0 - t * 10.0))))) / 120.0
-    basis[4] = (1.0 + t * (5.0 + t * (10.0 + t * (10.0 + t * (5.0 - t * 5.0))))) / 120.0
-    basis[5] = t * t * t * t * t / 120.0
-    slope[0] = -s * s * s * s * per
-    slope[1] = -(1.0 + s * (4.0 + s * (6.0 + s * (4.0 - s * 5.0)))) * per
-    slope[2] = -(10.0 + s * (8.0 - s * (12.0 + s * (16.0 - s * 10.0)))) * per
-    slope[3] = (10.0 + t * (8.0 - t * (12.0 + t * (16.0 - t * 10.0)))) * per
-    slope[4] = (1.0 + t * (4.0 + t * (6.0 + t * (4.0 - t * 5.0)))) * per
-    slope[5] = t * t * t * t * per
+    for m in range(len(net.scale)):
+        y_bar, features, table = state.y_bar[0, m], state.features[0, m], net.tables[0, m]
+        pair_slopes(y_bar, features, table, rows, edges, edges.pull[m], first, last)
+        _clear(scratch.force_sums, rows, chunk, last - first)
+        add_forces(rows, edges, net.scale[m], state, scratch, m, chunk, first, last)
+        hand_out(
+            scratch.force_sums, state.forces[m], edges.halo_forces[m], rows, chunk, first, last
+        )
 
 
 @inlined
-def _add_forces(rows, edges, pull, scale, state, m, first, last):
-    """Add ∂E/∂d of the pairs as forces (eV/Å) to their atoms, and −Σ ∂E/∂d · d u⊗u (eV) to the virials.
-
-    A pair between two chunks is met in both: half of its virial each time.
-    """
-    forces = state.forces[m]
-    for i in range(first, last):
-        virial = state.virials[rows.part[i], m]
-        for e in range(rows.start[i], edges.end[i]):
-            j, slope = edges.partner[e], scale * pull[e]
-            share = slope * edges.length[e] * (1.0 if edges.reciprocal[e] else 0.5)
-            for a in range(3):
-                forces[i, a] += slope * edges.unit[e, a]
-                if edges.reciprocal[e]:
-                    forces[j, a] -= slope * edges.unit[e, a]
-                for b in range(3):
-                    virial[a, b] -= share * edges.unit[e, a] * edges.unit[e, b]
+def add_up_forces(rows, edges, state, scratch, chunk):
+    """Complete the forces (eV/Å) on the atoms of a chunk."""
+    for m in range(len(edges.pull)):
+        collect(state.forces[m], edges.halo_forces[m], rows, scratch.force_sums, chunk)

@@ -18,10 +18,10 @@ from ase_schnet.inference.simd import (
     REGISTERS,
     add,
     add_products,
-    load,
+    loads,
     mul,
     muladd,
-    splat,
+    splats,
     store,
     total,
 )
@@ -39,54 +39,120 @@ SOFTENED_OVER = 0.1  # of an onset: over this length the network stops following
 SSP, SILU, LINEAR = range(3)  # activations
 
 
+def _spline(registers: int):
+    """Compile a spline, Σ_a weights_a · table[k + a], for so many registers of columns."""
+    load, splat = loads(registers), splats(registers)
+
+    @inner
+    def spline(table, k, c, weights, e):
+        w_0, w_1, w_2 = splat(weights[e, 0]), splat(weights[e, 1]), splat(weights[e, 2])
+        w_3, w_4, w_5 = splat(weights[e, 3]), splat(weights[e, 4]), splat(weights[e, 5])
+        low = mul(w_0, load(table, k, c))
+        high = mul(w_3, load(table, k + 3, c))
+        low = muladd(w_1, load(table, k + 1, c), low)
+        high = muladd(w_4, load(table, k + 4, c), high)
+        low = muladd(w_2, load(table, k + 2, c), low)
+        high = muladd(w_5, load(table, k + 5, c), high)
+        return add(low, high)
+
+    return spline
+
+
+def _convolution(registers: int):
+    """Compile `convolve` for so many registers of columns, from c on.
+
+    Entries are counted without a sign: numba would look for a negative one at each array.
+    """
+    load, spline = loads(registers), _spline(registers)
+
+    @inner
+    def convolution(f, table, rows, edges, y, first, last, c):
+        for i in range(first, last):
+            f_i, y_i = load(f, i, c), load(y, i - first, c)
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
+                j, place = edges.partner[e], edges.place[e]
+                w = spline(table, edges.node[e], c, edges.basis, e)
+                y_i = muladd(load(f, j, c), w, y_i)
+                store(y, place, c, muladd(f_i, w, load(y, place, c)))
+            store(y, i - first, c, y_i)
+
+    return convolution
+
+
+def _adjoint(registers: int):
+    """Compile `convolve_back` and `pair_slopes` likewise.
+
+    No branch is in them: with one, what they work on no longer fits into the registers.
+    """
+    load, spline = loads(registers), _spline(registers)
+
+    @inner
+    def adjoint(y_bar, f, table, rows, edges, f_bar, pull, first, last, c):
+        for i in range(first, last):
+            f_i, y_i, f_bar_i = load(f, i, c), load(y_bar, i, c), load(f_bar, i - first, c)
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
+                j, place = edges.partner[e], edges.place[e]
+                w = spline(table, edges.node[e], c, edges.basis, e)
+                w_slope = spline(table, edges.node[e], c, edges.slope, e)
+                y_j = load(y_bar, j, c)
+                f_bar_i = muladd(y_j, w, f_bar_i)
+                store(f_bar, place, c, muladd(y_i, w, load(f_bar, place, c)))
+                product = muladd(y_i, load(f, j, c), mul(y_j, f_i))
+                pull[e] += total(mul(product, w_slope))
+            store(f_bar, i - first, c, f_bar_i)
+
+    @inner
+    def slopes(y_bar, f, table, rows, edges, pull, first, last, c):
+        for i in range(first, last):
+            f_i, y_i = load(f, i, c), load(y_bar, i, c)
+            for e in range(np.uint64(rows.start[i]), np.uint64(edges.end[i])):
+                j = edges.partner[e]
+                w_slope = spline(table, edges.node[e], c, edges.slope, e)
+                product = muladd(y_i, load(f, j, c), mul(load(y_bar, j, c), f_i))
+                pull[e] += total(mul(product, w_slope))
+
+    return adjoint, slopes
+
+
+WIDE = 4  # registers: the weights of a spline are read once for so many
+convolution_wide, convolution_1 = _convolution(WIDE), _convolution(1)
+(adjoint_wide, slopes_wide), (adjoint_1, slopes_1) = _adjoint(WIDE), _adjoint(1)
+
+
 @inner
 def convolve(f, table, rows, edges, y, first, last):
-    """Fill y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2)."""
-    y[:] = 0.0
-    for i in range(first, last):
-        for e in range(rows.start[i], edges.end[i]):
-            j, reciprocal = edges.partner[e], edges.reciprocal[e]
-            basis = _splat_six(edges.basis, e)
-            for c in range(0, f.shape[1], BYTES // f.itemsize):
-                w = _spline(table, edges.node[e], c, basis)
-                store(y, i - first, c, muladd(load(f, j, c), w, load(y, i - first, c)))
-                if reciprocal:
-                    store(y, j - first, c, muladd(load(f, i, c), w, load(y, j - first, c)))
+    """Add y_i = Σ_j f_j ∘ W(d_ij) (arXiv:1706.08566, eq. 2), to the rows of both atoms."""
+    lanes, c = BYTES // f.itemsize, 0
+    while c + WIDE * lanes <= f.shape[1]:
+        convolution_wide(f, table, rows, edges, y, first, last, c)
+        c += WIDE * lanes
+    while c < f.shape[1]:
+        convolution_1(f, table, rows, edges, y, first, last, c)
+        c += lanes
 
 
 @inner
 def convolve_back(y_bar, f, table, rows, edges, f_bar, pull, first, last):
-    """Fill f̄_j = Σ_i ȳ_i ∘ W(d_ij); add (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij) to ∂E/∂d of the pairs."""
-    f_bar[:] = 0.0
-    for i in range(first, last):
-        for e in range(rows.start[i], edges.end[i]):
-            j, reciprocal = edges.partner[e], edges.reciprocal[e]
-            basis, slope = _splat_six(edges.basis, e), _splat_six(edges.slope, e)
-            g = splat(f.dtype.type(0.0))
-            for c in range(0, f.shape[1], BYTES // f.itemsize):
-                w = _spline(table, edges.node[e], c, basis)
-                w_slope = _spline(table, edges.node[e], c, slope)
-                y_i, y_j = load(y_bar, i, c), load(y_bar, j, c)
-                store(f_bar, i - first, c, muladd(y_j, w, load(f_bar, i - first, c)))
-                if reciprocal:
-                    store(f_bar, j - first, c, muladd(y_i, w, load(f_bar, j - first, c)))
-                product = muladd(y_i, load(f, j, c), mul(y_j, load(f, i, c)))
-                g = muladd(product, w_slope, g)
-            pull[e] += total(g)
+    """Add f̄_j = Σ_i ȳ_i ∘ W(d_ij); and (ȳ_i ∘ f_j + ȳ_j ∘ f_i) · W'(d_ij) to ∂E/∂d of the pairs."""
+    lanes, c = BYTES // f.itemsize, 0
+    while c + WIDE * lanes <= f.shape[1]:
+        adjoint_wide(y_bar, f, table, rows, edges, f_bar, pull, first, last, c)
+        c += WIDE * lanes
+    while c < f.shape[1]:
+        adjoint_1(y_bar, f, table, rows, edges, f_bar, pull, first, last, c)
+        c += lanes
 
 
 @inner
 def pair_slopes(y_bar, f, table, rows, edges, pull, first, last):
     """Add what :func:`convolve_back` adds to ∂E/∂d of the pairs, and nothing else."""
-    for i in range(first, last):
-        for e in range(rows.start[i], edges.end[i]):
-            j, slope = edges.partner[e], _splat_six(edges.slope, e)
-            g = splat(f.dtype.type(0.0))
-            for c in range(0, f.shape[1], BYTES // f.itemsize):
-                product = mul(load(y_bar, j, c), load(f, i, c))
-                product = muladd(load(y_bar, i, c), load(f, j, c), product)
-                g = muladd(product, _spline(table, edges.node[e], c, slope), g)
-            pull[e] += total(g)
+    lanes, c = BYTES // f.itemsize, 0
+    while c + WIDE * lanes <= f.shape[1]:
+        slopes_wide(y_bar, f, table, rows, edges, pull, first, last, c)
+        c += WIDE * lanes
+    while c < f.shape[1]:
+        slopes_1(y_bar, f, table, rows, edges, pull, first, last, c)
+        c += lanes
 
 
 @inner
@@ -101,30 +167,6 @@ def softened_distance(d, onset):
     w = SOFTENED_OVER * onset
     u = min((onset - d) / w, 1.0)
     return onset - w * u * (1.0 - u * u * (1.0 - 0.5 * u)), 1.0 - u * u * (3.0 - 2.0 * u)
-
-
-@inner
-def _splat_six(weights, e):
-    return (
-        splat(weights[e, 0]),
-        splat(weights[e, 1]),
-        splat(weights[e, 2]),
-        splat(weights[e, 3]),
-        splat(weights[e, 4]),
-        splat(weights[e, 5]),
-    )
-
-
-@inner
-def _spline(table, k, c, weights):
-    """Return Σ_a weights_a · table[k + a], of the features from c."""
-    low = mul(weights[0], load(table, k, c))
-    high = mul(weights[3], load(table, k + 3, c))
-    low = muladd(weights[1], load(table, k + 1, c), low)
-    high = muladd(weights[4], load(table, k + 4, c), high)
-    low = muladd(weights[2], load(table, k + 2, c), low)
-    high = muladd(weights[5], load(table, k + 5, c), high)
-    return add(low, high)
 
 
 @inner

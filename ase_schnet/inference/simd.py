@@ -5,13 +5,15 @@ before each short loop; that costs more than the loop. Here the vector instructi
 `Vector` exists in compiled code only and has as many lanes as a register of this processor holds
 (`registers.py`; the environment variable ASE_SCHNET_REGISTER_BYTES = 16, 32 or 64 forces another width).
 
-    load(a, i, c)        lanes a[i, c], a[i, c + 1], ... of a 2-D array whose rows are a multiple of PAD wide
+    loads(n)             makes load(a, i, c): the lanes a[i, c], a[i, c + 1], ... of n registers side by side,
+                         of a 2-D array whose rows are a multiple of PAD wide
     store(a, i, c, v)    the other way
-    splat(x)             x in every lane
+    splats(n)            makes splat(x): x in every lane of n registers
     muladd(a, b, c)      a · b + c in one instruction if the processor has it; mul(a, b), add(a, b)
     total(v)             sum of the lanes
     add_products(r, v)   makes out[i:i + r, c:...] += x[i:i + r] w, r rows by v vectors held in registers
     add_products(r, v, transposed=True)   makes out[i:i + r, c:...] += x[:, i:i + r]ᵀ w, likewise
+    store_polynomials(p) makes a[i] = factor · (p_0(x), p_1(x), ...), p their coefficients from the lowest on
     mirror(a, i, c)      a[c:c + lanes, i:i + lanes] = a[i:i + lanes, c:c + lanes]ᵀ
 """
 
@@ -31,10 +33,10 @@ INT32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """Tell numba of a register full of `dtype`."""
+    """Tell numba of registers full of `dtype`, which LLVM works on one by one."""
 
-    def __init__(self, dtype):
-        self.dtype, self.lanes = dtype, BYTES * 8 // dtype.bitwidth
+    def __init__(self, dtype, registers=1):
+        self.dtype, self.lanes = dtype, registers * BYTES * 8 // dtype.bitwidth
         super().__init__(f"Vector({self.lanes} x {dtype})")
 
 
@@ -76,14 +78,33 @@ def _muladd(builder, a, b, c):
     return builder.fadd(builder.fmul(a, b, flags=FUSE), c, flags=FUSE)
 
 
-@intrinsic
-def load(typing, array, row, column):
-    """Return array[row, column:column + lanes]."""
+def loads(registers: int):
+    """Return the intrinsic that fills so many registers from a row."""
 
-    def emit(context, builder, signature, args):
-        return _read(builder, _address(context, builder, signature.args[0], *args))
+    @intrinsic
+    def load(typing, array, row, column):
+        vector = Vector(array.dtype, registers)
 
-    return Vector(array.dtype)(array, types.intp, types.intp), emit
+        def emit(context, builder, signature, args):
+            array_type = signature.args[0]
+            return _read(builder, _address(context, builder, array_type, *args, vector.lanes))
+
+        return vector(array, types.intp, types.intp), emit
+
+    return load
+
+
+def splats(registers: int):
+    """Return the intrinsic that fills so many registers with one number."""
+
+    @intrinsic
+    def splat(typing, number):
+        def emit(context, builder, signature, args):
+            return _splat(builder, args[0], context.get_value_type(signature.return_type))
+
+        return Vector(number, registers)(number), emit
+
+    return splat
 
 
 @intrinsic
@@ -91,21 +112,11 @@ def store(typing, array, row, column, vector):
     """Set array[row, column:column + lanes] to a vector."""
 
     def emit(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], *args[:3])
-        _write(builder, args[3], address)
+        array_type, lanes = signature.args[0], signature.args[3].lanes
+        _write(builder, args[3], _address(context, builder, array_type, *args[:3], lanes))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector), emit
-
-
-@intrinsic
-def splat(typing, number):
-    """Return a vector with `number` in every lane."""
-
-    def emit(context, builder, signature, args):
-        return _splat(builder, args[0], context.get_value_type(signature.return_type))
-
-    return Vector(number)(number), emit
 
 
 @intrinsic
@@ -155,6 +166,39 @@ def total(typing, vector):
         return builder.extract_element(value, INT32(0))
 
     return vector.dtype(vector), emit
+
+
+def store_polynomials(coefficients):
+    """Return the intrinsic that fills a row with `factor` times polynomials of x, all side by side.
+
+    Parameters
+    ----------
+    coefficients
+        (polynomials, powers), from the constant on.
+    """
+    powers = [[float(number) for number in power] for power in zip(*coefficients, strict=True)]
+
+    @intrinsic
+    def store_all(typing, array, row, x, factor):
+        def emit(context, builder, signature, args):
+            array, row, x, factor = args
+            vector = ir.VectorType(ir.DoubleType(), len(powers[0]))
+            x, factor = _splat(builder, x, vector), _splat(builder, factor, vector)
+            value = ir.Constant(vector, powers[-1])
+            for power in powers[-2::-1]:
+                value = _muladd(builder, value, x, ir.Constant(vector, power))
+            value = builder.fmul(value, factor)
+            element = context.get_value_type(signature.args[0].dtype)
+            if element != vector.element:
+                value = builder.fptrunc(value, ir.VectorType(element, vector.count))
+            zero = context.get_value_type(types.intp)(0)
+            address = _address(context, builder, signature.args[0], array, row, zero, vector.count)
+            _write(builder, value, address)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.float64, types.float64), emit
+
+    return store_all
 
 
 @intrinsic

@@ -17,6 +17,21 @@ from ase_schnet.schnet_config import LOG2, SchNetConfig
 DEGREE = 5
 FIRST_SPACING, LEAST_SPACING = 0.02, 0.005  # Å
 SLOPE_TOLERANCE = 3e-8  # of the largest slope of a layer's filters
+# the six B-splines at the fraction t of an interval: coefficients of 1, t, t², ..., and of their slopes
+SPLINES = (
+    np.array(
+        [
+            (1, -5, 10, -10, 5, -1),
+            (26, -50, 20, 20, -20, 5),
+            (66, 0, -60, 0, 30, -10),
+            (26, 50, 20, -20, -20, 10),
+            (1, 5, 10, 10, 5, -5),
+            (0, 0, 0, 0, 0, 1),
+        ]
+    )
+    / 120.0
+)
+SPLINE_SLOPES = SPLINES[:, 1:] * np.arange(1.0, DEGREE + 1.0)
 REACH = 40  # nodes; how far a coefficient looks, since its share fades as 0.43ⁿ
 
 

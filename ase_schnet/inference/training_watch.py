@@ -29,6 +29,11 @@ class OutsideTrainingWarning(UserWarning):
     """Say that a structure leaves what the model was trained on; once for each calculator."""
 
 
+def outside_training(model: TrainedModel, what: str) -> str:
+    """Return the text of a warning, once it is known what training has not seen."""
+    return f"outside what {model.path} was trained on: {what} (said once for each calculator)"
+
+
 class TrainingWatch:
     """Compare structures with the distances, composition and pieces that a model was trained on.
 
@@ -81,10 +86,7 @@ class TrainingWatch:
         found += self._new_pieces(numbers, pieces_of(*pairs, positions, self._cutoff))
         if not found:
             return None
-        return (
-            f"outside what {self._model.path} was trained on: {'; '.join(found)} "
-            "(said once for each calculator)"
-        )
+        return outside_training(self._model, "; ".join(found))
 
     def _new_pieces(self, numbers: np.ndarray, pieces: np.ndarray) -> list[str]:
         new = np.flatnonzero(self._pieces.are_new(numbers, pieces))

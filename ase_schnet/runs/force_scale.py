@@ -8,7 +8,7 @@ harmonic motion. With D² and D⁴ the second and fourth differences over the st
 up to the sixth power of the time step: put x_n = A cos nθ, cos θ = 1 − (ωΔt)²/2, and
 v_n = (x_{n+1} − x_{n-1})/2Δt into K and V. So c is minus the slope of K on W. Blocks of 20 fs, each about its
 own mean, remove what is slow: a drift, a thermostat's random walk. The energy that thermostat and barostat
-hold counts as K.
+hold counts as K. Where replicas exchange structures both jump, and no difference or block reaches across.
 
 How exact it is: benchmarks/limits.md.
 """
@@ -44,8 +44,8 @@ def force_scale(record: MDRecord) -> ForceScale | None:
     Returns
     -------
     ForceScale or None
-        None if not every step was recorded or if no energy changed. Infinite where the atoms gain energy that
-        does not come from the potential.
+        None if not every step was recorded, if replicas exchange every few steps, or if no energy changed.
+        Infinite where the atoms gain energy that does not come from the potential.
     """
     steps = np.diff(record.time_fs)
     if len(record) < 2 * LEAST_SAMPLES + 4 or not np.allclose(steps, record.timestep_fs):
@@ -62,8 +62,11 @@ def force_scale(record: MDRecord) -> ForceScale | None:
     fourth = _second_difference(second)
     inner = slice(2, -2)
     to_second = potential[inner] + second[1:-1] / 16
-    value, error = _slope(to_second - fourth / 256, kinetic[inner], record.timestep_fs)
-    coarse, _ = _slope(to_second, kinetic[inner], record.timestep_fs)
+    blocks = _blocks(len(to_second), record)
+    if len(blocks) < 2:
+        return None
+    value, error = _slope(to_second - fourth / 256, kinetic[inner], blocks)
+    coarse, _ = _slope(to_second, kinetic[inner], blocks)
     # What the last term changed bounds what the next ones would, and what is not harmonic.
     return ForceScale(-value, error + abs(value - coarse))
 
@@ -72,15 +75,30 @@ def _second_difference(values: NDArray) -> NDArray:
     return values[2:] - 2 * values[1:-1] + values[:-2]
 
 
-def _slope(x: NDArray, y: NDArray, timestep_fs: float) -> tuple[float, float]:
+def _blocks(n: int, record: MDRecord) -> NDArray:
+    """Return the indices (blocks, samples) of ``n`` samples, the first that of the second step."""
+    size = max(min(n // MOST_BLOCKS, round(BLOCK_FS / record.timestep_fs)), LEAST_SAMPLES)
+    if record.exchange_every is None:
+        return np.arange(n // size * size).reshape(-1, size)
+    # An attempt follows the sample of its step: the first and last two between attempts lack neighbours.
+    between = record.exchange_every - 4
+    if between < LEAST_SAMPLES:
+        return np.empty((0, 0), dtype=int)
+    size = min(size, between)
+    firsts = np.arange(1, n, record.exchange_every)[:, None] + size * np.arange(between // size)
+    firsts = firsts[
+        firsts + size <= n
+    ]  # of the steps 3, 3 + every, ...: sample 1 is that of step 3
+    return firsts.ravel()[:, None] + np.arange(size)
+
+
+def _slope(x: NDArray, y: NDArray, blocks: NDArray) -> tuple[float, float]:
     """Return the slope of y(x) within blocks, and two standard errors of it from their scatter.
 
     Noise in x makes a slope too small by its share of the variance of x, at most that of what is left over.
     """
-    size = min(len(x) // MOST_BLOCKS, round(BLOCK_FS / timestep_fs))
-    size = max(size, LEAST_SAMPLES)
-    n = len(x) // size
-    x, y = (a[: n * size].reshape(n, size) for a in (x, y))
+    n = len(blocks)
+    x, y = (a[blocks] for a in (x, y))
     x, y = (a - a.mean(axis=1, keepdims=True) for a in (x, y))
     xx, xy = (x * x).sum(axis=1), (x * y).sum(axis=1)
     slope = xy.sum() / xx.sum()

@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.jsonio import encode
 
+from ase_schnet.runs.record import REPLICA_PREFIX, RUN_FILE
 from ase_schnet.runs.restart import State
 
 #: Who moves the atoms of a run -> the command that does.
@@ -15,7 +16,7 @@ DRIVERS = {"ase": "ase-schnet md", "lammps": "ase-schnet lammps"}
 LAMMPS_STATE = "lammps"
 
 #: What it means that a run's settings do not name one of these, such as those of an earlier version.
-UNSAID = {"keep_momenta": False, "temperature_end_K": None}
+UNSAID = {"keep_momenta": False, "temperature_end_K": None, "exchange_every": None}
 
 #: Relative. Tables of atomic masses are revised by less; isotopes differ by more.
 MASS_TOLERANCE = 1e-4
@@ -54,14 +55,34 @@ def require_same_settings(then: dict, now: dict) -> None:
     changed = [key for key in now if then.get(key) != now[key]]
     if changed:
         what = ", ".join(f"{key} was {then.get(key)!r}, now {now[key]!r}" for key in changed)
+        if then["exchange_every"] and not now["exchange_every"]:
+            what += " (it is part of a replica exchange, which only goes on as a whole)"
         raise ValueError(f"a run can only be resumed with its own settings: {what}")
+
+
+def require_no_run(path: Path) -> None:
+    """Raise ValueError where ``path``, in which replicas are to have directories, is itself that of a run."""
+    if (path / RUN_FILE).exists():
+        raise ValueError(f"{path} holds a run of its own: give the replicas another directory")
+
+
+def require_no_replicas(path: Path) -> None:
+    """Raise ValueError where ``path``, in which a run is to be, holds replicas."""
+    found = sorted(path.glob(f"{REPLICA_PREFIX}*/{RUN_FILE}"))
+    if found and not (path / RUN_FILE).exists():
+        raise ValueError(
+            f"{path} holds replicas, such as {found[0].parent}: those are gone on with by run_replicas "
+            "(--replicas); give a single run another directory"
+        )
 
 
 def require_not_longer(path: Path, n_done: int, n_steps: int, timestep_fs: float) -> None:
     """Raise ValueError where the run in ``path`` has more steps than are asked for now."""
     if n_steps < n_done:
         done_ps = n_done * timestep_fs / 1000
-        raise ValueError(f"the run in {path} is already {done_ps:g} ps long")
+        raise ValueError(
+            f"the run in {path} is already {done_ps:g} ps long: ask for time_ps={done_ps:g} or more"
+        )
 
 
 def require_same_elements(path: Path, then: Atoms, now: Atoms) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 #: File names inside a run directory.
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
+#: Before the number of a replica, in the names of their directories.
+REPLICA_PREFIX = "replica_"
 
 #: In every log ...
 COLUMNS = (
@@ -84,6 +86,8 @@ class MDRecord:
         Pressure of the barostat, GPa.
     time_constant_fs
         Of the thermostat, fs.
+    exchange_every
+        Steps between attempts to exchange the structure with another temperature; None without such.
     failure
         Why the run ended early; None if it did not.
     """
@@ -107,6 +111,7 @@ class MDRecord:
     target_temperature_K: float | NDArray | None = None
     target_pressure_GPa: float | None = None
     time_constant_fs: float | None = None
+    exchange_every: int | None = None
     failure: str | None = None
 
     @property
@@ -169,7 +174,11 @@ def no_run(path: str | Path, why: str) -> str:
     """Return the message that a path is no run directory, with what is one."""
     one = next(iter(sorted(Path(path).glob(f"*/{RUN_FILE}"))), None)
     if one is not None:
-        return f"{path} is no run directory but holds some: give one of them, such as {one.parent}"
+        every = f" (drift and spectrum take all: {Path(path) / REPLICA_PREFIX}*)"
+        return (
+            f"{path} is no run directory but holds some: give one of them, such as {one.parent}"
+            + every * one.parent.name.startswith(REPLICA_PREFIX)
+        )
     return f"{path} is no run directory: {why}. Give the directory that ase-schnet md or lammps wrote (-o)"
 
 
@@ -191,6 +200,7 @@ def _known_of(settings: dict, time_fs: NDArray) -> dict:
         "target_temperature_K": target_temperature_K(settings, time_fs) if thermal else None,
         "target_pressure_GPa": settings.get("pressure_GPa"),
         "time_constant_fs": settings.get("time_constant_fs"),
+        "exchange_every": settings.get("exchange_every"),
     }
 
 

@@ -248,8 +248,8 @@ def _doubtful_force_scale(d: Drift) -> str | None:
     if d.timestep_ratio is not None or d.rms_fluctuation_meV_per_atom < STILL:
         return None  # half the step tells as much; there is nothing to tell
     return (
-        "whether the forces are the energy's slope cannot be told from a part of the steps: record "
-        "every step"
+        "whether the forces are the energy's slope cannot be told from a part of the steps, nor "
+        "from fewer than a dozen between exchanges: record every step"
     )
 
 

@@ -15,6 +15,8 @@ from ase_schnet.scan.scan_2d import ScanMap
 HOLE_EV = 1.0
 #: Atoms closer than in training must repel: an energy that falls by this on the way inwards is a hole, eV.
 WALL_EV = 0.1
+#: Said where no point counts.
+UNRELIABLE = "; no point is converged and within training, so none of this is reliable"
 
 
 def lost_points(result: ScanResult | ScanMap) -> int:
@@ -123,10 +125,11 @@ def describe_scan(
     if inside.all():
         where = ""
     elif not inside.any():
-        where = "; no point is converged and within training, so none of this is reliable"
+        where = UNRELIABLE
+    height = _higher(result, low, high, factor if inside.any() else None)
     lines.append(
         f"{name}: lowest at {result.values[low]:.4g}, highest at {result.values[high]:.4g}, "
-        f"{_higher(result, low, high, factor)} higher{where}"
+        f"{height} higher{where}"
     )
     if inside.any():
         holes = points_in_holes(result, (trained_range,))
@@ -142,12 +145,12 @@ def describe_scan(
 
 
 def _higher(
-    result: ScanResult | ScanMap, low: tuple | np.intp, high: tuple | np.intp, factor: float
+    result: ScanResult | ScanMap, low: tuple | np.intp, high: tuple | np.intp, factor: float | None
 ) -> str:
-    """Write by how much the energy at one point is above that at another, with its error."""
+    """Write by how much the energy at one point is above that at another; with its error, given a factor."""
     height = f"{result.energies_eV[high] - result.energies_eV[low]:.4f}"
     members = result.energy_committee_eV
-    if members is None:
+    if members is None or factor is None:
         return f"{height} eV"
     differences = members[high] - members[low]  # (M,)
     level = (result.error_level if isinstance(result, ScanResult) else None) or LEVEL
@@ -184,14 +187,11 @@ def describe_map(
     at = [
         ", ".join(f"{v[k]:.4g}" for v, k in zip(result.values, p, strict=True)) for p in (low, high)
     ]
-    guessed = (
-        ""
-        if inside.any()
-        else "; no point is converged and within training, so none of this is reliable"
-    )
+    guessed = "" if inside.any() else UNRELIABLE
+    height = _higher(result, low, high, factor if inside.any() else None)
     lines.append(
         f"{' and '.join(result.coordinate_names)}: lowest at {at[0]}, highest at {at[1]}, "
-        f"{_higher(result, low, high, factor)} higher{guessed}"
+        f"{height} higher{guessed}"
     )
     beyond = int((known & ~inside).sum())
     if beyond and inside.any():

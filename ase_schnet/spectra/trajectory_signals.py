@@ -95,7 +95,8 @@ class TrajectorySignals:
         Raises
         ------
         ValueError
-            If it is not a run directory, or is damaged, or has too few frames or none with momenta.
+            If it is not a run directory, or is damaged, or of a replica exchange, or has too few frames or
+            none with momenta.
         """
         run_dir = Path(run_dir)
         if not 0 <= skip_ps < np.inf:
@@ -104,12 +105,18 @@ class TrajectorySignals:
             run = json.loads((run_dir / RUN_FILE).read_text())
             settings = run["settings"]
             interval_fs = settings["timestep_fs"] * settings["trajectory_every"]
+            exchanged = settings.get("exchange_every")
             with TrajectoryReader(run_dir / TRAJECTORY_FILE) as trajectory:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
+        if exchanged:
+            raise ValueError(
+                f"{run_dir} is of a replica exchange: every {exchanged} steps another structure may come to "
+                "its temperature, so that no motion goes on. A spectrum needs runs without (--exchange)"
+            )
         steps = np.array([frame.info["step"] for frame in frames])  # (T,)
         # the last frame of a failed run may be between two regular ones
         on_time = steps % settings["trajectory_every"] == 0

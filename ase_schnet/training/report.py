@@ -137,9 +137,11 @@ def interval_lines(card: dict) -> list[str]:
     known = card.get("intervals")
     if not known:
         needed = structures_needed(LEVEL)
+        few = card.get("kept_out", {}).get("n_structures", needed) < needed
         return [
             "error bars       none: ase-schnet calibrate MODEL DATA fits them to labelled structures that no "
             f"member saw, at least {needed}"
+            + ("; or train again with a larger --kept-out" if few else "")
         ]
     intervals = Intervals.from_dict(known)
     names = ("energy", "forces", "stress")

@@ -5,7 +5,7 @@ import pytest
 from ase.build import molecule
 from ase.calculators.calculator import InputError
 
-from ase_schnet import SchNetCalculator, load_model, read_reference
+from ase_schnet import OutsideTrainingWarning, SchNetCalculator, load_model, read_reference
 
 NAMES = ["CH3CH2OCH3", "CH3CONH2", "isobutene", "C4H4O", "CH3CH2NH2", "C3H9N", "HCOOH"]
 KCAL_PER_MOL = 0.0433641  # eV
@@ -73,3 +73,22 @@ def test_the_card_says_what_it_is():
     assert model.n_members == 3
     assert model.card["verdict"]["passed"]
     assert model.card["intervals"]["level"] == 0.9
+
+
+@pytest.mark.parametrize("name", ["N2", "O3", "H2"])
+def test_a_molecule_on_which_the_members_disagree_is_warned_of_as_its_bar_is_infinite(name):
+    atoms = molecule(name)
+    atoms.calc = SchNetCalculator("organic")
+    with pytest.warns(OutsideTrainingWarning, match=r"the force on .* is uncertain by"):
+        atoms.get_forces()
+    assert atoms.calc.results["energy_error"] == np.inf
+    many = SchNetCalculator("organic").predict([molecule("CH3OH"), molecule(name)])
+    with pytest.warns(OutsideTrainingWarning, match=r"the force on .* is uncertain by"):
+        assert np.isinf([one["energy_error"] for one in many]).tolist() == [False, True]
+
+
+def test_a_molecule_like_the_training_is_not_warned_of():
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = SchNetCalculator("organic")
+    atoms.get_forces()  # warnings are errors
+    assert np.isfinite(atoms.calc.results["energy_error"])

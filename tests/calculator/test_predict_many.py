@@ -198,3 +198,14 @@ def test_a_model_of_differences_adds_its_baseline(tmp_path, monkeypatch):
 
 def _whole(directory):
     return save_model(directory.parent / "whole", random_model())
+
+
+def test_what_is_no_structure_is_named(model_dir):
+    calculator = SchNetCalculator(model_dir)
+    with pytest.raises(ValueError, match=r"pass ase\.io\.iread\('frames\.xyz'\)"):
+        list(calculator.predict("frames.xyz"))
+    good = molecule("CH3CH2OH")
+    with pytest.raises(InputError, match=r"structure 1: not a structure \(ase\.Atoms\) but str"):
+        list(calculator.predict([good, "x"]))
+    answers = list(calculator.predict([good, None, good], return_errors=True))
+    assert [isinstance(answer, InputError) for answer in answers] == [False, True, False]

@@ -192,3 +192,49 @@ def test_structures_are_held_one_by_one(tmp_path, calculator, suffix):
 
     assert write_predictions(tmp_path / f"out{suffix}", frames()) == 30
     assert most <= 3
+
+
+def test_structures_unlike_all_training_are_counted_and_named(tmp_path, capsys):
+    source = tmp_path / "frames.xyz"
+    frames = conformers(4)
+    for k in (1, 3):
+        frames[k].positions[0] += 8.0  # torn off
+    write(source, frames)
+    assert predict("ethanol", source, tmp_path / "out.xyz") == 0
+    assert "error bars are infinite: 2 of 4: frames 1, 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".traj", ".db"])
+def test_no_structures_do_not_replace_predictions(tmp_path, calculator, suffix):
+    path = tmp_path / f"predicted{suffix}"
+    frames = conformers(1)
+    frames[0].calc = calculator
+    assert write_predictions(path, frames) == 1
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="there are no structures to write"):
+        write_predictions(path, [])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".traj"])
+def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(tmp_path, calculator, suffix):
+    frames = conformers(1)
+    frames[0].calc = calculator
+    with pytest.raises(FileNotFoundError, match=r"no folder to write predicted") as raised:
+        write_predictions(tmp_path / "absent" / f"predicted{suffix}", frames)
+    assert raised.value.filename == str(tmp_path / "absent")
+    assert ".tmp" not in str(raised.value)
+
+
+def test_frames_of_an_xyz_file_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
+    source, output = tmp_path / "frames.xyz", tmp_path / "out.xyz"
+    write(source, conformers(4))
+    lines = source.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace("C ", "X ", 1)  # a dummy atom
+    lines[25] = "C 0.1 abc 0.2\n"  # in the third frame
+    source.write_text("".join(lines))
+    assert predict("ethanol", source, output) == 1
+    assert [one.info["frame_in_file"] for one in read(output, ":")] == [1, 3]
+    told = capsys.readouterr().err
+    assert "left out: frame 0: cannot be read: atom 0 is 'X', which is not an element" in told
+    assert "left out: frame 2: cannot be read: line 26" in told

@@ -102,6 +102,10 @@ def test_charged_frames_of_an_npz_file_are_left_out(tmp_path, capsys):
     [
         ({"coords": np.zeros((2, 9, 3))}, "of no known layout"),
         ({"z": np.ones(9), "R": np.zeros((2, 9))}, "R has shape (2, 9), not (frames, atoms, 3)"),
+        (
+            {"R": np.zeros((2, 9, 3))},
+            "has keys R, of no known layout (numbers and positions: nuclear",
+        ),
         ({"z": np.ones(8), "R": np.zeros((2, 9, 3))}, "z has shape (8,), which does not fit R"),
         ({"z": np.ones(2), "R": np.array([["a"]])}, "R holds <U1, not numbers"),
         ({"z": np.ones(2), "R": np.array([{}], object)}, "R holds object, not numbers"),
@@ -117,6 +121,7 @@ def test_an_npz_file_of_something_else_is_refused(tmp_path, capsys, arrays, mess
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{tmp_path / 'in.npz'}: " in line
     assert message in line
+    assert line.count("Z R") < 2  # each layout is named once
 
 
 def test_a_damaged_npz_file_leaves_the_output_as_it_was(tmp_path, capsys):

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from spectra_cases import triatomic
 
 from ase_schnet.cli import main
+from ase_schnet.cli.spectrum import _harmonic_summary as _told
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.plotting import plot_spectrum
 from ase_schnet.spectra import TrajectorySignals, ir_spectrum, normal_modes
+from ase_schnet.spectra.harmonic import NormalModes
 from ase_schnet.spectra.measured_bands import MeasuredBands
 
 RESOLUTION = ["--resolution", "150"]
@@ -220,3 +222,11 @@ def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsy
     words = ["{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
     assert main(command(places, *words, "--resolution", "500", "-o", str(plot))) == 0
     assert "not tested for equal energies: a crystal, or too few frames" in capsys.readouterr().out
+
+
+def test_a_saddle_point_is_named_and_noise_is_not():
+    saddle = NormalModes(np.array([-59.0, 71.0]), None, ("", ""))
+    assert "imaginary          1 (below 0): what was relaxed is a saddle point" in _told(
+        saddle, None
+    )
+    assert "imaginary" not in _told(NormalModes(np.array([-2.0, 71.0]), None, ("", "")), None)

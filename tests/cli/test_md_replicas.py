@@ -70,8 +70,18 @@ def test_a_stopped_replica_is_named_and_ends_the_command_with_1(md):
         (("--replicas", "2", "--exchange", "600"), "exchange is for --ensemble nvt"),
         (
             ("--replicas", "2", "--exchange", "200", "--ensemble", "nvt"),
-            "a ladder needs two or more temperatures",
+            "it must be above --temperature, 300 K, not 200",
         ),
+        (
+            ("--replicas", "1", "--exchange", "600", "--ensemble", "nvt"),
+            "--exchange is between replicas: give two or more",
+        ),
+        (
+            ("--replicas", "2", "--exchange", "inf", "--ensemble", "nvt"),
+            "it must be above --temperature, 300 K, not inf",
+        ),
+        (("--replicas", "2", "--test-time", "0.5"), "--test-time is for a single run"),
+        (("--ensemble", "nvt", "--test-time", "0.5"), "--test-time is for a single run"),
         (("--replicas", "2", "--thermostat", "bussi"), "--thermostat applies to --ensemble nvt"),
     ],
 )
@@ -81,3 +91,31 @@ def test_bad_input_is_one_line_and_nothing_is_written(md, options, message):
     assert message in err
     assert err.count("\n") == 1
     assert not folder.exists()
+
+
+def test_what_cannot_be_decided_says_why_and_frames_to_label_are_counted(md):
+    options = ("--ensemble", "nvt", "--monitor", "collect", "--temperature", "9000")
+    code, out, _, folder = md("--replicas", "2", "--time", "0.2", "--record-every", "2", *options)
+    assert code in (1, 3)
+    told = [line for line in out.splitlines() if "INCONCLUSIVE" in line]
+    assert told
+    assert all("record every step" in line or "would decide" in line for line in told)
+    files = list(folder.glob("replica_*/collected.extxyz"))
+    assert files
+    assert f"structures to be labelled, in {folder / 'replica_*' / 'collected.extxyz'}" in out
+
+
+def test_an_exchange_that_hardly_happens_says_what_helps_and_its_velocities_are_told(md):
+    far = ("--ensemble", "nvt", "--exchange", "9000", "--exchange-every", "4", "--monitor", "off")
+    _, out, _, _ = md("--replicas", "2", "--time", "0.05", *far)
+    assert "velocities: drawn at 300 to 9000 K" in out
+    assert "300-9000 K hardly exchange: give temperatures closer to each other" in out
+    _, out, _, _ = md("--replicas", "2", "--time", "0.06", "--resume", *far)
+    assert "velocities: those of the 2 runs in" in out
+
+
+def test_pairs_that_were_never_tried_are_no_numbers(md):
+    far = ("--ensemble", "nvt", "--exchange", "30000", "--exchange-every", "4")
+    _, out, _, _ = md("--replicas", "3", "--time", "0.02", *far)
+    assert "not tried" in out
+    assert "nan" not in out

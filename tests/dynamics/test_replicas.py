@@ -1,6 +1,7 @@
 """Replicas are the single runs, to the last byte of their logs; one that stops stops no other."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from factory import one_member
 
-from ase_schnet import ExchangeRecord, Monitor, run_nve, run_nvt, run_replicas
+from ase_schnet import ExchangeRecord, Monitor, SchNetCalculator, run_nve, run_nvt, run_replicas
 from ase_schnet.dynamics import replicas
 from ase_schnet.dynamics.turns import move_all
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
@@ -239,3 +240,20 @@ def test_a_replica_takes_two_megabytes_at_most():
         run_replicas(atoms, 34, **SHORT)
         tracemalloc.stop()
     assert (held[1] - held[0]) / 32 < 2e6
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "text"),
+    [
+        ({"temperature_K": [300, "400"]}, ValueError, "temperature_K must be a number, or one for"),
+        ({"temperature_K": []}, ValueError, "temperature_K must be a number, or one for each"),
+        ({"thermostat": "langevin"}, TypeError, "physics={'thermostat': 'langevin'}"),
+        ({"atoms": "ethanol.xyz"}, ValueError, r"structures (ase.Atoms), not str"),
+    ],
+)
+def test_arguments_that_are_none_are_told_with_what_to_pass(words, error, text):
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = SchNetCalculator("ethanol", threads=1)
+    given = {"atoms": atoms, "replicas": None} | words
+    with pytest.raises(error, match=re.escape(text)):
+        run_replicas(ensemble="nvt", time_ps=0.01, **given)

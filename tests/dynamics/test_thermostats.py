@@ -346,7 +346,10 @@ def test_a_ramp_is_not_extended_nor_continued_as_another(tmp_path):
     ("arguments", "message"),
     [
         ({"thermostat": "berendsen"}, "no thermostat 'berendsen': there are bussi, langevin"),
-        ({"thermostat": "nose-hoover"}, "single molecule.*use thermostat='bussi'"),
+        (
+            {"thermostat": "nose-hoover"},
+            "single molecule.*use thermostat='bussi' or thermostat='langevin'",
+        ),
         ({"temperature_K": 0}, "temperature_K must be above 0, not 0"),
         ({"temperature_K": float("nan")}, "temperature_K"),
         ({"time_constant_fs": -1}, "time_constant_fs must be above 0, not -1"),

@@ -62,9 +62,9 @@ from filelock import FileLock
 from numba.core import caching
 caching.{PLACES}._locator_classes = []
 import numpy as np
-from ase_schnet.inference import compilation, kernels, turn
+from ase_schnet.inference import compilation, rows, turn
 empty = np.zeros(0, np.int64)
-print(kernels.rows_of(empty, empty, np.zeros((0, 3)), 1, 128)[0].tolist())
+print(rows.rows_of(empty, empty, np.zeros((0, 3)), 1, 128)[0].tolist())
 """
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True

@@ -20,6 +20,7 @@ from ase_schnet.inference.ensemble import CHUNK, Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model.potential import Potential
 from ase_schnet.modelfile import load_model
+from ase_schnet.neighbors import Pairs, half_list
 from ase_schnet.schnet_config import SchNetConfig
 
 
@@ -81,6 +82,28 @@ def test_any_number_of_atoms(config):
     # up and down again: buffers of another size must not shine through
     for n in (1, 2, 3, 4, 5, 6, 7, 9, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 3, 2 * CHUNK + 2, 8, 1):
         assert_same(evaluate(engine, cluster(n)), evaluate(direct, cluster(n)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("filters", [16, 32, 48, 64, 80, 112, 128])
+def test_any_number_of_filters(filters, dtype):
+    """Columns are taken several registers at a time, and what is left one by one."""
+    model = random_model(replace(TINY, n_filters=filters), members=2)
+    got = evaluate(Ensemble(model, dtype), cluster(20))
+    tolerance = 1e-8 if dtype == "float64" else 1e-4
+    assert_same(got, evaluate(TorchEnsemble(model), cluster(20)), tolerance)
+
+
+def test_pairs_in_another_order_are_refused():
+    """A chunk would hand out sums that the chunk of its partner has used already."""
+    atoms, engine = ethanol(), Ensemble(random_model())
+    pairs = half_list(atoms.positions, 5.0)
+    backwards = Pairs(*(np.ascontiguousarray(part[::-1]) for part in pairs))
+    turned = Pairs(pairs.idx_j, pairs.idx_i, -pairs.shifts)
+    for wrong in (backwards, turned):
+        with pytest.raises(ValueError, match="canonical order"):
+            engine.evaluate(atoms.numbers, atoms.positions, wrong)
+    engine.evaluate(atoms.numbers, atoms.positions, pairs)
 
 
 def test_the_order_of_the_atoms_does_not_matter():

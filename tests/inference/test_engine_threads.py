@@ -76,7 +76,7 @@ def test_every_chunk_is_taken_once_whatever_the_switches_between_threads(monkeyp
             chunks = -(-len(large) // CHUNK)
             expected = [
                 ((phase, phase + 1), (chunk, chunk + 1))
-                for phase in range(2 * model.config["n_interactions"] + 1)
+                for phase in range(4 * model.config["n_interactions"] + 1)
                 for chunk in range(chunks)
             ]
             assert sorted(taken) == expected

@@ -50,6 +50,18 @@ def ethanol_data(shared_data):
     }
 
 
+def assert_nearly(value, was):
+    """The last bits of a sum are those of a processor."""
+    if isinstance(value, dict):
+        assert value.keys() == was.keys()
+        for name in value:
+            assert_nearly(value[name], was[name])
+    elif isinstance(value, (float, list)):
+        np.testing.assert_allclose(value, was, rtol=1e-9)
+    else:
+        assert value == was
+
+
 def test_frames_that_members_saw_are_refused_and_the_kept_out_part_is_taken(copy, ethanol_data):
     train, before = ethanol_data["train"], load_model(copy)
     with pytest.raises(ValueError, match="19 of 20 structures were in the training"):
@@ -57,7 +69,8 @@ def test_frames_that_members_saw_are_refused_and_the_kept_out_part_is_taken(copy
     assert load_model(copy).checksum == before.checksum
     intervals = calibrate_intervals(copy, train)
     assert intervals.n_structures == len(before.card["training"]["kept_out"]) == 50
-    assert intervals.to_dict().items() <= before.card["intervals"].items()
+    for name, value in intervals.to_dict().items():
+        assert_nearly(value, before.card["intervals"][name])
 
 
 def test_bars_of_another_level_are_wider_and_energies_the_same(copy, ethanol_data):

@@ -13,6 +13,7 @@ from scan_cases import CCOH, ethanol
 
 from ase_schnet import SchNetCalculator, scan_angle, scan_dihedral, scan_distance, scan_map
 from ase_schnet.cli import main
+from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.scan.summary import describe_map, describe_scan, lost_points
 from ase_schnet.scan.summary import points_in_holes as holes
 
@@ -223,3 +224,17 @@ def test_what_a_cheap_method_taught_is_told_from_what_nothing_did(structures, tm
     )
     assert "a wall of repulsion" in below
     assert "1.1 to 2 (10 points), here it rests on GFN2-xTB, up to" in above
+
+
+def test_where_no_point_is_within_training_no_bar_is_told():
+    torn = modelled()
+    torn.positions[0] += 6.0  # all of the scan is unlike training
+    with pytest.warns(OutsideTrainingWarning):
+        scan = scan_distance(torn, 2, 3, [0.95, 1.0, 1.05])
+    text = describe_scan(scan)
+    assert "none of this is reliable" in text
+    assert "±" not in text
+    torn.calc = SchNetCalculator("ethanol")
+    with pytest.warns(OutsideTrainingWarning):
+        grid = scan_map(torn, (2, 3), [0.95, 1.0], (1, 2, 3), [105, 110])
+    assert "±" not in describe_map(grid)

@@ -15,7 +15,7 @@ from ase_schnet.modelfile import load_model
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
-from ase_schnet.training.report import training_summary, verdict_of
+from ase_schnet.training.report import interval_lines, training_summary, verdict_of
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.verdict import label_spreads, training_verdict
 
@@ -185,3 +185,10 @@ def test_published_trainings_are_far_from_the_limits(shared_data, molecule):
     assert energy / n_atoms < 0.1 * spread["energy"]
     assert forces < 0.05 * spread["forces"]
     assert 1.5 * kcal * pairs[1] > spread["forces"] / 3
+
+
+def test_a_training_that_kept_out_too_few_for_error_bars_says_what_helps():
+    (line,) = interval_lines({"kept_out": {"n_structures": 2}})
+    assert line.endswith("at least 9; or train again with a larger --kept-out")
+    (line,) = interval_lines({"kept_out": {"n_structures": 50}})
+    assert "--kept-out" not in line
