@@ -37,6 +37,7 @@ suppress_warnings = ["config.cache"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
+smartquotes_action = "qe"  # an option's two hyphens are no dash
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -24,6 +24,7 @@ from ase_schnet.cli.faults import DEBUG, FAULT, in_words, is_bad_input
 from ase_schnet.cli.guide import guide
 from ase_schnet.cli.language import in_options, refuse_unknown
 from ase_schnet.cli.options import require_seed
+from ase_schnet.cli.pictures import require_picture
 from ase_schnet.cli.settings_file import with_settings
 
 COMMANDS = (
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         with _terminated_like_ctrl_c(), _no_ctrl_c_lost():
             args = with_settings(args) if getattr(args, "settings", None) else args
             require_seed(args)
+            require_picture(args)
             return args.run(args)
     except KeyboardInterrupt:
         print(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.pictures import add_save_data, draw
+
 if TYPE_CHECKING:
     from ase_schnet.modelfile import TrainedModel
 
@@ -24,22 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL_DIR", help="directory that the jobs wrote to")
     parser.add_argument("--no-plot", action="store_true", help="do not draw the learning curves")
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
     """Join the members and print the tables; return the exit code."""
     from ase_schnet.training.crossval import assemble_ensemble
 
-    return report(assemble_ensemble(args.model), args.model, plot=not args.no_plot)
+    return report(assemble_ensemble(args.model), args.model, args)
 
 
-def report(model: TrainedModel, directory: str, *, plot: bool) -> int:
+def report(model: TrainedModel, directory: str, args: argparse.Namespace) -> int:
     """Print the tables of a new model and where it is, and draw it; return 1 for a bad verdict, else 0."""
     from ase_schnet.training.report import training_summary, verdict_of
 
     print(training_summary(model))
-    if plot:
-        _draw(model, directory)
+    if not args.no_plot:
+        _draw(model, directory, args)
     verdict = verdict_of(model.card)
     if verdict is not None and not verdict.passed:
         print(f"model: {directory}    the model is written, but is not fit for use: see FAIL above")
@@ -48,14 +51,14 @@ def report(model: TrainedModel, directory: str, *, plot: bool) -> int:
     return 0
 
 
-def _draw(model: TrainedModel, directory: str) -> None:
+def _draw(model: TrainedModel, directory: str, args: argparse.Namespace) -> None:
     """Draw the learning curves; a picture that cannot be written costs no model."""
-    from ase_schnet.plotting import plot_learning_curves, save_figure
+    from ase_schnet.plotting import plot_learning_curves
 
     try:
         figure = plot_learning_curves(model.card["folds"], model.card.get("training_length"))
-        path = save_figure(figure, f"{directory}/training.png")
+        lines = draw(figure, f"{directory}/training.png", args, "learning curves")
     except OSError as error:
         print(f"learning curves could not be drawn: {error}")
         return
-    print(f"learning curves: {path}")
+    print("\n".join(lines))

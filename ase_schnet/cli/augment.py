@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_reading_options, print_found, reading_options
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase_schnet.augment.springs import Springs
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLOT",
         help="picture to draw: histograms of the distances, with the fitted Gaussians",
     )
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if springs is not None:
         print(springs.table())
     if args.figure:
-        _draw(dataset, springs, args.figure)
+        _draw(dataset, springs, args)
     augmented = how.frames(dataset, springs)
     parents = [atoms.info["augmented_from"] for atoms in augmented]
     change = np.array([a.get_potential_energy() for a in augmented]) - dataset.E[parents]
@@ -126,10 +128,11 @@ def _with_temperature(how: str, path: str) -> str:
     return f"{how}, temperature={kelvin!r}"
 
 
-def _draw(dataset: Dataset, springs: Springs | None, path: str) -> None:
+def _draw(dataset: Dataset, springs: Springs | None, args: argparse.Namespace) -> None:
     from ase_schnet.augment.springs import pair_distances
-    from ase_schnet.plotting import plot_springs, save_figure
+    from ase_schnet.plotting import plot_springs
 
     if springs is None:
         raise ValueError("--figure draws springs, and this rule has no springs: leave it out")
-    print(f"figure: {save_figure(plot_springs(pair_distances(dataset), springs.pairs), path)}")
+    figure = plot_springs(pair_distances(dataset), springs.pairs)
+    print(*draw(figure, args.figure, args, "figure"), sep="\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import add_threads
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase_schnet.calculator import SchNetCalculator
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "rdf only: picture to draw; the table gets its name with .csv (default: rdf.png)"
     add("-o", "--output", metavar="PLOT", help=text)
     add("--no-plot", action="store_true", help="rdf only: write only the csv file")
+    add_save_data(add)
     add_threads(add)
 
 
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     given = {"--r-max": args.r_max, "--bins": args.bins, "--output": args.output}
     odd = [name for name, value in given.items() if value is not None]
     odd += ["--no-plot"] if args.no_plot else []
+    odd += ["--save-data"] if args.save_data else []
     if odd:
         raise ValueError(f"{', '.join(odd)} applies to --of rdf only")
     found = spread(args.of, _calculator(args), **options)
@@ -121,8 +124,8 @@ def _rdf(args: argparse.Namespace, options: dict) -> int:
     peak = found.map(lambda g: g[highest])
     lines = [f"highest g(r)  {peak} at {r[highest]:.3g} Å", str(found.sampling), f"table: {table}"]
     if not args.no_plot:
-        from ase_schnet.plotting import plot_rdf, save_figure
+        from ase_schnet.plotting import plot_rdf
 
-        lines.append(f"plot: {save_figure(plot_rdf(r, found), output)}")
+        lines += draw(plot_rdf(r, found), output, args)
     print("\n".join(lines))
     return 0

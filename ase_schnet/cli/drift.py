@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import EXIT_CODES
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase_schnet.runs.record import MDRecord
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="PLOT", help="picture to draw (default: RUN_DIR/drift.png)"
     )
     parser.add_argument("--no-plot", action="store_true", help="do not draw a picture")
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
         outcomes.add(verdict.outcome)
         lines = [f"{run_dir}{_unfinished(run_dir, record)}\n{verdict}"]
         if not args.no_plot:
-            from ase_schnet.plotting import plot_drift, save_figure
+            from ase_schnet.plotting import plot_drift
 
             plot = args.output or run_dir / "drift.png"
-            lines.append(f"plot: {save_figure(plot_drift(record, verdict), plot)}")
+            lines += draw(plot_drift(record, verdict), plot, args)
         print("\n".join(lines))
     if refused:
         raise ValueError("; ".join(refused))

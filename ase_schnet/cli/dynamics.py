@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import Add, add_dtype, add_model, add_repulsion, add_structure
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase_schnet.runs.drift import Drift
@@ -64,6 +65,7 @@ def add_records(add: Add) -> None:
     text = "use RUN_DIR although a process on another host has locked it; only if that process has died"
     add("--take-over", action="store_true", help=text)
     add("--no-plot", action="store_true", help="do not draw drift.png")
+    add_save_data(add)
 
 
 def too_short_to_judge(args: argparse.Namespace) -> bool:
@@ -85,9 +87,9 @@ def print_result(record: MDRecord, verdict: Drift | None, args: argparse.Namespa
     lines = [_no_verdict(record, args) if verdict is None else str(verdict)]
     lines.append(f"log: {run_dir / 'log.csv'}\ntrajectory: {run_dir / 'trajectory.traj'}")
     if not args.no_plot and len(record) > 1:
-        from ase_schnet.plotting import plot_drift, save_figure
+        from ase_schnet.plotting import plot_drift
 
-        lines.append(f"plot: {save_figure(plot_drift(record, verdict), run_dir / 'drift.png')}")
+        lines += draw(plot_drift(record, verdict), run_dir / "drift.png", args)
     print("\n".join([*lines, *_what_to_do_with_collected(run_dir, args.model)]))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_swapped
 from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsion_of
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase_schnet.coverage import Coverage
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "picture to draw (default: %(default)s)"
     parser.add_argument("-o", "--output", default="parity.png", metavar="PLOT", help=text)
     parser.add_argument("--no-plot", action="store_true", help="do not draw a picture")
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
         lines += _bar_lines(model, covered, dataset)
     lines += _part_lines(model, dataset)
     if not args.no_plot:
-        from ase_schnet.plotting import plot_parity, save_figure
+        from ase_schnet.plotting import plot_parity
 
         level = model.card["intervals"]["level"] if covered else 0.9
-        lines.append(f"plot: {save_figure(plot_parity(comparison, covered, level), args.output)}")
+        lines += draw(plot_parity(comparison, covered, level), args.output, args)
     print("\n".join(lines))
     return 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import add_model
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser.add_argument)
     text = "file for a picture of how alike the elements are to the network (.png, .pdf, .svg)"
     parser.add_argument("--picture", metavar="FILE", help=text)
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,9 +85,7 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(training_summary(model))
     if picture is not None:
-        from ase_schnet.plotting import save_figure
-
-        print(f"picture: {save_figure(picture, args.picture)}")
+        print(*draw(picture, args.picture, args, "picture"), sep="\n")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -87,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--collect", metavar="FILE", help=text)
     text = "go on although a process of another host is noted as working in DIR"
     add("--take-over", action="store_true", help=text)
+    add_save_data(add)
     add_structure_options(parser)
 
 
@@ -117,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    return _report(result, Path(directory))
+    return _report(result, Path(directory), args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -170,13 +172,12 @@ def _tell(line: str) -> None:
     print(line, flush=True)
 
 
-def _report(result: LearnResult, directory: Path) -> int:
+def _report(result: LearnResult, directory: Path, args: argparse.Namespace) -> int:
     """Draw the way and print the outcome; return the exit code."""
-    from ase_schnet.plotting import plot_learning, save_figure
+    from ase_schnet.plotting import plot_learning
 
     figure = plot_learning(result.rows, result.goal_force_meV_per_Ang, result.of_the_end())
-    picture = save_figure(figure, directory / "learning.png")
-    print(result.summary())
-    print(f"picture: {picture}")
+    lines = draw(figure, directory / "learning.png", args, "picture")
+    print("\n".join([result.summary(), *lines]))
     print(f"model: {directory}    use it: SchNetCalculator({str(directory)!r})")
     return 0 if result.reached else 1

@@ -21,6 +21,7 @@ from ase_schnet.cli.options import (
     repulsion_of,
 )
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "picture of the atomic energies of the first structure (.png, .pdf, .svg)"
     add("--picture", metavar="FILE", help=text)
+    add_save_data(add)
     add_no_pbc(add)
     add_repulsion(add)
     add_dtype(add)
@@ -127,10 +129,10 @@ def run(args: argparse.Namespace) -> int:
             f"unlike all training, error bars are infinite: {len(found.unlike)} of {count}: {where}"
         )
     if args.picture is not None:
-        from ase_schnet.plotting import plot_atomic_energies, save_figure
+        from ase_schnet.plotting import plot_atomic_energies
 
         figure = plot_atomic_energies(found.first, calculator)
-        print(f"picture: {save_figure(figure, args.picture)}")
+        print(*draw(figure, args.picture, args, "picture"), sep="\n")
     for line in found.complaints():
         print(line, file=sys.stderr)
     return 1 if found.left_out else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import EXIT_CODES, too_short_to_judge
 from ase_schnet.cli.options import Add
+from ase_schnet.cli.pictures import draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -134,7 +135,7 @@ def _print(records: list[MDRecord], args: argparse.Namespace) -> int:
         name = "replica" if len(which) == 1 else "replicas"
         print(f"{name} {', '.join(map(str, which))}: {reason}")
     if args.exchange is not None:
-        print(*_exchange_lines(folder, plot=not args.no_plot), sep="\n")
+        print(*_exchange_lines(folder, args), sep="\n")
     for line in _collected(folder):
         print(line)
     print(f"directories: {folder / REPLICA_PREFIX}*")
@@ -155,7 +156,7 @@ def _collected(folder: Path) -> list[str]:
     return [f"collected: {number} structures to be labelled, in {where}"] if number else []
 
 
-def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
+def _exchange_lines(folder: Path, args: argparse.Namespace) -> list[str]:
     from ase_schnet.runs.exchange_log import ExchangeRecord
 
     record = ExchangeRecord.read(folder)
@@ -172,8 +173,8 @@ def _exchange_lines(folder: Path, *, plot: bool) -> list[str]:
             f"{', '.join(rare)} hardly exchange: give temperatures closer to each other, by more --replicas "
             "or a lower --exchange"
         )
-    if plot:
-        from ase_schnet.plotting import plot_exchange, save_figure
+    if not args.no_plot:
+        from ase_schnet.plotting import plot_exchange
 
-        lines.append(f"plot: {save_figure(plot_exchange(record), folder / 'exchange.png')}")
+        lines += draw(plot_exchange(record), folder / "exchange.png", args)
     return lines

@@ -16,6 +16,7 @@ from ase_schnet.cli.options import (
     repulsion_of,
 )
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -100,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "file to write the structures to, for example to label them"
     parser.add_argument("--frames", metavar="FILE.xyz", help=text)
     parser.add_argument("--no-plot", action="store_true", help="write only the csv file")
+    add_save_data(parser.add_argument)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -123,9 +125,7 @@ def run(args: argparse.Namespace) -> int:
         result.write_frames(args.frames)
         written.append(f"structures: {args.frames}")
     if not args.no_plot and _has_energies(result):
-        from ase_schnet.plotting import save_figure
-
-        written.append(f"plot: {save_figure(found.draw(), args.output)}")
+        written += draw(found.draw(), args.output, args)
     print("\n".join([found.summary, *written]))
     asked = 1
     for values in axes:
@@ -173,7 +173,6 @@ class _Found(NamedTuple):
 
 def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
     """Scan one coordinate."""
-    from dataclasses import replace
     from functools import partial
 
     from ase_schnet.plotting import plot_scan
@@ -191,15 +190,12 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
         fmax=args.fmax,
         reference=args.reference,
     )
-    trained_range = _trained_range(atoms, indices)
-    known_range = _trained_range(atoms, indices, every_level=True)
-    result = replace(result, trained_range=trained_range, known_range=known_range)
-    lost = lost_points(result) + int(points_in_holes(result, (trained_range,)).sum())
+    known = result.trained_range, result.known_range
+    lost = lost_points(result) + int(points_in_holes(result, known[:1]).sum())
     cheap = " and ".join(atoms.calc.trained.other_levels) or "none"
     factor = atoms.calc.trained.overconfidence
-    summary = describe_scan(result, trained_range, known_range, cheap, factor)
-    draw = partial(plot_scan, result, trained_range, known_range=known_range)
-    return _Found(result, summary, draw, lost)
+    summary = describe_scan(result, *known, cheap, factor)
+    return _Found(result, summary, partial(plot_scan, result), lost)
 
 
 def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
@@ -225,25 +221,6 @@ def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
         relaxed=args.relaxed,
         fmax=args.fmax,
     )
-    trained_ranges = [_trained_range(atoms, indices) for indices in args.coordinates]
-    lost = lost_points(result) + int(points_in_holes(result, trained_ranges).sum())
-    summary, draw = (
-        describe_map(result, trained_ranges, atoms.calc.trained.overconfidence),
-        partial(plot_scan_map, result, trained_ranges),
-    )
-    return _Found(result, summary, draw, lost)
-
-
-def _trained_range(
-    atoms: Atoms, indices: list[int], every_level: bool = False
-) -> tuple[float, float] | None:
-    """Return the range of a distance in the training data, Å; None for angles and dihedrals.
-
-    The data are those of the model's own level of theory, or of every level.
-    """
-    if len(indices) != 2:
-        return None
-    here = atoms.get_distance(*indices, mic=True)
-    model = atoms.calc.trained
-    find = model.known_range if every_level else model.trained_range
-    return find(*atoms.symbols[indices], here)
+    lost = lost_points(result) + int(points_in_holes(result, result.trained_ranges).sum())
+    summary = describe_map(result, result.trained_ranges, atoms.calc.trained.overconfidence)
+    return _Found(result, summary, partial(plot_scan_map, result), lost)

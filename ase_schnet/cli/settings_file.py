@@ -11,7 +11,8 @@ from ase_schnet.cli.language import OTHER_NAMES
 #: Options that say what to do with a training, not how it is trained.
 NOT_SETTINGS = (
     *("help", "data", "output", "settings", "jobs", "resume", "take_over", "fold", "prepare"),
-    *("no_plot", "allow_outliers", "scheduler", "hours", "space", "search", "share", "trial_folds"),
+    *("no_plot", "save_data", "allow_outliers", "scheduler"),
+    *("hours", "space", "search", "share", "trial_folds"),
 )
 #: Options that say which network; a preset or a model on the command line replaces them all.
 SHAPE = ("preset", "cutoff", "interactions", "envelope", "trainable_gaussians", "dropout")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="picture to draw (default: %(default)s)",
     )
     add("--no-plot", action="store_true", help="write only the csv file")
+    add_save_data(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,10 +98,10 @@ def run(args: argparse.Namespace) -> int:
         harmonic.write_csv(_harmonic_table(output))
         lines.append(f"table: {_harmonic_table(output)}")
     if not args.no_plot:
-        from ase_schnet.plotting import plot_spectrum, save_figure
+        from ase_schnet.plotting import plot_spectrum
 
         figure = plot_spectrum(*spectra, modes=modes, measured=measured)
-        lines.append(f"plot: {save_figure(figure, output)}")
+        lines += draw(figure, output, args)
     print("\n".join(lines))
     return 0
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if finished:
         print(f"nothing to do: {args.output} holds the finished model")
-    return report(model, args.output, plot=not args.no_plot)
+    return report(model, args.output, args)
 
 
 def _run_fold(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.inputs import add_reading_options
+from ase_schnet.cli.pictures import add_save_data
 from ase_schnet.cli.train_cheap import add_cheap_options
 from ase_schnet.cli.train_labels import add_label_options
 from ase_schnet.training.settings import FitSettings
@@ -196,6 +197,7 @@ def add_work_options(parser: argparse.ArgumentParser, side_by_side: str) -> None
         help="train even if some labels are far from all others; without it this is an error",
     )
     parser.add_argument("--no-plot", action="store_true", help="draw nothing")
+    add_save_data(parser.add_argument)
 
 
 def _add_parts(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.language import OTHER_NAMES
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.pictures import draw
 from ase_schnet.cli.settings_file import SHAPE, given
 from ase_schnet.cli.train import read_data, recipe_of
 from ase_schnet.cli.train_options import add_recipe_options, add_work_options
@@ -45,7 +46,7 @@ DIR/study.db is an Optuna study (optuna-dashboard sqlite:///DIR/study.db).
 #: What belongs to the search alone, and is not said again to train.
 OF_THE_SEARCH = (
     *("data", "output", "hours", "space", "search", "share", "trial_folds", "settings"),
-    *("jobs", "take_over", "no_plot"),
+    *("jobs", "take_over", "no_plot", "save_data"),
 )
 
 
@@ -134,7 +135,7 @@ def _tell(line: str) -> None:
 
 def _report(result: TuneResult, args: argparse.Namespace) -> None:
     """Print the outcome, draw it, and say how to train with it."""
-    from ase_schnet.plotting import plot_tuning, save_figure
+    from ase_schnet.plotting import plot_tuning
     from ase_schnet.tuning.result import SETTINGS, TABLE
 
     directory = Path(args.output)
@@ -147,7 +148,7 @@ def _report(result: TuneResult, args: argparse.Namespace) -> None:
         return
     if not args.no_plot:
         figure = plot_tuning(result.rows, result.importance, result.first)
-        print(f"picture: {save_figure(figure, directory / 'tuning.png')}")
+        print(*draw(figure, directory / "tuning.png", args, "picture"), sep="\n")
     words = ["ase-schnet", "train", *args.data, "--settings", str(directory / SETTINGS)]
     print(f"train with it: {shlex.join([*words, *_said_again(args), '-o', 'MODEL'])}")
 

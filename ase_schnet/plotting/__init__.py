@@ -9,6 +9,7 @@ from ase_schnet.plotting.elements import plot_element_similarity
 from ase_schnet.plotting.exchange import plot_exchange
 from ase_schnet.plotting.learning import plot_learning
 from ase_schnet.plotting.live import LiveFigure
+from ase_schnet.plotting.numbers import numbers_file, save_numbers
 from ase_schnet.plotting.rdf import plot_rdf
 from ase_schnet.plotting.scan import plot_scan
 from ase_schnet.plotting.scan_map import plot_scan_map
@@ -20,6 +21,7 @@ from ase_schnet.plotting.tuning import plot_tuning
 
 __all__ = [
     "LiveFigure",
+    "numbers_file",
     "plot_atomic_energies",
     "plot_drift",
     "plot_element_similarity",
@@ -35,4 +37,5 @@ __all__ = [
     "plot_tuning",
     "require_picture_name",
     "save_figure",
+    "save_numbers",
 ]

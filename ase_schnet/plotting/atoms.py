@@ -23,6 +23,7 @@ from scipy.spatial.distance import pdist
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.inference.atomic_energies import atomic_energies
 from ase_schnet.inference.options import EngineOptions
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLACK, WIDTH, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def plot_atomic_energies(
     for ax, (values, name, norm, label) in zip(drawn, panels, strict=False):
         colours = ScalarMappable(norm, colormaps[name])
         _draw(ax, atoms, view, colours.to_rgba(values))
+        of_atoms = {"atom": np.arange(len(atoms)), "symbol": list(atoms.symbols)}
+        keep_numbers(ax, " ".join(label.split()), **of_atoms, eV=values)
         bar = ax.figure.colorbar(colours, ax=ax, shrink=0.9)
         bar.set_label(label)
     return figure_of(drawn)

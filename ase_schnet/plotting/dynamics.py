@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ase_schnet.plotting.beside import ZOOM_POINTS, draw_distribution, draw_end, temperature_law
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import (
     BLACK,
     BLUE,
@@ -36,12 +38,20 @@ if TYPE_CHECKING:
 
 #: Largest number of points of a curve; more would only make the file larger.
 MAX_POINTS = 20_000
-#: Points of the closer look at the end of a dense curve, and how many times as many the curve must have.
-ZOOM_POINTS, DENSE = 200, 5
+#: A curve is dense if it has so many times the points of the closer look at its end.
+DENSE = 5
 #: Letters in a line of the title, and most lines.
 TITLE_LETTERS, TITLE_LINES = 60, 3
 #: Failed runs of fewer samples show them.
 COARSE = 41
+#: Columns of the numbers behind the panels.
+COLUMNS = {
+    "energy": "conserved_energy_change_meV_per_atom",
+    "temperature": "temperature_K",
+    "pressure": "pressure_GPa",
+    "volume": "volume_Ang3_per_atom",
+    "ensemble std": "energy_std_meV_per_atom",
+}
 #: Share of a run at its start that is left out of means and distributions: it may not be in equilibrium.
 EQUILIBRATION = 0.2
 
@@ -91,14 +101,15 @@ def plot_drift(
         beside = [None] * len(drawn)
     thin = max(1, len(record) // MAX_POINTS)
     time = record.time_fs / 1000
-    for row, (panel, ax, side) in enumerate(zip(panels.values(), drawn, beside, strict=False)):
-        values, law = panel(ax, record, drift, slice(None, None, thin))
+    for row, (name, ax, side) in enumerate(zip(panels, drawn, beside, strict=False)):
+        values, law = panels[name](ax, record, drift, slice(None, None, thin))
+        keep_numbers(ax, name, time_ps=time, **{COLUMNS[name]: values})
         if side is None:
             continue
         if row and record.ensemble != "nve":
-            _draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
+            draw_distribution(side, values[int(EQUILIBRATION * len(values)) :], law)
         else:
-            _draw_end(side, time, values, ax.lines[0].get_color(), titled=not row)
+            draw_end(side, time, values, ax.lines[0].get_color(), titled=not row)
         side.set_ylim(ax.get_ylim())
     drawn[-1].set_xlabel("time  (ps)")
     end = max(time[-1], _mark_failure(drawn, record, drift))
@@ -143,17 +154,6 @@ def _new_axes(
     if distributions:
         cast(Axes, beside[1]).set_title("distribution", fontsize="small")
     return axes, beside
-
-
-def _draw_end(ax: Axes, time: NDArray, values: NDArray, color: str, titled: bool) -> None:
-    """Draw the last points of a curve, whose time is in ps."""
-    last = slice(-ZOOM_POINTS - 1, None)
-    ax.plot(time[last], values[last], color=color, lw=0.9)
-    ax.set_xlim(time[last][0], time[-1])
-    ax.set_xticks([])
-    ax.tick_params(labelleft=False)
-    if titled:
-        ax.set_title(f"last {1000 * (time[-1] - time[last][0]):.3g} fs", fontsize="small")
 
 
 def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple[NDArray, None]:
@@ -210,7 +210,7 @@ def _draw_temperature(
     _draw_series(ax, record, record.temperature_K, thin, RED, "T  (K)", "{:.0f} K", target_K)
     if target_K is None or record.n_degrees_of_freedom == 0:
         return record.temperature_K, None
-    return record.temperature_K, _temperature_law(target_K, record.n_degrees_of_freedom)
+    return record.temperature_K, temperature_law(target_K, record.n_degrees_of_freedom)
 
 
 def _draw_ramp(ax: Axes, record: MDRecord, thin: slice) -> NDArray:
@@ -276,22 +276,3 @@ def _draw_series(
     ax.axhline(values.mean(), color=BLACK, lw=1, ls="--", label=text)
     ax.set_ylabel(label)
     legend_above(ax)
-
-
-def _temperature_law(target_K: float, n_dof: int) -> tuple[NDArray, NDArray, str]:
-    """Compute the probability density (G,) of temperatures (G,), K, in the canonical ensemble."""
-    shape, scale = n_dof / 2, 2 * target_K / n_dof
-    grid = target_K * np.linspace(1e-3, 1 + 6 * math.sqrt(2 / n_dof), 400)
-    log = (shape - 1) * np.log(grid / scale) - grid / scale - math.lgamma(shape)
-    return grid, np.exp(log) / scale, f"{n_dof} degrees of\nfreedom, {target_K:g} K"
-
-
-def _draw_distribution(ax: Axes, values: NDArray, law: tuple | None) -> None:
-    """Draw a horizontal histogram with the law that it should follow."""
-    ax.hist(values, bins=40, density=True, orientation="horizontal", color="#BBBBBB")
-    if law is not None:
-        grid, density, label = law
-        ax.plot(density, grid, color=BLACK, lw=1.2)
-        ax.set_title(f"law of {label}", fontsize="x-small")
-    ax.set_xticks([])
-    ax.tick_params(labelleft=False)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ase_schnet.inference.atomic_energies import ElementSimilarity
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLACK, WIDTH, figure_of, legible, panels_of
 
 #: Numbers are written into the fields of so many elements at most.
@@ -29,6 +30,8 @@ def plot_element_similarity(similarity: ElementSimilarity, axes: Axes | None = N
     """
     (ax,) = panels_of(axes, ["similarity"], (WIDTH, 6.0))
     n, cosine, std = len(similarity.symbols), similarity.cosine, similarity.std
+    first, second = (np.array(similarity.symbols)[k] for k in np.indices((n, n)))
+    keep_numbers(ax, "similarity", first=first, second=second, cosine=cosine, std=std)
     image = ax.imshow(cosine, cmap="PuOr_r", vmin=-1, vmax=1)
     ax.set_xticks(range(n), similarity.symbols)
     ax.set_yticks(range(n), similarity.symbols)

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLUE, WIDTH, figure_of, given_axes, legible
 from ase_schnet.runs.exchange_log import ExchangeRecord
 
@@ -57,6 +58,9 @@ def plot_exchange(
 
 def _draw_walkers(axes: Axes, record: ExchangeRecord) -> None:
     number = len(record.temperatures_K)
+    names = {f"walker_at_{kelvin:.6g}_K": k for k, kelvin in enumerate(record.temperatures_K)}
+    columns = {name: record.walkers[:, k] for name, k in names.items()}
+    keep_numbers(axes, "walkers", time_ps=record.time_fs / 1000, **columns)
     every = -(-len(record.time_fs) // MAX_ATTEMPTS)
     time_ps, walkers = record.time_fs[::every] / 1000, record.walkers[::every]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, number))
@@ -76,6 +80,8 @@ def _draw_walkers(axes: Axes, record: ExchangeRecord) -> None:
 def _draw_acceptance(axes: Axes, record: ExchangeRecord) -> None:
     kelvin, accepted = record.temperatures_K, record.acceptance
     places = np.arange(len(accepted))
+    ends = {"lower_K": kelvin[:-1], "upper_K": kelvin[1:]}
+    keep_numbers(axes, "acceptance", **ends, acceptance=accepted)
     axes.barh(places, accepted, color=BLUE)
     axes.set_yticks(places, [f"{a:.0f}, {b:.0f}" for a, b in pairwise(kelvin)])
     axes.set_xlim(0, 1)

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+from numpy.typing import NDArray
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLUE, GREEN, RED, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def plot_learning(
     found = np.array([row.forces_mae_meV_per_Ang for row in rows[1:]])
     whole = np.array([row.runs_whole / max(row.runs, 1) for row in rows[1:]])
     errors = panels[0]
+    _keep(panels, calls, (found, whole), goal_meV_per_Ang, end)
     errors.plot(calls, found, "o-", color=BLUE, label="rounds, on random structures")
     if end is not None:
         errors.plot(end[0], end[1], "*", ms=12, color=GREEN, label="the model of the end")
@@ -68,3 +71,23 @@ def plot_learning(
         ax.set_xlabel("structures given to the reference")
         ax.grid(alpha=0.3)
     return figure_of(panels)
+
+
+def _keep(
+    panels: Sequence[Axes],
+    calls: NDArray,
+    of_rounds: tuple[NDArray, NDArray],
+    goal_meV_per_Ang: float,
+    end: tuple[int, float, float] | None,
+) -> None:
+    """Keep errors and shares of whole runs (R,) of the rounds and of the end, by calls (R,)."""
+    judged = ["rounds"] * len(calls) + ["the end"] * (end is not None)
+    calls = np.append(calls, () if end is None else end[0])
+    mae, whole = (
+        np.append(v, () if end is None else end[k]) for k, v in enumerate(of_rounds, start=1)
+    )
+    table = {"model": judged, "reference_calls": calls.astype(int)}
+    goal = {"goal_meV_per_Ang": goal_meV_per_Ang}
+    keep_numbers(panels[0], "errors", **table, force_mae_meV_per_Ang=mae, **goal)
+    for lives in panels[1:]:
+        keep_numbers(lives, "whole runs", **table, share_of_runs=whole)

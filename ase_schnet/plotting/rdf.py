@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLACK, BLUE, figure_of, legend_above, legible, panels_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def plot_rdf(r: NDArray, rdf: Spread, axes: Axes | None = None) -> Figure:
     for k, member in enumerate(rdf.members):
         ax.plot(r, member, color=BLUE, lw=0.4, label=None if k else "members")
     ax.plot(r, rdf.value, color=BLACK, lw=1.2, label="ensemble")
+    members = {f"member_{k}": member for k, member in enumerate(rdf.members)}
+    keep_numbers(ax, "rdf", distance_Ang=r, g=rdf.value, low=low, high=high, **members)
     ax.set(xlabel="distance  (Å)", ylabel="g(r)", xlim=(0, r[-1]), ylim=(0, None))
     legend_above(ax)
     return figure_of([ax])

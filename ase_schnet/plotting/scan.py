@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import (
     BLACK,
     BLUE,
-    GREY,
     ORANGE,
     RED,
     WIDTH,
@@ -24,12 +24,11 @@ from ase_schnet.plotting.style import (
     legible,
     panels_of,
 )
+from ase_schnet.plotting.trained import shade_training
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanMap, ScanResult
 
-#: The ensemble gives no information where its std exceeds this multiple of the median over the scan.
-UNINFORMATIVE = 20.0
 #: Scans of fewer points show them.
 COARSE = 41
 
@@ -58,11 +57,13 @@ def plot_scan(
     result
         The scan.
     trained_range
-        Range of the coordinate in the training data, Å or °; it is shaded.
+        Range of the coordinate in the training data, Å or °; it is shaded. None: that of the scan. Where it
+        has none, as of an angle or a dihedral, the points are shaded whose structure is within the training:
+        all of its distances were seen there, and the members agree on its forces.
     axes
         One or two axes, for energies and errors; None: a new figure.
     known_range
-        The range with the data of a cheap method; it is shaded more lightly.
+        The range with the data of a cheap method; it is shaded more lightly. None: that of the scan.
 
     Raises
     ------
@@ -77,11 +78,7 @@ def plot_scan(
     panels = panels_of(
         axes, names, (WIDTH, 1.8 * sum(heights)), nrows=n, sharex=True, height_ratios=heights
     )
-    trained = legible = known(model, std)
-    if trained_range is not None:
-        trained = legible = _shade(panels, x, trained_range, "seen in training")
-        if known_range not in (None, trained_range):
-            legible = _shade(panels, x, known_range, "seen with a cheap method", alpha=0.4)
+    trained, legible = shade_training(panels, result, order, (trained_range, known_range))
     zero = _common_zero(model, reference, trained)
     model = model - model[zero]
     if reference is not None:
@@ -89,12 +86,30 @@ def plot_scan(
     bars = _bars(result, order)
     _draw_energies(panels[0], x, model, reference, bars)
     _draw_band(panels[0], x, model, std, bars)
+    _keep(panels, result, order, model, reference)
     if len(panels) > 1:
         _draw_errors(panels[1], x, model, std, bars, reference, zero)
     _mark_failed(panels[0], x, model, result.converged, order)
     panels[0].set_ylim(_legible_limits(model, reference, legible))
     _label(panels, result, x, x[zero])
     return figure_of(panels)
+
+
+def _keep(
+    panels: Sequence[Axes],
+    result: ScanResult,
+    order: NDArray,
+    model: NDArray,
+    reference: NDArray | None,
+) -> None:
+    """Keep the numbers behind the panels; energies of model and reference (P,) are as they are drawn."""
+    columns = {result.coordinate_name: result.values[order]}
+    columns["error_bar_eV"] = _sorted(result.energy_error_eV, order)
+    keep_numbers(panels[0], "energies", **columns, model_eV=model, reference_eV=reference)
+    for ax in panels[1:]:
+        difference = None if reference is None else np.abs(model - reference)
+        std = _sorted(result.energy_std_eV, order)
+        keep_numbers(ax, "errors", **columns, ensemble_std_eV=std, difference_eV=difference)
 
 
 def _sorted(values: NDArray | None, order: NDArray) -> NDArray | None:
@@ -105,19 +120,6 @@ def _reference(result: ScanResult, order: NDArray) -> NDArray | None:
     """Return the energies of the reference (P,); None if the scan is outside its range."""
     known = _sorted(result.reference_energies_eV, order)
     return None if known is None or np.isnan(known).all() else known
-
-
-def _shade(
-    panels: Sequence[Axes],
-    x: NDArray,
-    limits: tuple[float, float],
-    label: str,
-    alpha: float = 1.0,
-) -> NDArray:
-    """Shade a range of the coordinate, named in the first axes; return which points are in it, (P,)."""
-    for ax, name in zip(panels, (label, None), strict=False):
-        ax.axvspan(*limits, color=GREY, alpha=alpha, lw=0, zorder=0, label=name)
-    return (x >= limits[0]) & (x <= limits[1])
 
 
 def _mark_failed(
@@ -216,12 +218,6 @@ def _draw_errors(
     if bars is not None:
         half, label = bars
         ax.semilogy(x, half, color=ORANGE, lw=1.5, label=label)
-
-
-def known(energy: NDArray, std: NDArray | None) -> NDArray:
-    """Find where there is an energy, and the std is within UNINFORMATIVE times its median, (P,) bool."""
-    finite = np.isfinite(energy)
-    return finite if std is None else finite & (std <= UNINFORMATIVE * np.nanmedian(std))
 
 
 def with_unit(value: float, unit: str) -> str:

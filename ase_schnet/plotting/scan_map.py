@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from ase_schnet.plotting.scan import known, level_of, set_degree_ticks, with_unit
+from ase_schnet.plotting.numbers import keep_numbers
+from ase_schnet.plotting.scan import level_of, set_degree_ticks, with_unit
 from ase_schnet.plotting.style import (
     BLACK,
     ORANGE,
@@ -24,6 +25,8 @@ from ase_schnet.plotting.style import (
     legible,
     panels_of,
 )
+from ase_schnet.plotting.trained import known
+from ase_schnet.scan.summary import inside_training
 
 if TYPE_CHECKING:
     from ase_schnet.scan import ScanMap
@@ -58,7 +61,8 @@ def plot_scan_map(
     result
         The map.
     trained_ranges
-        For each coordinate its range in the training data, Å or °, which is drawn as lines, or None.
+        For each coordinate its range in the training data, drawn as lines; None: that of the map. Without
+        any, as for angles and dihedrals, a line parts the points within the training from those outside.
     axes
         One or two to draw in: energy, and error bar or std of an ensemble. By default a new figure.
 
@@ -67,51 +71,57 @@ def plot_scan_map(
     ValueError
         If fewer than two by two points have an energy.
     """
+    trained_ranges = [a or b for a, b in zip(trained_ranges, result.trained_ranges, strict=True)]
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
-    energy, std = (
+    energy, std = (  # (Q, P)
         None if g is None else g[grid].T for g in (result.energies_eV, result.energy_std_eV)
-    )  # (Q, P)
+    )
     x, y = result.values[0][x], result.values[1][y]
     if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
         raise ValueError("a map needs at least two by two points with an energy to draw")
-    sane = _where_trained(known(energy, std), np.meshgrid(x, y), trained_ranges)
+    inside = inside_training(result)[grid].T
+    sane = _where_trained(known(energy, std), inside, np.meshgrid(x, y), trained_ranges)
     lowest = np.unravel_index(np.where(sane, energy, np.inf).argmin(), energy.shape)
     energy = energy - energy[lowest]
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
     levels = MaxNLocator(14).tick_values(0, top)
     panels = [(energy, levels, "viridis", "energy above the minimum  (eV)")]
-    uncertain = _uncertainty(result, grid)
-    if uncertain is not None:
-        values, name = uncertain
-        panels.append((values, _std_levels(values), "cividis", f"{name}  (meV)"))
-    n = len(panels)
-    names, size = ["energy", "std"][:n], (0.6 + 4.6 * n, 4.6)
-    drawn = panels_of(axes, names, size, ncols=n, sharex=True, sharey=True)
+    panels += _uncertainty(result, grid)
+    names, size = ["energy", "std"][: len(panels)], (0.6 + 4.6 * len(panels), 4.6)
+    drawn = panels_of(axes, names, size, ncols=len(panels), sharex=True, sharey=True)
     for ax, panel in zip(drawn, panels, strict=False):
+        places = dict(zip(result.coordinate_names, np.meshgrid(x, y), strict=True))
+        keep_numbers(ax, panel[-1], **places, value=panel[0])
         _contours(ax, x, y, *panel)
         _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
+        if result.outside_training is not None and not any(trained_ranges):
+            _edge_of_training(ax, x, y, inside)
         ax.set_xlabel(result.coordinate_names[0])
         legend_above(ax)
     drawn[0].set_ylabel(result.coordinate_names[1])
     return figure_of(drawn)
 
 
-def _uncertainty(result: ScanMap, grid: tuple) -> tuple[NDArray, str] | None:
-    """Return error bars (Q, P), meV, or else stds, and what they are called; None without either."""
-    bars = result.energy_error_eV
-    if bars is not None and np.isfinite(bars).sum() >= 4:
-        return 1000 * bars[grid].T, f"{level_of(result)}error bar"
-    std = result.energy_std_eV
-    return None if std is None else (1000 * std[grid].T, "ensemble std")
+def _uncertainty(result: ScanMap, grid: tuple) -> list[tuple[NDArray, NDArray, str, str]]:
+    """Return the panel of the error bars (Q, P), meV, or else of the stds; none without either."""
+    known, name = result.energy_error_eV, f"{level_of(result)}error bar"
+    if known is None or np.isfinite(known).sum() < 4:
+        known, name = result.energy_std_eV, "ensemble std"
+    if known is None:
+        return []
+    values = 1000 * known[grid].T
+    return [(values, _std_levels(values), "cividis", f"{name}  (meV)")]
 
 
 def _where_trained(
     sane: NDArray,
+    inside: NDArray,
     coordinates: Sequence[NDArray],
     trained_ranges: Sequence[tuple[float, float] | None],
 ) -> NDArray:
-    """Return the sane points (Q, P) within each trained range; a range without such points is ignored."""
+    """Return the sane points (Q, P) inside, and within each trained range; what leaves none is ignored."""
+    sane = sane & inside if (sane & inside).any() else sane
     for values, limits in zip(coordinates, trained_ranges, strict=True):
         if limits is not None:
             inside = sane & (values >= limits[0]) & (values <= limits[1])
@@ -151,6 +161,16 @@ def _contours(
     if endless:
         ax.set_facecolor(UNKNOWN)
         ax.fill_between([], [], color=UNKNOWN, label="no error bar")
+
+
+def _edge_of_training(ax: Axes, x: NDArray, y: NDArray, inside: NDArray) -> None:
+    """Draw the line between points within the training, (Q, P) bool, and those outside."""
+    if inside.all() or not inside.any():
+        return
+    ax.contour(
+        x, y, inside.astype(float), levels=[0.5], colors=RED, linewidths=1.2, linestyles="--"
+    )
+    ax.plot([], [], color=RED, lw=1.2, ls="--", label="edge of the training")
 
 
 def _marks(

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import (
     BLACK,
     BLUE,
@@ -36,6 +37,7 @@ LABELS = {
     "raman-isotropic": ("isotropic", "Raman activity  (Å⁴/amu per cm⁻¹)"),
     "raman-depolarised": ("depolarised", "Raman activity  (Å⁴/amu per cm⁻¹)"),
 }
+WAVENUMBER = "wavenumber (cm⁻¹)"  # column of the numbers behind a spectrum
 #: Width of the name of a band, as a share of the axis; names that would overlap are put one above the other.
 NAME_WIDTH = 0.13
 #: Height of such a name with the mark below it, as a share of the axis.
@@ -88,6 +90,8 @@ def plot_spectrum(
         right = _sticks(top, modes)
     if rows:
         _ticks(drawn[1], rows)
+    for name, wavenumber, error, _ in rows:
+        keep_numbers(drawn[1], name, **{WAVENUMBER: wavenumber, "error (cm⁻¹)": error})
     top.set_ylabel(LABELS[spectra[0].kind][1])
     end = max([*map(_end, spectra), *(values.max() for _, values, *_ in rows)])
     if modes is not None:
@@ -117,6 +121,8 @@ def _require_spectra(spectra: Sequence) -> None:
 def _draw(ax: Axes, spectrum: Spectrum, color: str) -> None:
     """Draw one spectrum with its error."""
     x, y = spectrum.wavenumber_cm, spectrum.intensity
+    unit = LABELS[spectrum.kind][1]
+    keep_numbers(ax, spectrum.kind, **{WAVENUMBER: x, unit: y, "standard error": spectrum.error})
     runs = "1 run" if spectrum.n_runs == 1 else f"{spectrum.n_runs} runs"
     label = f"{LABELS[spectrum.kind][0]}, {runs}, {spectrum.temperature_K:.0f} K"
     if spectrum.has_shared_energy is False:
@@ -134,6 +140,9 @@ def _sticks(ax: Axes, modes: NormalModes) -> Axes:
     ax.set_zorder(right.get_zorder() + 1)
     ax.patch.set_visible(False)
     heights = modes.intensity_km_per_mol
+    columns = {WAVENUMBER: modes.wavenumber_cm, "error (cm⁻¹)": modes.wavenumber_error_cm}
+    columns |= {"intensity (km/mol)": heights, "± (km/mol)": modes.intensity_error_km_per_mol}
+    keep_numbers(ax, "harmonic", **columns)
     right.vlines(modes.wavenumber_cm, 0, heights, color=RED, lw=1.5, alpha=0.8)
     errors = {"yerr": modes.intensity_error_km_per_mol, "xerr": modes.wavenumber_error_cm}
     if any(error is not None for error in errors.values()):

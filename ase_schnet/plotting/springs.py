@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import BLUE, GREY, ORANGE, figure_of, legible, panels_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def plot_springs(
 
 def _panel(ax: Axes, name: str, values: NDArray, pair: PairSprings) -> None:
     """Draw the distances (n,) of one pair, Å."""
-    ax.hist(values, bins=BINS, density=True, color=GREY)
+    density, ends, _ = ax.hist(values, bins=BINS, density=True, color=GREY)
+    columns = {"bin_from_Ang": ends[:-1], "bin_to_Ang": ends[1:], "density_per_Ang": density}
+    keep_numbers(ax, "distances", pair=name, **columns)
+    columns = {"mean_Ang": pair.means_Ang, "sigma_Ang": pair.sigmas_Ang, "weight": pair.weights}
+    keep_numbers(ax, "springs", pair=name, **columns, k_eV_per_Ang2=pair.k_eV_per_Ang2)
     x = np.linspace(values.min() - 0.1, values.max() + 0.1, 800)
     z = (x[:, None] - pair.means_Ang) / pair.sigmas_Ang  # (X, C)
     parts = pair.weights * np.exp(-0.5 * z**2) / (pair.sigmas_Ang * np.sqrt(2 * np.pi))

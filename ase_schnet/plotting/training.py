@@ -11,6 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.style import (
     BLACK,
     BLUE,
@@ -72,9 +73,12 @@ def plot_learning_curves(
         history, colour = fold["history"], MEMBER_COLOURS[k % len(MEMBER_COLOURS)]
         axes[0].plot(history["epoch"], history["training_loss"], color=colour, lw=0.8, ls="--")
         label = fold.get("label", f"fold {k + 1}")
+        losses = {name: history[name] for name in ("epoch", "training_loss", "validation_loss")}
+        keep_numbers(axes[0], label, **losses)
         axes[0].plot(history["epoch"], history["validation_loss"], color=colour, label=label)
         for ax, column in zip(axes[1:], known, strict=False):
             ax.plot(history["epoch"], history[column], color=colour)
+            keep_numbers(ax, label, epoch=history["epoch"], **{column: history[column]})
     if length is not None:
         _draw_length(axes[0], folds, length)
     axes[0].set_ylabel("loss  (dashed: training, solid: validation)")
@@ -158,13 +162,17 @@ def _parity(ax: Axes, q: Quantity) -> None:
     zero = q.reference.mean() if q.name == "energy" else 0.0
     x, y = q.reference - zero, q.mean - zero
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    unit, relative = q.unit.removeprefix("m"), " − mean" if zero else ""
+    std = q.std if len(q.members) > 1 else None
+    names = (f"{what} ({unit})" for what in ("labelled", "predicted", "std"))
+    columns = dict(zip(names, (q.reference, q.mean, std), strict=True))
+    keep_numbers(ax, f"parity of {q.name}", **columns)
     shown = np.random.default_rng(0).permutation(len(x))[:MAX_POINTS]
     ax.plot(ends, ends, color=BLACK, lw=0.8)
     ax.plot(x[shown], y[shown], ".", ms=2, color=BLUE, alpha=0.4, rasterized=True)
     mae, rmse = 1000 * np.abs(q.error).mean(), 1000 * np.sqrt((q.error**2).mean())
     text = f"MAE {mae:.2f} {q.unit}\nRMSE {rmse:.2f} {q.unit}\nn = {len(x)}"
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize="small")
-    unit, relative = q.unit.removeprefix("m"), " − mean" if zero else ""
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel(f"labelled {q.name}{relative}  ({unit})")
@@ -180,6 +188,8 @@ def _error_by_std(ax: Axes, q: Quantity) -> None:
     expected = [np.sqrt((std[b] ** 2).mean()) for b in bins]
     observed = [np.sqrt((error[b] ** 2).mean()) for b in bins]
     ends = [min(*expected, *observed), max(*expected, *observed)]
+    columns = {f"std ({q.unit})": expected, f"rms error ({q.unit})": observed}
+    keep_numbers(ax, f"error by std of {q.name}", **columns, in_bin=[len(b) for b in bins])
     ax.loglog(ends, ends, color=BLACK, lw=0.8, label="std = error")
     ax.loglog(expected, observed, "o-", ms=4, color=ORANGE, label=f"{len(bins)} equal bins")
     for axis in (ax.xaxis, ax.yaxis):
@@ -206,9 +216,12 @@ def _coverage(ax: Axes, q: Quantity) -> None:
     levels = np.linspace(0, 0.99, 100)
     known = q.std > 0
     scale = np.sqrt(np.mean((q.error[known] / q.std[known]) ** 2))
+    found, scaled = q.coverage(levels), q.coverage(levels, scale)
+    columns = {"expected": levels, "observed": found, f"observed of std x {scale:.2f}": scaled}
+    keep_numbers(ax, f"coverage of {q.name}", **columns)
     ax.plot([0, 1], [0, 1], color=BLACK, lw=0.8)
-    ax.plot(levels, q.coverage(levels), color=BLUE, label="std as found")
-    ax.plot(levels, q.coverage(levels, scale), color=GREEN, label=f"std × {scale:.2f}")
+    ax.plot(levels, found, color=BLUE, label="std as found")
+    ax.plot(levels, scaled, color=GREEN, label=f"std × {scale:.2f}")
     ax.set_xlabel(f"expected coverage of the {q.name} errors")
     ax.set_ylabel("observed coverage")
     ax.set_aspect("equal")
@@ -221,3 +234,5 @@ def _covered(ax: Axes, level: float, bars: Coverage | None) -> None:
     reach = [[max(bars.fraction - bars.low, 0)], [max(bars.high - bars.fraction, 0)]]
     style = {"fmt": "o", "ms": 5, "color": ORANGE, "capsize": 3, "zorder": 5}
     ax.errorbar([level], [bars.fraction], reach, label="error bars", **style)
+    found = {"observed": bars.fraction, "low": bars.low, "high": bars.high}
+    keep_numbers(ax, f"error bars of {bars.name}", expected=level, **found)

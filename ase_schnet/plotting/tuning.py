@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ase_schnet.plotting.style import BLUE, GREEN, ORANGE, RED, legend_above
+from ase_schnet.plotting.numbers import keep_numbers
+from ase_schnet.plotting.style import BLUE, GREEN, ORANGE, RED, figure_of, given_axes, legend_above
 
 if TYPE_CHECKING:
     from ase_schnet.tuning.rows import Row
@@ -27,6 +29,7 @@ def plot_tuning(
     rows: Sequence[Row],
     importance: Mapping[str, float] | None,
     first: Mapping[str, Any],
+    axes: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     """Draw the importance of hyperparameters, the trials in their order, and scores against values.
 
@@ -38,32 +41,45 @@ def plot_tuning(
         Share of the variance of ln(score) by hyperparameter, largest first; None draws no such panel.
     first
         Values of the recipe that was given.
+    axes
+        Axes to draw in, as many as there are panels or fewer: the first are drawn. None: a new figure.
 
     Returns
     -------
     Figure
-        Two panels above, and one below for each of the four most important hyperparameters.
+        Importance, if it is known, and the trials above, and a panel below for each of the four most
+        important hyperparameters.
     """
     complete = [row for row in rows if row.score is not None]
     names = list(importance or first)[:MOST]
+    above = ["importance", "trials"] if importance else ["trials"]
+    panels = _new_axes(len(above), len(names)) if axes is None else given_axes(axes, above + names)
+    left = iter(panels)
+    if importance:
+        _importance(next(left), importance)
+    for ax in islice(left, 1):
+        _history(ax, rows, first)
+    for k, (ax, name) in enumerate(zip(left, names, strict=False)):
+        _slice(ax, complete, name, first)
+        if axes is not None or not k:
+            ax.set_ylabel("score of complete trials")
+    figure = figure_of(panels)
+    return figure if axes is not None else cast(Figure, figure.figure)  # not half of it
+
+
+def _new_axes(n_above: int, n_below: int) -> list[Axes]:
+    """Make a figure of two rows; those below share their scores."""
     figure = Figure(figsize=(11.0, 6.4), layout="constrained")
     above, below = np.ravel(figure.subfigures(2, 1))
-    if importance:
-        bars, history = above.subplots(1, 2)
-        _importance(bars, importance)
-    else:
-        history = above.subplots()
-    _history(history, rows, first)
-    panels = below.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for ax, name in zip(panels, names, strict=True):
-        _slice(ax, complete, name, first)
-    panels[0].set_ylabel("score of complete trials")
-    return figure
+    first = above.subplots(1, n_above, squeeze=False)[0]
+    return [*first, *below.subplots(1, n_below, sharey=True, squeeze=False)[0]]
 
 
 def _importance(ax: Axes, importance: Mapping[str, float]) -> None:
     names = list(importance)[::-1]
-    ax.barh(names, [100 * importance[name] for name in names], color=BLUE)
+    shares = np.array([importance[name] for name in names])
+    keep_numbers(ax, "importance", hyperparameter=names, share_of_variance=shares)
+    ax.barh(names, 100 * shares, color=BLUE)
     ax.set_xlabel("importance: share of the variance of ln(score)  (%)")
 
 
@@ -73,6 +89,9 @@ def _history(ax: Axes, rows: Sequence[Row], first: Mapping[str, Any]) -> None:
     ax.set_xlabel("trial")
     ax.set_ylabel("score  (validation error / spread)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    table = {"trial": [row.number for row in rows], "ended": [row.ended for row in rows]}
+    scores = [np.nan if row.score is None else row.score for row in rows]
+    keep_numbers(ax, "trials", **table, score=scores)
     if not complete:
         return
     number, score = (
@@ -100,6 +119,7 @@ def _slice(ax: Axes, complete: Sequence[Row], name: str, first: Mapping[str, Any
     """Draw the scores against the values of one hyperparameter, and the value that was given."""
     score = np.array([row.score for row in complete])
     values = [row.values[name] for row in complete]
+    keep_numbers(ax, name, trial=[row.number for row in complete], value=values, score=score)
     ax.set_xlabel(name)
     if not len(score):
         return

@@ -68,20 +68,20 @@ def scan_page(scan: ScanResult | ScanMap, name: str, *, structures: bool) -> Pag
 def _drawn(scan: ScanResult | ScanMap) -> Figure:
     if isinstance(scan, ScanMap):
         return plot_scan_map(scan)
-    return plot_scan(scan, scan.trained_range, known_range=scan.known_range)
+    return plot_scan(scan)
 
 
 def _described(scan: ScanResult | ScanMap) -> str:
     # a scan does not say how much its model disagrees too little, and without that an error bar is too short
     scan = replace(scan, energy_committee_eV=None)
     if isinstance(scan, ScanMap):
-        return describe_map(scan)
+        return describe_map(scan, scan.trained_ranges)
     return describe_scan(scan, scan.trained_range, scan.known_range)
 
 
 def _ranges(scan: ScanResult | ScanMap) -> tuple:
     """Return the range of each coordinate in the training data, Å, or None."""
-    return (scan.trained_range,) if isinstance(scan, ScanResult) else (None, None)
+    return (scan.trained_range,) if isinstance(scan, ScanResult) else scan.trained_ranges
 
 
 def _has_structures(scan: ScanResult | ScanMap) -> bool:

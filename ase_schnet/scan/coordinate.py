@@ -11,6 +11,7 @@ from ase.data import covalent_radii
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
+from ase_schnet.applicability.calculator_parts import components_of
 from ase_schnet.bonds import fragment_of, vectors_to
 
 KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
@@ -40,6 +41,23 @@ class Coordinate:
     indices: tuple[int, ...]
     moving: tuple[int, ...]
     name: str
+
+    def trained_range(
+        self, atoms: Atoms, *, every_level: bool = False
+    ) -> tuple[float, float] | None:
+        """Return the range of a distance in the training of the calculator of ``atoms``, Å.
+
+        The data are those of the model's own level of theory, or of every level. None for angles and
+        dihedrals, of which a training keeps no ranges, for calculators that are not models of this package,
+        and for a structure whose distance is in no range.
+        """
+        inner = (one for one, _ in components_of(atoms.calc))
+        model = next((one.trained for one in inner if hasattr(one, "trained")), None)
+        if model is None or len(self.indices) != 2:
+            return None
+        find = model.known_range if every_level else model.trained_range
+        i, j = self.indices
+        return find(atoms.symbols[i], atoms.symbols[j], atoms.get_distance(i, j, mic=True))
 
     @classmethod
     def of(

@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_schnet.scan.scan_1d import ScanResult
-from ase_schnet.scan.scan_2d import ScanMap
+from ase_schnet.scan.scan_2d import RANGES, ScanMap
 from ase_schnet.structures.reading import no_such_file, read_frames
 
 ENERGY, MEMBERS = "energy_eV", "energy_member_"
@@ -153,6 +153,7 @@ def _map(
         outside_training=grid(_yes_or_no(columns, "outside_training"), False),
         energy_error_eV=grid(columns.get("energy_error_eV")),
         error_level=None if level is None else float(level[0]),
+        trained_ranges=(_range(columns, RANGES[0]), _range(columns, RANGES[1])),
     )
 
 

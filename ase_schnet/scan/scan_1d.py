@@ -56,8 +56,8 @@ class ScanResult:
     error_level
         Probability with which an error bar covers the error.
     trained_range, known_range
-        Range of the coordinate in the training data of the model's level of theory, and of every level, Å;
-        None where it is not known.
+        Range of a distance in the training data of the model's level of theory, and of every level, Å; None
+        where it is not known, and for angles and dihedrals, of which ``outside_training`` tells.
     """
 
     coordinate_name: str
@@ -289,4 +289,6 @@ def _scan(
         outside_training=None if None in outside else outside,
         energy_error_eV=stack_results(results, "energy_error"),
         error_level=(limits_of(atoms.calc) or {}).get("error_level"),
+        trained_range=coordinate.trained_range(atoms),
+        known_range=coordinate.trained_range(atoms, every_level=True),
     )

@@ -1,7 +1,7 @@
 """Scans of two coordinates on a grid: maps of the potential energy surface."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,14 @@ from ase_schnet.scan.driver import (
     check_scan,
     error_columns,
     member_columns,
+    range_columns,
     stack_results,
     visit_points,
 )
 from ase_schnet.structures.writing import write_frames
+
+#: Columns of a table with the trained range of either coordinate.
+RANGES = ("first_trained", "second_trained")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,9 @@ class ScanMap:
         Error bars, (P, Q), eV, infinite for structures unlike all training; None if the calculator has none.
     error_level
         Probability with which an error bar covers the error.
+    trained_ranges
+        For each coordinate its range in the training data of the model's level of theory, Å; None where it is
+        not known, and for angles and dihedrals, of which ``outside_training`` tells.
     """
 
     coordinate_names: tuple[str, str]
@@ -61,6 +68,7 @@ class ScanMap:
     outside_training: NDArray | None = None
     energy_error_eV: NDArray | None = None
     error_level: float | None = None
+    trained_ranges: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
 
     @property
     def minimum(self) -> tuple[int, int]:
@@ -81,6 +89,8 @@ class ScanMap:
             converged=self.converged,
             outside_training=self.outside_training,
         )
+        for name, limits in zip(RANGES, self.trained_ranges, strict=True):
+            columns |= range_columns(name, limits, len(self.frames))
         members = self.energy_committee_eV
         finished = None if members is None else members[self._finished]
         write_csv(path, columns | member_columns(finished))
@@ -166,7 +176,8 @@ def scan_map(
     check_scan(atoms, coordinates, axes, limit)
     points = visit_points(atoms, coordinates, axes, limit, progress)
     level = (limits_of(atoms.calc) or {}).get("error_level")
-    return _map_of(points, coordinates, axes, relaxed, level)
+    ranges = tuple(one.trained_range(atoms) for one in coordinates)
+    return replace(_map_of(points, coordinates, axes, relaxed, level), trained_ranges=ranges)
 
 
 def _map_of(
