@@ -2,8 +2,8 @@
 
 The models of `benchmarks.peers` (3 interactions, 64 features, 50 Gaussians, 5 Å, random weights), written by
 schnetpack and graph-pes, are converted; the packages' own calculators and ours run them in turns in one
-session.
-Writes speed.json and speed.md.
+session. With --avx2 everybody does without newer vector instructions.
+Adds to speed.json, which has a part for each, and writes speed.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.lineup import Contestant
 from benchmarks.measure import Race, workers
 from benchmarks.peers import commit
 from benchmarks.pool import scripts_of
-from benchmarks.processor import machine
+from benchmarks.processor import AS_ON_A_LAPTOP, AVX2, FULL, machine
 
 HERE = Path(__file__).resolve().parent
 MAKERS = {"schnetpack": "run_schnetpack.py", "graph-pes": "run_graph_pes.py"}
@@ -43,7 +43,10 @@ def main() -> None:
         "--budget", type=float, default=60.0, help="s for the slowest contestant of a case"
     )
     parser.add_argument("--venvs", type=Path, default=Path.home() / ".cache/ase_schnet/peers")
+    parser.add_argument("--avx2", action="store_true")
     options = parser.parse_args()
+    if options.avx2:
+        os.environ.update(AS_ON_A_LAPTOP)  # which the contestants inherit
     work = options.venvs / "foreign-speed"
     scripts, lineup = {}, []
     for maker, script in MAKERS.items():
@@ -64,9 +67,11 @@ def main() -> None:
                 records += [{"failed": race.failed}] if race.failed else []
     about = {"date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(), "commit": commit()}
     about["load_before"], about["load_after"] = load, os.getloadavg()[0]
-    results = {"about": about, "records": records}
-    write_whole(HERE / "speed.json", (json.dumps(results, indent=1) + "\n").encode())
-    write_whole(HERE / "speed.md", table(records, about).encode())
+    path = HERE / "speed.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    results[AVX2 if options.avx2 else FULL] = {"about": about, "records": records}
+    write_whole(path, (json.dumps(results, indent=1) + "\n").encode())
+    write_whole(HERE / "speed.md", page(results).encode())
 
 
 def convert(theirs: Path, ours: Path, members: list[int]) -> None:
@@ -78,22 +83,37 @@ def convert(theirs: Path, ours: Path, members: list[int]) -> None:
         convert_model(files, output, elements=["H", "C", "O"], pbc=True, units="eV")
 
 
-def table(records: list[dict], about: dict) -> str:
-    """Return the medians as Markdown."""
+def page(results: dict) -> str:
+    """Return the medians as Markdown, a table for each set of vector instructions."""
     lines = [
         "# Converted models against their makers' calculators",
         "",
-        "Median time of a call of `atoms.get_forces()` with new positions, float32. "
-        "`python -m benchmarks.foreign.speed`; load of the machine before "
-        f"{about['load_before']:.1f}, after {about['load_after']:.1f}.",
-        "",
-        "| case | members | contestant | ms |",
-        "|---|---|---|---|",
+        "Median time of a call of `atoms.get_forces()` with new positions, float32, one thread, in turns. "
+        "`python -m benchmarks.foreign.speed [--avx2]`",
     ]
-    for r in records:
-        if "median_ms" in r:
-            ms = f"{r['median_ms']:.3g}"
-            lines.append(f"| {r['case']} | {r['members']} | {r['contestant']} | {ms} |")
+    for part in results.values():
+        about, records = part["about"], part["records"]
+        lines += ["", f"{about['machine']}, {about['date']}, commit {about['commit']}."]
+        lines += ["", "| case | members | maker | maker, ms | converted, ms | times |"]
+        lines += ["|---|---|---|---|---|---|"]
+        took = {
+            (r["case"], r["members"], r["contestant"]): r["median_ms"]
+            for r in records
+            if "median_ms" in r
+        }
+        for (case, members, who), theirs in took.items():
+            ours = took.get((case, members, f"converted from {who}"))
+            if ours is not None:
+                maker = who.removesuffix(" float32")
+                cells = (
+                    case,
+                    members,
+                    maker,
+                    f"{theirs:.3g}",
+                    f"{ours:.3g}",
+                    f"{theirs / ours:.0f}",
+                )
+                lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
