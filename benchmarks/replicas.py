@@ -1,6 +1,7 @@
 """How many steps a second replicas of ethanol make, beside single runs and torch-sim; writes replicas.md.
 
     python -m benchmarks.replicas [--torch-sim PYTHON] [--rounds 3]
+    python -m benchmarks.replicas --pair        what two cores can give: two single runs in two processes
 
 PYTHON is that of an environment with torch-sim-atomistic, ase and safetensors. All contestants run in turns,
 each in a process of its own, once with all vector instructions and once limited to AVX2. Runs are at constant
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ HERE = Path(__file__).parent
 REPLICAS, THREADS = 64, 2
 TIMESTEP_FS = 0.5
 #: Steps of a single run, and of each replica: some seconds of work.
-STEPS, STEPS_OF_EACH = 10_000, 700
+STEPS, STEPS_OF_EACH, STEPS_OF_A_PAIR = 10_000, 700, 60_000
 CONTESTANTS = {
     "ase": "one run, every step by ASE",
     "ase 1": "one run, every step by ASE, a sample at every step",
@@ -54,6 +56,9 @@ NOTES = """## What is compared
   sample at every step adds the formatting of a line of the log.
 - *Replicas*: `run_replicas`. Two threads share them, each replica in one thread at a time; the weights
   lie in memory once.
+- *What two cores can give*: two single runs in two processes at once make 1.99 times the steps of one, 1.92
+  times limited to AVX2 (one member, 2026-11-30, `python -m benchmarks.replicas --pair`). Nothing is left for
+  two threads to gain beside that: 40 % of a step are dense layers, at nine tenths of what the core multiplies.
 - *torch-sim*: its velocity Verlet with the same weights in plain torch, float64, forces by autograd, all
   members one after the other. As its own models do, it makes a list of pairs for every molecule at every
   step; *pairs made once* spares it that, and nothing else.
@@ -67,7 +72,10 @@ def ours(kind: str, model: str) -> float:
         loop.steps_of = lambda integrator, recorder, _: StepsOfASE(integrator, recorder)
     atoms = molecule("CH3CH2OH", calculator=SchNetCalculator(model))
     common = {"record_every": int(every or 10), "progress": False, "timestep_fs": TIMESTEP_FS}
-    steps, number = (STEPS_OF_EACH, REPLICAS) if which == "replicas" else (STEPS, 1)
+    steps, number = {
+        "replicas": (STEPS_OF_EACH, REPLICAS),
+        "long": (STEPS_OF_A_PAIR, 1),
+    }.get(which, (STEPS, 1))
 
     def seconds(steps: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +121,21 @@ def measured(kind: str, model: str, settings: dict, torch_sim: str | None) -> fl
     return float(done.stdout.split()[-1])
 
 
+def pair(model: str) -> None:
+    """Print what one run makes, and two in two processes at once, in turns."""
+    with ThreadPoolExecutor(2) as pool:
+        for setting, variables in SETTINGS.items():
+            alone, both = [], []
+            for _ in range(3):
+                alone.append(measured("long", model, variables, None))
+                two = pool.map(
+                    lambda _, more=variables: measured("long", model, more, None), range(2)
+                )
+                both.append(sum(two))
+            one, two = np.median(alone), np.median(both)
+            print(f"{setting}: one run {one:,.0f} steps/s, two at once {two:,.0f}: {two / one:.2f}")
+
+
 def main() -> None:
     """Measure in turns, and write the page."""
     parser = argparse.ArgumentParser(
@@ -120,10 +143,15 @@ def main() -> None:
     )
     parser.add_argument("--torch-sim", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pair", action="store_true")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         print(ours(*args.worker))
+        return
+    if args.pair:
+        with tempfile.TemporaryDirectory() as folder:
+            pair(str(save_model(Path(folder) / "one", load_model("ethanol").member(0))))
         return
     kinds = [k for k in CONTESTANTS if args.torch_sim or k not in ("lists", "once")]
     tables = []

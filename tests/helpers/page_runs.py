@@ -34,6 +34,7 @@ QUICK = [
     ),
     (r"schnet md methanol", "--time 0.4 --trajectory-every 8 --no-plot"),
     (r"schnet md .*--ensemble npt", "--time 0.04 --no-plot"),
+    (r"schnet md .*(--replicas|--ensemble nvt)", "--time 0.04"),
     (r"schnet md\b", "--time 0.04 --test-time 0.02"),
     (r"\blammps\b", "--time 0.02"),
     (r"\bspectrum\b", "--resolution 130"),
