@@ -63,7 +63,8 @@ def _halos(idx_i, idx_j, n_atoms, chunk):
             halo[0, here + 1] += 1
             halo[1, j // chunk + 1] += 1
     for c in range(halo.shape[1] - 1):
-        halo[:, c + 1] += halo[:, c]
+        halo[0, c + 1] += halo[0, c]
+        halo[1, c + 1] += halo[1, c]
     return halo
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 LOCK = "ase_schnet.lock"
 PATIENCE_S = 120.0  # compiling takes a tenth of it; whoever holds the lock for longer hangs
 MESSAGE = (
-    "ase_schnet: compiling the network for this processor, once after installation (about 10 s)"
+    "ase_schnet: compiling the network for this processor, once after installation (about 20 s)"
 )
 
 
