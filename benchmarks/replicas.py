@@ -58,7 +58,7 @@ NOTES = """## What is compared
   lie in memory once.
 - *What two cores can give*: two single runs in two processes at once make 1.99 times the steps of one, 1.92
   times limited to AVX2 (one member, 2026-11-30, `python -m benchmarks.replicas --pair`). Nothing is left for
-  two threads to gain beside that: 40 % of a step are dense layers, at nine tenths of what the core multiplies.
+  two threads to gain beside that: 40 % of a step are dense layers, at nine tenths of what a core can do.
 - *torch-sim*: its velocity Verlet with the same weights in plain torch, float64, forces by autograd, all
   members one after the other. As its own models do, it makes a list of pairs for every molecule at every
   step; *pairs made once* spares it that, and nothing else.
