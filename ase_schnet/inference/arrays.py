@@ -134,7 +134,7 @@ def network_arrays(model: TrainedModel, dtype: str, onset: np.ndarray | None = N
     onset
         As in :class:`repulsion.Repulsion`; None for no repulsion.
     """
-    tables, spacing = filter_tables(model)
+    tables, spacing = filter_tables(model, dtype)
     config = model.network
     w = {name: array.astype(np.float64) for name, array in model.weights.items()}
 

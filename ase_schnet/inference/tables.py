@@ -15,8 +15,11 @@ from ase_schnet.modelfile import TrainedModel
 from ase_schnet.schnet_config import LOG2, SchNetConfig
 
 DEGREE = 5
-FIRST_SPACING, LEAST_SPACING = 0.02, 0.005  # Å
-SLOPE_TOLERANCE = 3e-8  # of the largest slope of a layer's filters
+# By the precision of the network. In float32 a finer grid is worse: a slope is a difference of rounded
+# coefficients, over the spacing.
+FIRST_SPACING = {"float64": 0.02, "float32": 0.04}  # Å
+LEAST_SPACING = 0.005  # Å
+SLOPE_TOLERANCE = {"float64": 1e-8, "float32": 3e-7}  # of the largest slope of a layer's filters
 # the six B-splines at the fraction t of an interval: coefficients of 1, t, t², ..., and of their slopes
 SPLINES = (
     np.array(
@@ -47,22 +50,23 @@ def _interpolation() -> np.ndarray:
     return np.linalg.inv(values)[REACH]
 
 
-def filter_tables(model: TrainedModel) -> tuple[np.ndarray, float]:
+def filter_tables(model: TrainedModel, dtype: str) -> tuple[np.ndarray, float]:
     """Return spline coefficients (T, M, n + 6, F) of all filters, envelope included; their spacing in Å.
 
     Between nodes k and k + 1 (at k · spacing) a filter is Σ_a basis_a · coefficients[k + a], a = 0..5.
     The last node is the cutoff, where filter and slope are exactly those of the network. The spacing is
     chosen to meet SLOPE_TOLERANCE: the error of a slope grows as its fifth power.
     """
-    cutoff, wanted = model.config["cutoff"], FIRST_SPACING
+    cutoff, wanted = model.config["cutoff"], FIRST_SPACING[dtype]
+    tolerance = SLOPE_TOLERANCE[dtype]
     while True:
         n = math.ceil(cutoff / wanted)
         spacing = cutoff / n
         tables = np.stack([_layer(model, t, n) for t in range(model.config["n_interactions"])])
         error = _slope_error(model, tables, n)
-        if error < SLOPE_TOLERANCE or wanted <= LEAST_SPACING:
+        if error < tolerance or wanted <= LEAST_SPACING:
             return tables, spacing
-        wanted = max(LEAST_SPACING, 0.9 * spacing * (SLOPE_TOLERANCE / error) ** 0.2)
+        wanted = max(LEAST_SPACING, 0.9 * spacing * (tolerance / error) ** 0.2)
 
 
 def filters(model: TrainedModel, layer: int, distances: np.ndarray) -> np.ndarray:

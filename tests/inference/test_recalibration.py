@@ -51,13 +51,13 @@ def ethanol_data(shared_data):
 
 
 def assert_nearly(value, was):
-    """The last bits of a sum are those of a processor."""
+    """The last digits are those of a processor, and of the grid of the filters."""
     if isinstance(value, dict):
         assert value.keys() == was.keys()
         for name in value:
             assert_nearly(value[name], was[name])
     elif isinstance(value, (float, list)):
-        np.testing.assert_allclose(value, was, rtol=1e-9)
+        np.testing.assert_allclose(value, was, rtol=1e-4)
     else:
         assert value == was
 

@@ -228,8 +228,8 @@ def test_an_error_in_one_process_ends_all_within_seconds(
     begin = time.monotonic()
     done = mpirun(2, lammps_cases.__file__, "fail", *arguments, check=False)
     assert (
-        time.monotonic() - begin < 10 + PATIENCE_S
-    )  # the imports alone take 4 s on a busy machine
+        time.monotonic() - begin < 30 + PATIENCE_S
+    )  # the imports alone take 10 s on a machine that is busy with other tests
     assert done.returncode != 0
     assert message in done.stderr
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -130,7 +131,7 @@ def test_a_picture_without_room_costs_no_model(tmp_path, capsys):
     data, directory = small_dataset(24), tmp_path / "m"
     model = cross_validate(data, directory, replace(recipe()), jobs=1)
     (directory / f".training.png.{os.getpid()}.tmp").mkdir()  # where it would be written first
-    assert report(model, str(directory), plot=True) == 1
+    assert report(model, str(directory), Namespace(no_plot=False, save_data=False)) == 1
     out = capsys.readouterr().out
     assert "learning curves could not be drawn: " in out
     assert out.splitlines()[-1].startswith(f"model: {directory}")

@@ -1,5 +1,6 @@
 """What a training came to: good, mediocre, or nothing, and why."""
 
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_a_training_is_called_what_it_is_and_its_card_says_so(
 ):
     directory = str(tmp_path / "m")
     model = train(directory, epochs)
-    assert report(model, directory, plot=False) == code
+    assert report(model, directory, Namespace(no_plot=True)) == code
     *_, line, last = capsys.readouterr().out.splitlines()
     assert line.startswith(outcome)
     assert ("too few epochs: 15 steps" in line) == bool(code)
