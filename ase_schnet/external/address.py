@@ -19,9 +19,9 @@ def parsed(address: str) -> tuple[int, str | tuple[str, int]]:
     ValueError
         For a port of another computer, which anybody could ask, and for a path that no system takes.
     """
-    found = re.fullmatch(r"([^/\\\s]*):(\d+)", address)
+    found = re.fullmatch(r"([^/\\]*):([^/\\]*)", address)
     if found:
-        host, port = found[1], int(found[2])
+        host, port = found[1], int(found[2]) if re.fullmatch("[0-9]{1,5}", found[2]) else 0
         if host not in HOSTS or not 0 < port < 65536:
             raise ValueError(
                 f"{address} is not a port of this computer: say localhost:8888, or the path of a socket file"

@@ -148,6 +148,9 @@ def test_refusals_are_one_line(tmp_path, address, capsys):
     places = (
         (address, "charge"),
         ("elsewhere:8888", "not a port of this computer"),
+        ("localhost:abc", "not a port of this computer"),  # and no file of that name
+        ("localhost:", "not a port of this computer"),
+        ("localhost:-1", "not a port of this computer"),
         (nobody, f"start one with ase-schnet serve ethanol {nobody}"),
     )
     for place, reason in places:

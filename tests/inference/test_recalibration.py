@@ -57,7 +57,7 @@ def assert_nearly(value, was):
         for name in value:
             assert_nearly(value[name], was[name])
     elif isinstance(value, (float, list)):
-        np.testing.assert_allclose(value, was, rtol=1e-4)
+        np.testing.assert_allclose(value, was, rtol=1e-6)
     else:
         assert value == was
 
