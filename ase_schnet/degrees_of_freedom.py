@@ -32,7 +32,7 @@ def degrees_of_freedom(atoms: Atoms) -> int:
     fixed = sum(constraint.get_removed_dof(atoms) for constraint in atoms.constraints)
     if atoms.pbc.any():
         return 3 * len(atoms) - 3 - fixed
-    return 3 * len(atoms) - (5 if _is_linear(atoms) else 6) - fixed
+    return 3 * len(atoms) - (5 if is_linear(atoms) else 6) - fixed
 
 
 def anchored(atoms: Atoms) -> bool:
@@ -71,6 +71,7 @@ def check_atoms(atoms: Atoms) -> None:
         raise ValueError("all atoms are held by constraints: nothing can move")
 
 
-def _is_linear(atoms: Atoms) -> bool:
+def is_linear(atoms: Atoms) -> bool:
+    """Tell whether a molecule is linear, as CO2 and all of two atoms are: it turns about two axes only."""
     moments = atoms.get_moments_of_inertia()
     return moments.min() < LINEAR_INERTIA_RATIO * moments.max()

@@ -57,6 +57,7 @@ FIGURES_OF_THE_SITE = (
     _command("parity", "evaluate ethanol md_examples/ethanol_hot_pbe_def2svp.xyz -o parity.png"),
     _command("info", "info ethanol", picture=False),
     _command("map", f"scan ethanol ethanol.xyz {TWO_TURNS} -o map.png", quick="--points 5 3"),
+    _command("modes", "modes methanol methanol.xyz -o modes.png"),
     _example("8_ir_spectrum", "methanol_ir.png"),
 )
 
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def prepare(work: Path) -> None:
-    """Copy the examples, so that all are run anew, and make the structure that the commands start from."""
+    """Copy the examples, so that all are run anew, and make the structures that the commands start from."""
     shutil.copytree(
         ROOT / "md_examples",
         work / "md_examples",
@@ -98,6 +99,7 @@ def prepare(work: Path) -> None:
     from ase.io import write
 
     write(work / "ethanol.xyz", molecule("CH3CH2OH"))
+    write(work / "methanol.xyz", molecule("CH3OH"))
 
 
 def make(figure: Figure, work: Path, output: Path, *, quick: bool) -> None:

@@ -30,7 +30,7 @@ from ase_schnet.cli.settings_file import with_settings
 COMMANDS = (
     *("train", "assemble", "train-dipole", "evaluate", "calibrate", "predict", "info"),
     *("tune", "learn", "sample", "label", "augment"),
-    *("md", "lammps", "drift", "average", "scan", "spectrum", "report"),
+    *("md", "lammps", "drift", "average", "scan", "modes", "spectrum", "report"),
     *("convert", "export", "orca", "gaussian", "serve"),
     *("doctor", "completion"),
 )

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ase_schnet.spectra import NormalModes, Spectrum, TrajectorySignals
 
 HELP = "Compute the infrared or Raman spectrum, or the vibrational density of states, of MD runs."
-#: An imaginary mode below this, cm⁻¹, is no noise of a soft torsion.
-SOFT_CM = 10.0
 EXAMPLE = """\
 example:
   ase-schnet md methanol methanol.xyz --time 5 --trajectory-every 4 --seed 1 -o run1
@@ -84,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     measured = MeasuredBands.read(args.measured) if args.measured else None
     signals = [TrajectorySignals.read(run_dir, skip_ps=args.skip) for run_dir in args.runs]
     spectra = _spectra(signals, args)
-    modes, harmonic = _modes(signals[0], *args.harmonic) if args.harmonic else (None, None)
+    modes, harmonic, told = (
+        _modes(signals[0], *args.harmonic) if args.harmonic else (None, None, [])
+    )
     lines = []
     for spectrum in spectra:
         name = spectrum.kind.removeprefix("raman-") if len(spectra) > 1 else ""
@@ -92,8 +92,7 @@ def run(args: argparse.Namespace) -> int:
         spectrum.write_csv(table)
         lines += [_summary(spectrum), f"table: {table}"]
     lines.append(f"vibrations         {_equipartition(spectra[0])}")
-    if modes is not None:
-        lines.append(_harmonic_summary(modes, harmonic))
+    lines += told
     if harmonic is not None:
         harmonic.write_csv(_harmonic_table(output))
         lines.append(f"table: {_harmonic_table(output)}")
@@ -130,8 +129,8 @@ def _harmonic_table(output: Path) -> Path:
 
 def _modes(
     signals: TrajectorySignals, model: str, structure: str
-) -> tuple[NormalModes, HarmonicSpread | None]:
-    """Compute the normal modes of a structure, and the spread of the members.
+) -> tuple[NormalModes, HarmonicSpread | None, list[str]]:
+    """Compute the normal modes of a structure, the spread of the members, and what there is to say.
 
     ValueError if its atoms are not those of the run.
     """
@@ -139,8 +138,8 @@ def _modes(
 
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
-    from ase_schnet.propagation import harmonic_spread
-    from ase_schnet.spectra import normal_modes
+    from ase_schnet.cli.modes import modes_of, zero_point
+    from ase_schnet.propagation.result import rounded
 
     refuse_swapped(model, structure)
     atoms = read_start(structure)
@@ -151,34 +150,13 @@ def _modes(
             "atoms in the runs: give the structure of the runs"
         )
     atoms.calc = SchNetCalculator(model)
-    if atoms.calc.trained.n_members < 2:
-        return normal_modes(atoms), None
-    harmonic = harmonic_spread(atoms, atoms.calc)
-    return harmonic.modes, harmonic
-
-
-def _harmonic_summary(modes: NormalModes, harmonic: HarmonicSpread | None) -> str:
-    """Describe wavenumbers and zero-point energy, with their errors where the model has members."""
-    from ase_schnet.propagation.result import rounded
-
-    imaginary = int((modes.wavenumber_cm < -SOFT_CM).sum())
-    saddle = (
-        f"\nimaginary          {imaginary} (below 0): what was relaxed is a saddle point, as from a "
-        "symmetric start; displace its atoms and ask again"
-    ) * (imaginary > 0)
-    if harmonic is None:
-        return (
-            f"harmonic           {_list(modes.wavenumber_cm)} cm⁻¹\n"
-            f"zero-point energy  {modes.zero_point_energy_eV:.4f} eV (no errors: the model has one member)"
-            + saddle
-        )
-    pairs = zip(modes.wavenumber_cm, modes.wavenumber_error_cm, strict=True)
-    bands = ", ".join(rounded(float(value), float(error)) for value, error in pairs)
-    zero = harmonic.zero_point_energy
-    return (
-        f"harmonic           {bands} cm⁻¹ ({100 * zero.level:g} %)\n"
-        f"zero-point energy  {rounded(zero.value, zero.half_width)} eV" + saddle
-    )
+    modes, harmonic, why = modes_of(atoms)
+    bands = f"{_list(modes.wavenumber_cm)} cm⁻¹"
+    if harmonic is not None:
+        pairs = zip(modes.wavenumber_cm, modes.wavenumber_error_cm, strict=True)
+        bands = ", ".join(rounded(float(value), float(error)) for value, error in pairs)
+        bands += f" cm⁻¹ ({100 * harmonic.wavenumber.level:g} %)"
+    return modes, harmonic, [f"harmonic           {bands}", zero_point(modes, harmonic, why)]
 
 
 def _summary(spectrum: Spectrum) -> str:

@@ -9,6 +9,7 @@ from ase_schnet.plotting.elements import plot_element_similarity
 from ase_schnet.plotting.exchange import plot_exchange
 from ase_schnet.plotting.learning import plot_learning
 from ase_schnet.plotting.live import LiveFigure
+from ase_schnet.plotting.modes import plot_modes
 from ase_schnet.plotting.numbers import numbers_file, save_numbers
 from ase_schnet.plotting.rdf import plot_rdf
 from ase_schnet.plotting.scan import plot_scan
@@ -28,6 +29,7 @@ __all__ = [
     "plot_exchange",
     "plot_learning",
     "plot_learning_curves",
+    "plot_modes",
     "plot_parity",
     "plot_rdf",
     "plot_scan",

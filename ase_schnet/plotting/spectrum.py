@@ -101,7 +101,7 @@ def plot_spectrum(
     if right is not None:
         high = max(high, 1.06 * peak * modes.intensity_km_per_mol.max())
     if modes is not None:
-        high *= 1 + 1.2 * NAME_HEIGHT * _name_bands(top, modes, MARGIN * end)
+        high *= 1 + 1.2 * NAME_HEIGHT * name_bands(top, modes, MARGIN * end)
     top.set_ylim(low, high)
     if right is not None:
         right.set_ylim(low / peak, high / peak)
@@ -165,8 +165,11 @@ def _ticks(ax: Axes, rows: list[tuple[str, NDArray, NDArray | None, str]]) -> No
     ax.set_ylim(-len(rows) + 0.45, 0.55)
 
 
-def _name_bands(ax: Axes, modes: NormalModes, width: float) -> int:
-    """Write the names of the modes above their wavenumbers; return the number of lines of text."""
+def name_bands(ax: Axes, modes: NormalModes, width: float) -> int:
+    """Write the names of the modes above their wavenumbers; return the number of lines of text.
+
+    `width` is that of the axis, cm⁻¹; the lines begin at its top.
+    """
     names = dict.fromkeys(name for name in modes.names if name)
     ends: list[float] = []  # of the text in each line, counted from the top
     transform = ax.get_xaxis_transform()

@@ -1,4 +1,4 @@
-"""Normal modes with error bars: each member relaxes the structure and has modes of its own."""
+"""Normal modes with error bars: each member goes on to its own minimum and has modes of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import InputError
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -15,7 +16,11 @@ from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.files import write_csv
 from ase_schnet.propagation.result import Spread
 from ase_schnet.propagation.spread import spread
-from ase_schnet.spectra.harmonic import NormalModes, normal_modes, zero_point_energy
+from ase_schnet.spectra.harmonic import SOFT_CM, NormalModes, normal_modes, zero_point_energy
+from ase_schnet.spectra.thermochemistry import thermal_corrections
+
+#: A member whose minimum has a distance between atoms that differs by more than this, Å, is at another one.
+OTHER_MINIMUM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +43,27 @@ class HarmonicSpread:
     wavenumber: Spread
     intensity: Spread | None
     zero_point_energy: Spread
+
+    def thermal_corrections(self, **conditions: float) -> Spread:
+        """Return enthalpy (eV), entropy (eV/K) and Gibbs energy (eV) with their spread.
+
+        Parameters
+        ----------
+        **conditions
+            As for :func:`~ase_schnet.spectra.thermal_corrections`.
+
+        Raises
+        ------
+        ValueError
+            What that raises; also if a mode is imaginary for one of the members.
+        """
+        atoms = self.modes.structure
+        saddles = (self.wavenumber.members < -SOFT_CM).any(axis=1)
+        if saddles.any():
+            raise ValueError(
+                f"member {saddles.argmax()} has an imaginary mode where it comes to rest, so no free energy"
+            )
+        return self.wavenumber.map(lambda own: thermal_corrections(own, atoms, **conditions))
 
     def write_csv(self, path: str | Path) -> None:
         """Write a table with a line for each mode; every number reads back to the same bits."""
@@ -64,8 +90,9 @@ def harmonic_spread(
 ) -> HarmonicSpread:
     """Return the normal modes of a structure by an ensemble, with the spread of its members.
 
-    Each member relaxes the structure itself. Its modes are paired with those of the mean potential by their
-    displacements, since modes close to each other can change places.
+    The mean potential relaxes the structure, and each member goes on from there to its own minimum. Its modes
+    are paired with those of the mean potential by their displacements, since modes close to each other can
+    change places.
 
     Parameters
     ----------
@@ -77,15 +104,17 @@ def harmonic_spread(
     Raises
     ------
     ValueError, InputError
-        What :func:`~ase_schnet.propagation.spread` and :func:`~ase_schnet.spectra.normal_modes` raise.
+        What :func:`~ase_schnet.propagation.spread` and :func:`~ase_schnet.spectra.normal_modes` raise;
+        also if a member comes to rest at another minimum, whose modes are others.
     """
     found: list[NormalModes] = []
 
     def table(calculator: SchNetCalculator) -> NDArray:
-        copy = atoms.copy()
+        copy = (found[0].structure if found else atoms).copy()
         copy.calc = calculator
         modes = normal_modes(copy)
         found.append(modes)
+        _require_same_minimum(found)
         order = paired(found[0], modes, copy.get_masses())
         columns = [modes.wavenumber_cm, modes.intensity_km_per_mol]
         return np.array([column[order] for column in columns if column is not None])
@@ -99,6 +128,17 @@ def harmonic_spread(
         intensity_error_km_per_mol=None if intensity is None else intensity.half_width,
     )
     return HarmonicSpread(modes, wavenumber, intensity, wavenumber.map(zero_point_energy))
+
+
+def _require_same_minimum(found: list[NormalModes]) -> None:
+    """Raise InputError if the last of the minima is not the first."""
+    first, last = (found[k].structure.get_all_distances() for k in (0, -1))
+    largest = np.abs(last - first).max()
+    if largest > OTHER_MINIMUM:
+        raise InputError(
+            f"member {len(found) - 2} comes to rest at another structure (a distance changes by "
+            f"{largest:.2f} Å): the members do not agree on this minimum, and its modes have no error bars"
+        )
 
 
 def paired(first: NormalModes, second: NormalModes, masses: NDArray) -> NDArray:

@@ -3,7 +3,8 @@
 ``trajectory_signals`` reads what a run saved, ``input_runs`` reads several, ``welch`` estimates power
 spectra, ``ir_raman`` turns them into what a spectrometer measures, ``spectrum`` holds the result with its
 error, ``equipartition`` measures how the energy is distributed over the vibrations, ``harmonic`` computes
-normal modes to compare with, and ``measured_bands`` reads a table of measured ones.
+normal modes to compare with, ``thermochemistry`` turns them into free energies, and ``measured_bands`` reads
+a table of measured ones.
 """
 
 import warnings
@@ -15,6 +16,7 @@ from ase_schnet.spectra.ir_raman import (
     vibrational_density_of_states,
 )
 from ase_schnet.spectra.spectrum import Spectrum
+from ase_schnet.spectra.thermochemistry import thermal_corrections
 from ase_schnet.spectra.trajectory_signals import TrajectorySignals
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ir_spectrum",
     "normal_modes",
     "raman_spectra",
+    "thermal_corrections",
     "vibrational_density_of_states",
 ]
 

@@ -1,4 +1,4 @@
-"""Normal modes: harmonic frequencies, infrared intensities, and which bonds a mode stretches."""
+"""Normal modes: harmonic frequencies, infrared intensities, which bonds a mode stretches, how it moves."""
 
 import tempfile
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import InputError
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import BFGS
 from ase.vibrations import Infrared, Vibrations, VibrationsData
 from numpy.typing import NDArray
 
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import check_atoms, degrees_of_freedom
+from ase_schnet.files import write_csv
 
 #: Largest force after relaxation, eV/Å; small enough for the softest torsions.
 FMAX = 1e-3
@@ -20,6 +22,8 @@ FMAX = 1e-3
 MAX_STEPS = 1000
 #: A mode is named after a kind of bond if its stretching has this share of the kinetic energy.
 STRETCH = 0.4
+#: An imaginary mode below this, cm⁻¹, is no noise of a soft torsion.
+SOFT_CM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,8 @@ class NormalModes:
     wavenumber_error_cm, intensity_error_km_per_mol
         Half widths (M,) of the intervals that an ensemble gives them; None where nothing is known of it.
         :func:`~ase_schnet.propagation.harmonic_spread` fills them in.
+    structure
+        The relaxed structure, with its energy and forces; or None.
     """
 
     wavenumber_cm: NDArray
@@ -47,11 +53,55 @@ class NormalModes:
     displacements: NDArray | None = None
     wavenumber_error_cm: NDArray | None = None
     intensity_error_km_per_mol: NDArray | None = None
+    structure: Atoms | None = None
+
+    @property
+    def n_imaginary(self) -> int:
+        """Number of modes that are imaginary by more than the noise of a soft torsion: 0 at a minimum."""
+        return int((self.wavenumber_cm < -SOFT_CM).sum())
 
     @property
     def zero_point_energy_eV(self) -> float:
         """Half of Σ hν over the modes that are not imaginary, eV."""
         return zero_point_energy(self.wavenumber_cm)
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write a table with a line for each mode; every number reads back to the same bits."""
+        table = {
+            "wavenumber (cm⁻¹)": self.wavenumber_cm,
+            "intensity (km/mol)": self.intensity_km_per_mol,
+            "mode": np.array(self.names, dtype=object),
+        }
+        write_csv(path, table)
+
+    def animation(self, mode: int, *, n_frames: int = 24, reach_Ang: float = 0.3) -> list[Atoms]:
+        """Return one period of a mode, to look at.
+
+        Parameters
+        ----------
+        mode
+            Which of the M modes, from 0.
+        n_frames
+            Number of frames; the one after the last would be the first again.
+        reach_Ang
+            How far the atom that moves most goes, Å.
+
+        Raises
+        ------
+        ValueError
+            Structure or displacements are not known.
+        """
+        if self.structure is None or self.displacements is None:
+            raise ValueError("these modes have no structure or no displacements: compute them anew")
+        step = self.displacements[mode]
+        step = step * (reach_Ang / np.linalg.norm(step, axis=1).max())
+        frames = []
+        for phase in 2 * np.pi * np.arange(n_frames) / n_frames:
+            frame = self.structure.copy()
+            frame.positions += np.sin(phase) * step
+            frame.info = {"wavenumber_cm": self.wavenumber_cm[mode], "mode": self.names[mode]}
+            frames.append(frame)
+        return frames
 
 
 def zero_point_energy(wavenumber_cm: NDArray) -> float:
@@ -72,7 +122,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     Returns
     -------
     NormalModes
-        Frequencies, names and, if the calculator has a dipole, infrared intensities.
+        Frequencies, names and, if the calculator has a dipole, infrared intensities; the relaxed structure.
 
     Raises
     ------
@@ -84,13 +134,10 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     check_atoms(atoms)
     if len(atoms) == 1:
         raise InputError("a single atom does not vibrate")
-    relaxed = atoms.copy()
-    relaxed.calc = atoms.calc
-    with BFGS(relaxed, logfile=None) as optimiser:
-        if not optimiser.run(fmax=FMAX, steps=MAX_STEPS):
-            raise InputError(
-                f"the structure did not relax to {FMAX} eV/Å in {MAX_STEPS} steps: it has no normal modes"
-            )
+    relaxed = _relaxed(atoms)
+    at_rest = relaxed.copy()
+    results = {"energy": relaxed.get_potential_energy(), "forces": relaxed.get_forces()}
+    at_rest.calc = SinglePointCalculator(at_rest, **results)
     has_dipole = "dipole" in relaxed.calc.implemented_properties
     with tempfile.TemporaryDirectory() as folder:  # ASE keeps the displacements in files
         vibrations = (Infrared if has_dipole else Vibrations)(relaxed, name=Path(folder) / "modes")
@@ -104,8 +151,25 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     intensity = None
     if has_dipole:
         intensity = vibrations.intensities[kept] * vibrations.intensity_prefactor("km/mol")[0]
-    names = tuple(_stretches(relaxed, displacements[kept]))
-    return NormalModes(wavenumber[kept], intensity, names, displacements[kept])
+    return NormalModes(
+        wavenumber[kept],
+        intensity,
+        tuple(_stretches(relaxed, displacements[kept])),
+        displacements[kept],
+        structure=at_rest,
+    )
+
+
+def _relaxed(atoms: Atoms) -> Atoms:
+    """Return a relaxed copy with the same calculator; InputError if it does not come to rest."""
+    relaxed = atoms.copy()
+    relaxed.calc = atoms.calc
+    with BFGS(relaxed, logfile=None) as optimiser:
+        if not optimiser.run(fmax=FMAX, steps=MAX_STEPS):
+            raise InputError(
+                f"the structure did not relax to {FMAX} eV/Å in {MAX_STEPS} steps: it has no normal modes"
+            )
+    return relaxed
 
 
 def _stretches(atoms: Atoms, displacements: NDArray) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spectra_cases import triatomic
 
 from ase_schnet.cli import main
-from ase_schnet.cli.spectrum import _harmonic_summary as _told
+from ase_schnet.cli.modes import zero_point
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.plotting import plot_spectrum
 from ase_schnet.spectra import TrajectorySignals, ir_spectrum, normal_modes
@@ -226,7 +226,7 @@ def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsy
 
 def test_a_saddle_point_is_named_and_noise_is_not():
     saddle = NormalModes(np.array([-59.0, 71.0]), None, ("", ""))
-    assert "imaginary          1 (below 0): what was relaxed is a saddle point" in _told(
-        saddle, None
-    )
-    assert "imaginary" not in _told(NormalModes(np.array([-2.0, 71.0]), None, ("", "")), None)
+    told = zero_point(saddle, None, "none")
+    assert "imaginary          1 (below 0): what was relaxed is a saddle point" in told
+    noise = NormalModes(np.array([-2.0, 71.0]), None, ("", ""))
+    assert "imaginary" not in zero_point(noise, None, "none")

@@ -56,6 +56,7 @@ PLOTS = {
     "plot_exchange": (lambda **o: plotting.plot_exchange(EXCHANGE, **o), 2),
     "plot_learning": (lambda **o: plotting.plot_learning(ROWS, 5.0, (50, 4.0, 0.9), **o), 2),
     "plot_learning_curves": (lambda **o: plotting.plot_learning_curves(FOLDS, **o), 3),
+    "plot_modes": (lambda **o: plotting.plot_modes(MODES, **o), 1),
     "plot_parity": (lambda **o: plotting.plot_parity(comparison(), **o), 6),
     "plot_rdf": (lambda **o: plotting.plot_rdf(np.arange(20.0), RDF, **o), 1),
     "plot_scan": (lambda **o: plotting.plot_scan(scan(), **o), 2),
