@@ -1,4 +1,4 @@
-"""Average over a run, with an error bar: ``ase-schnet average RUN_DIR --of potential_energy``."""
+"""Average over runs, with an error bar: ``ase-schnet average RUN_DIR --of potential_energy``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ase_schnet.cli.pictures import add_save_data, draw
 if TYPE_CHECKING:
     from ase_schnet.calculator import SchNetCalculator
 
-HELP = "Average an observable over a run at constant temperature, with the error of model and run."
+HELP = "Average an observable over runs at constant temperature, with the error of model and runs."
 EXAMPLE = """\
 examples:
   ase-schnet md silicon si.xyz --ensemble nvt --timestep 2 --time 20 --trajectory-every 20 -o nvt
   ase-schnet average nvt --of potential_energy
   ase-schnet average nvt --of rdf --bins 100 -o rdf.png
+  ase-schnet average runs/replica_* --of potential_energy      # of md --replicas, all together
 
 What each member of the model would have found in a run of its own follows from one run of all of them, by the
 cumulant expansion to first order. The interval also has the statistical error of the run. Runs whose frames
@@ -34,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("run_dir", metavar="RUN_DIR", help="run directory of ase-schnet md or lammps, nvt or npt")
+    text = "run directories of ase-schnet md or lammps, nvt or npt; several differ by their seeds"
+    add("runs", metavar="RUN_DIR", nargs="+", help=text)
     text = "potential energy (eV), volume (Å³), density (g/cm³) or radial distribution function"
     add(
         "--of",
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.propagation import spread
     from ase_schnet.propagation.spread import NAMED
 
-    options = {"frames": args.run_dir, "skip_ps": args.skip, "level": args.level}
+    options = {"frames": args.runs, "skip_ps": args.skip, "level": args.level}
     if args.of == "rdf":
         return _rdf(args, options)
     given = {"--r-max": args.r_max, "--bins": args.bins, "--output": args.output}
@@ -84,16 +86,16 @@ def _calculator(args: argparse.Namespace) -> SchNetCalculator:
     from ase_schnet.runs.provenance import repulsion_of_run
     from ase_schnet.runs.record import RUN_FILE, no_run
 
-    path = Path(args.run_dir) / RUN_FILE
+    path = Path(args.runs[0]) / RUN_FILE
     model = args.model
     if model is None:
         try:
             model = json.loads(path.read_text())["calculator"]["model_info"]["model"]
         except OSError:
-            raise ValueError(no_run(args.run_dir, f"it has no {RUN_FILE}")) from None
+            raise ValueError(no_run(args.runs[0], f"it has no {RUN_FILE}")) from None
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{path} does not name a model: give --model") from None
-    repulsion = repulsion_of_run(args.run_dir, DEFAULT_REPULSION)
+    repulsion = repulsion_of_run(args.runs[0], DEFAULT_REPULSION)
     return SchNetCalculator(model, repulsion=repulsion, threads=args.threads)
 
 
@@ -111,9 +113,10 @@ def _rdf(args: argparse.Namespace, options: dict) -> int:
     check_outputs(files=[table], plots=[None if args.no_plot else output])
     calculator, n_bins, r_max = _calculator(args), args.bins or 100, args.r_max
     if r_max is None:  # the cell of a run at constant pressure also shrinks
-        with open_trajectory(Path(args.run_dir) / TRAJECTORY_FILE) as trajectory:
-            frames = list(trajectory)
-        r_max = min(map(largest_r, frames))
+        r_max = np.inf
+        for run_dir in args.runs:
+            with open_trajectory(Path(run_dir) / TRAJECTORY_FILE) as trajectory:
+                r_max = min(r_max, *map(largest_r, trajectory))
     found = spread(rdf(r_max, n_bins), calculator, **options)
     r = bin_centres(r_max, n_bins)
     columns = {"distance (Å)": r, "g(r)": found.value, "±": found.half_width, "std": found.std}

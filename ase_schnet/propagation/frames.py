@@ -1,4 +1,4 @@
-"""The frames of a run at constant temperature, whose averages are to be expanded."""
+"""The frames of one run at constant temperature, or of several, whose averages are to be expanded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAME_ENERGY = 1e-4
 
 
 class Frames(NamedTuple):
-    """Hold frames of a run.
+    """Hold frames of a run, or of several one after the other.
 
     Attributes
     ----------
@@ -40,49 +40,60 @@ class Frames(NamedTuple):
         Frames from one independent frame to the next, at least: a thermostat changes the energy of a
         molecule no faster than its time constant τ, whatever oscillates within, and 2τ is what an exponential
         correlation of τ costs. A list of frames does not tell: 1.
+    interval_ps
+        Time between frames, ps; 0 where it is not known.
+    n_degrees_of_freedom
+        Those over which the thermostat of the run spread its energy; None where it is not known.
     """
 
     atoms: list[Atoms]
     temperature_K: float
     least_inefficiency: float = 1.0
+    interval_ps: float = 0.0
+    n_degrees_of_freedom: int | None = None
 
 
 def frames_of(
-    run: str | Path | Sequence[Atoms],
+    runs: str | Path | Sequence[str | Path] | Sequence[Atoms],
     calculator: SchNetCalculator,
     temperature_K: float | None,
     skip_ps: float | None,
 ) -> Frames:
-    """Return the frames of a run directory, or those given.
+    """Return the frames of a run directory, of several, or those given.
 
     Parameters
     ----------
-    run
-        Directory of a run at constant temperature by the ensemble, or frames of one.
+    runs
+        Directory of a run at constant temperature by the ensemble, several that differ by their seeds, or
+        frames of a run.
     calculator
         The ensemble.
     temperature_K
         Of given frames; a run directory says it.
     skip_ps
-        Time at the start of the run in ps to leave out; None: a tenth of it.
+        Time at the start of each run in ps to leave out; None: a tenth of it.
 
     Raises
     ------
     ValueError
-        The run was not at constant temperature, by another model, or ended early; there are fewer than two
-        frames; or their temperature is not known.
+        A run was not at constant temperature, by another model, or ended early; there are fewer than two
+        frames; their temperature is not known; runs are not alike, or one is there twice.
     """
-    if not isinstance(run, (str, Path)):
-        if skip_ps is not None:
-            raise ValueError("skip_ps is for a run directory: give fewer frames instead")
-        if temperature_K is None:
-            raise ValueError(
-                "temperature_K is missing: frames do not say what they were sampled at"
-            )
-        return _checked(Frames(list(run), positive("temperature_K", temperature_K)), "the frames")
-    if temperature_K is not None:
-        raise ValueError("temperature_K is for a list of frames: a run directory says its own")
-    path = Path(run)
+    given = [runs] if isinstance(runs, (str, Path)) else list(runs)
+    if given and all(isinstance(one, (str, Path)) for one in given):
+        if temperature_K is not None:
+            raise ValueError("temperature_K is for a list of frames: a run directory says its own")
+        paths = [Path(one) for one in given]
+        return _together(paths, [_frames_of_run(path, calculator, skip_ps) for path in paths])
+    if skip_ps is not None:
+        raise ValueError("skip_ps is for a run directory: give fewer frames instead")
+    if temperature_K is None:
+        raise ValueError("temperature_K is missing: frames do not say what they were sampled at")
+    return _checked(Frames(given, positive("temperature_K", temperature_K)), "the frames")
+
+
+def _frames_of_run(path: Path, calculator: SchNetCalculator, skip_ps: float | None) -> Frames:
+    """Return the frames of a run directory."""
     about = _read_about(path)
     settings = about["settings"]
     _require_canonical(path, settings, about.get("failure"))
@@ -98,11 +109,38 @@ def frames_of(
         raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
     _require_complete(path, about, atoms)
     least = max(1.0, 2 * settings.get("time_constant_fs", 0.0) / (1000 * interval_ps))
-    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least)
+    free = about.get("n_degrees_of_freedom")
+    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least, interval_ps, free)
     frames = _checked(frames, str(path))
     if settings["ensemble"] == "npt":
         _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
     return frames
+
+
+def _together(paths: list[Path], runs: list[Frames]) -> Frames:
+    """Return the frames of all runs, one run after the other; ValueError if they are not alike.
+
+    How far the averages of whole runs differ counts in the statistical inefficiency as it does within a run.
+    """
+    first, ends = runs[0], {}
+    for path, run in zip(paths, runs, strict=True):
+        pair = f"{path} and {paths[0]} cannot be averaged together"
+        for name, value in (
+            ("at {:g} K", "temperature_K"),
+            ("with a frame every {:g} ps", "interval_ps"),
+        ):
+            ours, theirs = getattr(run, value), getattr(first, value)
+            if ours != theirs:
+                raise ValueError(f"{pair}: one is {name.format(ours)}, one {name.format(theirs)}")
+        if not np.array_equal(run.atoms[0].numbers, first.atoms[0].numbers):
+            raise ValueError(f"{pair}: their atoms differ")
+        same = ends.setdefault(run.atoms[-1].positions.tobytes(), path)
+        if same is not path:
+            raise ValueError(f"{path} and {same} are the same run: give runs with different seeds")
+    atoms = [frame for run in runs for frame in run.atoms]
+    return first._replace(
+        atoms=atoms, least_inefficiency=max(run.least_inefficiency for run in runs)
+    )
 
 
 def volume_sampling(volume_Ang3: NDArray, pressure_GPa: NDArray, temperature_K: float) -> float:
@@ -174,7 +212,9 @@ def require_temperature(frames: Frames, inefficiency: float) -> None:
     inefficiency
         Frames from one independent frame to the next.
     """
-    free = degrees_of_freedom(frames.atoms[0])
+    free = frames.n_degrees_of_freedom
+    if free is None:
+        free = degrees_of_freedom(frames.atoms[0])
     kinetic = np.array([atoms.get_kinetic_energy() for atoms in frames.atoms])
     if free == 0 or not kinetic.any():
         return

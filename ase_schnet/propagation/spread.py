@@ -30,7 +30,7 @@ def spread(
     observable: Callable[..., ArrayLike] | str,
     model: str | Path | SchNetCalculator,
     *,
-    frames: str | Path | Sequence[Atoms] | None = None,
+    frames: str | Path | Sequence[str | Path] | Sequence[Atoms] | None = None,
     temperature_K: float | None = None,
     skip_ps: float | None = None,
     of_members: bool = False,
@@ -40,7 +40,7 @@ def spread(
 ) -> Spread:
     """Return an observable with the error bar that the members of an ensemble give it.
 
-    Without ``frames`` the ensemble and each member compute the observable. With the frames of one run at
+    Without ``frames`` the ensemble and each member compute the observable. With the frames of runs at
     constant temperature it is averaged, and the averages of members' own runs follow from the cumulant
     expansion (G. Imbalzano et al., doi:10.1063/5.0036522). See docs/spread.md.
 
@@ -52,11 +52,12 @@ def spread(
     model
         The ensemble: name, model directory or calculator, which keeps its options.
     frames
-        Directory of a run by this model, or frames of it. The ensemble is evaluated again at each.
+        Directory of a run by this model, directories of several that differ by their seeds, or frames. The
+        ensemble is evaluated again at each frame.
     temperature_K
         Temperature at which a list of frames was sampled, K; a run directory says it.
     skip_ps
-        Time at the start of a run directory in ps that is left out. None: a tenth of the run.
+        Time at the start of each run directory in ps that is left out. None: a tenth of the run.
     of_members
         The observable of a frame depends on the potential: each member is the calculator of the frame once.
     level

@@ -174,7 +174,7 @@ def no_run(path: str | Path, why: str) -> str:
     """Return the message that a path is no run directory, with what is one."""
     one = next(iter(sorted(Path(path).glob(f"*/{RUN_FILE}"))), None)
     if one is not None:
-        every = f" (drift and spectrum take all: {Path(path) / REPLICA_PREFIX}*)"
+        every = f" (drift, average and spectrum take all: {Path(path) / REPLICA_PREFIX}*)"
         return (
             f"{path} is no run directory but holds some: give one of them, such as {one.parent}"
             + every * one.parent.name.startswith(REPLICA_PREFIX)
