@@ -129,23 +129,48 @@ class DistanceWatch:
 
     def _describe(self, i: int, j: int, d: float) -> Finding:
         z_i, z_j = int(self._numbers[i]), int(self._numbers[j])
-        name, symbols = pair_name(z_i, z_j), chemical_symbols
-        smallest = COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j])
-        seen = None if self._ranges is None else self._ranges.get(name, [])
-        if seen is None:
-            why = f"{COLLISION:g} of the sum of their covalent radii is {smallest:.2f} Å"
-        elif not seen:
-            why = f"training had no {symbols[z_i]} and {symbols[z_j]} within {self._cutoff:g} Å"
-        elif d < seen[0][0]:
-            why = f"shortest in training {seen[0][0]:.2f} Å"
-        elif d > seen[-1][1]:
-            why = f"longest in training {seen[-1][1]:.2f} Å"
-        else:
-            below = max(high for _, high in seen if high < d)
-            above = min(low for low, _ in seen if low > d)
-            why = f"none in training between {below:.2f} and {above:.2f} Å"
-        message = f"{symbols[z_i]}{i} and {symbols[z_j]}{j} {d:.2f} Å apart, {why}"
-        return Finding(message, name, collision=d < smallest)
+        return describe_distance(z_i, z_j, (i, j), d, self._ranges, self._cutoff)
+
+
+def describe_distance(
+    z_i: int,
+    z_j: int,
+    indices: tuple[int, int],
+    d_Ang: float,
+    ranges_Ang: dict[str, list[list[float]]] | None,
+    cutoff_Ang: float,
+) -> Finding:
+    """Say in words how a distance is outside the training data.
+
+    Parameters
+    ----------
+    z_i, z_j
+        Atomic numbers.
+    indices
+        Of the two atoms in their structure.
+    d_Ang
+        Their distance, Å.
+    ranges_Ang, cutoff_Ang
+        As in `DistanceWatch`.
+    """
+    name, (i, j) = pair_name(z_i, z_j), indices
+    first, second = chemical_symbols[z_i], chemical_symbols[z_j]
+    smallest = COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j])
+    seen = None if ranges_Ang is None else ranges_Ang.get(name, [])
+    if seen is None:
+        why = f"{COLLISION:g} of the sum of their covalent radii is {smallest:.2f} Å"
+    elif not seen:
+        why = f"training had no {first} and {second} within {cutoff_Ang:g} Å"
+    elif d_Ang < seen[0][0]:
+        why = f"shortest in training {seen[0][0]:.2f} Å"
+    elif d_Ang > seen[-1][1]:
+        why = f"longest in training {seen[-1][1]:.2f} Å"
+    else:
+        below = max(high for _, high in seen if high < d_Ang)
+        above = min(low for low, _ in seen if low > d_Ang)
+        why = f"none in training between {below:.2f} and {above:.2f} Å"
+    message = f"{first}{i} and {second}{j} {d_Ang:.2f} Å apart, {why}"
+    return Finding(message, name, collision=d_Ang < smallest)
 
 
 def avoided_intervals(

@@ -37,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add = parser.add_argument
     add_physics(add, "bussi or nose-hoover", "100")
-    text = "what to do where the members disagree too much: stop, warn, off (default: %(default)s)"
+    text = (
+        "what to do where members disagree too much or a distance is outside training: stop, warn, off "
+        "(default: %(default)s)"
+    )
     add("--monitor", choices=["stop", "warn", "off"], default="stop", help=text)
     add("--temperature-end", type=float, help=argparse.SUPPRESS)  # refused in words
     text = "give every process the same number of atoms; for slabs and pores"

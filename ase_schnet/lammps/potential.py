@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from ctypes import POINTER, c_double
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -41,6 +41,7 @@ from ase_schnet.lammps.mpi import Refusal
 from ase_schnet.lammps.rank_independence import require_rank_independence
 from ase_schnet.lammps.reduce import GlobalPrediction
 from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.neighbors import Pairs
 
 #: Å beyond the cutoff; pair lists and exchange plans last until an atom has moved half of it.
 SKIN = 1.5
@@ -118,6 +119,28 @@ def _commands(cutoff: float, skin: float, fix_id: str) -> list[str]:
     ]
 
 
+class Neighbourhood(NamedTuple):
+    """Hold the own atoms of a process and the N - n_own others that it sees, as they are now.
+
+    Attributes
+    ----------
+    n_own
+        Number of own atoms, which come first.
+    numbers, indices
+        (N,), atomic numbers, and LAMMPS's ids less one.
+    positions
+        (N, 3), Å.
+    pairs
+        Those nearer than the cutoff, and more, that have an own atom.
+    """
+
+    n_own: int
+    numbers: np.ndarray
+    indices: np.ndarray
+    positions: np.ndarray
+    pairs: Pairs
+
+
 class LammpsPotential:
     """Give LAMMPS energy and forces at every step; made by :func:`attach`.
 
@@ -165,6 +188,14 @@ class LammpsPotential:
             f"{self._skin:g}); atoms per process {own.min()} to {own.max()}, ghosts {ghosts.min()} to "
             f"{ghosts.max()}, up to {updates * sent.max() / 1e6:.3g} MB sent per step"
         )
+
+    def neighbourhood(self) -> Neighbourhood:
+        """Return the atoms of this process after a complete step."""
+        domain = self._domain
+        positions, tags, _ = self._atoms()
+        slots = domain.slots
+        pairs = domain.pairs(cell_of(self.lmp)[0])
+        return Neighbourhood(domain.n_own, domain.numbers, tags[slots] - 1, positions[slots], pairs)
 
     def __call__(self, _, step: int, n_own: int, tags, positions, forces) -> None:
         """Fill ``forces`` (n_own, 3) for LAMMPS."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 
 from ase import Atoms
 
-from ase_schnet.applicability.model import limits, require_finite, require_supported
+from ase_schnet.applicability.model import require_finite, require_supported
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.arguments import (
     START_TEMPERATURE_K,
@@ -23,7 +23,7 @@ from ase_schnet.dynamics.arguments import (
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.lammps import fixes, mpi, restart
 from ase_schnet.lammps.box import Box
-from ase_schnet.lammps.monitor import MONITORS, UncertaintyMonitor
+from ase_schnet.lammps.monitor import MONITORS, RunMonitor
 from ase_schnet.lammps.options import LammpsKeywords, LammpsOptions
 from ase_schnet.lammps.potential import new_lammps
 from ase_schnet.lammps.session import Session
@@ -63,7 +63,8 @@ def run_lammps(
     temperature_K
         Of the start velocities, those that ``run_nve`` draws of the same seed, and of the thermostat.
     monitor
-        What to do where the standard deviation of a force leaves its limit: "stop", "warn" once, or "off".
+        What to do where the standard deviation of a force leaves its limit, or a distance what training has
+        seen: "stop", "warn" once for each, or "off".
     balance
         Move the borders between processes so that all have about as many atoms; for slabs and pores.
     engine
@@ -132,9 +133,7 @@ def _run(
         last.callback(lmp.close)
         last.callback(run.close)
         run.start(lmp, trained, execution.engine, execution.balance)
-        monitor = execution.monitor
-        action = monitor if comm.rank == 0 or monitor == "stop" else "off"  # warned of once
-        return run.go(UncertaintyMonitor(action, limits(trained)))
+        return run.go(RunMonitor(execution.monitor, trained))
 
 
 def _asked_for(

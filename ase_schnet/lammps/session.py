@@ -17,7 +17,7 @@ from ase_schnet.dynamics.thermostats import BussiNVT
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.lammps import fixes, mpi, restart
 from ase_schnet.lammps.box import Box, Frame
-from ase_schnet.lammps.monitor import UncertaintyMonitor
+from ase_schnet.lammps.monitor import RunMonitor
 from ase_schnet.lammps.mpi import Refusal, by_the_first
 from ase_schnet.lammps.options import LammpsOptions
 from ase_schnet.lammps.potential import SKIN, attach, cell_of
@@ -105,7 +105,7 @@ class Session:
         }
         return self.directory.open(self.recorder.names, about).tolist()
 
-    def go(self, monitor: UncertaintyMonitor) -> MDRecord:
+    def go(self, monitor: RunMonitor) -> MDRecord:
         """Run from here to the end."""
         stride = math.gcd(self.settings["record_every"], self.settings["trajectory_every"])
         progress = self.asked.progress
@@ -156,14 +156,12 @@ class Session:
         self.lmp.command("restart 0")
         return state.with_name(f"{state.name}.{end}")
 
-    def _advance(
-        self, monitor: UncertaintyMonitor, state: Path | None, signals: list[float]
-    ) -> None:
+    def _advance(self, monitor: RunMonitor, state: Path | None, signals: list[float]) -> None:
         """Sample, look and write after a complete step; what may raise comes before anything is written."""
         row, step = None, self.step
         if step % self.settings["record_every"] == 0:
             row = self.recorder.sample(step)
-            monitor.check(self.potential.answer, step, self.settings["timestep_fs"])
+            monitor.check(self.potential, step, self.settings["timestep_fs"])
         draws = step % self.settings["trajectory_every"] == 0
         frame = self._gather() if draws or state is not None else None
 

@@ -109,7 +109,7 @@ def test_ctrl_c_ends_at_a_point_to_go_on_from_and_nothing_is_lost(
 ):
     run_dir = tmp_path / "run"
     command = [MPIEXEC, "-n", "2", sys.executable, "-m", "ase_schnet", "lammps"]
-    command += [model, structure, "--time", "100", "--no-plot", "-o", run_dir]
+    command += [model, structure, "--time", "100", "--no-plot", "--monitor", "off", "-o", run_dir]
     command = [str(part) for part in command]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_for_samples(run_dir / "log.csv", 30)
