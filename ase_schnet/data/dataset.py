@@ -17,6 +17,7 @@ from ase_schnet.data.packing import (
     PROPERTIES,
     none_if_empty,
     packed,
+    refuse_coinciding,
     volumes_of,
 )
 from ase_schnet.modelfile import MAX_ELEMENTS
@@ -103,12 +104,14 @@ class Dataset:
         Raises
         ------
         ValueError
-            For no frames, empty frames, elements that the network does not know, labels that are not finite,
-            and energies or forces that only some frames have: a loss cannot tell a missing label from a
-            wrong one.
+            For no frames, empty frames, elements that the network does not know, positions and labels that
+            are not finite, labels of another shape, two atoms in one place, and energies or forces that only
+            some frames have: a loss cannot tell a missing label from a wrong one.
         """
         labels = {name: [_result(a, name) for a in frames] for name in PROPERTIES}
-        arrays = packed([Frame.of(a) for a in frames], labels)
+        plain = [Frame.of(a) for a in frames]
+        arrays = packed(plain, labels)
+        refuse_coinciding(plain)
         return cls(**arrays, source=source, units=units)
 
     def __len__(self) -> int:
@@ -145,8 +148,11 @@ class Dataset:
         return volumes_of(self.cells, self.pbc)
 
     def subset(self, indices: NDArray) -> Dataset:
-        """Return the structures with the numbers `indices`, in that order."""
-        indices = np.asarray(indices)
+        """Return the structures with the numbers `indices`, in that order.
+
+        Numbers from the end (-1) and masks (S,) count as numpy has them.
+        """
+        indices = np.arange(len(self))[indices]
         atoms = concatenated_ranges(self.ptr[indices], self.n_atoms[indices])
         rows = {name: atoms for name in _PER_ATOM}
         rows |= {name: indices for name in (*_PER_STRUCTURE, *_PARTIAL)}
@@ -156,7 +162,8 @@ class Dataset:
         return replace(self, ptr=np.concatenate([[0], self.n_atoms[indices].cumsum()]), **chosen)
 
     def atoms(self, structure: int) -> Atoms:
-        """Return structure number `structure` as Atoms without labels."""
+        """Return structure number `structure` as Atoms without labels; -1 is the last one."""
+        structure = range(len(self))[structure]
         part = slice(self.ptr[structure], self.ptr[structure + 1])
         return Atoms(
             self.Z[part], self.R[part], cell=self.cells[structure], pbc=self.pbc[structure]
