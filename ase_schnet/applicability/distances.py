@@ -132,7 +132,7 @@ class DistanceWatch:
         name, symbols = pair_name(z_i, z_j), chemical_symbols
         smallest = COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j])
         seen = None if self._ranges is None else self._ranges.get(name, [])
-        if seen is None:
+        if seen is None or any(low <= d <= high for low, high in seen):
             why = f"{COLLISION:g} of the sum of their covalent radii is {smallest:.2f} Å"
         elif not seen:
             why = f"training had no {symbols[z_i]} and {symbols[z_j]} within {self._cutoff:g} Å"

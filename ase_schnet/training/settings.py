@@ -57,9 +57,13 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not value >= smallest:
+                raise ValueError(f"{name}={value}: it must be at least {smallest}")
+            if value != value // 1:
+                raise ValueError(f"{name}={value}: it must be a whole number")
+            object.__setattr__(self, name, int(value))
         if not 0 < self.learning_rate < LARGEST_RATE:
             raise ValueError(
                 f"learning rate must be positive and below {LARGEST_RATE:g}, got {self.learning_rate}"
@@ -77,10 +81,10 @@ class FitSettings:
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
-        if not self.clip_norm > 0:
-            raise ValueError(f"clip norm must be positive, got {self.clip_norm}")
-        if self.patience < 0:
-            raise ValueError(f"patience must be at least 0, got {self.patience}")
+        if not 0 < self.clip_norm < math.inf:  # a card holds no infinity
+            raise ValueError(
+                f"clip norm must be positive and finite, got {self.clip_norm}; 1e30 clips nothing"
+            )
 
     def to_dict(self) -> dict:
         """Return plain types, ready for JSON."""

@@ -191,6 +191,25 @@ def test_the_ratio_does_not_depend_on_how_the_molecules_lie():
     assert agreement(data).ratio == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.parametrize("n_atoms", [2, 60])
+def test_atoms_that_are_all_far_from_each_other_are_compared_too(n_atoms):
+    """A box of gas, or a chain of many: no two atoms are within reach of a coordinate."""
+    frames = []
+    for d in np.linspace(7.0, 9.0, 30):
+        atoms = Atoms(f"Ar{n_atoms}", np.arange(n_atoms)[:, None] * [d, 0, 0])
+        if n_atoms == 2:
+            atoms.set_cell([30.0] * 3)
+            atoms.pbc = True
+        forces = np.zeros((n_atoms, 3))
+        forces[[0, -1], 0] = 0.01, -0.01  # of a string between the ends
+        energy = 0.01 * (n_atoms - 1) * d
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        frames.append(atoms)
+    data = Dataset.from_atoms(frames)
+    assert label_contradictions(data) == []
+    assert agreement(data).ratio == pytest.approx(1.0, abs=0.02)
+
+
 def test_a_symmetric_stretch_whose_middle_feels_no_force_is_no_contradiction():
     frames = []
     for d in np.linspace(1.0, 1.4, 30):

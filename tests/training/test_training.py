@@ -196,6 +196,12 @@ def test_the_paper_schedule_and_ours():
         ({"schedule": "linear"}, "schedule must be"),
         ({"optimizer": "sgd"}, "optimizer must be"),
         ({"ema_decay": 1.0}, "ema decay"),
+        ({"epochs": float("nan")}, "epochs=nan: it must be at least 1"),
+        ({"batch_size": 2.5}, "batch_size=2.5: it must be a whole number"),
+        ({"epochs": float("inf")}, "epochs=inf: it must be a whole number"),
+        ({"seed": -1}, "seed=-1: it must be at least 0"),
+        ({"patience": -1}, "patience=-1: it must be at least 0"),
+        ({"clip_norm": float("inf")}, "clip norm must be positive and finite"),
     ],
 )
 def test_bad_settings(arguments, message):
@@ -205,7 +211,12 @@ def test_bad_settings(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss must be")],
+    [
+        ((0.0, 0.0), "not all zero"),
+        ((-1.0, 1.0), ">= 0"),
+        ((1.0, 1.0, "huber"), "loss must be"),
+        ((1.0, float("inf")), "finite"),
+    ],
 )
 def test_bad_weights(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -358,6 +369,25 @@ def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
 def recipe(n=24, folds=3, **settings) -> Recipe:
     plan = plan_folds(n, folds, n_kept_out=4, seed=0)
     return Recipe(TINY, LossWeights(), replace(QUICK, epochs=3, **settings), plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (plan_folds(30, 3, n_kept_out=4), "do not hold each of the 24 structures once"),
+        (plan_folds(20, 3, n_kept_out=4), "do not hold each of the 24 structures once"),
+        (FoldPlan((np.arange(12), np.arange(10, 20)), np.arange(20, 24)), "24 structures once"),
+        (FoldPlan((np.arange(20), np.arange(0)), np.arange(20, 24)), "2 folds of 20, 0 structures"),
+        (FoldPlan((np.arange(12), np.arange(12, 24)), np.array([])), "and 0 kept out"),
+    ],
+    ids=["of more", "of fewer", "twice", "empty fold", "nothing kept out"],
+)
+def test_folds_of_other_data_are_refused_before_a_directory_is_begun(tmp_path, plan, message):
+    """An index error in a process, structures that nobody trained on, an error after all members."""
+    wrong = replace(recipe(), plan=plan)
+    with pytest.raises(ValueError, match=message):
+        cross_validate(small_dataset(24), tmp_path / "m", wrong, jobs=1)
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.fixture(scope="module")
