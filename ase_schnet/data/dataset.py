@@ -22,9 +22,10 @@ from ase_schnet.data.packing import (
 )
 from ase_schnet.modelfile import MAX_ELEMENTS
 
-_PER_ATOM = ("Z", "R", "F", "force_mask")
-_PER_STRUCTURE = ("E", "cells", "pbc", "weight", *AUGMENTATION_MARKS)
-_PARTIAL = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # NaN where unknown
+# names of the arrays of a Dataset
+PER_ATOM = ("Z", "R", "F", "force_mask")
+PER_STRUCTURE = ("E", "cells", "pbc", "weight", *AUGMENTATION_MARKS)
+PARTIAL = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # NaN where unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +155,11 @@ class Dataset:
         """
         indices = np.arange(len(self))[indices]
         atoms = concatenated_ranges(self.ptr[indices], self.n_atoms[indices])
-        rows = {name: atoms for name in _PER_ATOM}
-        rows |= {name: indices for name in (*_PER_STRUCTURE, *_PARTIAL)}
+        rows = {name: atoms for name in PER_ATOM}
+        rows |= {name: indices for name in (*PER_STRUCTURE, *PARTIAL)}
         values = {name: getattr(self, name) for name in rows}
         chosen = {name: v[rows[name]] for name, v in values.items() if v is not None}
-        chosen |= {name: none_if_empty(chosen[name]) for name in _PARTIAL if name in chosen}
+        chosen |= {name: none_if_empty(chosen[name]) for name in PARTIAL if name in chosen}
         return replace(self, ptr=np.concatenate([[0], self.n_atoms[indices].cumsum()]), **chosen)
 
     def atoms(self, structure: int) -> Atoms:
@@ -203,12 +204,12 @@ def join(first: Dataset, second: Dataset) -> Dataset:
             raise ValueError(f"one of two data sets to be joined has {label}, the other has none")
     missing = {"weight": 1.0, "force_mask": True} | dict.fromkeys(AUGMENTATION_MARKS, "")
     rows = {}
-    for name in (*_PER_ATOM, *_PER_STRUCTURE, *_PARTIAL):
+    for name in (*PER_ATOM, *PER_STRUCTURE, *PARTIAL):
         values = [getattr(first, name), getattr(second, name)]
         known = next((v for v in values if v is not None), None)
         if known is None:
             continue
-        sizes = (len(d.Z if name in _PER_ATOM else d) for d in (first, second))
+        sizes = (len(d.Z if name in PER_ATOM else d) for d in (first, second))
         filled = [
             np.full((n, *known.shape[1:]), missing.get(name, np.nan)) if v is None else v
             for v, n in zip(values, sizes, strict=True)

@@ -358,5 +358,10 @@ def test_a_training_with_a_mask_runs_and_its_errors_are_of_labels_alone(tmp_path
     path = tmp_path / "frozen.xyz"
     write(path, frozen_slab())
     assert main(["train", str(path), "-o", str(tmp_path / "m"), *TINY]) == 1
-    assert "180 force components are not labels" in capsys.readouterr().out
-    assert load_model(tmp_path / "m").card["kept_out"]["forces_mae_meV_per_Ang"] > 0
+    out = capsys.readouterr().out
+    assert "180 force components are not labels" in out
+    kept_out = load_model(tmp_path / "m").card["kept_out"]
+    assert kept_out["forces_mae_meV_per_Ang"] > 0
+    labelled = 3 * kept_out["n_atoms"] - 6 * kept_out["n_structures"]  # two atoms of each are frozen
+    assert kept_out["n_forces"] == labelled
+    assert f"n = {labelled} components" in out
