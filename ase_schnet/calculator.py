@@ -278,7 +278,7 @@ class SchNetCalculator(PredictsMany, Calculator):
         return other
 
     def __copy__(self) -> Self:
-        return deepcopy(self)  # one engine, under two locks, would give wrong answers to two threads
+        return deepcopy(self)  # one engine behind two locks would mix the answers of threads
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}

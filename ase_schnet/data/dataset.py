@@ -106,8 +106,9 @@ class Dataset:
         ------
         ValueError
             For no frames, empty frames, elements that the network does not know, positions and labels that
-            are not finite, labels of another shape, two atoms in one place, and energies or forces that only
-            some frames have: a loss cannot tell a missing label from a wrong one.
+            are not finite, labels of another shape, cells that do not span the periodic directions, two
+            atoms in one place, and energies or forces that only some frames have: a loss cannot tell a
+            missing label from a wrong one.
         """
         labels = {name: [_result(a, name) for a in frames] for name in PROPERTIES}
         plain = [Frame.of(a) for a in frames]

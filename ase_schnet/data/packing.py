@@ -18,7 +18,9 @@ PROPERTIES = ("energy", "forces", "stress", "dipole")
 """Labels that ASE's results may hold."""
 AUGMENTATION_MARKS = ("augmented", "augmented_from", "frame_id")
 """Keys of ``info`` that mark augmented structures: see `ase_schnet.augment.frames`."""
-_DECIMALS = 7  # of coordinates in units of a cell: images whose positions were rounded are still the same place
+_DECIMALS = (
+    7  # of coordinates in units of a cell: images are one place although positions are rounded
+)
 
 
 def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArray | None]:
@@ -43,10 +45,7 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArra
     if counts.min() == 0:
         raise ValueError(f"frame {counts.argmin()} has no atoms")
     _refuse_unknown_elements(frames)
-    cells, pbc = np.zeros((len(frames), 3, 3)), np.zeros((len(frames), 3), dtype=bool)
-    for k, frame in enumerate(frames):
-        cells[k] = 0.0 if frame.cell is None else frame.cell
-        pbc[k] = False if frame.pbc is None else frame.pbc
+    cells, pbc = _cells(frames)
     energies = _complete("energy", labels, [()] * len(frames))
     forces = _complete("forces", labels, [(n, 3) for n in counts.tolist()])
     infos = [frame.info or {} for frame in frames]
@@ -104,6 +103,26 @@ def _refuse_unknown_elements(frames: Sequence[Frame]) -> None:
                 f"frame {k} holds {chemical_symbols[z] if known else f'atomic number {z}'}; the network "
                 f"knows elements up to {chemical_symbols[MAX_ELEMENTS - 1]}"
             )
+
+
+def _cells(frames: Sequence[Frame]) -> tuple[NDArray, NDArray]:
+    """Return cells (S, 3, 3) and periodic directions (S, 3), which are none along zero cell vectors."""
+    cells, pbc = np.zeros((len(frames), 3, 3)), np.zeros((len(frames), 3), dtype=bool)
+    for k, frame in enumerate(frames):
+        cells[k] = 0.0 if frame.cell is None else frame.cell
+        pbc[k] = False if frame.pbc is None else frame.pbc
+    pbc &= cells.any(axis=2)
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(f"the cell of frame {finite.argmin()} is not finite")
+    periodic = np.flatnonzero(pbc.any(axis=1))
+    vectors = np.where(pbc[periodic, :, None], cells[periodic], 0.0)
+    flat = periodic[np.linalg.matrix_rank(vectors) < pbc[periodic].sum(axis=1)]
+    if len(flat):
+        raise ValueError(
+            f"the cell of frame {flat[0]}, {cells[flat[0]].tolist()}, does not span the periodic directions"
+        )
+    return cells, pbc
 
 
 def _finite_positions(frames: Sequence[Frame]) -> list[NDArray]:

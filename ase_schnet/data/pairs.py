@@ -56,7 +56,7 @@ def distance_range(
 def pair_blocks(
     R: NDArray, ptr: NDArray, cells: NDArray, pbc: NDArray, cutoff: float
 ) -> Iterator[tuple[slice, PackedPairs]]:
-    """Yield blocks of structures, packed as in a `Dataset`, with the pairs of each that are closer than `cutoff` Å."""
+    """Yield blocks of structures, packed as in a `Dataset`, with their pairs closer than `cutoff` Å."""
     n_atoms = np.diff(ptr)
     small = ~pbc.any(axis=1) & (n_atoms <= ALL_PAIRS_LIMIT)
     candidates = np.where(small, n_atoms * (n_atoms - 1) // 2, n_atoms * ALL_PAIRS_LIMIT)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 #: Default learning rate of a training that starts from a model.
 FINE_TUNING_RATE = 5e-4
 LARGEST_RATE = 1e30  # float32 holds no weight that is changed so much
+NO_CLIPPING = 1e308  # in place of infinity, which the card of a model cannot hold
 WARMUP_STEPS = 100  # until then the second moments of Adam are poor estimates
 
 
@@ -37,7 +38,7 @@ class FitSettings:
     ema_decay
         Of the running average of the weights, per step.
     clip_norm
-        Largest length of the gradient.
+        Largest length of the gradient; infinite: any.
     patience
         Epochs without a better validation loss after which the fit stops and goes back to the best; 0 never
         stops early and keeps the last.
@@ -81,10 +82,9 @@ class FitSettings:
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
-        if not 0 < self.clip_norm < math.inf:  # a card holds no infinity
-            raise ValueError(
-                f"clip norm must be positive and finite, got {self.clip_norm}; 1e30 clips nothing"
-            )
+        if not self.clip_norm > 0:
+            raise ValueError(f"clip norm must be positive, got {self.clip_norm}")
+        object.__setattr__(self, "clip_norm", min(self.clip_norm, NO_CLIPPING))
 
     def to_dict(self) -> dict:
         """Return plain types, ready for JSON."""

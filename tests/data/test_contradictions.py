@@ -362,6 +362,8 @@ def test_a_training_with_a_mask_runs_and_its_errors_are_of_labels_alone(tmp_path
     assert "180 force components are not labels" in out
     kept_out = load_model(tmp_path / "m").card["kept_out"]
     assert kept_out["forces_mae_meV_per_Ang"] > 0
-    labelled = 3 * kept_out["n_atoms"] - 6 * kept_out["n_structures"]  # two atoms of each are frozen
+    labelled = (
+        3 * kept_out["n_atoms"] - 6 * kept_out["n_structures"]
+    )  # two atoms of each are frozen
     assert kept_out["n_forces"] == labelled
     assert f"n = {labelled} components" in out

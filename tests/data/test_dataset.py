@@ -131,7 +131,27 @@ def test_forces_of_another_number_of_atoms_are_named(shapes):
     frames = labelled_molecules(2, names=("H2O",))
     for atoms, shape in zip(frames, shapes, strict=True):
         atoms.calc.results["forces"] = np.zeros(shape)
-    with pytest.raises(ValueError, match="forces of frame 0 has shape .*, expected \\(3, 3\\)"):
+    with pytest.raises(ValueError, match=r"forces of frame 0 has shape .*, expected \(3, 3\)"):
+        Dataset.from_atoms(frames)
+
+
+def test_cells_that_span_no_volume_are_named_and_zero_vectors_are_not_periodic():
+    """They ended in an error of the list of neighbours, in the middle of a training."""
+    frames = labelled_molecules(3)
+    for atoms in frames:
+        atoms.pbc = True
+    assert not Dataset.from_atoms(frames).pbc.any()
+    frames[1].set_cell([[30, 0, 0], [0, 30, 0], [30, 30, 0]])
+    with pytest.raises(ValueError, match=r"frame 1, .*, does not span the periodic directions"):
+        Dataset.from_atoms(frames)
+    frames[1].pbc = [True, False, True]
+    assert Dataset.from_atoms(frames).pbc.tolist() == [
+        [False] * 3,
+        [True, False, True],
+        [False] * 3,
+    ]
+    frames[1].set_cell([np.nan] * 3)
+    with pytest.raises(ValueError, match="the cell of frame 1 is not finite"):
         Dataset.from_atoms(frames)
 
 

@@ -1,5 +1,6 @@
 """Losses, one fit, its checkpoint, and the cross-validation."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -201,12 +202,22 @@ def test_the_paper_schedule_and_ours():
         ({"epochs": float("inf")}, "epochs=inf: it must be a whole number"),
         ({"seed": -1}, "seed=-1: it must be at least 0"),
         ({"patience": -1}, "patience=-1: it must be at least 0"),
-        ({"clip_norm": float("inf")}, "clip norm must be positive and finite"),
+        ({"clip_norm": 0.0}, "clip norm must be positive"),
     ],
 )
 def test_bad_settings(arguments, message):
     with pytest.raises(ValueError, match=message):
         FitSettings(**arguments)
+
+
+def test_settings_can_be_written_into_a_card():
+    """A training without clipping ended in an error when its model was written."""
+    settings = FitSettings(epochs=np.int64(3), clip_norm=float("inf"))
+    assert FitSettings(**json.loads(json.dumps(settings.to_dict(), allow_nan=False))) == settings
+    fit, plain = make_fit(replace(QUICK, clip_norm=float("inf"))), make_fit(replace(QUICK))
+    fit.parameters.gradient[:] = 1e6 * plain.parameters.values
+    fit.parameters.clip(fit.settings.clip_norm)
+    assert torch.equal(fit.parameters.gradient, 1e6 * plain.parameters.values)
 
 
 @pytest.mark.parametrize(
