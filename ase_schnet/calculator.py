@@ -129,7 +129,7 @@ class SchNetCalculator(PredictsMany, Calculator):
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
         if "model" in kwargs:
-            kwargs["model"] = lasting_name(str(kwargs["model"]))
+            kwargs["model"] = lasting_name(kwargs["model"])
         with self._lock:
             before = dict(self.parameters)
             if changed := super().set(**kwargs):

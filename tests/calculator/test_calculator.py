@@ -1,6 +1,7 @@
 """SchNetCalculator as ASE users meet it."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,15 @@ def test_trained_distance_range(calc):
     assert calc.trained.elements == ELEMENTS
     assert calc.trained.config == TINY.to_dict()
     assert calc.model_info["sha256"] == calc.trained.checksum
+
+
+def test_a_path_is_never_taken_for_the_name_of_a_shipped_model(tmp_path, monkeypatch):
+    """A script whose training had left no directory went on with another model."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no directory 'ethanol': a Path is no name"):
+        SchNetCalculator(Path("ethanol"))
+    directory = save_model(Path("ethanol"), random_model())
+    assert SchNetCalculator(directory).parameters.model == str(tmp_path / "ethanol")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from ase_schnet.data.agreement import agreement
 from ase_schnet.data.contradictions import label_contradictions, refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.rescaling import Rescaling
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.modelfile import load_model
 from ase_schnet.training.batches import BatchSource
@@ -189,6 +190,16 @@ def test_the_ratio_does_not_depend_on_how_the_molecules_lie():
         agreement(data).ratio, rel=1e-3
     )
     assert agreement(data).ratio == pytest.approx(1.0, abs=0.05)
+
+
+def test_labels_in_units_of_nobody_are_refused_too():
+    """Their units have no name that could be looked up."""
+    data = Rescaling(27.2, 0.529).apply(ethanols())
+    assert label_contradictions(data) == []
+    (said,) = label_contradictions(replace(data, F=5.0 * data.F))
+    assert said.endswith("positions all converted (27.2 eV, 0.529 Ang)?")
+    (said,) = label_contradictions(replace(data, F=-data.F))
+    assert said.endswith("the forces look like gradients: change their sign")
 
 
 @pytest.mark.parametrize("n_atoms", [2, 60])
