@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import deepcopy
 from pathlib import Path
 from typing import Self
 
@@ -128,13 +129,13 @@ class SchNetCalculator(PredictsMany, Calculator):
         if unknown:
             raise ValueError(f"SchNetCalculator has no parameter {', '.join(sorted(unknown))}")
         if "model" in kwargs:
-            kwargs["model"] = lasting_name(str(kwargs["model"]))
+            kwargs["model"] = lasting_name(kwargs["model"])
         with self._lock:
             before = dict(self.parameters)
             if changed := super().set(**kwargs):
                 try:
                     self._load()
-                except Exception:  # keep the former parameters and model
+                except BaseException:  # Ctrl-C too: parameters must be those of the model
                     self.parameters.clear()
                     self.parameters.update(before)
                     raise
@@ -147,15 +148,14 @@ class SchNetCalculator(PredictsMany, Calculator):
         evaluated, baseline = self._divided(trained)
         engine = options.open(evaluated)
         self_check(engine)
+        evaluator, heads = Evaluator(trained, engine, p.skin), PropertyHeads(trained.path)
+        # from here on nothing fails, which would leave a part of either model
         self.trained: TrainedModel = trained
         self._engine, self._baseline = engine, baseline
-        self._evaluator = Evaluator(trained, engine, p.skin)
+        self._evaluator, self._heads = evaluator, heads
         self._checked, self._electrons = None, NOTHING
-        self._heads = PropertyHeads(trained.path)
         # a list of this object: ASE keeps it on the class, where every calculator would see it
-        self.implemented_properties = names_of(
-            trained, self._evaluator.bars, self._heads.quantities
-        )
+        self.implemented_properties = names_of(trained, evaluator.bars, heads.quantities)
 
     def _divided(self, trained: TrainedModel) -> tuple[TrainedModel, Calculator | None]:
         return trained, None
@@ -269,15 +269,16 @@ class SchNetCalculator(PredictsMany, Calculator):
 
     def sibling(self) -> Self:
         """Return a calculator for another thread, on the CPU and of one thread: it shares the weights."""
-        other = object.__new__(
-            type(self)
-        )  # a copy would load the model anew where `__reduce__` does
+        other = object.__new__(type(self))  # a copy would make another engine
         vars(other).update(vars(self))
         other.results, other._atoms, other._state = {}, None, None
         other._evaluator = self._evaluator.sibling()
         other._engine, other._lock = other._evaluator.engine, threading.RLock()
         repair_when_forked(other)
         return other
+
+    def __copy__(self) -> Self:
+        return deepcopy(self)  # one engine behind two locks would mix the answers of threads
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}

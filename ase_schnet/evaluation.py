@@ -160,6 +160,8 @@ class Comparison:
             result[f"{q.name}_mae_of_a_member_{unit}"] = 1000.0 * float(of_a_member)
             if q.name == "stress":
                 result["n_stress"] = len(q.reference) // 6
+            if q.name == "forces":
+                result["n_forces"] = len(q.reference)
         return result
 
     def spread(self) -> dict:

@@ -41,7 +41,7 @@ def replaced(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(
             errno.ENOENT, f"there is no folder to write {path.name} to", str(path.parent)
         )
-    there = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    there = path.with_name(f".{short_name(path)}.{os.getpid()}.tmp")
     there.unlink(missing_ok=True)  # left by a killed process with this id; a link would be followed
     try:
         yield there
@@ -56,6 +56,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it is replaced as a whole at the end. Raises CannotWrite."""
     with naming(path), replaced(path) as there, there.open("wb") as file:
         yield file
+
+
+def short_name(path: Path) -> str:
+    """Return the name of a file, of a very long one the beginning: file systems allow 255 bytes."""
+    return os.fsdecode(os.fsencode(path.name)[:200])
 
 
 def write_whole(path: Path, data: bytes) -> None:

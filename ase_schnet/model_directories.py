@@ -40,6 +40,10 @@ def find_model(name_or_path: str | Path) -> Path:
         return shipped[name_or_path]
     if path.is_dir():
         return path
+    if str(name_or_path) in shipped:
+        raise ModelFileError(
+            f"no directory {str(name_or_path)!r}: a Path is no name of a shipped model, which is a str"
+        )
     known = ", ".join(shipped) or "none"
     raise ModelFileError(
         f"no model {str(name_or_path)!r}: neither a directory nor a shipped model (known: {known}); "

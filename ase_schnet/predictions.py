@@ -119,14 +119,8 @@ def require_suffix(path: str | Path) -> Path:
 def _opened(path: Path) -> Iterator[Add]:
     """Open the file, and give a function that adds a structure and its results."""
     if path.suffix == ".db":
-        try:
-            database: Any = connect(path)  # the base class that ASE declares is no context manager
-            with database:  # in one transaction
-                yield lambda atoms, results, extra: _add_to_database(
-                    database, _with_results(atoms, results), extra
-                )
-        except DatabaseError as error:
-            raise ValueError(f"cannot add structures to the database {path}: {error}") from None
+        with _database(path) as add:
+            yield add
         return
     with replaced(path) as there:
         if path.suffix == ".npz":
@@ -142,6 +136,25 @@ def _opened(path: Path) -> Iterator[Add]:
                 yield lambda atoms, results, extra: write_extxyz(
                     file, [_for_xyz(atoms, results, extra)]
                 )
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[Add]:
+    """Open a database for one transaction; a new one is removed if that fails."""
+    new = not path.exists()
+    try:
+        database: Any = connect(path)  # the base class that ASE declares is no context manager
+        with database:
+            yield lambda atoms, results, extra: _add_to_database(
+                database, _with_results(atoms, results), extra
+            )
+    except BaseException as error:
+        if new:
+            path.unlink(missing_ok=True)
+        if isinstance(error, DatabaseError):
+            text = f"cannot add structures to the database {path}: {error}"
+            raise ValueError(text) from None
+        raise
 
 
 def _add_to_database(database, atoms: Atoms, extra: dict) -> None:

@@ -12,15 +12,18 @@ from typing import Any
 
 import ase.db
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
 
 from ase_schnet.data._file import FileContents
 from ase_schnet.data._labels import COMMON_NAMES, LabelSearch
-from ase_schnet.data.frame import Frame
+from ase_schnet.data.frame import Frame, fixed_components
+from ase_schnet.structures.electrons import CHARGES, MULTIPLICITIES, SPIN, stated
 from ase_schnet.units import PACKAGE_UNITS, FileUnits
 
 _DTYPE, _SHAPE = "_dtype_", "_shape_"
+_ELECTRONS = frozenset((*CHARGES, *MULTIPLICITIES, SPIN))
 
 
 def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> FileContents:
@@ -47,9 +50,9 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> FileC
         for row in database.select():
             results = {name: row[name] for name in all_properties if name in row}
             # The first row is decoded as a whole, to tell the user what is there and not used.
-            wanted = search.wanted if frames else row.data.keys()
-            search.add(results, {**row.key_value_pairs, **_decoded(row.data, wanted)})
-            frames.append(_frame(row))
+            data = _decoded(row.data, search.wanted | _ELECTRONS if frames else row.data.keys())
+            search.add(results, {**row.key_value_pairs, **data})
+            frames.append(_frame(row, data))
     except Exception as error:  # sqlite, JSON and ASE errors alike mean a damaged file
         reason = str(error) or type(error).__name__
         raise ValueError(f"row {len(frames) + 1} cannot be read by ASE ({reason})") from error
@@ -61,15 +64,21 @@ def read_db(path: Path, energy_key: str | None, forces_key: str | None) -> FileC
     )
 
 
-def _frame(row: AtomsRow) -> Frame:
+def _frame(row: AtomsRow, data: Mapping[str, Any]) -> Frame:
     """Return the structure alone; `AtomsRow.toatoms` takes five times as long."""
     cell = np.array(row.cell, dtype=float)
     pbc = np.array(row.pbc, dtype=bool)
+    numbers = np.array(row.numbers)  # copies: the row's own are views of one block of bytes
+    known = vars(row)  # ``row.charge`` is not the key of that name, but the sum of initial charges
+    says = {key: of[key] for of in (data, known) for key in _ELECTRONS & of.keys()}
+    constraints = row.constraints
     return Frame(
-        np.array(row.numbers),  # copies: the row's own are views of one block of bytes
+        numbers,
         np.array(row.positions, dtype=float),
         cell if cell.any() else None,
         pbc if pbc.any() else None,
+        fixed=fixed_components(Atoms(numbers, constraint=constraints)) if constraints else None,
+        electrons=stated(says, known),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from ase_schnet.data.frame import Frame
+from ase_schnet.data.packing import refuse_coinciding
 from ase_schnet.units import PACKAGE_UNITS, FileUnits
 
 
@@ -61,8 +61,8 @@ class FileContents:
             if frame.numbers.min() < 1 or frame.numbers.max() > 118:
                 raise ValueError(f"frame {i} has atomic numbers outside 1 to 118")
         _refuse_non_finite("positions", [frame.positions for frame in self.frames])
-        _refuse_coinciding([frame.positions for frame in self.frames])
         _refuse_non_finite("cells", [frame.cell for frame in self.frames])
+        refuse_coinciding(self.frames)
         for name, values in self.labels.items():
             for i, value in enumerate(values):
                 if value is not None:
@@ -104,18 +104,6 @@ def _refuse_non_finite(name: str, values: list) -> None:
             f"frame {bad[0]} has NaN or infinite {name} "
             f"({len(bad)} of {len(values)} frames do): remove them from the file"
         )
-
-
-def _refuse_coinciding(positions: Sequence[NDArray]) -> None:
-    """Refuse structures with two atoms in one place, between which there is no direction."""
-    for frame, places in enumerate(positions):
-        if len(np.unique(places[:, 0])) == len(places):  # quick, and so it is of nearly all
-            continue
-        _, first, number = np.unique(places, axis=0, return_index=True, return_inverse=True)
-        twice = np.flatnonzero(first[number.ravel()] != np.arange(len(places)))
-        if len(twice):
-            one = first[number.ravel()[twice[0]]]
-            raise ValueError(f"frame {frame}: atoms {one} and {twice[0]} are in the same place")
 
 
 @dataclass(frozen=True)

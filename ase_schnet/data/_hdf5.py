@@ -129,7 +129,8 @@ def _read_group(
             raise ValueError(
                 f"group {group.name}: {key} has shape {values.shape}, expected {len(positions)} frames"
             )
-        labels[name] = list(-values if key == layout.gradient else values)
+        own_gradient = key == layout.gradient and not forces_key  # one asked for: the caller's
+        labels[name] = list(-values if own_gradient else values)
     if not labels:
         raise ValueError(f"group {group.name} has no labels; it holds {_names(group)}")
     info = {"charge": float(group.attrs["charge"])} if "charge" in group.attrs else None

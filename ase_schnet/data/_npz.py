@@ -90,7 +90,8 @@ def _read_layout(
                 raise ValueError(
                     f"{key} has shape {values.shape}, not that of forces (frames, atoms, 3)"
                 )
-            labels[name] = list(-values if key == layout.gradient else values)
+            own_gradient = key == layout.gradient and not forces_key  # one asked for: the caller's
+            labels[name] = list(-values if own_gradient else values)
     # Padding is cut off. Forces of another length are kept as they are: the check names them.
     if "forces" in labels:
         labels["forces"] = [

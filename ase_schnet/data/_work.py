@@ -31,7 +31,8 @@ def work_between(
 ) -> float:
     """Return the energy of the second structure minus that of the first in eV, from the forces.
 
-    For forces with a resultant (frozen atoms, a field) the path is a straight line, for any power.
+    For forces with a resultant (frozen atoms, a field), and where all atoms are far from each other, the path
+    is a straight line, for any power.
 
     Parameters
     ----------
@@ -46,10 +47,10 @@ def work_between(
     """
     start, forces = first
     end = start + least_image(second[0] - start, cell, pbc)
-    if _has_resultant(forces) or _has_resultant(second[1]):
-        return -0.5 * float(((forces + second[1]) * (end - start)).sum())
     reach = np.ptp(start, axis=0).sum() + 1.0 if len(start) <= SMALL and not pbc.any() else REACH
     pairs = half_list(start, reach, cell, pbc)
+    if _has_resultant(forces) or _has_resultant(second[1]) or not len(pairs.idx_i):
+        return -0.5 * float(((forces + second[1]) * (end - start)).sum())
     ends = [_coordinates(x, pairs, power) for x in (start, end)]
     pull = [_shortest(f, pairs, g) for f, (_, g) in zip((forces, second[1]), ends, strict=True)]
     return -0.5 * float((pull[0] + pull[1]) @ (ends[1][0] - ends[0][0]))

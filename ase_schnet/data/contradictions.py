@@ -108,11 +108,14 @@ def _disagreement(together: Agreement, units: str) -> str | None:
 
 def _looks_like(ratio: float, units: str) -> str:
     """Name the units or the sign that explain the ratio, and the cure."""
-    stated = parse_units(units)
     size = abs(ratio)
     minus = "gradients in " if ratio < 0 else ""
     if 1.0 / FACTOR < size < FACTOR:
         return "the forces look like gradients: change their sign"
+    try:
+        stated = parse_units(units)
+    except ValueError:  # of a `Rescaling`, or of a user's own data set
+        return f"were energies, forces and positions all converted ({units})?"
     found = []  # logarithm of the remaining ratio, text
     for name, value in _force_units().items():
         off = abs(math.log(size * stated.forces_to_eV_per_Ang / value))

@@ -17,13 +17,15 @@ from ase_schnet.data.packing import (
     PROPERTIES,
     none_if_empty,
     packed,
+    refuse_coinciding,
     volumes_of,
 )
 from ase_schnet.modelfile import MAX_ELEMENTS
 
-_PER_ATOM = ("Z", "R", "F", "force_mask")
-_PER_STRUCTURE = ("E", "cells", "pbc", "weight", *AUGMENTATION_MARKS)
-_PARTIAL = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # NaN where unknown
+# names of the arrays of a Dataset
+PER_ATOM = ("Z", "R", "F", "force_mask")
+PER_STRUCTURE = ("E", "cells", "pbc", "weight", *AUGMENTATION_MARKS)
+PARTIAL = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # NaN where unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +105,15 @@ class Dataset:
         Raises
         ------
         ValueError
-            For no frames, empty frames, elements that the network does not know, labels that are not finite,
-            and energies or forces that only some frames have: a loss cannot tell a missing label from a
-            wrong one.
+            For no frames, empty frames, elements that the network does not know, positions and labels that
+            are not finite, labels of another shape, cells that do not span the periodic directions, two
+            atoms in one place, and energies or forces that only some frames have: a loss cannot tell a
+            missing label from a wrong one.
         """
         labels = {name: [_result(a, name) for a in frames] for name in PROPERTIES}
-        arrays = packed([Frame.of(a) for a in frames], labels)
+        plain = [Frame.of(a) for a in frames]
+        arrays = packed(plain, labels)
+        refuse_coinciding(plain)
         return cls(**arrays, source=source, units=units)
 
     def __len__(self) -> int:
@@ -145,18 +150,22 @@ class Dataset:
         return volumes_of(self.cells, self.pbc)
 
     def subset(self, indices: NDArray) -> Dataset:
-        """Return the structures with the numbers `indices`, in that order."""
-        indices = np.asarray(indices)
+        """Return the structures with the numbers `indices`, in that order.
+
+        Numbers from the end (-1) and masks (S,) count as numpy has them.
+        """
+        indices = np.arange(len(self))[indices]
         atoms = concatenated_ranges(self.ptr[indices], self.n_atoms[indices])
-        rows = {name: atoms for name in _PER_ATOM}
-        rows |= {name: indices for name in (*_PER_STRUCTURE, *_PARTIAL)}
+        rows = {name: atoms for name in PER_ATOM}
+        rows |= {name: indices for name in (*PER_STRUCTURE, *PARTIAL)}
         values = {name: getattr(self, name) for name in rows}
         chosen = {name: v[rows[name]] for name, v in values.items() if v is not None}
-        chosen |= {name: none_if_empty(chosen[name]) for name in _PARTIAL if name in chosen}
+        chosen |= {name: none_if_empty(chosen[name]) for name in PARTIAL if name in chosen}
         return replace(self, ptr=np.concatenate([[0], self.n_atoms[indices].cumsum()]), **chosen)
 
     def atoms(self, structure: int) -> Atoms:
-        """Return structure number `structure` as Atoms without labels."""
+        """Return structure number `structure` as Atoms without labels; -1 is the last one."""
+        structure = range(len(self))[structure]
         part = slice(self.ptr[structure], self.ptr[structure + 1])
         return Atoms(
             self.Z[part], self.R[part], cell=self.cells[structure], pbc=self.pbc[structure]
@@ -196,12 +205,12 @@ def join(first: Dataset, second: Dataset) -> Dataset:
             raise ValueError(f"one of two data sets to be joined has {label}, the other has none")
     missing = {"weight": 1.0, "force_mask": True} | dict.fromkeys(AUGMENTATION_MARKS, "")
     rows = {}
-    for name in (*_PER_ATOM, *_PER_STRUCTURE, *_PARTIAL):
+    for name in (*PER_ATOM, *PER_STRUCTURE, *PARTIAL):
         values = [getattr(first, name), getattr(second, name)]
         known = next((v for v in values if v is not None), None)
         if known is None:
             continue
-        sizes = (len(d.Z if name in _PER_ATOM else d) for d in (first, second))
+        sizes = (len(d.Z if name in PER_ATOM else d) for d in (first, second))
         filled = [
             np.full((n, *known.shape[1:]), missing.get(name, np.nan)) if v is None else v
             for v, n in zip(values, sizes, strict=True)

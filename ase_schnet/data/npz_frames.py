@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ase_schnet.data._layouts import NPZ_LAYOUTS, Layout, npz_layout
+from ase_schnet.files import short_name
 from ase_schnet.units import FileUnits
 
 ROWS = 1000  # frames that are read at once
@@ -157,7 +158,7 @@ class NpzFrames:
 
     def __init__(self, path: Path, name: Path):
         self._path, self._name = path, name
-        self._folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name.name}.")
+        self._folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{short_name(name)}.")
         self._files: dict[str, io.BufferedWriter] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._numbers: NDArray | None = None

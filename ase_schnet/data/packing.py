@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
+from ase.geometry import complete_cell
 from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.data.frame import Frame
 from ase_schnet.modelfile import MAX_ELEMENTS
@@ -17,6 +18,9 @@ PROPERTIES = ("energy", "forces", "stress", "dipole")
 """Labels that ASE's results may hold."""
 AUGMENTATION_MARKS = ("augmented", "augmented_from", "frame_id")
 """Keys of ``info`` that mark augmented structures: see `ase_schnet.augment.frames`."""
+_DECIMALS = (
+    7  # of coordinates in units of a cell: images are one place although positions are rounded
+)
 
 
 def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArray | None]:
@@ -40,17 +44,15 @@ def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArra
     counts = np.array([len(f.numbers) for f in frames])
     if counts.min() == 0:
         raise ValueError(f"frame {counts.argmin()} has no atoms")
-    _refuse_heavy(frames)
-    cells, pbc = np.zeros((len(frames), 3, 3)), np.zeros((len(frames), 3), dtype=bool)
-    for k, frame in enumerate(frames):
-        cells[k] = 0.0 if frame.cell is None else frame.cell
-        pbc[k] = False if frame.pbc is None else frame.pbc
-    energies, forces = _complete("energy", labels), _complete("forces", labels)
+    _refuse_unknown_elements(frames)
+    cells, pbc = _cells(frames)
+    energies = _complete("energy", labels, [()] * len(frames))
+    forces = _complete("forces", labels, [(n, 3) for n in counts.tolist()])
     infos = [frame.info or {} for frame in frames]
     all_forces = None if forces is None else np.concatenate(forces).astype(np.float64)
     return {
         "Z": np.concatenate([f.numbers for f in frames]).astype(np.int64),
-        "R": np.concatenate([f.positions for f in frames]).astype(np.float64),
+        "R": np.concatenate(_finite_positions(frames)).astype(np.float64),
         "ptr": np.concatenate([[0], counts.cumsum()]).astype(np.int64),
         "E": None if energies is None else np.array(energies, dtype=np.float64),
         "F": all_forces,
@@ -86,18 +88,83 @@ def label_mask(frames: Sequence[Frame], forces: NDArray) -> NDArray | None:
     return None if counts.all() else counts
 
 
-def _refuse_heavy(frames: Sequence[Frame]) -> None:
-    heaviest = [int(f.numbers.max()) for f in frames]
-    if max(heaviest) >= MAX_ELEMENTS:
-        worst = int(np.argmax(heaviest))
+def _refuse_unknown_elements(frames: Sequence[Frame]) -> None:
+    for k, frame in enumerate(frames):
+        z = int(frame.numbers.min())
+        if z < 1:
+            raise ValueError(
+                f"frame {k} has an atom of atomic number {z}, which is no element: remove dummy and ghost "
+                "atoms"
+            )
+        z = int(frame.numbers.max())
+        if z >= MAX_ELEMENTS:
+            known = z < len(chemical_symbols)
+            raise ValueError(
+                f"frame {k} holds {chemical_symbols[z] if known else f'atomic number {z}'}; the network "
+                f"knows elements up to {chemical_symbols[MAX_ELEMENTS - 1]}"
+            )
+
+
+def _cells(frames: Sequence[Frame]) -> tuple[NDArray, NDArray]:
+    """Return cells (S, 3, 3) and periodic directions (S, 3), which are none along zero cell vectors."""
+    cells, pbc = np.zeros((len(frames), 3, 3)), np.zeros((len(frames), 3), dtype=bool)
+    for k, frame in enumerate(frames):
+        cells[k] = 0.0 if frame.cell is None else frame.cell
+        pbc[k] = False if frame.pbc is None else frame.pbc
+    pbc &= cells.any(axis=2)
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(f"the cell of frame {finite.argmin()} is not finite")
+    periodic = np.flatnonzero(pbc.any(axis=1))
+    vectors = np.where(pbc[periodic, :, None], cells[periodic], 0.0)
+    flat = periodic[np.linalg.matrix_rank(vectors) < pbc[periodic].sum(axis=1)]
+    if len(flat):
         raise ValueError(
-            f"frame {worst} holds {chemical_symbols[heaviest[worst]]}; the network knows "
-            f"elements up to {chemical_symbols[MAX_ELEMENTS - 1]}"
+            f"the cell of frame {flat[0]}, {cells[flat[0]].tolist()}, does not span the periodic directions"
         )
+    return cells, pbc
 
 
-def _complete(name: str, labels: dict[str, list]) -> list | None:
-    """Return label `name` of every frame, or None when no frame has it."""
+def _finite_positions(frames: Sequence[Frame]) -> list[NDArray]:
+    for k, frame in enumerate(frames):
+        if not np.isfinite(frame.positions).all():
+            raise ValueError(f"positions of frame {k} are not finite")
+    return [frame.positions for frame in frames]
+
+
+def refuse_coinciding(frames: Sequence[Frame]) -> None:
+    """Refuse structures with two atoms in one place, between which there is no direction.
+
+    Raises
+    ------
+    ValueError
+        For the first such structure, also if one atom is at a periodic image of the other.
+    """
+    for k, frame in enumerate(frames):
+        places = _places(frame)
+        if len(np.unique(places[:, 0])) == len(places):  # quick, and so it is of nearly all
+            continue
+        _, first, number = np.unique(places, axis=0, return_index=True, return_inverse=True)
+        twice = np.flatnonzero(first[number.ravel()] != np.arange(len(places)))
+        if len(twice):
+            one = first[number.ravel()[twice[0]]]
+            raise ValueError(f"frame {k}: atoms {one} and {twice[0]} are in the same place")
+
+
+def _places(frame: Frame) -> NDArray:
+    """Return the positions (N, 3), of a periodic structure in units of its cell: equal for all images."""
+    if frame.pbc is None or frame.cell is None:
+        return frame.positions
+    periodic = frame.pbc & frame.cell.any(axis=1)  # some files have pbc="T T T" and a zero cell
+    cell = complete_cell(frame.cell)
+    if not periodic.any() or np.linalg.det(cell) == 0.0:
+        return frame.positions
+    places = frame.positions @ np.linalg.inv(cell)
+    return np.where(periodic, np.round(places % 1.0, _DECIMALS) % 1.0, np.round(places, _DECIMALS))
+
+
+def _complete(name: str, labels: dict[str, list], shapes: list[tuple]) -> list | None:
+    """Return label `name` of every frame in its shape, or None when no frame has it."""
     values = labels.get(name, [])
     missing = [k for k, value in enumerate(values) if value is None]
     if len(missing) == len(values):
@@ -107,10 +174,17 @@ def _complete(name: str, labels: dict[str, list]) -> list | None:
             f"{name} found in {len(values) - len(missing)}/{len(values)} frames "
             f"(first without: frame {missing[0]}); label every frame or drop those without"
         )
-    for k, value in enumerate(values):
-        if not np.all(np.isfinite(value)):
-            raise ValueError(f"{name} of frame {k} is not finite")
-    return values
+    return [_of_shape(shapes[k], value, f"{name} of frame {k}") for k, value in enumerate(values)]
+
+
+def _of_shape(shape: tuple[int, ...], value: ArrayLike, what: str) -> ArrayLike:
+    if shape == () and np.size(value) == 1:  # some calculators give an array of one energy
+        value = np.reshape(value, ())
+    if np.shape(value) != shape:
+        raise ValueError(f"{what} has shape {np.shape(value)}, expected {shape}")
+    if not np.all(np.isfinite(value)):
+        raise ValueError(f"{what} is not finite")
+    return value
 
 
 def _stress(labels: dict[str, list], has_volume: NDArray) -> NDArray | None:
@@ -174,11 +248,7 @@ def _rows(name: str, shape: tuple[int, ...], values: list) -> NDArray | None:
     for k, value in enumerate(values):
         if value is None:
             continue
-        if np.shape(value) != shape:
-            raise ValueError(f"{name} of frame {k} has shape {np.shape(value)}, expected {shape}")
-        rows[k] = value
-        if not np.isfinite(rows[k]).all():
-            raise ValueError(f"{name} of frame {k} is not finite")
+        rows[k] = _of_shape(shape, value, f"{name} of frame {k}")
     return rows
 
 

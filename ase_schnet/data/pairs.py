@@ -39,14 +39,6 @@ class PackedPairs(NamedTuple):
     shifts: NDArray
 
 
-def packed_pairs(
-    R: NDArray, ptr: NDArray, cells: NDArray, pbc: NDArray, cutoff: float
-) -> PackedPairs:
-    """Return the pairs closer than `cutoff` Å of all structures, which are packed as in a `Dataset`."""
-    parts = [pairs for _, pairs in pair_blocks(R, ptr, cells, pbc, cutoff)]
-    return PackedPairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
 def distance_range(
     R: NDArray, ptr: NDArray, cells: NDArray, pbc: NDArray, cutoff: float
 ) -> tuple[float, float]:
@@ -64,7 +56,7 @@ def distance_range(
 def pair_blocks(
     R: NDArray, ptr: NDArray, cells: NDArray, pbc: NDArray, cutoff: float
 ) -> Iterator[tuple[slice, PackedPairs]]:
-    """Yield blocks of structures with the pairs of each, as `packed_pairs` returns them for all."""
+    """Yield blocks of structures, packed as in a `Dataset`, with their pairs closer than `cutoff` Å."""
     n_atoms = np.diff(ptr)
     small = ~pbc.any(axis=1) & (n_atoms <= ALL_PAIRS_LIMIT)
     candidates = np.where(small, n_atoms * (n_atoms - 1) // 2, n_atoms * ALL_PAIRS_LIMIT)

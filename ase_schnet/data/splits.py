@@ -46,6 +46,21 @@ class FoldPlan:
         )
         return FoldPlan(tuple(folds), kept_out)
 
+    def require_whole(self, n_structures: int) -> None:
+        """Raise ValueError unless every part holds structures, and all parts each of `n_structures` once."""
+        parts = (*self.folds, self.kept_out)
+        if len(self.folds) < 2 or not all(len(part) for part in parts):
+            raise ValueError(
+                "a training needs at least two folds and a kept-out part, with structures in each; these are "
+                f"{len(self.folds)} folds of {', '.join(str(len(fold)) for fold in self.folds)} structures, "
+                f"and {len(self.kept_out)} kept out"
+            )
+        if not np.array_equal(np.sort(np.concatenate(parts)), np.arange(n_structures)):
+            raise ValueError(
+                f"the folds and the kept-out part do not hold each of the {n_structures} structures once: "
+                "make them for these structures, as with plan_folds(len(dataset), ...)"
+            )
+
     def divided(self, twins: NDArray) -> int:
         """Count the structures that have a twin in another part; `twins` as `twins_of` returns them."""
         part = np.full(len(twins), -1)

@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.applicability.model import require_supported
+from ase_schnet.applicability.model import (
+    require_finite,
+    require_no_images,
+    require_supported,
+)
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model
 from ase_schnet.neighbors import half_list
@@ -48,8 +52,11 @@ class ModelFeatures:
 
     def _of(self, atoms: Atoms, elements: list[int]) -> np.ndarray:
         self.require_supported(atoms)
+        require_finite(atoms)
         cutoff = self._model.config["cutoff"]
         pairs = half_list(atoms.positions, cutoff, atoms.cell.array, atoms.pbc)
+        if not self._model.pbc:
+            require_no_images(self._model, atoms, pairs)
         self._engine.evaluate(atoms.numbers, atoms.positions, pairs)
         features = self._engine.features()[0]  # (N, B)
         each = [features[atoms.numbers == z] for z in elements]

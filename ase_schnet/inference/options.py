@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -34,7 +35,7 @@ class EngineOptions:
     Raises
     ------
     ValueError
-        The skin is negative.
+        The skin is negative or not finite.
     """
 
     device: str = "cpu"
@@ -44,8 +45,8 @@ class EngineOptions:
     skin: float | None = None
 
     def __post_init__(self):
-        if self.skin is not None and not self.skin >= 0:
-            raise ValueError(f"skin must be >= 0 Å, got {self.skin}")
+        if self.skin is not None and not 0 <= self.skin < math.inf:
+            raise ValueError(f"skin must be >= 0 Å and finite, got {self.skin}")
 
     @classmethod
     def of(cls, options: EngineOptions | Mapping | None) -> EngineOptions:

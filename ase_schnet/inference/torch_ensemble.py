@@ -277,7 +277,9 @@ def torch_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device is 'cpu', 'cuda', 'cuda:1' or 'auto', got {device!r}") from None
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is 'cpu', 'cuda', 'cuda:1' or 'auto', got {device!r}")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} asked for, but torch finds no GPU; use device='cpu'")
     return chosen

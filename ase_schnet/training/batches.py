@@ -112,7 +112,7 @@ class BatchSource:
 def _stored_pairs(
     dataset: Dataset, cutoff: float
 ) -> tuple[NDArray, NDArray, NDArray, NDArray | None]:
-    """Return what `packed_pairs` does, in two bytes a pair of small molecules in place of forty.
+    """Return the arrays of `PackedPairs` for a data set: two bytes a pair of small molecules, not forty.
 
     Numbers of atoms below 256 are bytes, and molecules have no shifts.
     """

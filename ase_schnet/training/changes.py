@@ -161,7 +161,8 @@ def _first(old: np.ndarray, new: np.ndarray, dataset: Dataset) -> str:
     """Return the first structure that differs, in words."""
     if old.shape != new.shape:
         return ""
-    differs = (old != new).reshape(len(new), -1).any(axis=1)
+    both_unknown = (old != old) & (new != new)  # NaN: a structure without the label
+    differs = ((old != new) & ~both_unknown).reshape(len(new), -1).any(axis=1)
     row = int(differs.argmax())
     s = row if len(new) == len(dataset) else int(np.searchsorted(dataset.ptr, row, "right")) - 1
     return f" in structure {s}"

@@ -51,9 +51,9 @@ class LossWeights:
         if self.energy is None:
             object.__setattr__(self, "energy", DEFAULT_ENERGY_WEIGHT[self.kind])
         values = (self.energy, self.forces, self.stress or 0.0)
-        if not (min(values) >= 0 and sum(values) > 0):
+        if not (min(values) >= 0 and 0 < sum(values) < math.inf):
             raise ValueError(
-                f"loss weights must be >= 0 and not all zero, got energy {self.energy}, "
+                f"loss weights must be >= 0, finite and not all zero, got energy {self.energy}, "
                 f"forces {self.forces}, stress {self.stress}"
             )
 

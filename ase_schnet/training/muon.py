@@ -8,16 +8,16 @@ processors can only emulate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ase_schnet.training.orthogonal import Orthogonalizer, Place
-from ase_schnet.training.uncompiled import Uncompiled
+from ase_schnet.training.uncompiled import VectorOptimizer
 
 
-class Muon(Uncompiled):
+class Muon(VectorOptimizer):
     """Move the matrices that lie in one vector.
 
     Parameters
@@ -44,18 +44,6 @@ class Muon(Uncompiled):
         self._lengths = torch.zeros_like(vector)
         for start, rows, cols in places:
             self._lengths[start : start + rows * cols] = max(1.0, rows / cols) ** 0.5
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Make one update; return the loss of `closure` if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for vector in group["params"]:
-                self._update(vector, group)
-        return loss
 
     def _update(self, vector: Tensor, group: dict) -> None:
         state, gradient = self.state[vector], vector.grad

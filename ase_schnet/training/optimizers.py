@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,7 @@ from ase_schnet.model.potential import Potential
 from ase_schnet.training.muon import Muon
 from ase_schnet.training.parameters import ParameterVector
 from ase_schnet.training.settings import FitSettings
-from ase_schnet.training.uncompiled import Adam, Uncompiled
+from ase_schnet.training.uncompiled import Adam, VectorOptimizer
 
 MUON_RATE = (
     10.0  # learning rate of Muon over that of Adam: its step has another norm, the spectral one
@@ -37,7 +35,7 @@ def decays(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and "embedding" not in name
 
 
-class WeightDecay(Uncompiled):
+class WeightDecay(VectorOptimizer):
     """Draw weights towards zero, w ← (1 − rate · decay) w, whatever their gradients are.
 
     I. Loshchilov and F. Hutter, arXiv:1711.05101, as in AdamW; apart from the optimisers whose steps it
@@ -59,18 +57,8 @@ class WeightDecay(Uncompiled):
         super().__init__([vector], {"lr": lr, "weight_decay": weight_decay, "rate_factor": 1.0})
         self._chosen = chosen
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Make one step; return the loss of `closure` if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for vector in group["params"]:
-                share = group["lr"] * group["weight_decay"]
-                vector.addcmul_(vector, self._chosen, value=-share)
-        return loss
+    def _update(self, vector: Tensor, group: dict) -> None:
+        vector.addcmul_(vector, self._chosen, value=-group["lr"] * group["weight_decay"])
 
 
 def optimizers_for(

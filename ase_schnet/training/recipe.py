@@ -132,9 +132,10 @@ class Recipe:
         Raises
         ------
         ValueError
-            If a term with weight has no labels in the data or, of stress, in the training part of a fold;
-            and what `settled_electrons` raises.
+            If the folds are not those of these structures; if a term with weight has no labels in the data
+            or, of stress, in the training part of a fold; and what `settled_electrons` raises.
         """
+        self.plan.require_whole(len(dataset))
         charge, multiplicity = settled_electrons(dataset, self.charge, self.multiplicity)
         weights = self.weights.with_defaults_for(dataset)
         weights.require(dataset, "data")

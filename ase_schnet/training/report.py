@@ -92,11 +92,12 @@ def spread_table(model: TrainedModel) -> str:
 
 def error_lines(metrics: dict) -> list[str]:
     """Return a line for each error with unit, normalisation and number of values."""
-    n, atoms = metrics["n_structures"], metrics["n_atoms"]
+    n = metrics["n_structures"]
+    n_forces = metrics.get("n_forces", 3 * metrics["n_atoms"])  # older cards do not say it
     rows = (
         ("energy", "meV", "meV per structure", f"{n} structures"),
         ("energy", "meV_per_atom", "meV per atom", f"{n} structures"),
-        ("forces", "meV_per_Ang", "meV/Å per component", f"{3 * atoms} components"),
+        ("forces", "meV_per_Ang", "meV/Å per component", f"{n_forces} components"),
         (
             "stress",
             "meV_per_Ang3",

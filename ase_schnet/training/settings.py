@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 #: Default learning rate of a training that starts from a model.
 FINE_TUNING_RATE = 5e-4
 LARGEST_RATE = 1e30  # float32 holds no weight that is changed so much
+NO_CLIPPING = 1e308  # in place of infinity, which the card of a model cannot hold
 WARMUP_STEPS = 100  # until then the second moments of Adam are poor estimates
 
 
@@ -37,7 +38,7 @@ class FitSettings:
     ema_decay
         Of the running average of the weights, per step.
     clip_norm
-        Largest length of the gradient.
+        Largest length of the gradient; infinite: any.
     patience
         Epochs without a better validation loss after which the fit stops and goes back to the best; 0 never
         stops early and keeps the last.
@@ -57,9 +58,13 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not value >= smallest:
+                raise ValueError(f"{name}={value}: it must be at least {smallest}")
+            if value != value // 1:
+                raise ValueError(f"{name}={value}: it must be a whole number")
+            object.__setattr__(self, name, int(value))
         if not 0 < self.learning_rate < LARGEST_RATE:
             raise ValueError(
                 f"learning rate must be positive and below {LARGEST_RATE:g}, got {self.learning_rate}"
@@ -79,8 +84,7 @@ class FitSettings:
             raise ValueError(f"ema decay must be in [0, 1), got {self.ema_decay}")
         if not self.clip_norm > 0:
             raise ValueError(f"clip norm must be positive, got {self.clip_norm}")
-        if self.patience < 0:
-            raise ValueError(f"patience must be at least 0, got {self.patience}")
+        object.__setattr__(self, "clip_norm", min(self.clip_norm, NO_CLIPPING))
 
     def to_dict(self) -> dict:
         """Return plain types, ready for JSON."""

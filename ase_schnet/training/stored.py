@@ -11,12 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet.data.dataset import Dataset, concatenated_ranges
+from ase_schnet.data.dataset import PARTIAL, PER_ATOM, Dataset, concatenated_ranges
 from ase_schnet.data.packing import none_if_empty
 from ase_schnet.files import whole_file
-
-PER_ATOM = ("Z", "R", "F", "force_mask")
-INCOMPLETE = ("stress", "dipole", "polarizability", "charge", "multiplicity")  # of some structures
 
 
 class StoredDataset:
@@ -64,7 +61,7 @@ class StoredDataset:
                     part[name] = str(array)
                     continue
                 rows = array[atoms if name in PER_ATOM else structures]
-                part[name] = none_if_empty(rows) if name in INCOMPLETE else rows
+                part[name] = none_if_empty(rows) if name in PARTIAL else rows
             return Dataset(**part)
 
     @contextmanager

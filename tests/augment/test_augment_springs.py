@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from sklearn.mixture import GaussianMixture
@@ -132,7 +132,7 @@ def test_the_temperature_of_momenta():
             "all H-H distances are equal|spread by only",
         ),
         (lambda: packed([Atoms("H"), Atoms("O")]), 300.0, "single atoms have no distances"),
-        (lambda: packed([Atoms("C2", cell=[5, 5, 5], pbc=True)] * 3), 300.0, "periodic"),
+        (lambda: packed([bulk("C", cubic=True)] * 3), 300.0, "periodic"),
     ],
 )
 def test_data_that_cannot_tell(data, temperature_K, message):

@@ -1,6 +1,7 @@
 """SchNetCalculator as ASE users meet it."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,3 +232,48 @@ def test_trained_distance_range(calc):
     assert calc.trained.elements == ELEMENTS
     assert calc.trained.config == TINY.to_dict()
     assert calc.model_info["sha256"] == calc.trained.checksum
+
+
+def test_a_path_is_never_taken_for_the_name_of_a_shipped_model(tmp_path, monkeypatch):
+    """A script whose training had left no directory went on with another model."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no directory 'ethanol': a Path is no name"):
+        SchNetCalculator(Path("ethanol"))
+    directory = save_model(Path("ethanol"), random_model())
+    assert SchNetCalculator(directory).parameters.model == str(tmp_path / "ethanol")
+
+
+@pytest.fixture
+def other_model(tmp_path):
+    """A model with the same parameters but the energies of another, and a dipole head that is damaged."""
+    directory = save_model(tmp_path / "other", random_model(members=2))
+    (directory / "dipole.safetensors").write_bytes(b"no tensors")
+    return directory
+
+
+def test_parameters_that_cannot_be_set_leave_the_whole_calculator_as_it_was(
+    atoms, model_dir, other_model
+):
+    """The damaged head was read when the new engine was in place: energies of one model, name of another."""
+    energy, known = atoms.get_potential_energy(), atoms.calc.model_info
+    with pytest.raises(ValueError, match=r"dipole\.safetensors is damaged"):
+        atoms.calc.set(model=other_model)
+    assert atoms.calc.model_info == known
+    assert atoms.calc.trained.path == str(model_dir)
+    assert atoms.get_potential_energy() == energy
+
+
+def test_parameters_whose_setting_was_interrupted_can_be_set_again(atoms, monkeypatch):
+    energy = atoms.get_potential_energy()
+
+    def interrupted(engine):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ase_schnet.calculator.self_check", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            atoms.calc.set(dtype="float32")
+    assert atoms.calc.parameters.dtype == "float64"
+    assert atoms.get_potential_energy() == energy
+    assert atoms.calc.set(dtype="float32") == {"dtype": "float32"}
+    assert atoms.get_potential_energy() != energy

@@ -109,6 +109,11 @@ def test_what_cannot_be_written_is_refused(tmp_path, atoms):
         write_predictions(tmp_path / "p.cif", atoms)
     with pytest.raises(ValueError, match="structure 1 has no calculator"):
         write_predictions(tmp_path / "p.xyz", [atoms, molecule("H2O")])
+    for name in ("p.db", "p.npz", "p.traj"):
+        with pytest.raises(ValueError, match="structure 1 has no calculator"):
+            write_predictions(tmp_path / name, [atoms, molecule("H2O")])
+        with pytest.raises(ValueError, match="there are no structures to write"):
+            write_predictions(tmp_path / name, [])
     assert not list(tmp_path.iterdir())
 
 

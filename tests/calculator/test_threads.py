@@ -18,7 +18,11 @@ from factory import ethanol, random_model
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model
 
-CLONES = {"deepcopy": copy.deepcopy, "pickle": lambda c: pickle.loads(pickle.dumps(c))}
+CLONES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda c: pickle.loads(pickle.dumps(c)),
+}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,20 @@ def test_it_finds_what_the_watch_of_dynamics_finds(name):
         assert expected is None or expected.message in found
         told.append(found is not None)
     assert 10 < sum(told) < 90
+
+
+def test_a_collision_that_training_has_seen_is_told_as_one():
+    """There is no interval below or above it in the training: the message ended in a traceback."""
+    model = replace(random_model(), distance_ranges={"H-H": [[0.30, 0.36], [0.7, 3.9]]})
+    atoms = Atoms("H2", [[0, 0, 0], [0, 0, 0.33]])
+    found = DistanceWatch(atoms, model.distance_ranges, 4.0, 0.15).find(atoms)
+    assert found.collision
+    assert found.message == (
+        "H0 and H1 0.33 Å apart, 0.6 of the sum of their covalent radii is 0.37 Å"
+    )
+    pairs = half_list(atoms.positions, 4.0)
+    said = TrainingWatch(model).find(atoms, pairs, new_composition=False)
+    assert found.message in said
 
 
 def test_nothing_is_said_of_test_frames_of_the_training_run(shared_data):

@@ -20,6 +20,7 @@ from ase_schnet.data.agreement import agreement
 from ase_schnet.data.contradictions import label_contradictions, refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.rescaling import Rescaling
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.modelfile import load_model
 from ase_schnet.training.batches import BatchSource
@@ -191,6 +192,35 @@ def test_the_ratio_does_not_depend_on_how_the_molecules_lie():
     assert agreement(data).ratio == pytest.approx(1.0, abs=0.05)
 
 
+def test_labels_in_units_of_nobody_are_refused_too():
+    """Their units have no name that could be looked up."""
+    data = Rescaling(27.2, 0.529).apply(ethanols())
+    assert label_contradictions(data) == []
+    (said,) = label_contradictions(replace(data, F=5.0 * data.F))
+    assert said.endswith("positions all converted (27.2 eV, 0.529 Ang)?")
+    (said,) = label_contradictions(replace(data, F=-data.F))
+    assert said.endswith("the forces look like gradients: change their sign")
+
+
+@pytest.mark.parametrize("n_atoms", [2, 60])
+def test_atoms_that_are_all_far_from_each_other_are_compared_too(n_atoms):
+    """A box of gas, or a chain of many: no two atoms are within reach of a coordinate."""
+    frames = []
+    for d in np.linspace(7.0, 9.0, 30):
+        atoms = Atoms(f"Ar{n_atoms}", np.arange(n_atoms)[:, None] * [d, 0, 0])
+        if n_atoms == 2:
+            atoms.set_cell([30.0] * 3)
+            atoms.pbc = True
+        forces = np.zeros((n_atoms, 3))
+        forces[[0, -1], 0] = 0.01, -0.01  # of a string between the ends
+        energy = 0.01 * (n_atoms - 1) * d
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        frames.append(atoms)
+    data = Dataset.from_atoms(frames)
+    assert label_contradictions(data) == []
+    assert agreement(data).ratio == pytest.approx(1.0, abs=0.02)
+
+
 def test_a_symmetric_stretch_whose_middle_feels_no_force_is_no_contradiction():
     frames = []
     for d in np.linspace(1.0, 1.4, 30):
@@ -339,5 +369,12 @@ def test_a_training_with_a_mask_runs_and_its_errors_are_of_labels_alone(tmp_path
     path = tmp_path / "frozen.xyz"
     write(path, frozen_slab())
     assert main(["train", str(path), "-o", str(tmp_path / "m"), *TINY]) == 1
-    assert "180 force components are not labels" in capsys.readouterr().out
-    assert load_model(tmp_path / "m").card["kept_out"]["forces_mae_meV_per_Ang"] > 0
+    out = capsys.readouterr().out
+    assert "180 force components are not labels" in out
+    kept_out = load_model(tmp_path / "m").card["kept_out"]
+    assert kept_out["forces_mae_meV_per_Ang"] > 0
+    labelled = (
+        3 * kept_out["n_atoms"] - 6 * kept_out["n_structures"]
+    )  # two atoms of each are frozen
+    assert kept_out["n_forces"] == labelled
+    assert f"n = {labelled} components" in out

@@ -101,6 +101,104 @@ def test_elements_beyond_the_embedding_are_named():
         Dataset.from_atoms(frames)
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (0, "frame 2 has an atom of atomic number 0, which is no element"),
+        (-1, "frame 2 has an atom of atomic number -1, which is no element"),
+        (120, "frame 2 holds atomic number 120; the network knows elements up to Es"),
+    ],
+)
+def test_atoms_that_are_no_element_are_named(number, message):
+    """-1 was counted as einsteinium, 0 learnt like an element."""
+    frames = labelled_molecules(3)
+    frames[2].numbers[0] = number
+    with pytest.raises(ValueError, match=message):
+        Dataset.from_atoms(frames)
+
+
+def test_one_energy_in_an_array_is_an_energy():
+    frames = labelled_molecules(3)
+    expected = Dataset.from_atoms(frames).E
+    for atoms in frames:
+        atoms.calc.results["energy"] = np.array([atoms.calc.results["energy"]])
+    np.testing.assert_array_equal(Dataset.from_atoms(frames).E, expected)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (4, 3)), ((9,), (9,)), ((3,), (3,))])
+def test_forces_of_another_number_of_atoms_are_named(shapes):
+    """Two wrong numbers whose sum is right gave each atom the force of another."""
+    frames = labelled_molecules(2, names=("H2O",))
+    for atoms, shape in zip(frames, shapes, strict=True):
+        atoms.calc.results["forces"] = np.zeros(shape)
+    with pytest.raises(ValueError, match=r"forces of frame 0 has shape .*, expected \(3, 3\)"):
+        Dataset.from_atoms(frames)
+
+
+def test_cells_that_span_no_volume_are_named_and_zero_vectors_are_not_periodic():
+    """They ended in an error of the list of neighbours, in the middle of a training."""
+    frames = labelled_molecules(3)
+    for atoms in frames:
+        atoms.pbc = True
+    assert not Dataset.from_atoms(frames).pbc.any()
+    frames[1].set_cell([[30, 0, 0], [0, 30, 0], [30, 30, 0]])
+    with pytest.raises(ValueError, match=r"frame 1, .*, does not span the periodic directions"):
+        Dataset.from_atoms(frames)
+    frames[1].pbc = [True, False, True]
+    assert Dataset.from_atoms(frames).pbc.tolist() == [
+        [False] * 3,
+        [True, False, True],
+        [False] * 3,
+    ]
+    frames[1].set_cell([np.nan] * 3)
+    with pytest.raises(ValueError, match="the cell of frame 1 is not finite"):
+        Dataset.from_atoms(frames)
+
+
+def test_positions_that_are_not_finite_are_named():
+    frames = labelled_molecules(3)
+    frames[1].positions[0] = np.inf
+    with pytest.raises(ValueError, match="positions of frame 1 are not finite"):
+        Dataset.from_atoms(frames)
+
+
+@pytest.mark.parametrize(
+    ("pbc", "cell"),
+    [
+        (False, None),
+        (True, [[4.0, 0, 0], [1, 5, 0], [0, 1, 6]]),
+        (True, [[-4.0, 0, 0], [1, 5, 0], [0, 1, 6]]),  # left-handed
+        ([True, False, False], [[4.0, 0.3, 0], [0, 0, 0], [0, 0, 0]]),
+        ([True, True, False], [[4.0, 0, 0], [1, 5, 0], [0, 0, 30.0]]),
+    ],
+)
+def test_two_atoms_in_one_place_are_named_also_through_a_face(pbc, cell):
+    """Such a training was said to diverge for its learning rate."""
+    frames = labelled_molecules(3)
+    for atoms in frames:
+        atoms.set_cell(cell)
+        atoms.pbc = pbc
+    Dataset.from_atoms(frames)
+    shift = np.zeros(3) if cell is None else frames[1].cell.array[0]
+    frames[1].positions[4] = frames[1].positions[2] + 3 * shift + 1e-12 * (cell is not None)
+    with pytest.raises(ValueError, match="frame 1: atoms 2 and 4 are in the same place"):
+        Dataset.from_atoms(frames)
+
+
+def test_structures_are_numbered_as_numpy_numbers_them():
+    """The last one as -1 was a structure without atoms."""
+    frames = labelled_molecules(5)
+    data = Dataset.from_atoms(frames)
+    assert data.atoms(-1) == data.atoms(4)
+    assert len(data.atoms(-1)) == len(frames[4])
+    with pytest.raises(IndexError):
+        data.atoms(5)
+    expected = data.subset(np.array([3, 4])).fingerprint()
+    for same in ([3, 4], [-2, -1], np.arange(5) > 2, slice(3, None)):
+        assert data.subset(same).fingerprint() == expected
+    assert len(data.subset([])) == 0
+
+
 def known_statistics(n=3000):
     """Structures whose atoms carry energies drawn from known means and spreads per species."""
     rng = np.random.default_rng(0)
@@ -203,7 +301,9 @@ def test_pairs_of_a_whole_data_set_are_those_of_its_structures(monkeypatch, bloc
         labelled_crystals(4) + labelled_crystals(3, seed=1),
     ):
         data = Dataset.from_atoms(frames)
-        got = pairs.packed_pairs(data.R, data.ptr, data.cells, data.pbc, cutoff=3.0)
+        blocks = pairs.pair_blocks(data.R, data.ptr, data.cells, data.pbc, cutoff=3.0)
+        parts = [got for _, got in blocks]
+        got = pairs.PackedPairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
         alone = [half_list(a.positions, 3.0, a.cell.array, a.pbc) for a in frames]
         assert got.n_pairs.tolist() == [len(p.idx_i) for p in alone]
         for k, name in enumerate(("idx_i", "idx_j", "shifts")):

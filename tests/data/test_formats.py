@@ -15,7 +15,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
-from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.formats import read_dataset, read_labelled
 from ase_schnet.units import FileUnits
 
 KCAL = 4184 / 96485.33212  # eV per kcal/mol, CODATA 2018
@@ -300,6 +300,52 @@ def test_plain_ase_database_rows_are_in_eV(tmp_path, ethanol):
     frames, found = read_labelled(tmp_path / "plain.db")
     assert energies_of(frames) == pytest.approx(energies_of(ethanol))
     assert (found.n_forces, found.n_dipole) == (5, 5)
+
+
+def cations(constrained=True):
+    """Four water cations, whose oxygen is held and has no force."""
+    frames, rng = [], np.random.default_rng(0)
+    for k in range(4):
+        atoms = molecule("H2O")
+        atoms.rattle(0.03, seed=k)
+        forces = rng.normal(size=(3, 3))
+        if constrained:
+            atoms.set_constraint(FixAtoms([0]))
+            forces[0] = 0.0
+        atoms.calc = SinglePointCalculator(atoms, energy=-2070.0 + k, forces=forces)
+        frames.append(atoms)
+    return frames
+
+
+def test_forces_that_a_database_lacks_on_held_atoms_are_no_labels(tmp_path):
+    """As in a trajectory: the zeros of a code would be learnt as forces."""
+    frames = cations()
+    with ase.db.connect(tmp_path / "held.db") as database:
+        for atoms in frames:
+            database.write(atoms)
+    ase.io.write(tmp_path / "held.traj", frames)
+    masks = [read_dataset(tmp_path / name)[0].force_mask for name in ("held.db", "held.traj")]
+    assert masks[0][:4].tolist() == [[False] * 3, [True] * 3, [True] * 3, [False] * 3]
+    np.testing.assert_array_equal(*masks)
+
+
+@pytest.mark.parametrize("place", ["key", "data", "initial charges"])
+def test_charge_and_multiplicity_that_a_database_states_are_read(tmp_path, place):
+    """A key ``charge`` is hidden by ASE, whose rows have a property of that name."""
+    with ase.db.connect(tmp_path / "ions.db") as database:
+        for atoms in cations(constrained=False):
+            if place == "initial charges":
+                atoms.set_initial_charges([0.4, 0.3, 0.3])
+                atoms.set_initial_magnetic_moments([1.0, 0.0, 0.0])
+                atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+            said = {"charge": 1, "multiplicity": 2}
+            keys = said if place == "key" else {}
+            database.write(atoms, keys, data=said if place == "data" else {})
+    data, _ = read_dataset(tmp_path / "ions.db")
+    assert data.charge.tolist() == [1.0] * 4
+    assert data.multiplicity.tolist() == [2.0] * 4
+    frames, _ = read_labelled(tmp_path / "ions.db")
+    assert frames[0].info["charge"] == 1.0
 
 
 def schnetpack_database(path, frames, forces_unit="kcal/mol/Ang"):

@@ -35,6 +35,27 @@ def waters(n, rng):
     return molecule("H2O").positions + rng.normal(scale=0.03, size=(n, 3, 3))
 
 
+def test_the_gradient_of_a_layout_gives_the_same_forces_when_it_is_asked_for(tmp_path):
+    """Its sign was changed twice: by the layout, and for the minus before the name."""
+    rng = np.random.default_rng(0)
+    gradient = rng.normal(scale=0.02, size=(4, 3, 3))
+    numbers, energies = np.array([8, 1, 1]), np.full(4, -76.4)
+    arrays = {"E": energies, "energy_grad": gradient, "Z": numbers, "R": waters(4, rng) / BOHR}
+    np.savez(tmp_path / "nff.npz", **arrays)
+    spice = {"dft_total_energy": energies, "dft_total_gradient": gradient}
+    spice |= {"atomic_numbers": numbers, "conformations": waters(4, rng) / BOHR}
+    write_h5(tmp_path / "spice.h5", {"water": (spice, {})})
+    for name, units, key in (
+        ("nff.npz", "Hartree, Bohr", "energy_grad"),
+        ("spice.h5", None, "dft_total_gradient"),
+    ):
+        asked, _ = read_dataset(tmp_path / name, units, forces_key=f"-{key}", trust_units=True)
+        own, _ = read_dataset(tmp_path / name, units, trust_units=True)
+        expected = -gradient.reshape(-1, 3) * HARTREE / BOHR
+        np.testing.assert_allclose(own.F, expected, rtol=1e-6)
+        np.testing.assert_array_equal(asked.F, own.F)
+
+
 # ------------------------------------------------------------------ HDF5
 
 

@@ -28,5 +28,5 @@ def test_an_unknown_option_is_named_beside_those_there_are():
 
 
 def test_a_negative_skin_is_refused():
-    with pytest.raises(ValueError, match="skin must be >= 0 Å, got -1"):
+    with pytest.raises(ValueError, match="skin must be >= 0 Å and finite, got -1"):
         EngineOptions(skin=-1)

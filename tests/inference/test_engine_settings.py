@@ -33,6 +33,7 @@ def atoms(calc):
         ({"device": "tpu-pod"}, "device is"),
         ({"skin": -1.0}, "skin must be"),
         ({"skin": float("nan")}, "skin must be"),
+        ({"skin": float("inf")}, "skin must be >= 0 Å and finite"),
         ({"threads": 0}, "threads is"),
         ({"threads": "2"}, "threads is"),
         ({"cutoff": 5.0}, "no parameter cutoff"),

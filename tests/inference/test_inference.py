@@ -115,6 +115,7 @@ def test_pickle_gives_the_same_engine():
     ("arguments", "message"),
     [
         ({"device": "gpu"}, "device is 'cpu'"),
+        ({"device": "mps"}, "device is 'cpu'"),  # torch knows it, and not all that is needed
         ({"dtype": "half"}, "dtype is 'float64' or 'float32'"),
         ({"device": "auto", "dtype": "half"}, "dtype is 'float64' or 'float32'"),
         ({"threads": 0}, "threads is a number >= 1 or None"),

@@ -1,7 +1,9 @@
 """Duplicates are seen whatever the frame of reference; the choice is the greedy farthest-point selection."""
 
 import numpy as np
+import pytest
 from ase.build import bulk, molecule
+from ase.calculators.calculator import InputError
 
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
@@ -77,3 +79,18 @@ def test_features_of_a_model_give_its_energies_and_do_not_depend_on_the_frame_of
     np.testing.assert_allclose(
         difference, model.scale[0] * np.diff(by_hand[ethanol.numbers == 1]), rtol=1e-4, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: (a.set_cell([5.0] * 3), a.set_pbc(True)), "near a periodic image"),
+        (lambda a: a.positions.__setitem__(0, np.nan), r"atoms \[0\] are not finite"),
+    ],
+)
+def test_structures_that_the_model_does_not_support_have_no_features(spoil, message):
+    """A molecule in a narrow box had those of a crystal of molecules, NaN gave NaN."""
+    atoms = molecule("CH3CH2OH")
+    spoil(atoms)
+    with pytest.raises(InputError, match=message):
+        ModelFeatures("ethanol")([atoms])

@@ -1,5 +1,6 @@
 """Losses, one fit, its checkpoint, and the cross-validation."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,12 @@ def test_the_paper_schedule_and_ours():
         ({"schedule": "linear"}, "schedule must be"),
         ({"optimizer": "sgd"}, "optimizer must be"),
         ({"ema_decay": 1.0}, "ema decay"),
+        ({"epochs": float("nan")}, "epochs=nan: it must be at least 1"),
+        ({"batch_size": 2.5}, "batch_size=2.5: it must be a whole number"),
+        ({"epochs": float("inf")}, "epochs=inf: it must be a whole number"),
+        ({"seed": -1}, "seed=-1: it must be at least 0"),
+        ({"patience": -1}, "patience=-1: it must be at least 0"),
+        ({"clip_norm": 0.0}, "clip norm must be positive"),
     ],
 )
 def test_bad_settings(arguments, message):
@@ -203,9 +210,24 @@ def test_bad_settings(arguments, message):
         FitSettings(**arguments)
 
 
+def test_settings_can_be_written_into_a_card():
+    """A training without clipping ended in an error when its model was written."""
+    settings = FitSettings(epochs=np.int64(3), clip_norm=float("inf"))
+    assert FitSettings(**json.loads(json.dumps(settings.to_dict(), allow_nan=False))) == settings
+    fit, plain = make_fit(replace(QUICK, clip_norm=float("inf"))), make_fit(replace(QUICK))
+    fit.parameters.gradient[:] = 1e6 * plain.parameters.values
+    fit.parameters.clip(fit.settings.clip_norm)
+    assert torch.equal(fit.parameters.gradient, 1e6 * plain.parameters.values)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0.0, 0.0), "not all zero"), ((-1.0, 1.0), ">= 0"), ((1.0, 1.0, "huber"), "loss must be")],
+    [
+        ((0.0, 0.0), "not all zero"),
+        ((-1.0, 1.0), ">= 0"),
+        ((1.0, 1.0, "huber"), "loss must be"),
+        ((1.0, float("inf")), "finite"),
+    ],
 )
 def test_bad_weights(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -358,6 +380,25 @@ def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path):
 def recipe(n=24, folds=3, **settings) -> Recipe:
     plan = plan_folds(n, folds, n_kept_out=4, seed=0)
     return Recipe(TINY, LossWeights(), replace(QUICK, epochs=3, **settings), plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (plan_folds(30, 3, n_kept_out=4), "do not hold each of the 24 structures once"),
+        (plan_folds(20, 3, n_kept_out=4), "do not hold each of the 24 structures once"),
+        (FoldPlan((np.arange(12), np.arange(10, 20)), np.arange(20, 24)), "24 structures once"),
+        (FoldPlan((np.arange(20), np.arange(0)), np.arange(20, 24)), "2 folds of 20, 0 structures"),
+        (FoldPlan((np.arange(12), np.arange(12, 24)), np.array([])), "and 0 kept out"),
+    ],
+    ids=["of more", "of fewer", "twice", "empty fold", "nothing kept out"],
+)
+def test_folds_of_other_data_are_refused_before_a_directory_is_begun(tmp_path, plan, message):
+    """An index error in a process, structures that nobody trained on, an error after all members."""
+    wrong = replace(recipe(), plan=plan)
+    with pytest.raises(ValueError, match=message):
+        cross_validate(small_dataset(24), tmp_path / "m", wrong, jobs=1)
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,17 @@ def test_what_version_0_1_did_not_say_of_the_network_is_no_change():
     assert changed_settings(then, now) == ["readout_widths=[32], not readout_widths=[16]"]
 
 
+def test_a_structure_without_a_label_is_not_the_one_that_differs(tmp_path):
+    data = small_dataset(24)
+    stress = np.zeros((24, 6))
+    stress[2] = np.nan  # without a label, then and now
+    data = replace(data, stress=stress)
+    WorkDirectory(tmp_path).begin(data, recipe())
+    other = replace(data, stress=np.where(np.arange(24)[:, None] == 5, 0.1, stress))
+    with pytest.raises(ValueError, match="other stresses in structure 5"):
+        WorkDirectory(tmp_path).begin(other, recipe())
+
+
 def interrupt(*arguments):
     raise KeyboardInterrupt
 

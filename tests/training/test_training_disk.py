@@ -10,12 +10,15 @@ from argparse import Namespace
 from dataclasses import replace
 
 import pytest
+from ase.build import molecule
 from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
 from forked import fork
 
 from ase_schnet.cli import main
 from ase_schnet.cli.assemble import report
+from ase_schnet.data.formats import read_dataset
+from ase_schnet.data.npz_frames import NpzFrames
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.files import CannotWrite, write_whole
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model
@@ -135,6 +138,18 @@ def test_a_picture_without_room_costs_no_model(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "learning curves could not be drawn: " in out
     assert out.splitlines()[-1].startswith(f"model: {directory}")
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_names_as_long_as_a_file_system_allows_can_be_written(tmp_path, letter):
+    """The temporary name is longer by a few letters."""
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".npz")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    with NpzFrames(path, path) as frames:
+        frames.add(molecule("H2O"), {"E": 1.0})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert read_dataset(path)[0].E.tolist() == [1.0]
 
 
 def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path):
