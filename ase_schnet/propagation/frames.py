@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
+from ase_schnet.degrees_of_freedom import moving_degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE, MDRecord, no_run
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
@@ -40,11 +40,14 @@ class Frames(NamedTuple):
         Frames from one independent frame to the next, at least: a thermostat changes the energy of a
         molecule no faster than its time constant τ, whatever oscillates within, and 2τ is what an exponential
         correlation of τ costs. A list of frames does not tell: 1.
+    n_degrees_of_freedom
+        Those that carry thermal energy; None where momenta alone tell.
     """
 
     atoms: list[Atoms]
     temperature_K: float
     least_inefficiency: float = 1.0
+    n_degrees_of_freedom: int | None = None
 
 
 def frames_of(
@@ -98,7 +101,8 @@ def frames_of(
         raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
     _require_complete(path, about, atoms)
     least = max(1.0, 2 * settings.get("time_constant_fs", 0.0) / (1000 * interval_ps))
-    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least)
+    n_dof = about.get("n_degrees_of_freedom")
+    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least, n_dof)
     frames = _checked(frames, str(path))
     if settings["ensemble"] == "npt":
         _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
@@ -174,7 +178,9 @@ def require_temperature(frames: Frames, inefficiency: float) -> None:
     inefficiency
         Frames from one independent frame to the next.
     """
-    free = degrees_of_freedom(frames.atoms[0])
+    free = frames.n_degrees_of_freedom
+    if free is None:
+        free = moving_degrees_of_freedom(frames.atoms[0])
     kinetic = np.array([atoms.get_kinetic_energy() for atoms in frames.atoms])
     if free == 0 or not kinetic.any():
         return
