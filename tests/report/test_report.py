@@ -97,6 +97,10 @@ def test_verdicts_of_a_run(copy):
     assert unfinished(copy, MDRecord.read(copy)) is None
     (copy / "run.json").write_text(json.dumps(about | {"time_ps": 5.0}))
     assert unfinished(copy, MDRecord.read(copy)) == 5.0
+    # of a step that is not sampled the log knows nothing
+    late = about["time_ps"] + 0.9 * MDRecord.read(copy).time_fs[1] / 1000
+    (copy / "run.json").write_text(json.dumps(about | {"time_ps": late}))
+    assert unfinished(copy, MDRecord.read(copy)) is None
     (copy / "run.json").write_text(json.dumps(about | {"failure": "it exploded at 0.1 ps"}))
     page = page_of(copy)
     assert outcomes(page)["Length"] == outcomes(page)["Energy conservation"] == "FAIL"
