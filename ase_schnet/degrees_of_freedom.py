@@ -41,8 +41,8 @@ def degrees_of_freedom_at_rest(atoms: Atoms) -> int:
     """Count those over which a thermostat spreads its energy if the whole never moves nor turns.
 
     As :func:`degrees_of_freedom`, but 3N - 6 also of a molecule of three or more atoms that is linear at the
-    start: as soon as it bends no angular momentum is left about its axis either. It bends in one plane, and of
-    two bends alike it has one. A thermostat that counts both heats CO2 by a third.
+    start. Once it bends, no angular momentum is left about its axis either: it bends in one plane, and has
+    one of two bends alike. A thermostat that counts both heats CO2 by a third.
     """
     bends = len(atoms) > 2 and not (atoms.pbc.any() or anchored(atoms))
     return degrees_of_freedom(atoms) - int(bends and _is_linear(atoms))
