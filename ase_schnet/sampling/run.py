@@ -184,7 +184,7 @@ def _settings(
         "calculator": calculator,
         "n": n,
         "seed": seed,
-        **{name: value for name, value in asdict(plan).items()},
+        **asdict(plan),
     }
 
 
