@@ -200,7 +200,7 @@ class SchNetCalculator(PredictsMany, Calculator):
         self._state = None if atoms is None else state_of(atoms)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """Return what differs from the last evaluation: "positions", "numbers", "cell", "pbc".
+        """Return what differs from the last evaluation: "positions", "numbers", "cell", "pbc", "masses".
 
         The comparison is exact; `tol` is ignored.
 
@@ -211,7 +211,8 @@ class SchNetCalculator(PredictsMany, Calculator):
         """
         self._check_electrons(atoms)
         before, now = self._state, state_of(atoms)
-        return list(all_changes) if before is None else differing_parts(before, now)
+        changes = list(all_changes) if before is None else differing_parts(before, now)
+        return changes + self._heads.changes(self.results, atoms)
 
     def _check_electrons(self, atoms: Atoms) -> None:
         electrons = stated(atoms.info, atoms.arrays)

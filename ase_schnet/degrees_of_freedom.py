@@ -9,6 +9,8 @@ from ase.constraints import FixBondLengths
 #: Smallest over largest moment of inertia below which a molecule counts as linear: CO2 bent by
 #: 0.1 degrees has 3e-7.
 LINEAR_INERTIA_RATIO = 1e-6
+#: Overall motion over the largest momentum of an atom below which it counts as removed.
+REMOVED = 1e-6
 
 
 def degrees_of_freedom(atoms: Atoms) -> int:
@@ -33,6 +35,33 @@ def degrees_of_freedom(atoms: Atoms) -> int:
     if atoms.pbc.any():
         return 3 * len(atoms) - 3 - fixed
     return 3 * len(atoms) - (5 if is_linear(atoms) else 6) - fixed
+
+
+def degrees_of_freedom_at_rest(atoms: Atoms) -> int:
+    """Count those over which a thermostat spreads its energy if the whole never moves nor turns.
+
+    As :func:`degrees_of_freedom`, but 3N - 6 also of a molecule of three or more atoms that is linear at the
+    start. Once it bends, no angular momentum is left about its axis either: it bends in one plane, and has
+    one of two bends alike. A thermostat that counts both heats CO2 by a third.
+    """
+    bends = len(atoms) > 2 and not (atoms.pbc.any() or anchored(atoms))
+    return degrees_of_freedom(atoms) - int(bends and is_linear(atoms))
+
+
+def moving_degrees_of_freedom(atoms: Atoms) -> int:
+    """Count those that carry thermal energy in a frame of a run; overall motion too, unless it was removed.
+
+    The momenta of the frame tell: a Langevin thermostat moves the whole, others keep it at rest.
+    """
+    at_rest = degrees_of_freedom(atoms)
+    if anchored(atoms):
+        return at_rest
+    momenta = atoms.get_momenta()  # (N, 3)
+    least = REMOVED * np.abs(momenta).max()
+    moves = np.abs(momenta.sum(axis=0)).max() > least
+    turns = np.abs(atoms.get_angular_momentum()).max() > least
+    n_rotations = int(atoms.get_number_of_degrees_of_freedom()) - 3 - at_rest  # 0 of a crystal
+    return at_rest + 3 * int(moves) + n_rotations * int(turns)
 
 
 def anchored(atoms: Atoms) -> bool:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.augment.moves import Move
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.structures.electrons import electrons_in
 
 #: From a labelled structure and a move to energy (eV) and forces (N, 3) (eV/Å) of the moved one.
 Labelling = Callable[[Atoms, Move], tuple[float, NDArray]]
@@ -67,14 +68,19 @@ def moved_frames(
             )
         moved = Atoms(atoms.numbers, atoms.positions + move.displacement)
         moved.info = {"augmented": name, "augmented_from": move.structure, "loss_weight": weight}
+        moved.info |= electrons_in(atoms.info)
         moved.calc = SinglePointCalculator(moved, energy=energy, forces=forces)
         frames.append(moved)
     return frames
 
 
 def labelled_atoms(dataset: Dataset, structure: int) -> Atoms:
-    """Return structure number `structure` with its energy and forces."""
+    """Return structure number `structure` with its energy, forces, charge and multiplicity."""
     atoms = dataset.atoms(structure)
+    for name in ("charge", "multiplicity"):
+        known = getattr(dataset, name)
+        if known is not None and np.isfinite(known[structure]):
+            atoms.info[name] = float(known[structure])
     forces = dataset.F[dataset.ptr[structure] : dataset.ptr[structure + 1]]
     atoms.calc = SinglePointCalculator(atoms, energy=dataset.E[structure], forces=forces)
     return atoms

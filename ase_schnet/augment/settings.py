@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ase_schnet.augment.frames import Labelling, moved_frames
 from ase_schnet.augment.labels import first_order, nearest_spring, weighted_spring
-from ase_schnet.augment.moves import RandomMoves, Stretches
+from ase_schnet.augment.moves import Move, RandomMoves, Stretches
 from ase_schnet.augment.relabel import delta_label
 from ase_schnet.augment.springs import Springs, fit_springs
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.labelling.methods import whole_electrons
 from ase_schnet.labelling.reference import read_reference
 
 SPRING_RULES = {
@@ -37,7 +38,7 @@ class Augmentation:
     ----------
     rule
         "literal", "weighted" or "first-order" springs (see `labels`), which need the temperature of the data;
-        or "delta", labels by GFN2-xTB for neutral molecules (see `relabel`; needs tblite).
+        or "delta", labels by GFN2-xTB (see `relabel`; needs tblite).
     moves
         Random displacements or stretched bonds.
     temperature_K
@@ -146,4 +147,11 @@ def labelling(rule: str, springs: Springs | None) -> Labelling:
     """Return the labelling of a rule. Raises ValueError for "delta" where tblite is not installed."""
     if rule in SPRING_RULES:
         return partial(SPRING_RULES[rule], springs=springs)
-    return partial(delta_label, reference=read_reference("gfn2-xtb").calculator())
+    return partial(_delta_label, calculator=cache(read_reference("gfn2-xtb").calculator))
+
+
+def _delta_label(
+    atoms: Atoms, move: Move, calculator: Callable[..., BaseCalculator]
+) -> tuple[float, NDArray]:
+    """Return `delta_label` of a structure by the calculator of its charge and multiplicity."""
+    return delta_label(atoms, move, calculator(*whole_electrons(atoms)))

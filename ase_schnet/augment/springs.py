@@ -18,6 +18,7 @@ from sklearn.mixture import GaussianMixture
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.degrees_of_freedom import moving_degrees_of_freedom
 
 KCAL_PER_MOL = units.kcal / units.mol
 MAX_COMPONENTS = 8
@@ -190,17 +191,10 @@ def bic(mixture: GaussianMixture, distances: NDArray, n_structures: int) -> floa
 
 
 def temperature_of(frames: Sequence[Atoms]) -> float | None:
-    """Return the mean kinetic temperature, K, of frames with momenta; None where some have none.
-
-    The degrees of freedom are 3N minus those of an overall motion that has been removed.
-    """
+    """Return the mean kinetic temperature, K, of frames with momenta; None where some have none."""
     if not frames or not all(atoms.has("momenta") for atoms in frames):
         return None
-    n_dof = 0
-    for atoms in frames:
-        scale = np.abs(atoms.get_momenta()).max() or 1.0
-        whole = (atoms.get_momenta().sum(axis=0), atoms.get_angular_momentum())
-        n_dof += 3 * len(atoms) - 3 * sum(np.abs(p).max() < 1e-6 * scale for p in whole)
+    n_dof = sum(moving_degrees_of_freedom(atoms) for atoms in frames)
     energy = sum(atoms.get_kinetic_energy() for atoms in frames)
     return float(2 * energy / (n_dof * units.kB)) if energy > 0 < n_dof else None
 

@@ -21,7 +21,7 @@ examples:
   ase-schnet augment rmd17_ethanol_train_01.npz "literal, temperature=500" --figure springs.png -o more.extxyz
 
 HOW begins with the rule of the labels: literal, weighted or first-order (three ways to use springs that are
-fitted to the data), or delta (the energy change that GFN2-xTB computes; neutral molecules; needs tblite).
+fitted to the data), or delta (the energy change that GFN2-xTB computes; needs tblite).
 Settings may follow, separated by commas:
   n=200              number of new structures
   atoms=3            number of atoms that move in each

@@ -181,7 +181,7 @@ def _equipartition(spectrum: Spectrum) -> str:
     """Describe whether the energy of the runs is equally distributed over the vibrations."""
     energies = spectrum.mode_energies
     if energies is None:
-        return "not tested for equal energies: a crystal, or too few frames"
+        return "not tested for equal energies: a crystal, a linear molecule, or too few frames"
     seen = f"energies {energies[0]:.2g} to {energies[-1]:.2g} times kT"
     if spectrum.has_shared_energy:
         return f"{seen}: equally distributed"

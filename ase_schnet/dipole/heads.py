@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import InputError
 
+from ase_schnet.dipole.rpr import RotatePredictRotate
 from ase_schnet.dipole.store import load_heads
 from ase_schnet.uncertainty import committee_mean_std
 
@@ -38,6 +39,13 @@ class PropertyHeads:
         self._heads = load_heads(directory)
         self.quantities = tuple(self._heads)
         self._orders: dict[str, np.ndarray | None] = {}
+        self._masses: np.ndarray | None = None  # about whose centre the last dipole of an ion was
+
+    def changes(self, results: Container[str], atoms: Atoms) -> list[str]:
+        """Return "masses" if the dipole of an ion among results is about the centre of other isotopes."""
+        if self._masses is None or "dipole" not in results:
+            return []
+        return [] if np.array_equal(self._masses, atoms.get_masses()) else ["masses"]
 
     def applicable(self, atoms: Atoms) -> tuple[str, ...]:
         """Return the quantities that can be predicted for `atoms`."""
@@ -46,7 +54,8 @@ class PropertyHeads:
     def predict(self, quantity: str, atoms: Atoms) -> dict[str, np.ndarray]:
         """Return a quantity and its standard deviation under the names of ``calc.results``.
 
-        A dipole (3,) is in e·Å about the centre of mass, a polarizability (3, 3) in e²Å²/eV.
+        A dipole (3,) is in e·Å about the centre of mass, which of an ion is that of its isotopes; a
+        polarizability (3, 3) is in e²Å²/eV.
 
         Raises
         ------
@@ -61,11 +70,16 @@ class PropertyHeads:
                 f"{head.symbols} with the bonds of its training data. {atoms.symbols} is another molecule, "
                 "periodic, or has broken bonds"
             )
-        (values,) = self._values(quantity, atoms.positions[order][None])
+        masses = atoms.arrays.get("masses")
+        (values,) = self._values(quantity, atoms.positions[order][None], [_at(masses, order)])
+        if quantity == "dipole" and self._heads[quantity].charge:
+            self._masses = atoms.get_masses()
         return values
 
     def predict_applicable(
-        self, structures: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+        self,
+        structures: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        masses: Sequence[np.ndarray | None],
     ) -> list[dict[str, np.ndarray]]:
         """Return what `predict` does of all quantities that are known for each of several structures.
 
@@ -73,6 +87,8 @@ class PropertyHeads:
         ----------
         structures
             Atomic numbers (N,), positions (N, 3) in Å and periodic directions (3,) of each.
+        masses
+            Of each, (N,) amu; None: those of the elements.
         """
         found: list[dict[str, np.ndarray]] = [{} for _ in structures]
         for quantity in self.quantities:
@@ -80,14 +96,20 @@ class PropertyHeads:
             known = [s for s, order in enumerate(orders) if order is not None]
             if known:
                 positions = np.stack([structures[s][1][orders[s]] for s in known])
-                for s, values in zip(known, self._values(quantity, positions), strict=True):
+                theirs = [_at(masses[s], orders[s]) for s in known]
+                for s, values in zip(known, self._values(quantity, positions, theirs), strict=True):
                     found[s] |= values
         return found
 
-    def _values(self, quantity: str, positions: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def _values(
+        self, quantity: str, positions: np.ndarray, masses: Sequence[np.ndarray | None]
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Yield a quantity and its std at positions (S, N, 3) in the order of the head."""
-        members = self._heads[quantity].predict_many(positions)  # (M, S, ...)
+        head = self._heads[quantity]
+        members = head.predict_many(positions)  # (M, S, ...)
         for s in range(len(positions)):
+            if quantity == "dipole" and head.charge and masses[s] is not None:
+                members[:, s] += head.charge * _off_centre(positions[s], head, masses[s])
             mean, std = committee_mean_std(members[:, s])
             if self._member is None:
                 yield {
@@ -112,3 +134,13 @@ class PropertyHeads:
         order = self._heads[quantity].order_of(numbers, positions, guess)
         self._orders[quantity] = order
         return order
+
+
+def _at(masses: np.ndarray | None, order: np.ndarray | None) -> np.ndarray | None:
+    return None if masses is None else masses[order]
+
+
+def _off_centre(positions: np.ndarray, head: RotatePredictRotate, masses: np.ndarray) -> np.ndarray:
+    """Return the centre of mass that a head knows less that of other isotopes (3,), Å."""
+    known = head.basis.masses
+    return known @ positions / known.sum() - masses @ positions / masses.sum()

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
 
 from ase_schnet.arguments import whole
 from ase_schnet.dynamics.plans import Plan
 from ase_schnet.dynamics.start import Begun
 from ase_schnet.files import replaced, unreadable
 from ase_schnet.runs.exchange_log import EXCHANGE_LOG, ExchangeLog
+from ase_schnet.runs.identity import constraints_of
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.restart import State
 from ase_schnet.runs.rundir import RESTART_SECONDS
@@ -36,7 +37,7 @@ class Exchange:
 
     Parameters
     ----------
-    plans
+    starts, plans
         Of the runs, two or more.
     every
         Steps between attempts.
@@ -51,11 +52,14 @@ class Exchange:
     Raises
     ------
     ValueError
-        For plans that cannot exchange.
+        For plans and structures that cannot exchange.
     """
 
-    def __init__(self, plans: Sequence[Plan], every: int, options: RunOptions):
+    def __init__(
+        self, starts: Sequence[Atoms], plans: Sequence[Plan], every: int, options: RunOptions
+    ):
         self.every, self._options = whole("exchange_every", every, 1), options
+        _require_one_system(starts)
         if any(
             not plan.kind.follows_ramps or "temperature_end_K" in plan.physics for plan in plans
         ):
@@ -185,6 +189,24 @@ class Exchange:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} cannot be gone on from: {unreadable(error)}") from None
         self._saved_at = time.monotonic()
+
+
+def _require_one_system(starts: Sequence[Atoms]) -> None:
+    """Raise ValueError for structures that differ in more than what is exchanged, positions and momenta."""
+    first = starts[0]
+    for k, start in enumerate(starts):
+        alike = {
+            "masses": np.array_equal(start.get_masses(), first.get_masses()),
+            "cell": np.array_equal(start.cell.array, first.cell.array),
+            "periodicity": np.array_equal(start.pbc, first.pbc),
+            "constraints": constraints_of(start) == constraints_of(first),
+        }
+        for what, is_same in alike.items():
+            if not is_same:
+                raise ValueError(
+                    f"structure {k} differs from the first in its {what}: an exchange is between "
+                    "temperatures of one system"
+                )
 
 
 def _total_eV(run: Begun) -> float:

@@ -18,7 +18,11 @@ from ase.md.verlet import VelocityVerlet
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ase_schnet.degrees_of_freedom import anchored, degrees_of_freedom
+from ase_schnet.degrees_of_freedom import (
+    anchored,
+    degrees_of_freedom,
+    degrees_of_freedom_at_rest,
+)
 from ase_schnet.dynamics.velocities import remove_overall_motion, thermalise
 
 #: A thermostat that rescales all momenta also multiplies the overall motion that rounding has left. Its
@@ -80,7 +84,7 @@ class Integrator:
     @classmethod
     def draw(cls, atoms: Atoms, temperature_K: float, seed: int) -> None:
         """Give ``atoms`` the momenta to start with."""
-        thermalise(atoms, temperature_K, seed)
+        thermalise(atoms, temperature_K, seed, cls.count_degrees_of_freedom(atoms))
 
     def step(self, number: int) -> None:
         """Do step ``number`` of the run, counted from 1."""
@@ -170,6 +174,11 @@ class NVE(Integrator):
 
 class Rescaling(Integrator):
     """Rescale all momenta by one factor: if the whole is at rest, it stays at rest."""
+
+    @classmethod
+    def count_degrees_of_freedom(cls, atoms: Atoms) -> int:
+        """Count those that carry thermal energy while the whole is at rest."""
+        return degrees_of_freedom_at_rest(atoms)
 
     def step(self, number: int) -> None:
         """Do step ``number`` of the run, counted from 1."""

@@ -82,7 +82,9 @@ def run_replicas(
         check(start, plan)
     warn_of_coarse_steps(starts[0], asked.timestep_fs, stacklevel=3)
     threads = allowed_threads(None if threads is None else whole("threads", threads, 1))
-    exchange = None if exchange_every is None else Exchange(plans, exchange_every, asked)
+    exchange = None
+    if exchange_every is not None:
+        exchange = Exchange(starts, plans, exchange_every, asked)
     return _run(starts, plans, asked, exchange, threads)
 
 

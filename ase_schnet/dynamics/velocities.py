@@ -23,17 +23,17 @@ except ImportError:  # ASE < 3.29 knows it under its old name
         MaxwellBoltzmannDistribution(atoms, temperature_K=temperature_K, rng=rng)
 
 
-def thermalise(atoms: Atoms, temperature_K: float, seed: int) -> None:
+def thermalise(atoms: Atoms, temperature_K: float, seed: int, n_dof: int | None = None) -> None:
     """Draw Maxwell-Boltzmann momenta without overall motion, at exactly ``temperature_K``.
 
     Momentum and, for a molecule, angular momentum are removed; the rest is rescaled so that the
-    temperature over the degrees of freedom is the one asked for. Atoms under constraints only
-    get the draw and the rescaling. Changes the momenta of ``atoms``.
+    temperature over ``n_dof`` degrees of freedom (None: those of the atoms) is the one asked for. Atoms
+    under constraints only get the draw and the rescaling. Changes the momenta of ``atoms``.
     """
     draw_momenta(atoms, temperature_K, seed)
     if not anchored(atoms):
         remove_overall_motion(atoms)
-    n_dof = degrees_of_freedom(atoms)
+    n_dof = degrees_of_freedom(atoms) if n_dof is None else n_dof
     drawn = temperature(atoms.get_kinetic_energy(), n_dof)
     if drawn > 0:
         atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature_K / drawn))

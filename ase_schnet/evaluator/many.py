@@ -110,6 +110,7 @@ class _Item(NamedTuple):
     state: AtomsState
     numbers: NDArray
     positions: NDArray
+    masses: NDArray | None
     pairs: Pairs
     volume: float | None
     new_composition: bool
@@ -145,7 +146,8 @@ class _Batch:
                 (item.numbers, item.positions, np.frombuffer(item.state[3], np.bool_))
                 for _, item in good
             ]
-            heads = self._heads.predict_applicable(structures)
+            masses = [item.masses for _, item in good]
+            heads = self._heads.predict_applicable(structures, masses)
             for (results, _), values in zip(good, heads, strict=True):
                 results |= values
             yield from (answer for answer, _ in some)
@@ -205,7 +207,8 @@ class _Batch:
                 self._compositions.clear()
             self._compositions.add(state[1])
         numbers = np.frombuffer(bytearray(state[1]), np.int64)  # compiled code takes no bytes
-        return _Item(state, numbers, positions, pairs, volume, new)
+        masses = np.array(atoms.arrays["masses"]) if atoms.has("masses") else None
+        return _Item(state, numbers, positions, masses, pairs, volume, new)
 
     def _pairs(self, positions: NDArray, atoms: Atoms) -> Pairs:
         n_atoms = len(positions)

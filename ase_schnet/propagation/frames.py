@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
+from ase_schnet.degrees_of_freedom import moving_degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE, MDRecord, no_run
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
@@ -43,7 +43,7 @@ class Frames(NamedTuple):
     interval_ps
         Time between frames, ps; 0 where it is not known.
     n_degrees_of_freedom
-        Those over which the thermostat of the run spread its energy; None where it is not known.
+        Those over which the thermostat of the run spread its energy; None where momenta alone tell.
     """
 
     atoms: list[Atoms]
@@ -109,8 +109,8 @@ def _frames_of_run(path: Path, calculator: SchNetCalculator, skip_ps: float | No
         raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
     _require_complete(path, about, atoms)
     least = max(1.0, 2 * settings.get("time_constant_fs", 0.0) / (1000 * interval_ps))
-    free = about.get("n_degrees_of_freedom")
-    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least, interval_ps, free)
+    n_dof = about.get("n_degrees_of_freedom")
+    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least, interval_ps, n_dof)
     frames = _checked(frames, str(path))
     if settings["ensemble"] == "npt":
         _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
@@ -214,7 +214,7 @@ def require_temperature(frames: Frames, inefficiency: float) -> None:
     """
     free = frames.n_degrees_of_freedom
     if free is None:
-        free = degrees_of_freedom(frames.atoms[0])
+        free = moving_degrees_of_freedom(frames.atoms[0])
     kinetic = np.array([atoms.get_kinetic_energy() for atoms in frames.atoms])
     if free == 0 or not kinetic.any():
         return

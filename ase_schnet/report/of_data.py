@@ -31,10 +31,11 @@ class Judged(NamedTuple):
     Attributes
     ----------
     errors
-        By name, of each structure (S,): "energy error" (meV), "force error" (rms of the components, meV/Å),
-        and the std of the ensemble for both.
+        By name, of each structure (S,): "energy error" (meV), "force error" (rms of the components of atoms
+        with labels, meV/Å; NaN without any), and the std of the ensemble for both.
     atom_errors
-        Length of the error of the force on each atom, (N,), meV/Å; None without labels of forces.
+        Length of the error of the force on each atom, (N,), meV/Å, 0 for one without a label; None without
+        labels of forces.
     seen
         Which structures the model was trained on, (S,) bool; None if its card does not know.
     """
@@ -65,23 +66,25 @@ def judge(model: TrainedModel, data: Dataset) -> Judged:
 def _errors(comparison: Comparison) -> tuple[dict[str, NDArray], NDArray | None]:
     """Return errors and std by structure, and the errors of forces by atom (see `Judged`)."""
     found: dict[str, NDArray] = {}
-    first, sizes = comparison.ptr[:-1], np.diff(comparison.ptr)
+    first, n_atoms = comparison.ptr[:-1], int(comparison.ptr[-1])
     ensemble, atom_errors = len(comparison.energies) > 1, None
 
-    def rms(squares: NDArray) -> NDArray:  # (N, 3) -> (S,) meV/Å
-        return 1000 * np.sqrt(np.add.reduceat(squares.mean(axis=1), first) / sizes)
+    def rms(squares: NDArray, counted: NDArray) -> NDArray:  # (N, 3) and (N,) bool -> (S,) meV/Å
+        total = np.add.reduceat(np.where(counted, squares.mean(axis=1), 0.0), first)
+        number = np.add.reduceat(counted.astype(float), first)
+        return 1000 * np.sqrt(total / np.where(number > 0, number, np.nan))
 
-    if comparison.reference_forces is not None:
+    every = np.ones(n_atoms, dtype=bool)
+    labelled = every if comparison.labelled_atoms is None else comparison.labelled_atoms
+    if comparison.reference_forces is not None and labelled.any():
         difference = comparison.forces.mean(axis=0) - comparison.reference_forces
-        if comparison.labelled_atoms is not None:
-            difference = np.where(comparison.labelled_atoms[:, None], difference, 0.0)
-        found["force error"] = rms(difference**2)
-        atom_errors = 1000 * np.linalg.norm(difference, axis=1)
+        found["force error"] = rms(difference**2, labelled)
+        atom_errors = np.where(labelled, 1000 * np.linalg.norm(difference, axis=1), 0.0)
     if comparison.reference_energies is not None:
         energies = comparison.energies.mean(axis=0)
         found["energy error"] = 1000 * (energies - comparison.reference_energies)
     if ensemble:
-        found["forces_std"] = rms(committee_mean_std(comparison.forces)[1] ** 2)
+        found["forces_std"] = rms(committee_mean_std(comparison.forces)[1] ** 2, every)
         found["energy_std"] = 1000 * committee_mean_std(comparison.energies)[1]
     return found, atom_errors
 

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.io import write
 
 from ase_schnet.files import flush_to_disk
+from ase_schnet.structures.electrons import electrons_in
 
 COLLECTED_FILE = "collected.extxyz"
 
@@ -16,8 +17,9 @@ class CollectedFrames:
     """Append frames to ``collected.extxyz`` of a run directory.
 
     A frame has positions, cell and momenta, ``forces_std`` (N, 3) in eV/Å, and in ``info`` ``step``,
-    ``time_fs``, ``energy_std`` (eV) and ``reason``. It has no energy and no forces: those come
-    from a reference method, and the model's own must not be mistaken for labels.
+    ``time_fs``, ``energy_std`` (eV), ``reason``, and the charge and multiplicity that the structure states.
+    It has no energy and no forces: those come from a reference method, and the model's own must not be
+    mistaken for labels.
 
     Parameters
     ----------
@@ -45,6 +47,7 @@ class CollectedFrames:
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()
         frame.info = {"step": step, "time_fs": float(time_fs), "reason": reason}
+        frame.info |= electrons_in(atoms.info)
         if "energy_std" in results:
             frame.info["energy_std"] = float(results["energy_std"])
         if "forces_std" in results:

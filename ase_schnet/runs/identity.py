@@ -111,7 +111,7 @@ def require_same_masses(path: Path, then: Atoms, now: Atoms) -> None:
 
 def require_same_constraints(path: Path, then: Atoms, now: Atoms) -> None:
     """Raise ValueError where the run in ``path`` was made under other constraints than ``now`` has."""
-    before, after = _described(then), _described(now)
+    before, after = constraints_of(then), constraints_of(now)
     if before != after:
         raise ValueError(
             f"{path} holds a run with other constraints: it had {_told(before)}, now there are "
@@ -144,7 +144,7 @@ def require_same_repulsion(path: Path, then: dict | None, now: dict | None) -> N
         )
 
 
-def _described(atoms: Atoms) -> list[str]:
+def constraints_of(atoms: Atoms) -> list[str]:
     """Encode each constraint in one line, in an order that does not depend on that of the list."""
     return sorted(encode(constraint.todict()) for constraint in atoms.constraints)
 

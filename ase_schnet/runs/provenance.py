@@ -64,7 +64,11 @@ def repulsion_of_run(path: str | Path, default: str | None) -> str | None:
 
 def unfinished(run_dir: Path, record: MDRecord) -> float | None:
     """Return the time, ps, that was asked of a run that has not come to it and did not fail; else None."""
-    asked_ps = json.loads((run_dir / RUN_FILE).read_text()).get("time_ps")
-    done_ps = record.time_fs[-1] / 1000 if len(record) else 0.0
-    ended = record.failure is not None or asked_ps is None or done_ps >= 0.999 * asked_ps
-    return None if ended else float(asked_ps)
+    about = json.loads((run_dir / RUN_FILE).read_text())
+    asked_ps = about.get("time_ps")
+    if record.failure is not None or asked_ps is None:
+        return None
+    # the last sample may be earlier than the last step by nearly the time between two
+    sample_ps = record.timestep_fs * about["settings"]["record_every"] / 1000
+    next_ps = record.time_fs[-1] / 1000 + sample_ps if len(record) else 0.0
+    return None if next_ps > asked_ps * (1 + 1e-9) else float(asked_ps)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ase_schnet.files import write_csv
+
 #: File names inside a run directory.
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
 #: Before the number of a replica, in the names of their directories.
@@ -133,10 +135,7 @@ class MDRecord:
 
     def write_csv(self, path: str | Path) -> None:
         """Write one line per sample; every float reads back to the same bits."""
-        names = [n for n in COLUMNS + OPTIONAL_COLUMNS if getattr(self, n) is not None]
-        table = np.column_stack([getattr(self, name) for name in names])
-        lines = [",".join(names) + "\n", *map(csv_line, table.tolist())]
-        Path(path).write_text("".join(lines))
+        write_csv(path, {name: getattr(self, name) for name in COLUMNS + OPTIONAL_COLUMNS})
 
     @classmethod
     def read(cls, run_dir: str | Path) -> "MDRecord":

@@ -26,13 +26,7 @@ from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.processes import Makers
 from ase_schnet.sampling.spread import Descriptor, farthest_points, sorted_distances
 from ase_schnet.sampling.streams import Stream, fill
-from ase_schnet.structures.electrons import (
-    CHARGES,
-    INITIAL_CHARGES,
-    INITIAL_MAGMOMS,
-    MULTIPLICITIES,
-    SPIN,
-)
+from ase_schnet.structures.electrons import INITIAL_CHARGES, INITIAL_MAGMOMS, electrons_in
 
 #: Kinds that need the calculator.
 CALCULATED = ("md", "melt", "normal modes")
@@ -143,8 +137,7 @@ def _stripped(atoms: Atoms, number: int) -> Atoms:
     for name in ("masses", INITIAL_CHARGES, INITIAL_MAGMOMS):
         if name in atoms.arrays:
             copy.set_array(name, atoms.arrays[name])
-    known = (*CHARGES, *MULTIPLICITIES, SPIN)
-    copy.info = {key: atoms.info[key] for key in known if key in atoms.info}
+    copy.info = electrons_in(atoms.info)
     return copy
 
 
@@ -191,7 +184,7 @@ def _settings(
         "calculator": calculator,
         "n": n,
         "seed": seed,
-        **{name: value for name, value in asdict(plan).items()},
+        **asdict(plan),
     }
 
 

@@ -24,6 +24,10 @@ SHORT, DEEP, LONG_ANG, RADIANS = 0.5, 0.2, 20.0, 6.3
 STRAIGHT_DEG = 0.1
 
 
+class StraightError(ValueError):
+    """Report three atoms in a line, where a dihedral has no value and an angle no plane to turn in."""
+
+
 @dataclass(frozen=True)
 class Coordinate:
     """Hold what a scan changes: the distance of two atoms, the angle of three or the dihedral of four.
@@ -86,6 +90,7 @@ class Coordinate:
             For atoms that do not exist, coincide or are collinear, and for a piece that cannot move.
         """
         indices, n = tuple(indices), len(atoms)
+        moving = None if moving is None else list(moving)
         kind = KINDS.get(len(indices))
         if kind is None:
             raise ValueError(
@@ -125,7 +130,15 @@ class Coordinate:
         return "Å" if self.kind == "distance" else "°"
 
     def measure(self, atoms: Atoms) -> float:
-        """Measure the coordinate between nearest images, Å or °; a dihedral is in [0, 360)."""
+        """Measure the coordinate between nearest images, Å or °; a dihedral is in [0, 360).
+
+        Raises
+        ------
+        StraightError
+            For a dihedral of which three atoms lie in a line.
+        """
+        if self.kind == "dihedral":
+            _refuse_straight(atoms, self.indices)
         return float(getattr(atoms, f"get_{self.kind}")(*self.indices, mic=True))
 
     def difference(self, a: ArrayLike, b: ArrayLike) -> NDArray | float:
@@ -188,7 +201,10 @@ class Coordinate:
         ------
         ValueError
             If a periodic image comes nearer, so that the coordinate cannot have that value.
+        StraightError
+            If the atoms of an angle or dihedral lie in a line.
         """
+        _refuse_straight(atoms, self.indices)
         change = self.difference(value, self.measure(atoms))
         moving, positions = list(self.moving), atoms.positions
         i, j = self.indices[:2]
@@ -229,11 +245,18 @@ def _refuse_degenerate(atoms: Atoms, indices: Sequence[int]) -> None:
     for i, j in pairwise(indices):
         if atoms.get_distance(i, j, mic=True) < 1e-6:
             raise ValueError(f"atoms {i} and {j} coincide: there is no direction to move along")
+    _refuse_straight(atoms, indices)
+
+
+def _refuse_straight(atoms: Atoms, indices: Sequence[int]) -> None:
+    """Raise StraightError where three of the atoms of an angle or dihedral are collinear."""
     for triple in zip(indices, indices[1:], indices[2:], strict=False):
         angle = atoms.get_angle(*triple, mic=True)
         if not STRAIGHT_DEG < angle < 180 - STRAIGHT_DEG:
             i, j, k = triple
-            raise ValueError(f"atoms {i}, {j} and {k} lie in a line: there is no plane to turn in")
+            raise StraightError(
+                f"atoms {i}, {j} and {k} lie in a line: there is no plane to turn in"
+            )
 
 
 def _moving_side(atoms: Atoms, indices: Sequence[int]) -> list[int]:

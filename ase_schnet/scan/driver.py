@@ -8,13 +8,13 @@ from itertools import product
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator, CalculationFailed
+from ase.calculators.calculator import BaseCalculator, CalculationFailed, InputError
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ase_schnet.applicability.calculator_parts import uncertainty_of
 from ase_schnet.applicability.structure_watch import StructureWatch
-from ase_schnet.scan.coordinate import TOLERANCE, Coordinate
+from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, StraightError
 from ase_schnet.scan.relax import check_relaxable, relax
 
 
@@ -107,7 +107,8 @@ def visit_points(
     Returns
     -------
     list of Point
-        All points; after Ctrl-C, with a warning, those that are finished.
+        All points; after Ctrl-C, with a warning, those that are finished. A point whose structure the
+        calculator refuses, or at which a coordinate has no value, has no energy, with a warning.
 
     Raises
     ------
@@ -122,7 +123,14 @@ def visit_points(
             start = atoms if fmax is None else _nearest(points, site, atoms)
             frame = atoms.copy()
             frame.positions = start.positions
-            point = _compute_point(site, frame, atoms.calc, coordinates, values, fmax)
+            try:
+                point = _compute_point(site, frame, atoms.calc, coordinates, values, fmax)
+            except (InputError, StraightError) as error:
+                if not points:
+                    raise  # of the structure itself, and not of this point alone
+                where = _where(coordinates, values)
+                warnings.warn(f"no energy at {where}: {error}", stacklevel=4)
+                point = Point(site, frame, {"energy": math.nan}, False)
             points.append(_add_outside(point, watch, atoms.calc))
     except KeyboardInterrupt:
         warnings.warn(f"interrupted after {len(points)} of {len(sites)} points", stacklevel=4)
@@ -202,7 +210,7 @@ def _compute_point(
     fmax: float | None,
 ) -> Point:
     """Place, relax and evaluate one point; warn if that fails."""
-    where = " and ".join(f"{c.name} {v:g}" for c, v in zip(coordinates, values, strict=True))
+    where = _where(coordinates, values)
     for coordinate, value in zip(coordinates, values, strict=True):
         coordinate.place(frame, value)
     converged = True
@@ -226,6 +234,11 @@ def _compute_point(
             warnings.warn(f"not converged at {where}", stacklevel=4)
     results = energy_and_spread(frame, calculator, where)
     return Point(site, frame, results, converged and math.isfinite(results["energy"]))
+
+
+def _where(coordinates: Sequence[Coordinate], values: Sequence[float]) -> str:
+    """Return a point in words."""
+    return " and ".join(f"{c.name} {v:g}" for c, v in zip(coordinates, values, strict=True))
 
 
 def _add_outside(point: Point, watch: StructureWatch, calculator: BaseCalculator) -> Point:

@@ -113,11 +113,11 @@ def relax(
         # where a constraint cannot be met, ASE divides by zero before it says so
         with BFGS(atoms, logfile=None) as optimiser, np.errstate(divide="ignore", invalid="ignore"):
             converged = optimiser.run(fmax=fmax, steps=MAX_STEPS)
+        return bool(converged) and all(
+            abs(c.difference(c.measure(atoms), value)) < TOLERANCE[c.unit]
+            for c, value in zip(coordinates, values, strict=True)
+        )
     except (ValueError, ZeroDivisionError, np.linalg.LinAlgError) as error:
         raise CalculationFailed(f"relaxation failed: {error}") from error
     finally:
         atoms.set_constraint(own)
-    return bool(converged) and all(
-        abs(c.difference(c.measure(atoms), value)) < TOLERANCE[c.unit]
-        for c, value in zip(coordinates, values, strict=True)
-    )

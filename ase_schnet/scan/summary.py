@@ -153,7 +153,7 @@ def _higher(
     if members is None or factor is None:
         return f"{height} eV"
     differences = members[high] - members[low]  # (M,)
-    level = (result.error_level if isinstance(result, ScanResult) else None) or LEVEL
+    level = result.error_level or LEVEL
     error = half_width(differences.std(ddof=1), len(differences), level, factor)
     return f"{height} ± {error:.4f} eV ({100 * level:g} %)"
 

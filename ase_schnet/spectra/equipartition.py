@@ -53,9 +53,12 @@ def mode_energies(
     -------
     ModeEnergies or None
         The gain is on the wavenumbers of :func:`~ase_schnet.spectra.welch.power_spectrum`. None if the frames
-        are too few, or not of a molecule.
+        are too few, not of a molecule, or of a linear one that does not rotate: it bends in one plane, and
+        has no energy in the other.
     """
-    n_modes = runs[0].n_degrees_of_freedom
+    n_modes, n_atoms = runs[0].n_degrees_of_freedom, len(runs[0].masses)
+    if n_atoms > 2 and n_modes == 3 * n_atoms - 5:
+        return None
     n_frames = sum(map(len, runs))
     if any(m.positions is None for m in runs) or n_frames < FRAMES_PER_MODE * n_modes:
         return None

@@ -71,7 +71,7 @@ def vibrational_density_of_states(
         Full width at half maximum of a sharp line, cm⁻¹; 20 needs runs of 2.4 ps.
     highest_cm
         Highest wavenumber of the vibrations, cm⁻¹; frames too far apart for it are refused. By default
-        4000 cm⁻¹ with hydrogen, less without.
+        4000 cm⁻¹ with hydrogen (4500 of two atoms), less without.
 
     Returns
     -------

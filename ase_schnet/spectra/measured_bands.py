@@ -42,7 +42,9 @@ class MeasuredBands:
         """
         source, values, first = "", [], True
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = (
+                Path(path).read_text(encoding="utf-8-sig").splitlines()
+            )  # as spreadsheets write it
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text file in UTF-8") from None
         for number, line in enumerate(lines, start=1):

@@ -40,7 +40,7 @@ class Spectrum:
         Full width at half maximum of an infinitely sharp line, cm⁻¹.
     mode_energies
         Mean energies (M,) of the vibrations over all runs, in units of k_B T, rising; all 1 in equilibrium.
-        None if they are unknown: for crystals, or with too few frames.
+        None if they are unknown: for crystals and linear molecules, or with too few frames.
     equal_energy_gain
         Factor (K,) by which the intensity would change if every vibration had the energy k_B T, or None.
     """

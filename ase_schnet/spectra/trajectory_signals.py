@@ -17,8 +17,8 @@ from ase_schnet.runs.rundir import TRAJECTORY_FILE
 
 #: Speed of light, cm/fs.
 SPEED_OF_LIGHT = units._c * 100 / 1e15
-#: Highest wavenumber of vibrations of hydrogen, cm⁻¹, apart from HF (4138 cm⁻¹).
-HIGHEST_WAVENUMBER_CM = 4000.0
+#: Highest wavenumber of vibrations of hydrogen, cm⁻¹; of two atoms alone, since HF has 4138 and H2 4401.
+HIGHEST_WAVENUMBER_CM, HIGHEST_OF_TWO_CM = 4000.0, 4500.0
 #: Force constant k of the stiffest bonds without hydrogen, that of N2; ν = 1302.8 sqrt(k/μ) cm⁻¹, μ in amu.
 TRIPLE_BOND_MDYN_PER_ANG = 23.0
 
@@ -90,7 +90,7 @@ class TrajectorySignals:
         Returns
         -------
         TrajectorySignals
-            Of all frames that were saved at regular steps.
+            Of all frames that were saved at regular steps; not of that which a failed run ended with.
 
         Raises
         ------
@@ -108,6 +108,8 @@ class TrajectorySignals:
             exchanged = settings.get("exchange_every")
             with TrajectoryReader(run_dir / TRAJECTORY_FILE) as trajectory:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
+            if run.get("failure") is not None:
+                frames = frames[:-1]  # the last one is of the step that was not completed
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
@@ -117,10 +119,8 @@ class TrajectorySignals:
                 f"{run_dir} is of a replica exchange: every {exchanged} steps another structure may come to "
                 "its temperature, so that no motion goes on. A spectrum needs runs without (--exchange)"
             )
-        steps = np.array([frame.info["step"] for frame in frames])  # (T,)
-        # the last frame of a failed run may be between two regular ones
-        on_time = steps % settings["trajectory_every"] == 0
-        kept = [frame for frame, keep in zip(frames, on_time, strict=True) if keep]
+        # a run that was killed as it failed ends with one between two regular steps
+        kept = [frame for frame in frames if frame.info["step"] % settings["trajectory_every"] == 0]
         try:
             return cls.from_frames(
                 kept,
@@ -187,8 +187,8 @@ class TrajectorySignals:
         Parameters
         ----------
         highest_cm
-            Highest wavenumber to resolve, cm⁻¹. By default 4000 cm⁻¹ with hydrogen; without hydrogen that of
-            a triple bond between two of the lightest atoms.
+            Highest wavenumber to resolve, cm⁻¹. By default 4000 cm⁻¹ with hydrogen (4500 of two atoms);
+            without hydrogen that of a triple bond between two of the lightest atoms.
 
         Raises
         ------
@@ -197,7 +197,8 @@ class TrajectorySignals:
         """
         if highest_cm is None:
             stiffest = 1302.8 * np.sqrt(2 * TRIPLE_BOND_MDYN_PER_ANG / self.masses.min())
-            highest_cm = min(HIGHEST_WAVENUMBER_CM, float(stiffest))
+            highest = HIGHEST_OF_TWO_CM if len(self.masses) == 2 else HIGHEST_WAVENUMBER_CM
+            highest_cm = min(highest, float(stiffest))
         if self.nyquist_cm >= highest_cm:
             return
         interval_fs = 1 / (2 * SPEED_OF_LIGHT * highest_cm)

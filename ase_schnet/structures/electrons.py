@@ -41,6 +41,11 @@ class Electrons(NamedTuple):
 NOTHING = Electrons()
 
 
+def electrons_in(info: Mapping) -> dict:
+    """Return what an `info` holds of charge and multiplicity, under its own keys."""
+    return {key: info[key] for key in (*CHARGES, *MULTIPLICITIES, SPIN) if key in info}
+
+
 def signed(charge: float) -> str:
     """Return a charge with its sign, as chemists write it: 0, +1, -2."""
     return f"{charge:+g}" if charge else "0"

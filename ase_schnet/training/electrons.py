@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +65,13 @@ def settled_electrons(
             "that needs another number of electrons. Say which with --charge and --multiplicity"
         )
     return charge, multiplicity
+
+
+def stating(dataset: Dataset, charge: Number, multiplicity: Number) -> Dataset:
+    """Return the data set with the charge and multiplicity that `settled_electrons` found for all of it."""
+    both = {"charge": charge, "multiplicity": multiplicity}
+    settled = {name: value for name, value in both.items() if isinstance(value, int)}
+    return replace(dataset, **{n: np.full(len(dataset), float(v)) for n, v in settled.items()})
 
 
 def _lowest(dataset: Dataset, charge: int) -> NDArray:

@@ -131,8 +131,8 @@ def checked_recipe(
     recipe = recipe.with_defaults_for(dataset)
     if complete:
         return recipe
-    if recipe.augment is not None:  # its errors should come here, before a directory is begun
-        recipe.augment(dataset, recipe.plan.training(0), 0)
+    # errors of an augmentation should come here, before a directory is begun
+    recipe.augmented(dataset, recipe.plan.training(0), 0)
     if not allow_outliers:
         refuse_outliers(dataset)
     if not allow_contradictions:

@@ -13,7 +13,7 @@ from ase_schnet.data.splits import FoldPlan
 from ase_schnet.deprecation import renamed
 from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.modelfile import UNSPECIFIED
-from ase_schnet.training.electrons import settled_electrons
+from ase_schnet.training.electrons import settled_electrons, stating
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.start import Start
@@ -149,6 +149,12 @@ class Recipe:
         """Return the seed of member `fold`; no two members and attempts of an ensemble share one."""
         return self.settings.seed + fold + attempt * self.n_folds
 
+    def augmented(self, dataset: Dataset, training: NDArray, fold: int) -> Dataset | None:
+        """Return what is made of the structures ``training`` for a fold; None if nothing is."""
+        if self.augment is None:
+            return None
+        return self.augment(stating(dataset, self.charge, self.multiplicity), training, fold)
+
     def fit(
         self,
         data: Dataset | StoredDataset,
@@ -173,7 +179,7 @@ class Recipe:
         augmented = None
         if self.augment is not None:
             whole = data.read() if isinstance(data, StoredDataset) else data
-            augmented = self.augment(whole, training, fold)
+            augmented = self.augmented(whole, training, fold)
         return kind(
             self.config,
             data.subset(training),

@@ -1,5 +1,6 @@
 """Moves and their labels: forces are −∂E/∂Δ, exactly, whatever the labels are worth."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,12 @@ from ase_schnet.augment.moves import CLASH, Move, RandomMoves, Stretches, shorte
 from ase_schnet.augment.relabel import delta_label
 from ase_schnet.augment.settings import Augmentation, labelling
 from ase_schnet.augment.springs import PairSprings, Springs, fit_springs
+from ase_schnet.data.splits import FoldPlan
+from ase_schnet.labelling.reference import read_reference
+from ase_schnet.schnet_config import SchNetConfig
+from ase_schnet.training.loss_weights import LossWeights
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.settings import FitSettings
 
 OXYGEN, HYDROXYL = 2, 3  # of ASE's ethanol
 STEP = 1e-3  # Å, of a difference formula of fourth order
@@ -255,6 +262,35 @@ def test_tblite_follows_a_hydrogen_to_dissociation(dataset):
     step[HYDROXYL] = 4.0 * along
     energy, _ = label(atoms, Move(0, step, [np.array([HYDROXYL])]))
     assert 4.0 < energy < 5.0
+
+
+def test_delta_labels_of_an_ion_are_those_of_its_charge():
+    """Labels by the reference itself come back exactly; the neutral H3O is 11 eV/Å away."""
+    pytest.importorskip("tblite")
+    hydronium, method = molecule("NH3"), read_reference("gfn2-xtb")
+    hydronium.numbers[0] = 8
+    hydronium.info["charge"] = 1
+    frames = []
+    for seed in range(4):
+        hydronium.rattle(0.03, seed=seed)
+        frames.append(labelled(hydronium, method(hydronium)))
+    said = Dataset.from_atoms(frames)
+    unsaid = replace(said, charge=None, multiplicity=None)
+    plan = FoldPlan((np.arange(2), np.arange(2, 4)), np.empty(0, int))
+    rule = Augmentation("delta", Stretches(2))
+    recipe = Recipe(SchNetConfig(), LossWeights(), FitSettings(), plan, charge=1, augment=rule)
+    settled = recipe.with_defaults_for(unsaid)
+    for made in (
+        Dataset.from_atoms(rule.frames(said)),
+        settled.augmented(unsaid, np.arange(4), 0),  # the user said the charge, not the structures
+    ):
+        np.testing.assert_array_equal(made.charge, 1)
+        for k in range(len(made)):
+            atoms = made.atoms(k)
+            atoms.calc = method.calculator(charge=1)
+            assert made.E[k] == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+            forces = made.F[made.ptr[k] : made.ptr[k + 1]]
+            np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-3)
 
 
 def test_rules_that_cannot_be():

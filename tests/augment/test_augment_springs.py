@@ -111,8 +111,10 @@ def test_responsibilities_join_the_springs_smoothly():
 
 def test_the_temperature_of_momenta():
     """Over the degrees of freedom that move: here without and with overall motion."""
-    still, whole = molecule("CH3CH2OH"), molecule("CH3CH2OH")
+    still, whole, two = molecule("CH3CH2OH"), molecule("CH3CH2OH"), molecule("H2")
     thermalise(still, 400.0, seed=0)
+    thermalise(two, 400.0, seed=0)
+    assert temperature_of([two]) == pytest.approx(400.0)
     draw_momenta(whole, 400.0, seed=0)
     assert temperature_of([still] * 2) == pytest.approx(400.0)
     assert temperature_of([whole]) == pytest.approx(whole.get_temperature())

@@ -221,7 +221,10 @@ def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsy
     plot = tmp_path / "vdos.png"
     words = ["{here}/none", "--kind", "vdos", *RESOLUTION, "--skip", "0.3"]
     assert main(command(places, *words, "--resolution", "500", "-o", str(plot))) == 0
-    assert "not tested for equal energies: a crystal, or too few frames" in capsys.readouterr().out
+    assert (
+        "not tested for equal energies: a crystal, a linear molecule, or too few frames"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_saddle_point_is_named_and_noise_is_not():

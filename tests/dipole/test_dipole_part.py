@@ -226,3 +226,30 @@ def test_a_directory_with_a_dipole_alone_says_what_is_missing(tmp_path):
 def test_a_fit_without_centres_is_refused():
     with pytest.raises(ValueError, match="n_centres must be a whole number of at least 1, not 0"):
         RPRSettings(n_centres=0)
+
+
+def test_the_dipole_of_an_ion_is_about_the_centre_of_mass_of_its_isotopes(tmp_path):
+    """The O of OH⁻ and OD⁻ may be charged alike: μ = Σ q (r − c) about the centre c of each."""
+    charges, rng, frames = np.array([-1.2, 0.2]), np.random.default_rng(0), []
+    for _ in range(40):
+        atoms = Atoms("OH", [(0, 0, 0), (0, 0, 0.97 + 0.05 * rng.standard_normal())])
+        atoms.rotate(rng.uniform(0, 360), rng.standard_normal(3))
+        dipole = charges @ (atoms.positions - atoms.get_center_of_mass())
+        atoms.calc = SinglePointCalculator(atoms, dipole=dipole)
+        frames.append(atoms)
+    about = {"charge": -1, "labels_about": "centre of mass"}
+    model = replace(random_model(), distance_ranges={})
+    save_part(save_model(tmp_path, model), fit_rpr(Dataset.from_atoms(frames), **about))
+    calc = SchNetCalculator(tmp_path)
+    light = molecule("OH", calculator=calc)
+    heavy = light.copy()
+    heavy.set_masses([15.999, 2.014])
+    heavy.calc = calc  # of both: what it knows of one is not that of the other
+    for atoms in (light, heavy, light):
+        expected = charges @ (atoms.positions - atoms.get_center_of_mass())
+        np.testing.assert_allclose(atoms.get_dipole_moment(), expected, atol=1e-4)
+    energies = [atoms.get_potential_energy() for atoms in (light, heavy)]
+    assert energies[0] == energies[1]
+    for atoms, found in zip((light, heavy), calc.predict([light, heavy], heads=True), strict=True):
+        expected = charges @ (atoms.positions - atoms.get_center_of_mass())
+        np.testing.assert_allclose(found["dipole"], expected, atol=1e-4)

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixAtoms
 
 from ase_schnet import ExchangeRecord, run_replicas
+from ase_schnet.dynamics.exchange import Exchange
+from ase_schnet.dynamics.plans import plan_nvt
 from ase_schnet.plotting import plot_exchange
 from ase_schnet.runs.exchange_log import ladder
+from ase_schnet.runs.options import RunOptions
 
 BARRIER_eV, TILT_eV = 0.25, 0.03
 
@@ -105,6 +109,28 @@ def test_other_temperatures_do_not_go_on(tmp_path):
         run_replicas(
             start(), exchange_every=10, time_ps=1, run_dir=tmp_path / "x", resume=True, **other
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda atoms: atoms.set_masses([13.0]), "masses"),
+        (lambda atoms: atoms.set_cell([9.0, 9.0, 9.0]), "cell"),
+        (lambda atoms: atoms.set_pbc(True), "periodicity"),
+    ],
+)
+def test_isotopologues_and_other_cells_are_not_exchanged(change, what):
+    starts = [start() for _ in KELVIN]
+    change(starts[2])
+    with pytest.raises(ValueError, match=f"structure 2 differs from the first in its {what}"):
+        run_replicas(starts, exchange_every=10, time_ps=0.5, **WELL)
+
+
+def test_atoms_that_are_held_at_one_temperature_alone_are_not_exchanged():
+    plans = [plan_nvt(kelvin) for kelvin in (200.0, 400.0)]
+    free, held = Atoms("C2"), Atoms("C2", constraint=FixAtoms([0]))
+    with pytest.raises(ValueError, match="structure 1 differs from the first in its constraints"):
+        Exchange([free, held], plans, 10, RunOptions())
 
 
 def test_a_ladder_is_a_geometric_progression():

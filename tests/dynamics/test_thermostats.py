@@ -7,6 +7,7 @@ import physical_validation
 import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms, FixBondLength
 from factory import one_member
@@ -369,3 +370,17 @@ def test_structures_that_make_no_run():
     record = run_nvt(stiff, temperature_K=300, time_ps=0.05)
     assert record.n_degrees_of_freedom == 20
     assert stiff.get_distance(0, 1) == pytest.approx(molecule("CH3CH2OH").get_distance(0, 1))
+
+
+def test_a_linear_molecule_has_the_degrees_of_freedom_of_one_that_is_bent_a_little():
+    """Where a run starts does not matter to it: with no rotation left CO2 bends in one plane, 3N - 6 = 3."""
+    records = {}
+    for bend_Ang in (0.0, 0.05):
+        atoms = molecule("CO2")
+        atoms.positions[0, 0] += bend_Ang
+        atoms.calc = EMT()
+        options = {"temperature_K": 300.0, "time_ps": 0.05, "run_dir": None}
+        records[bend_Ang] = run_nvt(atoms, thermostat="bussi", **options)
+        assert records[bend_Ang].temperature_K[0] == pytest.approx(300.0, rel=1e-6)
+    assert {record.n_degrees_of_freedom for record in records.values()} == {3}
+    assert BussiNVT.count_degrees_of_freedom(molecule("H2")) == 1  # which cannot bend

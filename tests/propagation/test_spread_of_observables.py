@@ -115,6 +115,18 @@ def test_a_run_gives_the_mean_energy_with_the_spread_of_the_members(run):
     assert 0 < found.std < 0.05
 
 
+@pytest.mark.slow
+def test_a_langevin_run_of_a_molecule_is_at_its_temperature_with_its_overall_motion(tmp_path):
+    atoms = molecule("CH3OH")
+    atoms.calc = SchNetCalculator("methanol")
+    how = {"thermostat": "langevin", "time_constant_fs": 50.0, "run_dir": tmp_path / "run"}
+    run_nvt(atoms, temperature_K=300, **how, **SHORT | {"time_ps": 12.0, "trajectory_every": 20})
+    found = spread("potential_energy", "methanol", frames=tmp_path / "run")
+    frames = read(tmp_path / "run" / "trajectory.traj", ":")[-found.sampling.n_frames :]
+    same = spread("potential_energy", "methanol", frames=frames, temperature_K=300)
+    assert same.value == found.value
+
+
 def test_an_observable_of_the_potential_is_asked_of_each_member(run):
     def energy(atoms):
         return atoms.get_potential_energy()

@@ -12,7 +12,9 @@ from report_pages import files_below, json_of, outcomes
 
 from ase_schnet import Dataset, SchNetCalculator, run_nve, scan_distance, scan_map, write_report
 from ase_schnet.cli import main
+from ase_schnet.modelfile import load_model
 from ase_schnet.report import viewer
+from ase_schnet.report.of_data import judge
 from ase_schnet.report.page import Page, Section, Text, Verdict
 from ase_schnet.report.viewer import Property, Structures, thinned
 from ase_schnet.report.write import page_of
@@ -97,6 +99,10 @@ def test_verdicts_of_a_run(copy):
     assert unfinished(copy, MDRecord.read(copy)) is None
     (copy / "run.json").write_text(json.dumps(about | {"time_ps": 5.0}))
     assert unfinished(copy, MDRecord.read(copy)) == 5.0
+    # of a step that is not sampled the log knows nothing
+    late = about["time_ps"] + 0.9 * MDRecord.read(copy).time_fs[1] / 1000
+    (copy / "run.json").write_text(json.dumps(about | {"time_ps": late}))
+    assert unfinished(copy, MDRecord.read(copy)) is None
     (copy / "run.json").write_text(json.dumps(about | {"failure": "it exploded at 0.1 ps"}))
     page = page_of(copy)
     assert outcomes(page)["Length"] == outcomes(page)["Energy conservation"] == "FAIL"
@@ -146,6 +152,20 @@ def test_the_structure_with_the_worst_label_is_first(hot, ethanol):
     error = 1000 * np.sqrt(np.mean((forces - hot[0].get_forces()) ** 2))
     assert shown.properties["force error"].values[0] == pytest.approx(error)
     assert any(about.startswith("Errors on hot.xyz") for about in outcomes(page))
+
+
+def test_the_error_of_a_structure_is_that_of_the_atoms_with_labels(hot):
+    """As ``evaluate`` counts it: eight atoms without a label make no error smaller."""
+    hot[0].set_array("force_mask", np.arange(9) == 4)
+    hot[1].set_array("force_mask", np.zeros(9, bool))
+    data = Dataset.from_atoms(hot[:3], source="hot.xyz")
+    found = judge(load_model("ethanol"), data).errors["force error"]
+    alone = judge(load_model("ethanol"), data.subset(np.array([0]))).comparison.metrics()
+    assert found[0] == pytest.approx(alone["forces_rmse_meV_per_Ang"])
+    assert np.isnan(found[1])
+    assert found[2] > 0
+    nothing = judge(load_model("ethanol"), data.subset(np.array([1])))
+    assert "force error" not in nothing.errors
 
 
 def test_a_scan_comes_back_from_its_table(ethanol, tmp_path):

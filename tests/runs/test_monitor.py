@@ -335,3 +335,27 @@ def test_a_model_of_few_frames_is_stopped_at_3000_K_before_all_is_gone(seed, tmp
     i, j = np.triu_indices(9, 1)
     assert last.get_all_distances()[i, j].min() > 0.5  # not yet in a hole
     assert last.get_kinetic_energy() < 2 * frames[0].get_kinetic_energy()
+
+
+class Guessing(Monitor):
+    """Find something in every step."""
+
+    def _findings(self, atoms, temperature_K):
+        return {"distance": "odd"}
+
+
+def test_a_collected_frame_states_the_charge_and_multiplicity_of_its_structure(tmp_path):
+    """Else a dication would be labelled as the neutral molecule, a triplet as a singlet."""
+    atoms = molecule("H2O", calculator=LennardJones(epsilon=0.01, sigma=0.8))
+    atoms.info = {"charge": 2, "spin_multiplicity": 3, "remark": "mine"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lennard-Jones does not say what it knows
+        run_nve(atoms, time_ps=0.01, run_dir=tmp_path / "run", monitor=Guessing("collect"))
+    (first, *_) = read(tmp_path / "run" / COLLECTED_FILE, ":")
+    assert (first.info["charge"], first.info["spin_multiplicity"]) == (2, 3)
+    assert "remark" not in first.info
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        more = {"time_ps": 0.1, "run_dir": tmp_path / "run", "resume": True}
+        run_nve(atoms, monitor=Guessing("collect"), **more)
+    assert len(read(tmp_path / "run" / COLLECTED_FILE, ":")) > 1

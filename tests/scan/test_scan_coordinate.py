@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from ase.calculators.calculator import InputError
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 from ase.neighborlist import build_neighbor_list, natural_cutoffs
@@ -13,7 +14,7 @@ from scan_cases import CCOH, HCCO, ethanol
 from ase_schnet import SchNetCalculator
 from ase_schnet.bonds import fragment_of
 from ase_schnet.modelfile import save_model
-from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance
+from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance, scan_map
 from ase_schnet.scan.coordinate import Coordinate
 
 TURN = np.arange(-180.0, 181.0, 15.0)
@@ -140,7 +141,7 @@ def test_in_a_ring_the_last_atom_moves_alone(indices):
 
 
 def test_moving_overrides_the_fragment():
-    result = scan_distance(ethanol(), 2, 3, [1.5], moving=[3, 0])
+    result = scan_distance(ethanol(), 2, 3, [1.5], moving=np.array([3, 0]))
     shift = result.frames[0].positions - ethanol().positions
     assert np.flatnonzero(np.abs(shift).sum(axis=1)).tolist() == [0, 3]
 
@@ -200,3 +201,29 @@ def test_three_atoms_in_a_line_have_no_plane(indices):
 def test_values_that_make_no_scan(scan, indices, values, message):
     with pytest.raises(ValueError, match=message):
         scan(ethanol(), *indices, values)
+
+
+def test_a_point_at_which_atoms_lie_in_a_line_has_no_dihedral_and_no_energy():
+    """At C-C-O of 180° the dihedral about C-O has no value; the points before are kept."""
+    angles, turns = [120.0, 150.0, 180.0], [60.0, 180.0]
+    for first, second in (((0, 1, 2), CCOH), (CCOH, (0, 1, 2))):
+        axes = (angles, turns) if first == (0, 1, 2) else (turns, angles)
+        with pytest.warns(UserWarning, match="no energy at .* lie in a line"):
+            result = scan_map(ethanol(), first, axes[0], second, axes[1])
+        energies = result.energies_eV if first == (0, 1, 2) else result.energies_eV.T
+        assert np.isfinite(energies[:2]).all()
+        assert np.isnan(energies[2]).all()
+
+
+def test_a_structure_that_the_calculator_refuses_is_a_gap_unless_it_is_the_first(tmp_path):
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = SchNetCalculator(save_model(tmp_path / "model", random_model()))
+    with (
+        pytest.warns(UserWarning, match="far below any bond length"),
+        pytest.warns(UserWarning, match="no energy at .* in the same place"),
+    ):
+        result = scan_distance(atoms, 1, 0, [1e-9, 1.4, 1.5])
+    assert np.isnan(result.energies_eV).tolist() == [True, False, False]
+    atoms.numbers[0] = 92
+    with pytest.raises(InputError, match="U"):
+        scan_distance(atoms, 1, 0, [1.4, 1.5])

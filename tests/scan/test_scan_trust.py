@@ -172,6 +172,8 @@ def test_a_map_leaves_out_what_is_outside():
     result = scan_map(modelled(), (2, 3), [0.6, 0.95, 1.0], (1, 2, 3), [100, 110])
     assert result.outside_training.tolist() == [[True, True], [False, False], [False, False]]
     told = describe_map(result, (TRAINED, None))
+    assert " (90 %) higher" in told
+    assert " (75 %) higher" in describe_map(replace(result, error_level=0.75), (TRAINED, None))
     assert "lowest at 0.95, 110" in told
     assert "outside training: 2 of 6 points" in told
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import molecule
-from ase.calculators.calculator import InputError
+from ase.calculators.calculator import CalculationFailed, InputError, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 from ase.io.trajectory import TrajectoryWriter
@@ -15,11 +15,12 @@ from ase.optimize import BFGS
 from ase.vibrations import Infrared, Vibrations
 from factory import one_member
 from scipy.spatial.transform import Rotation
-from spectra_cases import diatomic, harmonic_run, triatomic
+from spectra_cases import ChargesAndSprings, diatomic, harmonic_run, triatomic
 
 import ase_schnet
 from ase_schnet import SchNetCalculator
 from ase_schnet.dynamics.md import run_nve
+from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.spectra import (
     TrajectorySignals,
     ir_spectrum,
@@ -200,7 +201,7 @@ def test_a_rotating_tensor_scatters_depolarised_at_twice_its_rate(bent):
 def noise_run(seed: int, n: int) -> TrajectorySignals:
     """Momenta of white noise: every block of them is independent."""
     momenta = np.random.default_rng(seed).normal(size=(n, 2, 3))
-    return TrajectorySignals(4.0, np.ones(2), momenta, 6)
+    return TrajectorySignals(4.0, np.full(2, 12.0), momenta, 6)
 
 
 @pytest.mark.slow
@@ -277,6 +278,38 @@ def test_a_run_is_read_without_its_start_and_without_a_frame_off_the_beat(tmp_pa
     assert len(TrajectorySignals.read(tmp_path / "run")) == 201
 
 
+class Refusing(ChargesAndSprings):
+    """Give up in the first half of step 8: a frame is due there, and its dipole is not known."""
+
+    calls = 0
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        self.calls += 1
+        if self.calls == 9:
+            self.results = {}
+            raise CalculationFailed("no convergence")
+        super().calculate(atoms, properties, system_changes)
+
+
+def test_the_frame_that_a_failed_run_ends_with_is_no_part_of_its_motion(tmp_path):
+    atoms = diatomic()
+    atoms.calc = Refusing(atoms, atoms.calc.springs and {(0, 1): 40.0}, [0.3, -0.3])
+    with pytest.raises(SimulationFailed, match="step 8"):
+        run_nve(atoms, time_ps=0.4, timestep_fs=0.5, run_dir=tmp_path / "run", trajectory_every=4)
+    motion = TrajectorySignals.read(tmp_path / "run")
+    assert len(motion) == 2  # of the steps 0 and 4
+    assert motion.dipoles is not None
+
+
+def test_two_atoms_may_vibrate_faster_than_any_hydrogen_of_a_larger_molecule(tmp_path):
+    """H2 has 4401 cm⁻¹: frames every 4 fs would show it at 3939."""
+    momenta = np.array([[[0, 0, 1.0], [0, 0, -1.0]], [[0, 0, -1.0], [0, 0, 1.0]]])
+    motion = TrajectorySignals(4.0, np.full(2, 1.008), momenta, 1)
+    with pytest.raises(ValueError, match="up to 4500 cm⁻¹"):
+        motion.check_resolves(None)
+    motion.check_resolves(4000)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -346,6 +379,8 @@ def test_measured_bands_are_read_with_their_source(tmp_path):
     bands = MeasuredBands.read(path)
     assert bands.source == "somebody 1950"
     np.testing.assert_array_equal(bands.wavenumber_cm, [1033, 3681.5])
+    path.write_text("1033\n3681.5\n", encoding="utf-8-sig")  # as spreadsheets write "UTF-8"
+    np.testing.assert_array_equal(MeasuredBands.read(path).wavenumber_cm, [1033, 3681.5])
     path.write_text("1033\nO-H\n")
     with pytest.raises(ValueError, match=r"line 2 of .* has no wavenumber"):
         MeasuredBands.read(path)

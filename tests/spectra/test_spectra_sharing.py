@@ -129,6 +129,15 @@ def test_crystals_and_few_frames_are_not_tested(tmp_path):
     assert spectrum.mode_energies is None  # 151 frames, 21 modes
 
 
+def test_a_linear_molecule_that_bends_in_one_plane_is_not_blamed_for_the_other(tmp_path):
+    atoms = molecule("CO2")
+    atoms.calc = EMT()
+    run_nve(atoms, time_ps=0.3, run_dir=tmp_path / "run", timestep_fs=0.5, trajectory_every=4)
+    spectrum = vibrational_density_of_states(tmp_path / "run", resolution_cm=300)
+    assert spectrum.mode_energies is None
+    assert spectrum.integral()[0] == pytest.approx(4)
+
+
 @pytest.mark.slow
 def test_a_relaxed_methanol_is_told_that_it_has_not_shared_its_energy(tmp_path):
     atoms = molecule("CH3OH")
