@@ -40,6 +40,8 @@ COLDEST_K, HOTTEST_K = 250.0, 1500.0
 TEST_K = (300.0, 500.0)
 #: Conformers that are tried of a molecule; energies, eV, that are those of one; fewest of a molecule.
 CONFORMERS, SAME_ENERGY, FEWEST_CONFORMERS = 7, 2e-3, 4
+#: Heavy atoms of a small molecule; how many times as many frames as of another it has.
+SMALL, SMALL_ROUNDS = 3, 4
 #: Largest force of a training frame, eV/Å.
 LARGEST_FORCE = 30.0
 #: Stiffness of the softest mode that is drawn as it is, eV/Å²/amu: 200 cm⁻¹. Softer ones are curved.
@@ -250,10 +252,16 @@ def conformer_frames(smiles: str, rng: np.random.Generator) -> list[Frame]:
     return found if len(found) >= FEWEST_CONFORMERS else []
 
 
+def small_frames(smiles: str, rng: np.random.Generator) -> list[Frame]:
+    """Return as many frames of a small molecule as the training has of four others, all moves among them."""
+    return [frame for _ in range(SMALL_ROUNDS) for frame in training_frames(smiles, rng)]
+
+
 def frames_of(part: str, smiles: str, rng: np.random.Generator) -> list[Frame]:
     """Return the frames of a molecule; none where a method fails."""
     make = dict.fromkeys(("new", "larger", "group"), test_frames)
     make |= {"train": training_frames, "dimers": dimer_frames, "conformers": conformer_frames}
+    make |= {"small": small_frames}
     try:
         frames = make[part](smiles, rng)
     except (ValueError, RuntimeError):  # ETKDG, MMFF94 or the SCF cannot describe it
@@ -262,11 +270,18 @@ def frames_of(part: str, smiles: str, rng: np.random.Generator) -> list[Frame]:
 
 
 def read_molecules(directory: Path, part: str) -> list[str]:
-    """Return the SMILES of a part; pairs of small ones of the training for "dimers"."""
+    """Return the SMILES of a part; pairs of small ones of the training for "dimers".
+
+    "small" are those of the training that have at most `SMALL` heavy atoms, at their places in it, so that
+    the number of a molecule is the same in both parts; at the others is "".
+    """
     with open(directory / "molecules.csv", newline="") as file:
         rows = [(row["part"], row["smiles"]) for row in csv.DictReader(file)]
     if part == "conformers":
         return [smiles for where, smiles in rows if where in ("new", "larger") and turnable(smiles)]
+    if part == "small":
+        texts = [smiles for where, smiles in rows if where == "train"]
+        return [s if Chem.MolFromSmiles(s).GetNumHeavyAtoms() <= SMALL else "" for s in texts]
     if part != "dimers":
         return [smiles for where, smiles in rows if where == part]
     small = [
@@ -283,8 +298,8 @@ def turnable(smiles: str) -> bool:
 
 def packed(frames: list[Frame], molecules: list[int]) -> dict[str, NDArray]:
     """Return the arrays of PhysNet's layout, padded, with kind, temperature and number of the molecule."""
-    n = np.array([len(f.numbers) for f in frames])
-    shape = len(frames), int(n.max())
+    n = np.array([len(f.numbers) for f in frames], np.int64)
+    shape = len(frames), int(n.max(initial=1))
     arrays = {
         "Z": np.zeros(shape, np.int64),
         "R": np.zeros((*shape, 3)),
@@ -294,10 +309,10 @@ def packed(frames: list[Frame], molecules: list[int]) -> dict[str, NDArray]:
         arrays["Z"][k, : n[k]], arrays["R"][k, : n[k]], arrays["F"][k, : n[k]] = f[0], f[1], f[3]
     return arrays | {
         "N": n,
-        "E": np.array([f.energy for f in frames]),
-        "kind": np.array([f.kind for f in frames]),
-        "temperature_K": np.array([f.temperature_K for f in frames]),
-        "molecule": np.array(molecules),
+        "E": np.array([f.energy for f in frames], float),
+        "kind": np.array([f.kind for f in frames], str),
+        "temperature_K": np.array([f.temperature_K for f in frames], float),
+        "molecule": np.array(molecules, np.int64),
     }
 
 
@@ -305,6 +320,8 @@ def make_chunk(path: Path, part: str, molecules: list[str], first: int) -> None:
     """Label the frames of some molecules and write them."""
     frames, numbers = [], []
     for k, smiles in enumerate(molecules, first):
+        if not smiles:
+            continue
         rng = np.random.default_rng([SEED, sum(map(ord, part)), k])
         found = frames_of(part, smiles, rng)
         frames, numbers = frames + found, numbers + [k] * len(found)
@@ -332,6 +349,8 @@ def main(directory: Path, part: str, seconds: float) -> None:
     with threadpool_limits(1):
         for first in tqdm(range(0, len(molecules), CHUNK), desc=part, mininterval=10):
             path = parts / f"{first:06d}.npz"
+            if not any(molecules[first : first + CHUNK]):
+                continue
             if not path.exists() and time.monotonic() - begun < seconds:
                 make_chunk(path, part, molecules[first : first + CHUNK], first)
     with whole_file(directory / f"{part}.npz") as file:

@@ -31,6 +31,8 @@ from ase_schnet.training.start import Start
 
 #: One molecule in KEPT_OUT is kept out of all members.
 SEED, FOLDS, KEPT_OUT = 23, 3, 50
+#: Part of the frames -> what is added to the number of a molecule. Those of "small" are in "train" as well.
+PARTS = {"train": 0, "small": 0, "dimers": 10_000_000}
 #: Root mean square force component up to which a frame counts fully, eV/Å.
 FULL_WEIGHT = 1.2
 
@@ -62,11 +64,11 @@ def read_frames(path: Path) -> dict[str, NDArray]:
 
 def training_data(directory: Path) -> tuple[Dataset, NDArray]:
     """Return all training frames, and for each the number of its molecule or dimer."""
-    parts = [
-        read_frames(p) for name in ("train", "dimers") if (p := directory / f"{name}.npz").exists()
-    ]
-    for k, part in enumerate(parts):
-        part["molecule"] = part["molecule"] + k * 10_000_000
+    parts = []
+    for name, first in PARTS.items():
+        if (path := directory / f"{name}.npz").exists():
+            part = read_frames(path)
+            parts.append(part | {"molecule": part["molecule"] + first})
     width = max(part["Z"].shape[1] for part in parts)
     for part in parts:
         for name in ("Z", "R", "F"):
