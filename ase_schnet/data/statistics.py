@@ -17,7 +17,7 @@ REWEIGHTINGS = 10
 ROUNDING = 1e-9  # of the energies: residuals below it are rounding of the fit
 #: eV/Å, and of virials eV: labels that are all smaller are zero by symmetry and what rounding, be it of
 #: float32, leaves of it.
-ROUNDED = 1e-6
+SMALLEST_LABEL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
         virials *= dataset.volumes[known, None, None]
         squares = (virials**2).mean(axis=(1, 2)) / dataset.n_atoms[known]
-        if squares.max() <= ROUNDED**2:
+        if squares.max() <= SMALLEST_LABEL**2:
             squares[:] = 0.0
         omega[species] = _spread_per_atom(per_atom[known], squares)
     return LabelStatistics(shift, spread, eta, omega, undetermined=len(species) - rank)
@@ -121,7 +121,7 @@ def _spread_per_atom(per_atom: NDArray, squares: NDArray) -> NDArray:
 def _rms_of_forces(components: NDArray) -> float:
     """Return the root mean square of force components (K,) in eV/Å; zero where they are rounding."""
     rms = float(np.sqrt((components**2).mean())) if len(components) else 0.0
-    return rms if rms > ROUNDED else 0.0
+    return rms if rms > SMALLEST_LABEL else 0.0
 
 
 def ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:

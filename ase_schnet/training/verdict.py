@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.statistics import ROUNDED, ROUNDING
+from ase_schnet.data.statistics import ROUNDING, SMALLEST_LABEL
 
 #: Largest RMSE on the kept-out part over the spread of the labels.
 MAX_ERROR_OVER_SPREAD = {"energy": 0.7, "forces": 1 / 3, "stress": 0.7}
@@ -135,7 +135,7 @@ def label_spreads(dataset: Dataset) -> dict[str, float]:
         found["energy"] = spread, ROUNDING * np.abs(per_atom).max()
     if dataset.F is not None:
         counts = slice(None) if dataset.force_mask is None else dataset.force_mask
-        found["forces"] = _rms(dataset.F[counts]), ROUNDED
+        found["forces"] = _rms(dataset.F[counts]), SMALLEST_LABEL
     if dataset.stress is not None:
         known = dataset.stress[~np.isnan(dataset.stress[:, 0])]
         largest = np.abs(known).max(initial=0.0)

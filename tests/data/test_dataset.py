@@ -366,6 +366,7 @@ def test_folds_hold_every_structure_once():
         assert not set(plan.training(k)) & set(plan.validation(k))
         assert not set(plan.training(k)) & set(plan.kept_out)
     assert {len(f) for f in plan.folds} <= {18, 19}
+    assert plan.training(-1).tolist() == plan.training(4).tolist()  # not all folds
     again = plan_folds(103, 5, n_kept_out=10, seed=1)
     np.testing.assert_array_equal(plan.kept_out, again.kept_out)
     assert plan_folds(103, 5, n_kept_out=10, seed=2).kept_out.tolist() != plan.kept_out.tolist()

@@ -41,6 +41,7 @@ SAME = {
     "partial charges": lambda a: a.set_initial_charges(np.linspace(-0.4, 0.41, len(a))),
     "antiferromagnet": lambda a: a.set_initial_magnetic_moments([1.0, -1.0, *np.zeros(len(a) - 2)]),
     "words": lambda a: a.info.update(charge="unknown", spin=[1, 2]),
+    "no float": lambda a: a.info.update(charge=10**400),
 }
 
 
