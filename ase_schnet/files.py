@@ -34,7 +34,7 @@ def naming(path: Path) -> Iterator[None]:
 def replaced(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` if the block ends without an error.
 
-    The temporary name holds the process id: two processes never write into the same temporary file.
+    The temporary name holds the process id: no two processes of a host write into the same temporary file.
     """
     path = Path(path)
     if not path.parent.is_dir():  # else the temporary name is told, which nobody gave
