@@ -182,6 +182,9 @@ def test_training_structures_must_agree():
         settled_electrons(states([None, None]), None, 2)
     with pytest.raises(ValueError, match="not a whole number"):
         settled_electrons(states([0.5, 0.5]), None, None)
+    for asked in ((0.5, None), (None, 1.5)):  # was the charge 0, the multiplicity 1
+        with pytest.raises(ValueError, match=r"\.5 was asked for, which is not a whole number"):
+            settled_electrons(states([None, None]), *asked)
 
 
 def test_what_arrays_say_survives_reading(tmp_path):
