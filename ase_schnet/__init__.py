@@ -6,9 +6,8 @@ Each public name is imported when it is first used, so that ``import ase_schnet`
 import warnings
 from importlib import import_module
 
-TYPE_CHECKING = (
-    False  # type checkers take it for True; to import typing takes longer than all the rest
-)
+# type checkers take it for True; to import typing takes longer than all the rest
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds it equal to _HOME
     from ase_schnet.applicability.calculator_parts import uncertainty_of as uncertainty_of
     from ase_schnet.augment.moves import RandomMoves as RandomMoves

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: Probability that the truth lies within a bar, where nothing else is said.
 LEVEL = 0.9
+#: A std below this fraction of the rms std is rounding, as of the force on an atom that symmetry holds.
+ROUNDED_STD = 1e-4
 
 
 def student_quantile(n: int, level: float = LEVEL) -> float:

@@ -30,7 +30,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from ase_schnet.bars import LEVEL
+from ase_schnet.bars import LEVEL, ROUNDED_STD
 from ase_schnet.schnet_config import MAX_ELEMENTS
 
 #: Forces of an element, for a factor of its own; rarer elements have that of all atoms.
@@ -288,7 +288,7 @@ def _force_factors(
     )
     scales = np.concatenate([stds[k] for k in labelled])
     numbers = np.concatenate([known[k].numbers for k in labelled])
-    sure = (scales > 0) & np.isfinite(errors).all(axis=1)
+    sure = (scales > ROUNDED_STD * rms(scales)) & np.isfinite(errors).all(axis=1)
     scores, numbers = errors[sure] / scales[sure, None], numbers[sure]
     factors = {"": conformal_quantile(scores.ravel(), level)}
     if not math.isfinite(factors[""]):

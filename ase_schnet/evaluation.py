@@ -10,6 +10,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.applicability.model import electrons_mismatch
+from ase_schnet.bars import ROUNDED_STD
 from ase_schnet.conformal import Residuals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.inference.prediction import Engine, Structure, predictions_of
@@ -23,9 +24,6 @@ from ase_schnet.uncertainty import (
     committee_mean_std,
     coverage,
 )
-
-#: A std below this fraction of the rms std is rounding, as of the shear stress of a cubic crystal.
-ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ class Quantity:
     def std(self) -> np.ndarray:
         """Return the sample standard deviation of the members, (n,); zero where it is only rounding."""
         std = committee_mean_std(self.members)[1]
-        return np.where(std > ROUNDING * np.sqrt((std**2).mean()), std, 0.0)
+        return np.where(std > ROUNDED_STD * np.sqrt((std**2).mean()), std, 0.0)
 
     def coverage(self, levels: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Return the fraction of errors within the central intervals of a normal distribution.

@@ -34,21 +34,29 @@ def naming(path: Path) -> Iterator[None]:
 def replaced(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` if the block ends without an error.
 
-    The temporary name holds the process id: two processes never write into the same temporary file.
+    The temporary name holds the process id: no two processes of a host write into the same temporary file.
+    An OSError names `path`, since nobody gave the other one.
     """
     path = Path(path)
-    if not path.parent.is_dir():  # else the temporary name is told, which nobody gave
+    if not path.parent.is_dir():
         raise FileNotFoundError(
             errno.ENOENT, f"there is no folder to write {path.name} to", str(path.parent)
         )
     there = path.with_name(f".{short_name(path)}.{os.getpid()}.tmp")
-    there.unlink(missing_ok=True)  # left by a killed process with this id; a link would be followed
     try:
-        yield there
-        flush_to_disk(there)
-        os.replace(there, path)
-    finally:
-        there.unlink(missing_ok=True)
+        there.unlink(
+            missing_ok=True
+        )  # left by a killed process with this id; a link would be followed
+        try:
+            yield there
+            flush_to_disk(there)
+            os.replace(there, path)
+        finally:
+            there.unlink(missing_ok=True)
+    except OSError as error:
+        if str(error.filename) == str(there):
+            error.filename = str(path)
+        raise
 
 
 @contextmanager

@@ -40,11 +40,8 @@ class _Lookup:
     def __call__(self, name: str):
         if name.startswith("__"):  # Python's own questions to a module
             raise AttributeError(f"module {self.old!r} has no attribute {name!r}")
-        renamed = import_module("ase_schnet")._RENAMED.get(name)
-        if (
-            renamed is not None
-        ):  # the module itself would give the old name with a warning of its own
-            name = renamed
+        # the module itself would give an old name with a warning of its own
+        name = import_module("ase_schnet")._RENAMED.get(name, name)
         for home in (self.new, "ase_schnet"):
             found = getattr(import_module(home), name, None)
             if found is not None:

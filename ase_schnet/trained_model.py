@@ -112,8 +112,10 @@ class TrainedModel:
     def member(self, k: int) -> TrainedModel:
         """Return member `k`, counted from 0, as a model of its own; its arrays are views.
 
-        Its card has no ``self_check``: the forces stored there are those of all members.
+        Its card has no ``self_check``: the forces stored there are those of all members. IndexError for a
+        member that there is not; -1 is the last one.
         """
+        k = range(self.n_members)[k]
         only = slice(k, k + 1)
         factors = self.element_scale
         return replace(

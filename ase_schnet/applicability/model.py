@@ -47,7 +47,7 @@ def limits(model: TrainedModel) -> dict:
     if model.n_members > 1:
         calibration = model.card.get("calibration", {}).get("forces_per_atom", {})
         known["forces_std_scale"] = float(calibration.get("scale", 1.0))
-        # the scale of a trained network is the rms force component in eV/Å
+        # the scale of a trained network is the rms force component in eV/Å, unless forces were tiny
         known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * float(np.mean(model.scale))
         if intervals := model.card.get("intervals"):
             known["error_level"] = float(intervals["level"])

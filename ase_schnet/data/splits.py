@@ -37,6 +37,7 @@ class FoldPlan:
 
     def training(self, fold: int) -> NDArray:
         """Return the numbers of the structures that train member `fold`."""
+        fold = range(len(self.folds))[fold]  # as lists count, from the end too
         return np.concatenate([f for k, f in enumerate(self.folds) if k != fold])
 
     def restricted(self, kept: NDArray) -> FoldPlan:

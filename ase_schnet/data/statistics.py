@@ -15,6 +15,9 @@ from ase_schnet.modelfile import MAX_ELEMENTS
 RIDGE = 1e-9  # times the trace: decides only what the compositions leave undetermined
 REWEIGHTINGS = 10
 ROUNDING = 1e-9  # of the energies: residuals below it are rounding of the fit
+#: eV/Å, and of virials eV: labels that are all smaller are zero by symmetry and what rounding, be it of
+#: float32, leaves of it.
+SMALLEST_LABEL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,13 @@ class LabelStatistics:
     undetermined: int
 
     def scale(self, present: NDArray) -> float:
-        """Return one scale in eV for energy and forces (× 1/Å): the rms force, else the atomic spread."""
-        values = self.forces_std[present]
-        values = values if np.any(values > 0) else self.energy_std[present]
-        scale = float(np.sqrt(np.mean(values**2)))
-        return scale if scale > 0 else 1.0
+        """Return one scale in eV for energy and forces (× 1/Å): the rms force or the atomic spread.
+
+        It is the larger one: the force of nearly all data, and the spread of those of minima and of strained
+        crystals, whose energies a network of the scale of their forces could not reach.
+        """
+        scales = (np.sqrt(np.mean(x[present] ** 2)) for x in (self.forces_std, self.energy_std))
+        return float(max(scales)) or 1.0
 
 
 def label_statistics(dataset: Dataset) -> LabelStatistics:
@@ -76,15 +81,17 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         counts_in = (
             np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
         )
-        everywhere = _mean(dataset.F[counts_in] ** 2)
+        everywhere = _rms_of_forces(dataset.F[counts_in])
         for z in species:
             here = z == dataset.Z
-            eta[z] = np.sqrt(_mean(dataset.F[here][counts_in[here]] ** 2) or everywhere)
+            eta[z] = _rms_of_forces(dataset.F[here][counts_in[here]]) or everywhere
     if dataset.stress is not None:
         known = ~np.isnan(dataset.stress[:, 0])
         virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
         virials *= dataset.volumes[known, None, None]
         squares = (virials**2).mean(axis=(1, 2)) / dataset.n_atoms[known]
+        if squares.max() <= SMALLEST_LABEL**2:
+            squares[:] = 0.0
         omega[species] = _spread_per_atom(per_atom[known], squares)
     return LabelStatistics(shift, spread, eta, omega, undetermined=len(species) - rank)
 
@@ -111,8 +118,10 @@ def _spread_per_atom(per_atom: NDArray, squares: NDArray) -> NDArray:
     return np.sqrt(variance)
 
 
-def _mean(values: NDArray) -> float:
-    return float(values.mean()) if len(values) else 0.0
+def _rms_of_forces(components: NDArray) -> float:
+    """Return the root mean square of force components (K,) in eV/Å; zero where they are rounding."""
+    rms = float(np.sqrt((components**2).mean())) if len(components) else 0.0
+    return rms if rms > SMALLEST_LABEL else 0.0
 
 
 def ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:

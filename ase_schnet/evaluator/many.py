@@ -14,7 +14,6 @@ from ase.calculators.calculator import InputError
 from numpy.typing import NDArray
 
 from ase_schnet.applicability.model import (
-    require_electrons,
     require_finite,
     require_no_images,
     require_supported,
@@ -31,12 +30,12 @@ from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import ALL_PAIRS_LIMIT, Pairs, all_pairs, half_list
 from ase_schnet.results import Results, potential_results, stress_volume
-from ase_schnet.structures.electrons import NOTHING, stated
+from ase_schnet.structures.electrons import Electrons, stated
 
 if TYPE_CHECKING:
     from ase_schnet.dipole.heads import PropertyHeads
 
-#: Lists of elements, and cells, that are remembered as supported; later ones are looked at again.
+#: Lists of elements, cells and charges that are remembered as supported; later ones are looked at again.
 REMEMBERED = 4096
 #: Structures whose property heads are evaluated together.
 HEADS_AT_ONCE = 32
@@ -128,8 +127,8 @@ class _Batch:
         watch = self._evaluator.watch or TrainingWatch(self._model)
         self._survey = Survey(neighbors.cutoff, watch, self._bars)
         self._all_pairs: dict[int, Pairs] = {}
-        self._supported: dict[tuple[bytes, ...], None] = {}  # numbers, cell and pbc
-        self._electrons = NOTHING
+        # numbers, cell, pbc, and what they say of their electrons
+        self._supported: dict[tuple[tuple[bytes, ...], Electrons], None] = {}
         # atomic numbers that were compared with the training
         self._compositions: set[bytes] = set()
         self._whole = type(calculator)._whole is not PredictsMany._whole
@@ -185,16 +184,13 @@ class _Batch:
         """Look at a structure as `SchNetCalculator.calculate` does before it is evaluated."""
         if not isinstance(atoms, Atoms):
             raise InputError(f"not a structure (ase.Atoms) but {type(atoms).__name__}")
-        electrons = stated(atoms.info, atoms.arrays)
-        if electrons != self._electrons:
-            require_electrons(self._model, atoms)
-            self._electrons = electrons
         state = state_of(atoms)
-        if state[1:] not in self._supported:
+        kind = state[1:], stated(atoms.info, atoms.arrays)
+        if kind not in self._supported:
             require_supported(self._model, atoms, box_of_vacuum=True)
             if len(self._supported) >= REMEMBERED:
                 self._supported.pop(next(iter(self._supported)))
-            self._supported[state[1:]] = None
+            self._supported[kind] = None
         require_finite(atoms)
         positions = np.array(atoms.positions, dtype=np.float64)
         pairs = self._pairs(positions, atoms)

@@ -65,9 +65,8 @@ class Rows(NamedTuple):
     partner: np.ndarray  # (E,) int32
     shift: np.ndarray  # (E, 3) float64, Å
     place: np.ndarray  # (E,) int32: the partner's row in `Scratch.sums` of the chunk
-    halo: (
-        np.ndarray
-    )  # (2, C + 1) int64: where in `shares` a chunk's halo, and those for its atoms, begin
+    # (2, C + 1) int64: where in `shares` a chunk's halo, and those for its atoms, begin
+    halo: np.ndarray
     # (3, S) int32: the atoms of all halos; where in these an atom is, atom by atom, rising; and that atom
     shares: np.ndarray
     # (N,) int64: where in `State.virials` the atom's pairs are added up: that of its chunk, or of its
@@ -87,9 +86,8 @@ class Edges(NamedTuple):
     unit: np.ndarray  # (E, 3) float64, from the atom to its partner
     length: np.ndarray  # (E,) float64, Å
     pull: np.ndarray  # (M, E) float64, ∂E/∂d, 1/Å
-    halo_sums: (
-        np.ndarray
-    )  # (M, S, F) what chunks have for their halos, where several threads work; else empty
+    # (M, S, F) what chunks have for their halos, where several threads work; else empty
+    halo_sums: np.ndarray
     halo_forces: np.ndarray  # (M, S, 3) float64, eV/Å
 
 

@@ -171,9 +171,8 @@ class ErrorBars:
         if not kind.is_known:
             forces_error[:] = math.inf
             return False
-        positions = np.frombuffer(bytearray(state[0])).reshape(
-            -1, 3
-        )  # compiled code takes no bytes
+        # a bytearray: compiled code takes no bytes
+        positions = np.frombuffer(bytearray(state[0])).reshape(-1, 3)
         if any_pair_within(*pairs, kind.numbers, positions, self.avoided):
             widen_around(*pairs, kind.numbers, positions, self.avoided, self.cutoff, forces_error)
         new = self._pieces.are_new(kind.numbers, pieces_of(*pairs, positions, self.cutoff))

@@ -127,7 +127,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         number = float(np.asarray(value).reshape(())[()])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if np.isfinite(number) else None
 

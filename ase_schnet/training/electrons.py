@@ -84,6 +84,8 @@ def _lowest(dataset: Dataset, charge: int) -> NDArray:
 
 def _one(name: str, asked: int | None, said: NDArray | None, usual: int | str) -> int | str:
     """Return the value that all structures have, and that was asked for, if it was."""
+    if asked is not None and int(asked) != float(asked):
+        raise ValueError(f"--{name} {asked} was asked for, which is not a whole number")
     if said is None or np.isnan(said).all():
         return usual if asked is None else int(asked)
     known = np.flatnonzero(~np.isnan(said))

@@ -126,8 +126,11 @@ def checked_recipe(
     Raises
     ------
     ValueError
-        For labels that are missing, outlying or contradictory; and what the augmentation raises.
+        For folds of other structures, an element that a member would not be trained on, and labels that are
+        missing, outlying or contradictory; and what the augmentation raises.
     """
+    if not complete:
+        recipe.require_trainable(dataset)
     recipe = recipe.with_defaults_for(dataset)
     if complete:
         return recipe

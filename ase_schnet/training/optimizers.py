@@ -11,9 +11,8 @@ from ase_schnet.training.parameters import ParameterVector
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.uncompiled import Adam, VectorOptimizer
 
-MUON_RATE = (
-    10.0  # learning rate of Muon over that of Adam: its step has another norm, the spectral one
-)
+#: Learning rate of Muon over that of Adam: its step has another norm, the spectral one.
+MUON_RATE = 10.0
 
 
 def as_vector(potential: Potential, settings: FitSettings) -> ParameterVector:

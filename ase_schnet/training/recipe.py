@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
@@ -126,16 +128,36 @@ class Recipe:
             **({} if self.baseline is None else {"baseline": self.baseline}),
         }
 
+    def require_trainable(self, dataset: Dataset) -> None:
+        """Raise ValueError unless the folds are those of `dataset` and train every member on all elements.
+
+        A member knows nothing of an element that is in no structure of its training part, not even the energy
+        of its atoms, and the model would count it among those that it knows. Elements of the model that the
+        members start from are known.
+        """
+        self.plan.require_whole(len(dataset))
+        elements = np.array(dataset.elements)
+        known = np.isin(elements, [] if self.start is None else self.start.model.elements)
+        has = dataset.compositions()[:, elements] > 0  # (S, E)
+        for fold in range(self.n_folds):
+            missing = np.flatnonzero(~has[self.plan.training(fold)].any(axis=0) & ~known)
+            if len(missing):
+                symbol, n = chemical_symbols[elements[missing[0]]], int(has[:, missing[0]].sum())
+                raise ValueError(
+                    f"{symbol} is in {n} of {len(dataset)} structures, and in none that member {fold + 1} is "
+                    f"trained on: add structures with {symbol} or leave these out; if there are several, "
+                    "another seed may divide them better"
+                )
+
     def with_defaults_for(self, dataset: Dataset) -> Recipe:
         """Return this recipe with all that was left open decided by the labels of `dataset`.
 
         Raises
         ------
         ValueError
-            If the folds are not those of these structures; if a term with weight has no labels in the data
-            or, of stress, in the training part of a fold; and what `settled_electrons` raises.
+            If a term with weight has no labels in the data or, of stress, in the training part of a fold;
+            and what `settled_electrons` raises.
         """
-        self.plan.require_whole(len(dataset))
         charge, multiplicity = settled_electrons(dataset, self.charge, self.multiplicity)
         weights = self.weights.with_defaults_for(dataset)
         weights.require(dataset, "data")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.statistics import ROUNDING
+from ase_schnet.data.statistics import ROUNDING, SMALLEST_LABEL
 
 #: Largest RMSE on the kept-out part over the spread of the labels.
 MAX_ERROR_OVER_SPREAD = {"energy": 0.7, "forces": 1 / 3, "stress": 0.7}
@@ -124,19 +124,23 @@ _ALIKE = {
 
 
 def label_spreads(dataset: Dataset) -> dict[str, float]:
-    """Return the RMS of the labels about the simplest guess, in meV/atom, meV/Å and meV/Å³."""
+    """Return the RMS of the labels about the simplest guess, in meV/atom, meV/Å and meV/Å³.
+
+    It is zero where it is rounding, as of forces that are zero by symmetry.
+    """
     found = {}
     if dataset.E is not None:
+        per_atom = dataset.E / dataset.n_atoms
         spread = _rms(_energies_about_their_composition(dataset) / dataset.n_atoms)
-        rounding = ROUNDING * np.abs(dataset.E / dataset.n_atoms).max()
-        found["energy"] = spread if spread > rounding else 0.0
+        found["energy"] = spread, ROUNDING * np.abs(per_atom).max()
     if dataset.F is not None:
         counts = slice(None) if dataset.force_mask is None else dataset.force_mask
-        found["forces"] = _rms(dataset.F[counts])
+        found["forces"] = _rms(dataset.F[counts]), SMALLEST_LABEL
     if dataset.stress is not None:
         known = dataset.stress[~np.isnan(dataset.stress[:, 0])]
-        found["stress"] = _rms(known - known.mean(axis=0)) if len(known) else 0.0
-    return {name: 1000.0 * spread for name, spread in found.items()}
+        largest = np.abs(known).max(initial=0.0)
+        found["stress"] = _rms(known - known.sum(axis=0) / max(len(known), 1)), ROUNDING * largest
+    return {k: 1000.0 * (spread if spread > least else 0.0) for k, (spread, least) in found.items()}
 
 
 def _energies_about_their_composition(dataset: Dataset) -> np.ndarray:

@@ -209,3 +209,16 @@ def test_what_is_no_structure_is_named(model_dir):
         list(calculator.predict([good, "x"]))
     answers = list(calculator.predict([good, None, good], return_errors=True))
     assert [isinstance(answer, InputError) for answer in answers] == [False, True, False]
+
+
+@pytest.mark.filterwarnings("ignore::ase_schnet.inference.training_watch.OutsideTrainingWarning")
+def test_a_statement_is_compared_for_each_composition(model_dir):
+    """What was right of methane, multiplicity 1, was no longer asked of a radical that was known before."""
+    radical, methane = (Atoms(molecule(name)) for name in ("CH3", "CH4"))
+    radical.set_initial_magnetic_moments(None)
+    wrong, right = radical.copy(), methane.copy()
+    wrong.info["multiplicity"] = right.info["multiplicity"] = 1
+    calc = SchNetCalculator(model_dir)
+    answers = list(calc.predict([radical, right, wrong], return_errors=True))
+    assert [isinstance(answer, InputError) for answer in answers] == [False, False, True]
+    assert "multiplicity 1, not 2" in str(answers[2])

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from factory import labelled_crystals, labelled_molecules, small_dataset
 
@@ -232,6 +233,45 @@ def test_one_composition_determines_only_a_sum():
     assert total_variance == pytest.approx(energies.var())
 
 
+def strained_crystals(n=40):
+    """An equation of state: forces are zero by symmetry, and what rounding leaves."""
+    frames = []
+    for k in range(n):
+        atoms = bulk("Cu")
+        atoms.set_cell(atoms.cell * (0.94 + 0.12 * k / n), scale_atoms=True)
+        atoms.calc = EMT()
+        energy, stress = atoms.get_potential_energy(), atoms.get_stress()
+        forces = np.full((1, 3), (-1.0) ** k * 1e-14)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces, stress=stress)
+        frames.append(atoms)
+    return Dataset.from_atoms(frames)
+
+
+def test_forces_that_are_rounding_are_no_scale():
+    """A network of their scale, 1e-14 eV, learnt no energies; and their loss was the only one."""
+    data = strained_crystals()
+    s, copper = label_statistics(data), np.array([29])
+    assert s.forces_std[29] == 0.0
+    assert s.scale(copper) == pytest.approx(data.E.std())
+    small = label_statistics(replace(data, F=1e9 * data.F))  # of a code: not zero, and not large
+    assert small.forces_std[29] == pytest.approx(1e-5)
+    assert small.scale(copper) == pytest.approx(data.E.std())
+    assert s.virial_std[29] > 0.1
+    assert label_statistics(replace(data, stress=1e-14 * data.stress)).virial_std[29] == 0.0
+
+
+def test_an_atom_held_by_symmetry_has_the_spread_of_the_others():
+    frames = []
+    for k, d in enumerate(np.linspace(1.0, 1.3, 20)):
+        atoms = Atoms("OCO", [[-d, 0, 0], [0, 0, 0], [d, 0, 0]])
+        forces = np.array([[20 * (d - 1.16), 0, 0], [(-1.0) ** k * 1e-15, 0, 0], [0.0, 0, 0]])
+        forces[2] = -forces[0]
+        atoms.calc = SinglePointCalculator(atoms, energy=20 * (d - 1.16) ** 2, forces=forces)
+        frames.append(atoms)
+    data = Dataset.from_atoms(frames)
+    assert label_statistics(data).forces_std[6] == pytest.approx(np.sqrt((data.F**2).mean()))
+
+
 def test_real_energies_are_standardised_though_their_law_is_another(shared_data):
     """Molecules differ by whole bonds, not by independent atoms: some σ² end at their lower bound."""
     frames, _ = read_labelled(shared_data("formats", "schnetpack_old_qm9.db"), "eV")
@@ -326,6 +366,7 @@ def test_folds_hold_every_structure_once():
         assert not set(plan.training(k)) & set(plan.validation(k))
         assert not set(plan.training(k)) & set(plan.kept_out)
     assert {len(f) for f in plan.folds} <= {18, 19}
+    assert plan.training(-1).tolist() == plan.training(4).tolist()  # not all folds
     again = plan_folds(103, 5, n_kept_out=10, seed=1)
     np.testing.assert_array_equal(plan.kept_out, again.kept_out)
     assert plan_folds(103, 5, n_kept_out=10, seed=2).kept_out.tolist() != plan.kept_out.tolist()

@@ -105,6 +105,21 @@ def test_elements_with_enough_atoms_have_a_factor_of_their_own():
     assert set(fit_intervals(biased[:40]).forces) == {"", "H"}  # 120 forces on O are too few
 
 
+def test_forces_that_are_zero_by_symmetry_widen_no_bars():
+    """Of an ideal crystal, label and members differ by what each rounds: a hundred of its stds, say."""
+    rng = np.random.default_rng(5)
+    structures = drawn(60, rng)
+    ideal = [
+        s._replace(
+            member_forces=1e-17 * rng.normal(size=s.member_forces.shape),
+            forces=1e-15 * rng.normal(size=(ATOMS, 3)),
+        )
+        for s in drawn(20, rng)
+    ]
+    expected = fit_intervals(structures).forces[""]
+    assert fit_intervals([*structures, *ideal]).forces[""] == expected
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0, float("nan")])
 def test_a_level_that_is_no_probability_is_refused(level):
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -269,3 +269,11 @@ def test_what_a_model_was_trained_on_at_several_levels(tmp_path):
     assert load_model(save_model(tmp_path / "other", other)).distance_ranges == {
         "H-O": [[0.8, 2.0]]
     }
+
+
+def test_a_member_that_there_is_not_is_no_empty_ensemble():
+    model = random_model(members=3)
+    np.testing.assert_array_equal(model.member(-1).scale, model.scale[2:])
+    for k in (3, -4):
+        with pytest.raises(IndexError):
+            model.member(k)

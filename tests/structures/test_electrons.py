@@ -41,6 +41,7 @@ SAME = {
     "partial charges": lambda a: a.set_initial_charges(np.linspace(-0.4, 0.41, len(a))),
     "antiferromagnet": lambda a: a.set_initial_magnetic_moments([1.0, -1.0, *np.zeros(len(a) - 2)]),
     "words": lambda a: a.info.update(charge="unknown", spin=[1, 2]),
+    "no float": lambda a: a.info.update(charge=10**400),
 }
 
 
@@ -181,6 +182,9 @@ def test_training_structures_must_agree():
         settled_electrons(states([None, None]), None, 2)
     with pytest.raises(ValueError, match="not a whole number"):
         settled_electrons(states([0.5, 0.5]), None, None)
+    for asked in ((0.5, None), (None, 1.5)):  # was the charge 0, the multiplicity 1
+        with pytest.raises(ValueError, match=r"\.5 was asked for, which is not a whole number"):
+            settled_electrons(states([None, None]), *asked)
 
 
 def test_what_arrays_say_survives_reading(tmp_path):

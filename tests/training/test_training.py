@@ -401,6 +401,19 @@ def test_folds_of_other_data_are_refused_before_a_directory_is_begun(tmp_path, p
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize(("place", "member"), [(0, 1), (1, 2), ("kept out", 1)])
+def test_an_element_that_a_member_would_not_see_is_refused(tmp_path, place, member):
+    """Of the kept-out part alone, the model said of it an energy 10 keV off, with a std of 0.2 eV."""
+    frames = labelled_molecules(24, names=("H2O",))
+    plan = recipe(folds=2).plan
+    frames[plan.kept_out[0] if place == "kept out" else plan.folds[place][0]].numbers[0] = 16
+    data, rare = Dataset.from_atoms(frames), replace(recipe(folds=2), plan=plan)
+    message = f"S is in 1 of 24 structures, and in none that member {member} is trained on"
+    with pytest.raises(ValueError, match=message):
+        cross_validate(data, tmp_path / "m", rare, jobs=1)
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """An ensemble trained by one process."""

@@ -9,6 +9,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
@@ -20,7 +21,7 @@ from ase_schnet.cli.assemble import report
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.npz_frames import NpzFrames
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.files import CannotWrite, write_whole
+from ase_schnet.files import CannotWrite, write_csv, write_whole
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model
 from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
@@ -150,6 +151,13 @@ def test_names_as_long_as_a_file_system_allows_can_be_written(tmp_path, letter):
         frames.add(molecule("H2O"), {"E": 1.0})
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert read_dataset(path)[0].E.tolist() == [1.0]
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path):
+    """And not the temporary one, as in a folder that cannot be written to."""
+    (tmp_path / f".a.csv.{os.getpid()}.tmp").mkdir()
+    with pytest.raises(OSError, match=r"/a\.csv'$"):
+        write_csv(tmp_path / "a.csv", {"x": np.ones(2)})
 
 
 def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path):

@@ -172,6 +172,15 @@ def test_the_spread_of_energies_is_that_within_a_composition():
     assert label_spreads(linear)["energy"] == 0.0
 
 
+def test_what_rounding_leaves_of_labels_that_are_all_equal_is_no_spread():
+    """Errors were "3.8e+13 of the spread"."""
+    crystals = Dataset.from_atoms([bulk("Si")] * 6)
+    noise = 1e-15 * np.random.default_rng(0).normal(size=(12, 3))
+    stress = np.full((6, 6), 0.01) + noise[:6, :1]
+    spreads = label_spreads(replace(crystals, E=np.full(6, -9.0), F=noise, stress=stress))
+    assert spreads == {"energy": 0.0, "forces": 0.0, "stress": 0.0}
+
+
 @pytest.mark.parametrize("molecule", ["ethanol", "aspirin"])
 def test_published_trainings_are_far_from_the_limits(shared_data, molecule):
     """Linear potentials of pair distances are beyond the one of the forces, or near it."""
