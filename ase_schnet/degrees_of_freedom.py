@@ -7,7 +7,7 @@ from ase import Atoms, units
 from ase.constraints import FixBondLengths
 
 #: Smallest over largest moment of inertia below which a molecule counts as linear: CO2 bent by
-#: 0.1 degrees has 3e-7.
+#: 0.1 degrees has 2e-7.
 LINEAR_INERTIA_RATIO = 1e-6
 #: Overall motion over the largest momentum of an atom below which it counts as removed.
 REMOVED = 1e-6

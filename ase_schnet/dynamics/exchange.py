@@ -15,9 +15,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms, units
+from numpy.typing import NDArray
 
 from ase_schnet.arguments import whole
 from ase_schnet.dynamics.plans import Plan
@@ -30,6 +32,17 @@ from ase_schnet.runs.restart import State
 from ase_schnet.runs.rundir import RESTART_SECONDS
 
 EXCHANGE_STATE = "exchange.npz"
+
+
+class Attempts(NamedTuple):
+    """Hold how many attempts there were, who was at which temperature after the last, and the states then.
+
+    ``states`` are those of the runs that took part, by their number; none where they are not known.
+    """
+
+    number: int
+    walkers: NDArray
+    states: dict[int, State]
 
 
 class Exchange:
@@ -72,8 +85,7 @@ class Exchange:
                 "exchange needs two or more temperatures, each above the one before: pass "
                 "temperature_K=[300, 350, 410, ...]"
             )
-        self._walkers = np.arange(len(plans))
-        self._rows = 0
+        self._done = Attempts(0, np.arange(len(plans)), {})
         self._saved_at = -np.inf  # s, of a monotonic clock
         self.states: list[State | None] = [None] * len(plans)
         self._folder = None if options.run_dir is None else Path(options.run_dir)
@@ -83,7 +95,7 @@ class Exchange:
     @property
     def next_step(self) -> int:
         """Return the step of the next attempt."""
-        return (self._rows + 1) * self.every
+        return (self._done.number + 1) * self.every
 
     @contextmanager
     def among(self, runs: list[Begun]) -> Iterator[None]:
@@ -95,20 +107,18 @@ class Exchange:
             return
         self._require_state()
         with ExchangeLog.open(
-            self._folder / EXCHANGE_LOG, self.temperatures_K, self._rows
+            self._folder / EXCHANGE_LOG, self.temperatures_K, self._done.number
         ) as self._log:
             try:
                 yield
             finally:
-                if (
-                    self._saved_at > -np.inf
-                ):  # else no attempt was made: each has its own restart point
+                if self._done.number:  # else no attempt was made: each has its own restart point
                     self._save()
 
     def _require_state(self) -> None:
         """Raise ValueError where runs go on from beyond the first attempt, and its outcome is lost."""
         begins = [run.directory.begin for run in self._runs]
-        if not self._rows and any(begin and begin.step > self.every for begin in begins):
+        if not self._done.number and any(begin and begin.step > self.every for begin in begins):
             raise ValueError(
                 f"{self._folder} is damaged: {EXCHANGE_STATE}, which says who was at which temperature, is "
                 "missing; choose another directory"
@@ -116,25 +126,32 @@ class Exchange:
 
     def attempt(self, are_alive: Sequence[bool]) -> None:
         """Try to exchange neighbours, all at ``next_step``; those that are over take no part."""
-        step, event = self.next_step, self._rows + 1
+        step, event = self.next_step, self._done.number + 1
         rng = np.random.default_rng([self._options.seed, 2, event])
         accepted = np.full(len(self._runs) - 1, -1)  # not tried
+        walkers = self._done.walkers.copy()
         for i in range((event + 1) % 2, len(self._runs) - 1, 2):
             chance = rng.random()
             if are_alive[i] and are_alive[i + 1]:
                 accepted[i] = chance < self._probability(i, i + 1)
                 if accepted[i]:
                     self._swap(i, i + 1)
-        self._rows += 1
+                    walkers[[i, i + 1]] = walkers[[i + 1, i]]
         if self._log is None:
+            self._done = Attempts(event, walkers, {})
             return
-        self._log.write(step * self._options.timestep_fs, self._walkers, accepted)
-        alive = [run for run, lives in zip(self._runs, are_alive, strict=True) if lives]
-        states = [State.of(r.recorder.atoms, step, r.integrator.state()) for r in alive]
-        for run, state in zip(alive, states, strict=True):
-            run.directory.kept = state  # written below, or when the runs end
+        alive = [k for k, lives in enumerate(are_alive) if lives]
+        states = {k: self._state(k, step) for k in alive}
+        self._log.write(step * self._options.timestep_fs, walkers, accepted)
+        self._done = Attempts(event, walkers, states)  # at once: Ctrl-C comes before it or after it
+        for k, state in states.items():
+            self._runs[k].directory.kept = state
         if time.monotonic() - self._saved_at > RESTART_SECONDS:
             self._save()
+
+    def _state(self, k: int, step: int) -> State:
+        run = self._runs[k]
+        return State.of(run.recorder.atoms, step, run.integrator.state())
 
     def _probability(self, i: int, j: int) -> float:
         """Return the probability with which two exchange."""
@@ -156,15 +173,18 @@ class Exchange:
         for run, then in zip(both, before, strict=True):
             run.integrator.has_moved()
             run.integrator.given_eV += _total_eV(run) - then
-        self._walkers[[i, j]] = self._walkers[[j, i]]
 
     def _save(self) -> None:
         """Write the last state of every run; all are in one period between two attempts."""
-        arrays = {"rows": np.array(self._rows), "walkers": self._walkers}
+        number, walkers, states = self._done
+        arrays = {"rows": np.array(number), "walkers": walkers}
         arrays["temperatures_K"] = self.temperatures_K
         for k, run in enumerate(self._runs):
             run.directory.flush()
-            kept = run.directory.kept  # None of a run that failed at its start
+            # None of a run that failed at its start
+            kept, after = run.directory.kept, states.get(k)
+            if after is not None and (kept is None or kept.step <= after.step):
+                kept = after
             arrays |= {f"{k}/{n}": value for n, value in (kept.arrays() if kept else {}).items()}
         self._log.flush()
         with replaced(self._folder / EXCHANGE_STATE) as there, there.open("wb") as file:
@@ -181,7 +201,7 @@ class Exchange:
                     raise ValueError(
                         f"it is of {len(known)} temperatures, {kelvin} K: ask for the same"
                     )
-                self._rows, self._walkers = int(saved["rows"]), saved["walkers"]
+                self._done = Attempts(int(saved["rows"]), saved["walkers"], {})
                 for k in range(len(known)):
                     part = f"{k}/"
                     own = {n.removeprefix(part): saved[n] for n in saved if n.startswith(part)}

@@ -167,7 +167,7 @@ def scan_distance(
     -------
     ScanResult
         In the order of ``values``; after Ctrl-C, with a warning, only the finished points. There are also
-        warnings about points that do not converge and about values that are probably a mistake (0.097 Å,
+        warnings about points that do not converge or have no energy, and about probable mistakes (0.097 Å,
         1.8°).
 
     Raises

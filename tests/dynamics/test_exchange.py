@@ -10,8 +10,9 @@ from ase_schnet import ExchangeRecord, run_replicas
 from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.plans import plan_nvt
 from ase_schnet.plotting import plot_exchange
-from ase_schnet.runs.exchange_log import ladder
+from ase_schnet.runs.exchange_log import ExchangeLog, ladder
 from ase_schnet.runs.options import RunOptions
+from ase_schnet.runs.restart import State
 
 BARRIER_eV, TILT_eV = 0.25, 0.03
 
@@ -137,3 +138,38 @@ def test_a_ladder_is_a_geometric_progression():
     np.testing.assert_allclose(ladder(300, 600, 3), [300, 300 * np.sqrt(2), 600])
     with pytest.raises(ValueError, match="two or more temperatures"):
         ladder(600, 300, 4)
+
+
+@pytest.mark.parametrize("step", [10, 100])
+@pytest.mark.parametrize("call", [1, 5, 7, 8, None])
+def test_ctrl_c_in_the_middle_of_an_exchange_leaves_all_of_it_or_nothing(
+    call, step, tmp_path, monkeypatch
+):
+    """While a run is checkpointed (1), while its state after an exchange is kept, or behind the log."""
+    options = {"exchange_every": 10, "time_ps": 2, **WELL}
+    whole = run_replicas(start(), run_dir=tmp_path / "whole", **options)
+    calls, of = [], State.of
+
+    def interrupted(*given):
+        state = of(*given)
+        calls.append(given[1])
+        if given[1] == step and calls.count(step) == call:
+            raise KeyboardInterrupt
+        return state
+
+    class Log(ExchangeLog):
+        def write(self, *given):
+            super().write(*given)
+            if given[0] == 5.0 * step and call is None:  # fs
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("ase_schnet.dynamics.exchange.State.of", interrupted)
+    monkeypatch.setattr("ase_schnet.dynamics.exchange.ExchangeLog", Log)
+    with pytest.raises(KeyboardInterrupt):
+        run_replicas(start(), run_dir=tmp_path / "x", **options)
+    monkeypatch.undo()
+    again = run_replicas(start(), run_dir=tmp_path / "x", resume=True, **options)
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one.total_energy_eV, other.total_energy_eV)
+    logs = [(tmp_path / name / "exchange.csv").read_bytes() for name in ("whole", "x")]
+    assert logs[0] == logs[1]
