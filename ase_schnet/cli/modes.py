@@ -14,7 +14,7 @@ from ase_schnet.cli.options import (
     add_structure,
     repulsion_of,
 )
-from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.calculator import SchNetCalculator
 
     refuse_swapped(args.model, args.structure)
-    table = Path(args.output).with_suffix(".csv")
+    table = table_beside(args.output)
     check_outputs(
         files=[table, args.relaxed],
         plots=[None if args.no_plot else args.output],
         folders=[args.animate],
         inputs=[args.structure],
+        numbers=args.save_data,
     )
     conditions = _conditions(args)
     atoms = read_start(args.structure, no_pbc=args.no_pbc)

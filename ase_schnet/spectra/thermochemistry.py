@@ -44,10 +44,8 @@ def thermal_corrections(
         The structure at rest: masses, moments of inertia, periodic or not.
     temperature_K, pressure_bar
         Of the gas, K and bar.
-    symmetry_number
-        Number of rotations that leave the molecule as it is: 2 for water, 12 for benzene.
-    multiplicity
-        2S + 1 of the electronic state of the gas; it adds k ln(2S + 1) to the entropy.
+    symmetry_number, multiplicity
+        Number of rotations that leave the molecule as it is, 2 for water, 12 for benzene; 2S + 1.
     raise_below_cm
         Wavenumbers below this, cm⁻¹, count as this, since soft torsions are no harmonic oscillators: 100 is
         usual (R. F. Ribeiro et al., J. Phys. Chem. B 2011, 115, 14556).
@@ -60,8 +58,7 @@ def thermal_corrections(
     Raises
     ------
     ValueError
-        A mode is imaginary or has no energy; temperature, pressure, symmetry number or multiplicity is not
-        positive.
+        A mode is imaginary or has no energy; a condition is not positive.
     """
     temperature = positive("temperature_K", temperature_K)
     pressure = positive("pressure_bar", pressure_bar) * BAR
