@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; choose another name")
-    check_outputs(files=[args.output], plots=[args.figure])
+    check_outputs(files=[args.output], plots=[args.figure], numbers=args.save_data)
     frames, found = read_labelled(args.data, args.units, **reading_options(args))
     print_found(found, args)
     if any("augmented" in atoms.info for atoms in frames):

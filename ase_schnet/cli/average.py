@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.options import add_threads
-from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
@@ -103,15 +103,18 @@ def _rdf(args: argparse.Namespace, options: dict) -> int:
     """Average the rdf, write its table and draw it."""
     import numpy as np
 
+    from ase_schnet.arguments import whole
     from ase_schnet.files import write_csv
     from ase_schnet.propagation import bin_centres, rdf, spread
     from ase_schnet.propagation.observables import largest_r
     from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
     output = Path(args.output or "rdf.png")
-    table = output.with_suffix(".csv")
-    check_outputs(files=[table], plots=[None if args.no_plot else output])
-    calculator, n_bins, r_max = _calculator(args), args.bins or 100, args.r_max
+    table = table_beside(output)
+    plots = [None if args.no_plot else output]
+    check_outputs(files=[table], plots=plots, numbers=args.save_data)
+    n_bins, r_max = 100 if args.bins is None else whole("--bins", args.bins, 1), args.r_max
+    calculator = _calculator(args)
     if r_max is None:  # the cell of a run at constant pressure also shrinks
         r_max = np.inf
         for run_dir in args.runs:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.output and len(args.runs) > 1:
         raise ValueError("-o names one picture: use it with one run only, or leave it out")
-    check_outputs(plots=[None if args.no_plot else args.output])
+    check_outputs(plots=[None if args.no_plot else args.output], numbers=args.save_data)
     records, refused, outcomes = {}, [], set()
     for run_dir in map(Path, args.runs):
         try:

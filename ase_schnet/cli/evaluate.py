@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.report import calibration_lines, error_lines
 
     refuse_swapped(args.model, args.data, "DATA")
-    check_outputs(plots=[None if args.no_plot else args.output], inputs=[args.data])
+    plots = [None if args.no_plot else args.output]
+    check_outputs(plots=plots, inputs=[args.data], numbers=args.save_data)
     model = load_model(args.model)
     dataset = Dataset.from_atoms(read_labels(args), source=args.data)
     if dataset.E is None and dataset.F is None and dataset.stress is None:

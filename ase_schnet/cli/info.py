@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.description import electrons_of, level_lines, origin_lines
     from ase_schnet.training.report import training_summary
 
-    check_outputs(plots=[args.picture])
+    check_outputs(plots=[args.picture], numbers=args.save_data)
     model = load_model(args.model)
     picture = (
         None if args.picture is None else _draw_elements(model)

@@ -14,7 +14,7 @@ from ase_schnet.cli.options import (
     add_structure,
     repulsion_of,
 )
-from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ of its own; the error bars are what these say of the model, at 90 %. Infrared in
 model has a dipole (ase-schnet train-dipole). Enthalpy, entropy and Gibbs energy are those of an ideal gas of
 rigid rotors and harmonic oscillators. Of a crystal they are the Helmholtz energy and so on of its vibrations,
 of the cell as it is: give a supercell. Frequencies have the masses of the file, so that isotopes can be asked
-for. A csv file is written beside the picture, with the same name.
+for; the multiplicity is that of the model. Atoms may be held in place (a column move_mask). A csv file is
+written beside the picture, with the same name.
 
 exit code: 0 success, 1 a mode is imaginary: the structure at rest is a saddle point, 2 bad input
 """
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_structure(add)
     text = "temperature of the free energy, K (default: %(default)s)"
     add("--temperature", type=float, default=298.15, metavar="K", help=text)
-    text = "pressure of the gas, bar (default: %(default)s)"
+    text = "pressure of a gas, bar (default: %(default)s)"
     add("--pressure", type=float, default=1.0, metavar="BAR", help=text)
     text = (
         "rotations that leave the molecule as it is: 2 for water, 12 for benzene "
@@ -77,16 +78,19 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.calculator import SchNetCalculator
 
     refuse_swapped(args.model, args.structure)
-    table = Path(args.output).with_suffix(".csv")
+    table = table_beside(args.output)
     check_outputs(
         files=[table, args.relaxed],
         plots=[None if args.no_plot else args.output],
         folders=[args.animate],
         inputs=[args.structure],
+        numbers=args.save_data,
     )
     conditions = _conditions(args)
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
+    _refuse_options_of_a_gas(args, atoms)
     atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
+    conditions["multiplicity"] = _multiplicity(atoms)
     modes, harmonic, why = modes_of(atoms)
     lines = [_energy(modes, atoms), *_table(modes), zero_point(modes, harmonic, why)]
     lines += _thermochemistry(modes, harmonic, conditions)
@@ -113,6 +117,31 @@ def _conditions(args: argparse.Namespace) -> dict:
         "symmetry_number": whole("symmetry_number", args.symmetry_number, 1),
         "raise_below_cm": args.raise_below,
     }
+
+
+def _refuse_options_of_a_gas(args: argparse.Namespace, atoms: Atoms) -> None:
+    """Raise ValueError for options that say nothing of a crystal, nor of a molecule that is held."""
+    from ase_schnet.cli.settings_file import given
+    from ase_schnet.spectra.thermochemistry import is_gas
+
+    odd = sorted({"pressure", "symmetry_number"} & given(args))
+    if odd and not is_gas(atoms):
+        raise ValueError(
+            f"--{odd[0].replace('_', '-')} is for a gas, and {args.structure} is periodic or held in place: "
+            "leave it out (a molecule in a box: --no-pbc)"
+        )
+
+
+def _multiplicity(atoms: Atoms) -> int:
+    """Return 2S + 1 of the state that the model has; where it knows several, of that of the atoms."""
+    from ase_schnet.structures.electrons import lowest_multiplicity, stated
+
+    card, said = atoms.calc.trained.card, stated(atoms.info, atoms.arrays)
+    known = [card.get("multiplicity"), said.multiplicity]
+    charges = [card.get("charge"), said.charge, 0]
+    charge = next(q for q in charges if isinstance(q, (int, float)))
+    whole = [int(m) for m in known if isinstance(m, (int, float)) and m == int(m)]
+    return (whole or [lowest_multiplicity(atoms.numbers, charge)])[0]
 
 
 def modes_of(atoms: Atoms) -> tuple[NormalModes, HarmonicSpread | None, str]:
@@ -162,8 +191,12 @@ def _energy(modes: NormalModes, atoms: Atoms) -> str:
     at_rest.calc = atoms.calc
     energy = at_rest.get_potential_energy()
     error = at_rest.calc.results.get("energy_error")
-    if error is None or not error < float("inf"):
+    if error is None:
         return f"energy at rest     {energy:.4f} eV"
+    if not error < float("inf"):
+        return (
+            f"energy at rest     {energy:.4f} eV, without an error bar: it is unlike all training"
+        )
     level = atoms.calc.limits["error_level"]
     return f"energy at rest     {rounded(energy, error)} eV ({100 * level:g} %)"
 
@@ -232,6 +265,8 @@ def _conditions_in_words(conditions: dict, gas: bool) -> str:
     text = f"at {conditions['temperature_K']:g} K"
     if gas:
         text += f" and {conditions['pressure_bar']:g} bar, symmetry number {conditions['symmetry_number']}"
+        spin = conditions["multiplicity"]
+        text += f", multiplicity {spin}" if spin > 1 else ""
     else:
         text += ", vibrations alone"
     low = conditions["raise_below_cm"]

@@ -7,12 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+def table_beside(plot: str | Path) -> Path:
+    """Return the csv file with the name of a picture; ValueError for what is no name of a file."""
+    plot = Path(plot)
+    if not plot.name or plot.is_dir():
+        raise ValueError(f"{plot} is a folder: give the name of a file in it")
+    return plot.with_suffix(".csv")
+
+
 def check_outputs(
     *,
     files: Iterable[str | Path | None] = (),
     plots: Iterable[str | Path | None] = (),
     folders: Iterable[str | Path | None] = (),
     inputs: Iterable[str | Path | None] = (),
+    numbers: bool = False,
 ) -> None:
     """Refuse names to which nothing can be written; None stands for an output that is not asked for.
 
@@ -25,7 +34,9 @@ def check_outputs(
     folders
         Directories to write to; they are made if missing.
     inputs
-        Files that the command reads; no output may replace one of them.
+        Files that the command reads, perhaps with the number of a frame; no output may replace one of them.
+    numbers
+        Whether the numbers behind each picture are written beside it (``--save-data``).
 
     Raises
     ------
@@ -34,24 +45,45 @@ def check_outputs(
     """
     plots = [Path(path) for path in plots if path is not None]
     if plots:
-        from ase_schnet.plotting import require_picture_name
+        from ase_schnet.plotting import numbers_file, require_picture_name
 
         for path in plots:
             require_picture_name(path)
+        files = [*files, *map(numbers_file, plots if numbers else ())]
+    read = [_file_of(given) for given in inputs if given is not None]
+    written: set[Path] = set()
     for path in [*plots, *(Path(path) for path in files if path is not None)]:
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder: give the name of a file in it")
-        if not path.parent.is_dir():
-            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-        _require_permission(path.parent, path)
-        for given in (Path(given) for given in inputs if given is not None):
-            if path.exists() and given.exists() and path.samefile(given):
-                raise ValueError(f"{path} is read by this command: give the output another name")
+        _require_file(path)
+        if any(path.exists() and one.exists() and path.samefile(one) for one in read):
+            raise ValueError(f"{path} is read by this command: give the output another name")
+        place = path.parent.resolve() / path.name
+        if place in written:
+            raise ValueError(f"{path} would be written twice: give one of the outputs another name")
+        written.add(place)
     for path in (Path(path) for path in folders if path is not None):
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not there.is_dir():
             raise ValueError(f"{path} cannot be made: {there} is a file, not a folder")
         _require_permission(there, path)
+
+
+def _file_of(name: str | Path) -> Path:
+    """Return the file that a command reads of a name such as file.xyz@0."""
+    from ase_schnet.structures.single import split_frame
+
+    return split_frame(Path(name))[0]
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no file, or cannot become one."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file in it")
+    special = path.exists() and not path.is_file()  # it would be replaced by a file
+    if special or path.absolute().parent == Path("/dev"):  # where /dev/stdout may lead to a file
+        raise ValueError(f"{path} is no file, but a device or a pipe: give the name of a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    _require_permission(path.parent, path)
 
 
 def _require_permission(folder: Path, path: Path) -> None:

@@ -103,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
 
     source, output = Path(args.structures), require_suffix(args.output)
     refuse_swapped(args.model, args.structures, "STRUCTURES")
-    check_outputs(files=[output], plots=[args.picture], inputs=[source])
+    plots, numbers = [args.picture], args.save_data
+    check_outputs(files=[output], plots=plots, inputs=[source], numbers=numbers)
     if not source.exists():
         raise FileNotFoundError(no_such_file(source))
     calculator = SchNetCalculator(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
@@ -15,7 +14,7 @@ from ase_schnet.cli.options import (
     add_structure,
     repulsion_of,
 )
-from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ far too low outside the training range), 2 bad input, 130 interrupted
 """
 COORDINATES = {"distance": ("I", "J"), "angle": ("I", "J", "K"), "dihedral": ("I", "J", "K", "L")}
 POINTS, MAP_POINTS = 60, 25
+MOST_POINTS = 100_000  # of a coordinate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,11 +110,12 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_swapped(args.model, args.structure)
     axes = _axes(args)
-    table = Path(args.output).with_suffix(".csv")
+    table = table_beside(args.output)
     check_outputs(
         files=[table, args.frames],
         plots=[None if args.no_plot else args.output],
         inputs=[args.structure, args.reference],
+        numbers=args.save_data,
     )
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     atoms.calc = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
@@ -159,6 +160,10 @@ def _axes(args: argparse.Namespace) -> list[NDArray]:
         raise ValueError("--from and --to are the same: there is nothing to scan")
     if args.moving and len(args.moving) != n:
         raise ValueError("give --moving once for each coordinate of a map, or not at all")
+    if max(points) > MOST_POINTS:
+        raise ValueError(f"--points must be at most {MOST_POINTS}, not {max(points)}")
+    if not np.isfinite([*args.start, *args.stop]).all():
+        raise ValueError("--from and --to must be finite numbers")
     return [np.linspace(*limits) for limits in zip(args.start, args.stop, points, strict=True)]
 
 

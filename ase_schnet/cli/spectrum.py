@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def run(args: argparse.Namespace) -> int:
 
     output = Path(args.output)
     check_outputs(
-        files=[output.with_suffix(".csv"), _harmonic_table(output) if args.harmonic else None],
+        files=[table_beside(output), _harmonic_table(output) if args.harmonic else None],
         plots=[None if args.no_plot else output],
         inputs=[args.measured, *(args.harmonic or ())[1:]],
+        numbers=args.save_data,
     )
     if args.quantum_correction and args.kind != "ir":
         raise ValueError("--quantum-correction applies to --kind ir only")

@@ -44,6 +44,8 @@ class Frames(NamedTuple):
         Time between frames, ps; 0 where it is not known.
     n_degrees_of_freedom
         Those over which the thermostat of the run spread its energy; None where momenta alone tell.
+    held
+        What was held besides the temperature, in words: the cell or the pressure; "" where it is not known.
     """
 
     atoms: list[Atoms]
@@ -51,6 +53,7 @@ class Frames(NamedTuple):
     least_inefficiency: float = 1.0
     interval_ps: float = 0.0
     n_degrees_of_freedom: int | None = None
+    held: str = ""
 
 
 def frames_of(
@@ -110,7 +113,11 @@ def _frames_of_run(path: Path, calculator: SchNetCalculator, skip_ps: float | No
     _require_complete(path, about, atoms)
     least = max(1.0, 2 * settings.get("time_constant_fs", 0.0) / (1000 * interval_ps))
     n_dof = about.get("n_degrees_of_freedom")
-    frames = Frames(atoms[n_skipped:], float(settings["temperature_K"]), least, interval_ps, n_dof)
+    held = (
+        f"at {settings['pressure_GPa']:g} GPa" if settings["ensemble"] == "npt" else _cell(atoms[0])
+    )
+    kelvin = float(settings["temperature_K"])
+    frames = Frames(atoms[n_skipped:], kelvin, least, interval_ps, n_dof, held)
     frames = _checked(frames, str(path))
     if settings["ensemble"] == "npt":
         _require_volume_sampled(path, n_skipped * interval_ps, frames.temperature_K)
@@ -128,6 +135,8 @@ def _together(paths: list[Path], runs: list[Frames]) -> Frames:
         for name, value in (
             ("at {:g} K", "temperature_K"),
             ("with a frame every {:g} ps", "interval_ps"),
+            ("with {} degrees of freedom", "n_degrees_of_freedom"),
+            ("{}", "held"),
         ):
             ours, theirs = getattr(run, value), getattr(first, value)
             if ours != theirs:
@@ -141,6 +150,13 @@ def _together(paths: list[Path], runs: list[Frames]) -> Frames:
     return first._replace(
         atoms=atoms, least_inefficiency=max(run.least_inefficiency for run in runs)
     )
+
+
+def _cell(atoms: Atoms) -> str:
+    """Return the cell of a run at constant volume in words."""
+    if not atoms.pbc.any():
+        return "without a cell"
+    return f"in a cell of {', '.join(f'{x:.5g}' for x in atoms.cell.cellpar())} (Å, °)"
 
 
 def volume_sampling(volume_Ang3: NDArray, pressure_GPa: NDArray, temperature_K: float) -> float:

@@ -134,7 +134,8 @@ def _require_same_minimum(found: list[NormalModes]) -> None:
     """Raise InputError if the last of the minima is not the first."""
     first, last = (found[k].structure.get_all_distances() for k in (0, -1))
     largest = np.abs(last - first).max()
-    if largest > OTHER_MINIMUM:
+    unlike = len(found[0].names) != len(found[-1].names)  # one is linear, and the other bent
+    if largest > OTHER_MINIMUM or unlike:
         raise InputError(
             f"member {len(found) - 2} comes to rest at another structure (a distance changes by "
             f"{largest:.2f} Å): the members do not agree on this minimum, and its modes have no error bars"

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import InputError
+from ase.calculators.calculator import Calculator, InputError
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 from ase.vibrations import Infrared, Vibrations, VibrationsData
 from numpy.typing import NDArray
 
 from ase_schnet.bonds import bonded_pairs
-from ase_schnet.degrees_of_freedom import check_atoms, degrees_of_freedom
+from ase_schnet.degrees_of_freedom import LINEAR_INERTIA_RATIO, check_atoms
 from ase_schnet.files import write_csv
 
 #: Largest force after relaxation, eV/Å; small enough for the softest torsions.
@@ -112,42 +113,45 @@ def zero_point_energy(wavenumber_cm: NDArray) -> float:
 def normal_modes(atoms: Atoms) -> NormalModes:
     """Relax a copy of ``atoms`` and compute its normal modes with ``ase.vibrations``.
 
-    Overall translation and rotation are left out.
+    Overall translation and rotation are left out, as far as no held atom moves in them.
 
     Parameters
     ----------
     atoms
-        Structure with a calculator, near an energy minimum.
+        Structure with a calculator, near an energy minimum. Atoms may be held in place (``FixAtoms``).
 
     Returns
     -------
     NormalModes
-        Frequencies, names and, if the calculator has a dipole, infrared intensities; the relaxed structure.
+        Frequencies, names and, if the calculator has a dipole of such a structure, infrared intensities; the
+        relaxed structure.
 
     Raises
     ------
     ValueError
         If no atom can move, or there is no calculator.
     InputError
-        If the structure cannot be relaxed, or is a single atom.
+        If the structure cannot be relaxed, is a single atom, or has constraints other than ``FixAtoms``.
     """
     check_atoms(atoms)
     if len(atoms) == 1:
         raise InputError("a single atom does not vibrate")
+    held = _held(atoms)
     relaxed = _relaxed(atoms)
     at_rest = relaxed.copy()
     results = {"energy": relaxed.get_potential_energy(), "forces": relaxed.get_forces()}
     at_rest.calc = SinglePointCalculator(at_rest, **results)
-    has_dipole = "dipole" in relaxed.calc.implemented_properties
+    has_dipole = _has_dipole(relaxed.calc)
+    relaxed.set_constraint()  # atoms that are held are not displaced; ASE would print a warning
     with tempfile.TemporaryDirectory() as folder:  # ASE keeps the displacements in files
-        vibrations = (Infrared if has_dipole else Vibrations)(relaxed, name=Path(folder) / "modes")
+        kind, options = (Infrared if has_dipole else Vibrations), {"name": Path(folder) / "modes"}
+        vibrations = kind(relaxed, indices=np.flatnonzero(~held), **options)
         vibrations.run()
         vibrations.read()
     data = VibrationsData.from_2d(relaxed, vibrations.H, indices=vibrations.indices)
-    energies, displacements = data.get_energies_and_modes(all_atoms=True)  # (3N,), (3N, N, 3)
+    energies, displacements = data.get_energies_and_modes(all_atoms=True)  # (K,), (K, N, 3)
     wavenumber = (energies.real - np.abs(energies.imag)) / units.invcm
-    n_overall = len(energies) - degrees_of_freedom(relaxed)
-    kept = np.sort(np.argsort(np.abs(wavenumber))[n_overall:])
+    kept = np.sort(np.argsort(np.abs(wavenumber))[_n_rigid_motions(relaxed, held) :])
     intensity = None
     if has_dipole:
         intensity = vibrations.intensities[kept] * vibrations.intensity_prefactor("km/mol")[0]
@@ -160,6 +164,15 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     )
 
 
+def _has_dipole(calculator: Calculator) -> bool:
+    """Tell whether a calculator has a dipole of the structure that it last evaluated.
+
+    A model's dipole knows one molecule, and not another that the model has energies of.
+    """
+    known = "dipole" in calculator.implemented_properties
+    return known and "dipole" in getattr(calculator, "on_request", ("dipole",))
+
+
 def _relaxed(atoms: Atoms) -> Atoms:
     """Return a relaxed copy with the same calculator; InputError if it does not come to rest."""
     relaxed = atoms.copy()
@@ -170,6 +183,44 @@ def _relaxed(atoms: Atoms) -> Atoms:
                 f"the structure did not relax to {FMAX} eV/Å in {MAX_STEPS} steps: it has no normal modes"
             )
     return relaxed
+
+
+def _held(atoms: Atoms) -> NDArray:
+    """Return which atoms are held in place, (N,) bool; InputError for other constraints."""
+    held = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        if not isinstance(constraint, FixAtoms):
+            raise InputError(
+                "normal modes are those of atoms that are free or held in place, and "
+                f"{type(constraint).__name__} does neither: remove this constraint, or hold whole atoms "
+                "(FixAtoms)"
+            )
+        held[constraint.index] = True
+    return held
+
+
+def _n_rigid_motions(atoms: Atoms, held: NDArray) -> int:
+    """Count the rigid motions in which no held atom (N,) moves: 6 of a free molecule.
+
+    A crystal cannot turn; what is periodic in one direction turns about that.
+    """
+    periodic = np.flatnonzero(atoms.pbc)
+    axes = {0: np.eye(3), 1: atoms.cell.array[periodic]}.get(len(periodic), np.empty((0, 3)))
+    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    mass = atoms.get_masses()
+    arms = atoms.positions - atoms.get_center_of_mass()
+    spread = (arms.T * mass) @ arms
+    inertia = np.trace(spread) - np.linalg.eigvalsh(spread)[0]  # the largest moment
+    arms *= np.sqrt(mass.sum() / inertia)  # so that a turn counts like a shift
+    motions = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
+    motions = np.array([*motions, *(np.cross(axis, arms) for axis in axes)])  # (3 to 6, N, 3)
+    motions *= np.sqrt(mass / mass.sum())[:, None]
+    least = LINEAR_INERTIA_RATIO**0.5
+
+    def rank(of: NDArray) -> int:
+        return int(np.linalg.matrix_rank(motions[:, of].reshape(len(motions), -1), tol=least))
+
+    return rank(np.ones(len(atoms), dtype=bool)) - (rank(held) if held.any() else 0)
 
 
 def _stretches(atoms: Atoms, displacements: NDArray) -> list[str]:

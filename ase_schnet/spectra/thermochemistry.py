@@ -27,11 +27,12 @@ def thermal_corrections(
     temperature_K: float = 298.15,
     pressure_bar: float = 1.0,
     symmetry_number: int = 1,
+    multiplicity: int = 1,
     raise_below_cm: float = 0.0,
 ) -> NDArray:
     """Return enthalpy, entropy and Gibbs energy of a molecule, counted from its potential energy.
 
-    By ``ase.thermochemistry``: ideal gas, rigid rotor, harmonic oscillators, all electrons paired. A crystal,
+    By ``ase.thermochemistry``: ideal gas, rigid rotor, harmonic oscillators, one electronic state. A crystal,
     and a molecule that constraints hold in space, has vibrations only, and instead of enthalpy and Gibbs
     energy its internal and its Helmholtz energy; of a crystal only the modes of the cell as it is count.
 
@@ -43,8 +44,8 @@ def thermal_corrections(
         The structure at rest: masses, moments of inertia, periodic or not.
     temperature_K, pressure_bar
         Of the gas, K and bar.
-    symmetry_number
-        Number of rotations that leave the molecule as it is: 2 for water, 12 for benzene.
+    symmetry_number, multiplicity
+        Number of rotations that leave the molecule as it is, 2 for water, 12 for benzene; 2S + 1.
     raise_below_cm
         Wavenumbers below this, cm⁻¹, count as this, since soft torsions are no harmonic oscillators: 100 is
         usual (R. F. Ribeiro et al., J. Phys. Chem. B 2011, 115, 14556).
@@ -57,11 +58,12 @@ def thermal_corrections(
     Raises
     ------
     ValueError
-        A mode is imaginary or has no energy; temperature, pressure or symmetry number is not positive.
+        A mode is imaginary or has no energy; a condition is not positive.
     """
     temperature = positive("temperature_K", temperature_K)
     pressure = positive("pressure_bar", pressure_bar) * BAR
     symmetry = whole("symmetry_number", symmetry_number, 1)
+    spin = (whole("multiplicity", multiplicity, 1) - 1) / 2
     raised = np.maximum(wavenumber_cm, raise_below_cm)
     if np.min(wavenumber_cm) < -SOFT_CM or raised.min() <= 0:
         raise ValueError(
@@ -69,7 +71,7 @@ def thermal_corrections(
         )
     energies = raised * units.invcm
     if is_gas(atoms):
-        gas = _ideal_gas(energies, atoms, symmetry)
+        gas = _ideal_gas(energies, atoms, symmetry, spin)
         enthalpy = gas.get_enthalpy(temperature, verbose=False)
         entropy = gas.get_entropy(temperature, pressure, verbose=False)
     else:
@@ -79,13 +81,13 @@ def thermal_corrections(
     return np.array([enthalpy, entropy, enthalpy - temperature * entropy])
 
 
-def _ideal_gas(energies: NDArray, atoms: Atoms, symmetry: int) -> IdealGasThermo:
+def _ideal_gas(energies: NDArray, atoms: Atoms, symmetry: int, spin: float) -> IdealGasThermo:
     """Return ASE's gas of a molecule whose vibrations have these energies (M,), eV."""
     return IdealGasThermo(
         energies,
         "linear" if is_linear(atoms) else "nonlinear",
         atoms=atoms,
         symmetrynumber=symmetry,
-        spin=0,
+        spin=spin,
         vib_selection="exact",
     )

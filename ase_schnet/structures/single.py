@@ -47,7 +47,7 @@ def read_structure(path: str | Path) -> ReadStructure:
         In one line that names the file, what is wrong and how to correct it: a directory, an empty or damaged
         file, an unknown format, no atoms, unknown elements, impossible positions or masses.
     """
-    path, index = _split(Path(path))
+    path, index = split_frame(Path(path))
     if path.is_dir() and not (path / _BUNDLE).exists():
         raise ValueError(f"{path} is a directory, not a file of structures{_hint(path)}")
     if not path.exists():
@@ -66,8 +66,8 @@ def read_structure(path: str | Path) -> ReadStructure:
     return ReadStructure(atoms, remark)
 
 
-def _split(path: Path) -> tuple[Path, int | None]:
-    """Separate the file from the frame, where the name ends in @ and a number."""
+def split_frame(path: Path) -> tuple[Path, int | None]:
+    """Separate the file from the frame, where the name ends in @ and a number; None takes the last frame."""
     stem, at, number = path.name.rpartition("@")
     if not at or path.exists() or not path.with_name(stem or "@").exists():
         return path, None

@@ -11,19 +11,23 @@ from ase_schnet.cli import main
 @pytest.fixture(scope="module")
 def crystal(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "silicon"
-    atoms = bulk("Si", "diamond", a=5.469, cubic=True)
+    run_silicon(directory, 5.469, 4)
+    return directory
+
+
+def run_silicon(directory, a_Ang, time_ps):
+    atoms = bulk("Si", "diamond", a=a_Ang, cubic=True)
     atoms.calc = SchNetCalculator("silicon", threads=1)
     run_nvt(
         atoms,
         temperature_K=300,
-        time_ps=4,
+        time_ps=time_ps,
         timestep_fs=4,
         trajectory_every=5,
         thermostat="langevin",
         time_constant_fs=50,
         run_dir=directory,
     )
-    return directory
 
 
 @pytest.mark.slow
@@ -55,7 +59,12 @@ def test_what_cannot_be_averaged_is_one_line_with_exit_code_2(crystal, tmp_path,
     atoms = molecule("CH3OH")
     atoms.calc = SchNetCalculator("methanol")
     run_nve(atoms, temperature_K=300, time_ps=0.1, run_dir=tmp_path / "nve")
+    run_silicon(tmp_path / "wider", 5.5, 0.4)
     for words, why in {
+        (
+            str(crystal),
+            str(tmp_path / "wider"),
+        ): "one is in a cell of 5.5, 5.5, 5.5, 90, 90, 90 (Å, °)",
         (str(tmp_path / "nve"),): "at constant energy",
         (str(tmp_path),): "no run directory",
         (str(crystal), "--bins", "10"): "--bins applies to --of rdf only",

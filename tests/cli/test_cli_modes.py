@@ -1,8 +1,10 @@
 """``ase-schnet modes`` as a user types it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.io import read, write
 
 from ase_schnet import SchNetCalculator, load_model, normal_modes
@@ -54,6 +56,37 @@ def test_conditions_are_those_asked_for(methanol, capsys):
     assert text in out
     assert not (methanol / "modes.png").exists()
     assert (methanol / "modes.csv").exists()
+
+
+def test_options_of_a_gas_are_refused_for_a_crystal(methanol, capsys):
+    write("si.xyz", bulk("Si", "diamond", a=5.469))
+    assert main(["modes", "silicon", "si.xyz", "--symmetry-number", "24"]) == 2
+    assert "--symmetry-number is for a gas, and si.xyz is periodic" in capsys.readouterr().err
+    assert not (methanol / "modes.csv").exists()
+
+
+def test_the_multiplicity_is_that_of_the_model(methanol, capsys):
+    singlet = load_model("methanol")
+    card = singlet.card | {"charge": 0, "multiplicity": 2}
+    save_model("radical", replace(singlet, card=card))
+
+    def entropy(model):
+        assert main(["modes", model, "methanol.xyz", "--no-plot"]) == 0
+        out = capsys.readouterr().out
+        (line,) = (line for line in out.splitlines() if line.startswith("  entropy S"))
+        return float(line.split(" = ")[1].split()[0]), "multiplicity 2" in out
+
+    (singlet, named), (doublet, also) = entropy("methanol"), entropy("radical")
+    assert (named, also) == (False, True)
+    assert doublet - singlet == pytest.approx(8.314 * np.log(2), abs=0.05)
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_energy_without_an_error_bar_is_told_as_such(methanol, capsys):
+    write("h2.xyz", molecule("H2"))
+    assert main(["modes", "organic", "h2.xyz", "--no-plot"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("eV, without an error bar: it is unlike all training")
 
 
 def test_one_member_has_bands_without_error_bars(methanol, capsys):

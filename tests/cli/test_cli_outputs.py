@@ -110,6 +110,23 @@ SCAN = [
         (["drift", "absent", "-o", "nodir/p.png"], "there is no folder nodir"),
         (["augment", "absent.npz", "literal", "-o", "nodir/a.xyz"], "there is no folder nodir"),
         (["augment", "absent.npz", "literal", "--figure", "f", "-o", "a.xyz"], "must end in"),
+        ([*SCAN, "-o", "."], ". is a folder: give the name of a file in it"),
+        ([*SCAN, "-o", ""], ". is a folder: give the name of a file in it"),
+        (["modes", "ethanol", "absent.xyz", "-o", ".."], ".. is a folder"),
+        (["spectrum", "absent", "-o", "/"], "/ is a folder: give the name of a file in it"),
+        (["average", "absent", "--of", "rdf", "-o", "."], ". is a folder"),
+        ([*SCAN, "--frames", "scan.csv"], "scan.csv would be written twice"),
+        (
+            [*SCAN, "--save-data", "--frames", "./scan-data.csv"],
+            "scan-data.csv would be written twice",
+        ),
+        (
+            ["modes", "ethanol", "absent.xyz", "--relaxed", "modes.png"],
+            "modes.png would be written",
+        ),
+        ([*SCAN, "--points", "99999999999999999999"], "--points must be at most 100000"),
+        ([*SCAN, "--to", "1e400"], "--from and --to must be finite numbers"),
+        (["average", "absent", "--of", "rdf", "--bins", "0"], "--bins must be a whole number"),
         (["md", "ethanol", "absent.xyz", "-o", "file/run"], "file is a file, not a folder"),
         (["train", "absent.npz", "-o", "file"], "file is a file, not a folder"),
         (["train-dipole", "absent.npz", "-o", "file/model"], "file is a file, not a folder"),
@@ -128,11 +145,30 @@ def test_a_name_that_nothing_can_be_written_to_is_refused_before_anything_is_rea
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("words", [["scan", *SCAN[3:], "--frames"], ["modes", "--relaxed"]])
+def test_the_file_of_a_frame_is_not_replaced(words, tmp_path, monkeypatch, capsys):
+    """`file.xyz@0` is read from file.xyz, which an output of this name replaced."""
+    monkeypatch.chdir(tmp_path)
+    write("two.xyz", [molecule("CH3CH2OH")] * 2)
+    before = Path("two.xyz").read_bytes()
+    assert main([words[0], "ethanol", "two.xyz@0", *words[1:], "two.xyz"]) == 2
+    assert "two.xyz is read by this command" in capsys.readouterr().err
+    assert Path("two.xyz").read_bytes() == before
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="no permission to write"):
         check_outputs(files=[tmp_path / "a.csv"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null", "/dev/stdout"):
+        with pytest.raises(ValueError, match="is no file, but a device or a pipe"):
+            check_outputs(files=[path])
 
 
 def test_outputs_that_can_be_written_are_accepted(tmp_path):

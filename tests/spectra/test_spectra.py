@@ -10,6 +10,7 @@ from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed, InputError, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
+from ase.constraints import FixAtoms, FixBondLength, FixCartesian
 from ase.io.trajectory import TrajectoryWriter
 from ase.optimize import BFGS
 from ase.vibrations import Infrared, Vibrations
@@ -360,6 +361,39 @@ def test_normal_modes_are_those_of_ase_and_named_after_bonds(tmp_path):
     assert names[-6:-1] == ("C–H stretch",) * 5
     assert names.count("C–O stretch") == 1
     assert not any(names[:5])  # torsions and bends
+
+
+@pytest.mark.parametrize("held", [[0], [0, 1], [0, 1, 2]])
+def test_an_atom_that_is_held_vibrates_like_one_of_endless_mass(held):
+    """There are three turns about one held atom, and one about two, which are no vibrations."""
+    atoms = molecule("CH3OH")
+    atoms.calc = SchNetCalculator("methanol", threads=1)
+    rest = normal_modes(atoms).structure
+    rest.calc, heavy = atoms.calc, atoms.get_masses()
+    heavy[held] = 1e8
+    masses, constraint = rest.get_masses(), FixAtoms(held)
+    rest.set_masses(heavy)
+    stiff = normal_modes(rest).wavenumber_cm
+    rest.set_masses(masses)
+    rest.set_constraint(constraint)
+    found = normal_modes(rest)
+    moving = 3 * (len(atoms) - len(held)) - {1: 3, 2: 1, 3: 0}[len(held)]
+    assert len(found.wavenumber_cm) == moving
+    np.testing.assert_allclose(found.wavenumber_cm, stiff[-moving:], atol=1.5)
+    assert found.n_imaginary == 0
+    assert len(found.structure.constraints) == 1
+
+
+@pytest.mark.parametrize(
+    "constraint", [FixCartesian([0], [True, False, False]), FixBondLength(0, 1)]
+)
+def test_constraints_that_hold_no_whole_atoms_are_refused(constraint):
+    """Their Hessian has no reaction of what is held: bands were wrong by hundreds of cm⁻¹."""
+    atoms = molecule("CH3OH")
+    atoms.calc = SchNetCalculator("methanol", threads=1)
+    atoms.set_constraint(constraint)
+    with pytest.raises(InputError, match="remove this constraint, or hold whole atoms"):
+        normal_modes(atoms)
 
 
 def test_a_structure_that_does_not_relax_has_no_normal_modes(monkeypatch):

@@ -58,6 +58,12 @@ def test_soft_modes_are_raised_for_the_free_energy_alone():
     np.testing.assert_array_equal(noise, soft)
 
 
+def test_a_triplet_has_the_entropy_of_its_three_states():
+    oxygen = Atoms("O2", positions=[(0, 0, 0), (0, 0, 1.2075)])
+    found = thermal_corrections(np.array([1556.0]), oxygen, symmetry_number=2, multiplicity=3)
+    assert found[1] / J_PER_MOL_K == pytest.approx(205.152, abs=0.2)  # CODATA
+
+
 def test_what_is_held_or_periodic_has_vibrations_alone():
     wavenumbers = np.linspace(100, 460, 21)
     crystal = bulk("Si", cubic=True)
@@ -76,6 +82,7 @@ def test_what_is_held_or_periodic_has_vibrations_alone():
     [
         ({"temperature_K": 0}, "temperature_K must be above 0"),
         ({"pressure_bar": -1}, "pressure_bar must be above 0"),
+        ({"multiplicity": 0}, "multiplicity must be a whole number of at least 1"),
         ({"symmetry_number": 1.5}, "symmetry_number must be a whole number of at least 1"),
         ({"wavenumber_cm": np.array([-300.0, 900, 1600])}, "a mode of -300 cm⁻¹ is no vibration"),
         ({"wavenumber_cm": np.array([-3.0, 900, 1600])}, "a mode of -3 cm⁻¹ is no vibration"),
