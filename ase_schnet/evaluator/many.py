@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import InputError
+from ase.calculators.calculator import CalculationFailed, InputError
 from numpy.typing import NDArray
 
 from ase_schnet.applicability.model import (
-    require_electrons,
     require_finite,
     require_no_images,
     require_supported,
@@ -31,7 +30,7 @@ from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import ALL_PAIRS_LIMIT, Pairs, all_pairs, half_list
 from ase_schnet.results import Results, potential_results, stress_volume
-from ase_schnet.structures.electrons import NOTHING, stated
+from ase_schnet.structures.electrons import stated
 
 if TYPE_CHECKING:
     from ase_schnet.dipole.heads import PropertyHeads
@@ -70,8 +69,7 @@ class PredictsMany:
             Predict the quantities of property heads (dipole, polarizability) too, where the model has heads
             and they apply to the structure.
         return_errors
-            Yield the error of a structure that the model does not support in place of its results, and go
-            on. Otherwise it is raised.
+            Yield the error of a structure in place of its results, and go on. Otherwise it is raised.
 
         Yields
         ------
@@ -81,7 +79,8 @@ class PredictsMany:
         Raises
         ------
         InputError
-            The model does not support a structure; the message begins with its number, from 0.
+            The model does not support a structure, or its baseline fails on it; the message begins with
+            its number, from 0.
         ValueError
             The name of a file is given in place of its structures.
 
@@ -127,8 +126,7 @@ class _Batch:
         watch = self._evaluator.watch or TrainingWatch(self._model)
         self._survey = Survey(neighbors.cutoff, watch, self._bars)
         self._all_pairs: dict[int, Pairs] = {}
-        self._supported: dict[tuple[bytes, ...], None] = {}  # numbers, cell and pbc
-        self._electrons = NOTHING
+        self._supported: dict[tuple, None] = {}  # numbers, cell, pbc, charge and multiplicity
         # atomic numbers that were compared with the training
         self._compositions: set[bytes] = set()
         self._whole = type(calculator)._whole is not PredictsMany._whole
@@ -160,8 +158,13 @@ class _Batch:
                 yield item, None
             if isinstance(answer, AtomsCoincideError):
                 yield InputError(str(answer)), None
-            else:
-                yield self._results(item, answer), item
+                continue
+            try:
+                results = self._results(item, answer)
+            except (InputError, CalculationFailed) as error:  # of a baseline
+                yield InputError(str(error)), None
+                continue
+            yield results, item
         for error in waiting:
             assert isinstance(error, InputError)
             yield error, None
@@ -183,16 +186,13 @@ class _Batch:
         """Look at a structure as `SchNetCalculator.calculate` does before it is evaluated."""
         if not isinstance(atoms, Atoms):
             raise InputError(f"not a structure (ase.Atoms) but {type(atoms).__name__}")
-        electrons = stated(atoms.info, atoms.arrays)
-        if electrons != self._electrons:
-            require_electrons(self._model, atoms)
-            self._electrons = electrons
         state = state_of(atoms)
-        if state[1:] not in self._supported:
+        kind = (*state[1:], *stated(atoms.info, atoms.arrays))
+        if kind not in self._supported:
             require_supported(self._model, atoms, box_of_vacuum=True)
             if len(self._supported) >= REMEMBERED:
                 self._supported.pop(next(iter(self._supported)))
-            self._supported[state[1:]] = None
+            self._supported[kind] = None
         require_finite(atoms)
         positions = np.array(atoms.positions, dtype=np.float64)
         pairs = self._pairs(positions, atoms)

@@ -209,3 +209,13 @@ def test_what_is_no_structure_is_named(model_dir):
         list(calculator.predict([good, "x"]))
     answers = list(calculator.predict([good, None, good], return_errors=True))
     assert [isinstance(answer, InputError) for answer in answers] == [False, True, False]
+
+
+def test_each_structure_is_asked_for_its_multiplicity(tmp_path):
+    """A doublet methane was let through after a methane that said nothing and a methyl that is one."""
+    card = {"charge": 0, "multiplicity": "lowest"}
+    calculator = SchNetCalculator(save_model(tmp_path / "m", replace(random_model(), card=card)))
+    methane, methyl, wrong = molecule("CH4"), molecule("CH3"), molecule("CH4")
+    methyl.info["multiplicity"] = wrong.info["multiplicity"] = 2
+    answers = list(calculator.predict([methane, methyl, wrong], return_errors=True))
+    assert [isinstance(answer, InputError) for answer in answers] == [False, False, True]
