@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, CalculationFailed, InputError
 
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.labelling.reference import read_reference
+from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.results import STRESS, STRESS_COMMITTEE, STRESS_ERRORS, Results
@@ -42,6 +42,7 @@ class DeltaCalculator(SchNetCalculator):
 
     def _load(self) -> None:
         super()._load()
+        self._described = None  # numbers and pbc that the baseline can describe
         without = (
             "energies",
             *(() if self._has_stress() else (*STRESS, *STRESS_COMMITTEE, *STRESS_ERRORS)),
@@ -57,14 +58,26 @@ class DeltaCalculator(SchNetCalculator):
         return replace(trained, baseline=None), _baseline(trained)
 
     def _whole(self, results: Results, atoms: Atoms) -> Results:
-        """Return the results with those of the baseline added; CalculationFailed if it fails."""
-        plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        """Return the results with those of the baseline added.
+
+        InputError if it cannot describe the structure, CalculationFailed if it fails.
+        """
+        plain = Atoms(atoms.numbers, atoms.positions)
+        if (
+            self.trained.pbc
+        ):  # to a model of molecules a box is nothing, to the baseline it would be a crystal
+            plain.set_cell(atoms.cell)
+            plain.set_pbc(atoms.pbc)
         added = {"energy": ENERGIES, "forces": FORCES}
         added |= {"stress": STRESS} if "stress" in results and self._has_stress() else {}
-        try:
-            found = {name: self._baseline.get_property(name, plain) for name in added}
-        except (CalculationFailed, InputError, RuntimeError) as error:
-            raise CalculationFailed(f"{self.trained.baseline} failed: {error}") from error
+        with (
+            self._lock
+        ):  # `predict` comes here without it, and a program computes one structure at a time
+            self._require_described(plain)
+            try:
+                found = {name: self._baseline.get_property(name, plain) for name in added}
+            except (CalculationFailed, InputError, RuntimeError) as error:
+                raise CalculationFailed(f"{self.trained.baseline} failed: {error}") from error
         whole = Results({}, {}, results.errors)
         for name, names in added.items():
             for key in (key for key in names if key in results):
@@ -75,13 +88,26 @@ class DeltaCalculator(SchNetCalculator):
                 whole[key] = results[key]
         return whole
 
+    def _require_described(self, plain: Atoms) -> None:
+        """Refuse, with InputError, what the baseline would compute as something else, such as a slab."""
+        kind = plain.numbers.tobytes(), plain.pbc.tobytes()
+        if kind != self._described:
+            reference, charge, _ = _method(self.trained)
+            reference.require_supported(plain, charge)
+            self._described = kind
+
     def _has_stress(self) -> bool:
         return "stress" in self._baseline.implemented_properties
 
     def sibling(self) -> Self:
-        """Return a calculator for another thread, with a baseline of its own."""
+        """Return a calculator for another thread, with a baseline of its own; ValueError if there is but one."""
         other = super().sibling()
         other._baseline = _baseline(self.trained)
+        if other._baseline is self._baseline:
+            raise ValueError(
+                f"threads need a baseline each, and {self.trained.baseline} is one calculator: let that name "
+                "be a function that returns a new one"
+            )
         return other
 
     def __getstate__(self):
@@ -94,6 +120,12 @@ class DeltaCalculator(SchNetCalculator):
 
 def _baseline(trained: TrainedModel) -> BaseCalculator:
     """Return the calculator of the baseline of a model, for the charge and multiplicity of its card."""
+    reference, charge, multiplicity = _method(trained)
+    return reference.calculator(charge, multiplicity)
+
+
+def _method(trained: TrainedModel) -> tuple[Reference, int, int | None]:
+    """Return the baseline of a model, and charge and multiplicity (None: the lowest) of its card."""
     charge, multiplicity = trained.card.get("charge", 0), trained.card.get("multiplicity")
     if MIXED in (charge, multiplicity):
         raise ModelFileError(
@@ -101,4 +133,4 @@ def _baseline(trained: TrainedModel) -> BaseCalculator:
             "needs to know which"
         )
     known = multiplicity if isinstance(multiplicity, int) else None  # a word: the lowest
-    return read_reference(trained.baseline).calculator(int(charge), known)
+    return read_reference(trained.baseline), int(charge), known

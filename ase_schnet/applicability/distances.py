@@ -157,7 +157,7 @@ def describe_distance(
     first, second = chemical_symbols[z_i], chemical_symbols[z_j]
     smallest = COLLISION * float(covalent_radii[z_i] + covalent_radii[z_j])
     seen = None if ranges_Ang is None else ranges_Ang.get(name, [])
-    if seen is None or any(low <= d_Ang <= high for low, high in seen):
+    if seen is None or any(low <= d_Ang <= high for low, high in seen):  # a collision all the same
         why = f"{COLLISION:g} of the sum of their covalent radii is {smallest:.2f} Å"
     elif not seen:
         why = f"training had no {first} and {second} within {cutoff_Ang:g} Å"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_reading_options
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.cli.train_labels import whole_or_word
 
 if TYPE_CHECKING:
     from ase_schnet.data.dataset import Dataset
@@ -57,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scale", type=float, metavar="STD", help=text)
     text = "what is added to every atomic energy, in --units (mean, likewise)"
     group.add_argument("--shift", type=float, metavar="MEAN", help=text)
+    text = (
+        "{} of the structures of its training (default: what DATA state, else neutral, the lowest)"
+    )
+    for name in ("charge", "multiplicity"):
+        help_text = text.format(name)
+        group.add_argument(f"--{name}", type=whole_or_word, metavar="N", help=help_text)
 
 
 def _add_structures(group: argparse._ArgumentGroup) -> None:
@@ -86,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         pair_list=args.pair_list,
         scale=args.scale,
         shift=args.shift,
+        charge=args.charge,
+        multiplicity=args.multiplicity,
     )
     conversion = convert_model(
         args.files,

@@ -25,7 +25,7 @@ def add_label_options(group: argparse._ArgumentGroup) -> None:
     for name, more in (("charge", ""), ("multiplicity", lowest)):
         group.add_argument(
             f"--{name}",
-            type=_whole_or_word,
+            type=whole_or_word,
             metavar="N",
             help=f"{name} of the structures, if the data do not state it (default: neutral singlet). It is "
             f"written into the model's card. mixed: accept several{more}",
@@ -100,7 +100,8 @@ def count_twins(dataset: Dataset) -> NDArray:
     return twins
 
 
-def _whole_or_word(text: str) -> int | str:
+def whole_or_word(text: str) -> int | str:
+    """Return a charge or multiplicity: a whole number, "mixed" or "lowest"."""
     try:
         return text if text in ("mixed", "lowest") else int(text)
     except ValueError:

@@ -20,6 +20,15 @@ def require_motion(n_degrees_of_freedom: int, cure: str) -> None:
         )
 
 
+def require_three_periods(atoms: Atoms) -> None:
+    """Raise ValueError for a structure whose volume a barostat cannot change."""
+    if not (atoms.pbc.all() and atoms.cell.rank == 3):
+        raise ValueError(
+            "constant pressure needs a structure periodic in all three directions: run it at constant "
+            "volume (nvt), or give it a cell"
+        )
+
+
 def start_temperature_K(temperature_K: float | None, keep_momenta: bool) -> float | None:
     """Return the temperature (K) at which a run at constant energy draws momenta; None where it keeps them.
 

@@ -5,6 +5,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT
 from numpy.random import Generator
 
+from ase_schnet.dynamics.arguments import require_three_periods
 from ase_schnet.dynamics.thermostats import Chains
 
 
@@ -43,11 +44,7 @@ class MTKIsothermalIsobaric(Chains):
     @classmethod
     def check(cls, atoms: Atoms) -> None:
         """Refuse what has no volume, no stress, or constraints; ValueError."""
-        if not (atoms.pbc.all() and atoms.cell.rank == 3):
-            raise ValueError(
-                "constant pressure needs a structure periodic in all three directions: run it at constant "
-                "volume (nvt), or give it a cell"
-            )
+        require_three_periods(atoms)
         if atoms.constraints:
             raise ValueError("constant pressure does not go with constraints: remove them")
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import InputError
+from ase.calculators.calculator import CalculationFailed, InputError
 from numpy.typing import NDArray
 
 from ase_schnet.applicability.model import (
@@ -69,8 +69,7 @@ class PredictsMany:
             Predict the quantities of property heads (dipole, polarizability) too, where the model has heads
             and they apply to the structure.
         return_errors
-            Yield the error of a structure that the model does not support in place of its results, and go
-            on. Otherwise it is raised.
+            Yield the error of a structure in place of its results, and go on. Otherwise it is raised.
 
         Yields
         ------
@@ -80,7 +79,8 @@ class PredictsMany:
         Raises
         ------
         InputError
-            The model does not support a structure; the message begins with its number, from 0.
+            The model does not support a structure, or its baseline fails on it; the message begins with
+            its number, from 0.
         ValueError
             The name of a file is given in place of its structures.
 
@@ -161,8 +161,13 @@ class _Batch:
                 yield item, None
             if isinstance(answer, AtomsCoincideError):
                 yield InputError(str(answer)), None
-            else:
-                yield self._results(item, answer), item
+                continue
+            try:
+                results = self._results(item, answer)
+            except (InputError, CalculationFailed) as error:  # of a baseline
+                yield InputError(str(error)), None
+                continue
+            yield results, item
         for error in waiting:
             assert isinstance(error, InputError)
             yield error, None

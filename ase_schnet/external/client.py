@@ -55,6 +55,8 @@ def answer_from(address: str, model: str, question: Question) -> Answer:
 
 def _answer(address: str, line: bytes) -> Answer:
     """Return the answer in a line of a server; raise what it says instead of one."""
+    if not line.endswith(b"\n"):
+        raise ValueError(f"the server at {address} ended before it had answered: start it again")
     try:
         said = json.loads(line)
         if "answer" in said:

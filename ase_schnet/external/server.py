@@ -53,9 +53,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.address_family, place = parsed(address)
         self.directory = find_model(model).resolve()
         self.responder = Responder(model)
-        self._file = Path(place) if isinstance(place, str) else None
-        if self._file is not None:
-            _remove_what_died(self._file)
+        file = Path(place) if isinstance(place, str) else None
+        self._file: Path | None = None  # ours to remove; not that of another who came first
+        if file is not None:
+            _remove_what_died(file)
         before = os.umask(0o077)
         try:
             super().__init__(place, _Handler)
@@ -64,6 +65,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise ValueError(f"no server can listen at {address}: {reason}") from None
         finally:
             os.umask(before)
+        self._file = file
 
     def server_close(self) -> None:
         """Stop listening, and remove the socket file."""

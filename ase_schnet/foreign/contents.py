@@ -136,8 +136,8 @@ class Contents:
     def function(self, module: str, name: str = "activation") -> str | None:
         """Return the name of a function or of a module's class that is an attribute; None: not said."""
         value = self.attribute(module, name)
-        if value is None and f"{module}.{name}" in self.modules:
-            value = self.modules[f"{module}.{name}"]
+        if value is None:
+            value = self.modules.get(f"{module}.{name}".lstrip("."))
         if isinstance(value, Name):
             return value.full.rpartition(".")[2]
         return value.class_name if isinstance(value, Record) else None

@@ -23,7 +23,9 @@ from ase_schnet.foreign.torch_files import TorchFile, read_torch_file
 from ase_schnet.model_directories import CARD, WEIGHTS, shipped_models
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.schnet_config import MAX_ELEMENTS
+from ase_schnet.structures.electrons import LOWEST, MIXED
 from ase_schnet.trained_model import UNSPECIFIED, TrainedModel
+from ase_schnet.training.electrons import settled_electrons
 from ase_schnet.units import FileUnits, parse_units
 
 HARD_CUTOFF = (
@@ -115,8 +117,10 @@ def convert_model(
     _refuse_ours(paths)
     read = [read_torch_file(path) for path in paths]
     given = parse_units(units) if isinstance(units, str) else units
-    about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory)
-    said = _with_pair_list(about, hints or ConversionHints())
+    hints = hints or ConversionHints()
+    electrons = _electrons(dataset, hints)
+    about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory, electrons)
+    said = _with_pair_list(about, hints)
     model = _model(about, [read_network(file, said) for file in read])
     save_model(directory, _held_against(model, about, check_with))
     return Conversion(load_model(directory))
@@ -153,6 +157,19 @@ class _About:
     dataset: Dataset | None
     pbc: bool
     level_of_theory: str
+    electrons: dict
+
+
+def _electrons(dataset: Dataset | None, hints: ConversionHints) -> dict:
+    """Return charge and multiplicity for the card; nothing where nobody says anything."""
+    said = hints.charge, hints.multiplicity
+    if dataset is not None:
+        said = settled_electrons(dataset, *said)
+    elif said == (None, None):
+        return {}
+    charge, multiplicity = said
+    lowest = MIXED if charge == MIXED else LOWEST
+    return {"charge": charge or 0, "multiplicity": multiplicity or lowest}
 
 
 def _numbers(elements: Sequence[str] | None) -> list[int] | None:
@@ -209,7 +226,7 @@ def _model(about: _About, networks: list[ForeignNetwork]) -> TrainedModel:
         weights=parts.weights,
         pbc=about.pbc or (data is not None and bool(data.pbc.any())),
         distance_ranges=extent["distance_ranges_Ang"],
-        card={"converted": converted},
+        card={"converted": converted, **about.electrons},
         path="the converted model",
         level_of_theory=about.level_of_theory,
         trained_on={about.level_of_theory: extent},
@@ -259,4 +276,4 @@ def _held_against(
             units = FileUnits(*converted["units"].split(", "))
             files = [file.path for file in about.files]
             converted["checked"] = check_with_maker(check_with, files, model, data, units)
-    return replace(model, card={"converted": converted, **self_checked(model, data)})
+    return replace(model, card={**model.card, "converted": converted, **self_checked(model, data)})

@@ -65,6 +65,7 @@ class Box:
         if atoms.constraints:
             raise ValueError("constraints are not carried over to LAMMPS: remove them")
         self.atoms = atoms
+        self._given = atoms.cell.array.copy()
         self._prism = Prism(atoms.cell.array, atoms.pbc)
         turn = self._prism.rot_mat.T
         self.axes = None if np.array_equal(turn, np.eye(3)) else turn
@@ -148,8 +149,15 @@ class Box:
         )
 
     def cell_to_ase(self, cell: np.ndarray) -> np.ndarray:
-        """Rotate the cell (3, 3) of LAMMPS back."""
-        return self._prism.vector_to_ase(cell)
+        """Rotate the cell (3, 3) of LAMMPS back, with the vectors of directions that are not periodic as given.
+
+        There LAMMPS draws its own box together around the atoms.
+        """
+        return np.where(self.atoms.pbc[:, None], self._prism.vector_to_ase(cell), self._given)
+
+    def total_momentum(self) -> np.ndarray:
+        """Return the momentum of the atoms as a whole (3,), along LAMMPS's axes, in ASE's unit."""
+        return self._prism.vector_to_lammps(self.atoms.get_momenta().sum(axis=0))
 
     def tensor_to_ase(self, tensor: np.ndarray) -> np.ndarray:
         """Rotate a tensor (3, 3) of LAMMPS back."""

@@ -6,7 +6,7 @@ import numpy as np
 from ase import units
 
 from ase_schnet.degrees_of_freedom import temperature
-from ase_schnet.lammps.box import PER_PS
+from ase_schnet.lammps.box import PER_PS, Box
 from ase_schnet.lammps.potential import LammpsPotential, cell_of
 from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
 from ase_schnet.runs.record import columns
@@ -19,10 +19,14 @@ class Recorder:
     ----------
     potential
         Of the LAMMPS instance, which has evaluated a step.
+    box
+        Of the structure.
     settings
         Of the run.
     n_dof
         Degrees of freedom that carry thermal energy.
+    begin
+        (3,), momentum of the whole at step 0, as `Box.total_momentum`; later ones are compared with it.
 
     Attributes
     ----------
@@ -32,8 +36,16 @@ class Recorder:
         Samples so far, C numbers each.
     """
 
-    def __init__(self, potential: LammpsPotential, settings: dict, n_dof: int):
+    def __init__(
+        self,
+        potential: LammpsPotential,
+        box: Box,
+        settings: dict,
+        n_dof: int,
+        begin: np.ndarray,
+    ):
         self._potential, self._lmp, self._n_dof = potential, potential.lmp, n_dof
+        self._box, self._begin = box, begin
         self._timestep_fs: float = settings["timestep_fs"]
         self._coupled, self._varies = settings["ensemble"] != "nve", settings["ensemble"] == "npt"
         self._std = potential.engine.model.n_members > 1
@@ -49,21 +61,21 @@ class Recorder:
     def sample(self, step: int) -> list[float]:
         """Keep and return the row of ``step``; SimulationExploded where going on makes no sense."""
         answer = self._potential.answer
-        kinetic, moving = self._kinetic()
+        kinetic, gained = self._kinetic()
         now_K = temperature(kinetic, self._n_dof)
         self._check_alive(step, now_K, answer.energy)
         total = answer.energy + kinetic
         conserved = total + (self._lmp.get_thermo("ecouple") if self._coupled else 0.0)
-        volume = abs(float(np.linalg.det(cell_of(self._lmp)[0])))
+        volume = abs(float(np.linalg.det(self._box.cell_to_ase(cell_of(self._lmp)[0]))))
         pressure = (np.trace(answer.virial) + 2 * kinetic) / (3 * volume * units.GPa)
         row = [step * self._timestep_fs, answer.energy, kinetic, total, conserved, now_K]
-        row += [float(pressure), *([volume] if self._varies else []), moving]
+        row += [float(pressure), *([volume] if self._varies else []), gained]
         row += [answer.energy_std, answer.max_forces_std] if self._std else []
         self.rows.append(row)
         return row
 
     def _kinetic(self) -> tuple[float, float]:
-        """Return the kinetic energy of the atoms and of the whole, which began at rest, in eV."""
+        """Return the kinetic energy of the atoms, and |ΔP|² / 2M of the momentum of the whole, in eV."""
         n, sums = self._lmp.extract_global("nlocal"), np.zeros(5)
         if n:
             masses = self._masses[self._lmp.numpy.extract_atom("type", nelem=n)]
@@ -71,7 +83,8 @@ class Recorder:
             sums[0] = 0.5 * masses @ (velocities**2).sum(axis=1)
             sums[1:4], sums[4] = masses @ velocities, masses.sum()
         kinetic, *momentum, mass = self._potential.comm.allreduce(sums).tolist()
-        return kinetic, sum(p * p for p in momentum) / (2 * mass)
+        change = np.subtract(momentum, self._begin)
+        return kinetic, float(change @ change) / (2 * mass)
 
     def _check_alive(self, step: int, now_K: float, energy_eV: float) -> None:
         now = when(step, self._timestep_fs)

@@ -64,6 +64,18 @@ def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps:
     require_not_longer(path, n_done, n_steps, directory.settings["timestep_fs"])
 
 
+def require_nameable(directory: str | Path) -> None:
+    """Refuse a run directory whose path means something else to LAMMPS, even in quotes."""
+    odd = next((c for c in '%*"' if c in str(directory)), None)
+    if odd:
+        raise ValueError(f"LAMMPS writes no files into {directory}: give a path without {odd}")
+
+
+def quoted(path: str | Path) -> str:
+    """Return a path as a word of a command of LAMMPS, which else ends it at a space and reads # and $."""
+    return f'"{path}"'
+
+
 def file_in(directory: Path) -> Path:
     """Return where LAMMPS's restart file lies in a run directory while it is not packed."""
     return directory / "lammps.restart.tmp"

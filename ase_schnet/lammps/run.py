@@ -18,6 +18,7 @@ from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.dynamics.arguments import (
     START_TEMPERATURE_K,
     require_motion,
+    require_three_periods,
     warn_of_coarse_steps,
 )
 from ase_schnet.inference.options import EngineOptions
@@ -118,6 +119,8 @@ def _run(
     require_supported(trained, atoms)
     require_finite(atoms)
     box = Box(atoms, triclinic=settings.get("full_cell", False))
+    if settings["ensemble"] == "npt":
+        require_three_periods(atoms)
     if settings["ensemble"] != "nve":
         require_motion(degrees_of_freedom(atoms), "take a larger cell")
     if comm.rank == 0:

@@ -31,6 +31,8 @@ from ase_schnet.runs.rundir import FrameData, RunDirectory
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000
 
+NEVER = 10**9  # a step that no run comes to
+
 
 class Session:
     """Do one run in all processes together, and let the first of them write it down."""
@@ -40,14 +42,15 @@ class Session:
         self.asked, self.n_steps = asked, asked.n_steps
         self.atoms, self.n_dof = box.atoms, degrees_of_freedom(box.atoms)
         self.directory: RunDirectory | None = None  # of the first process
-        self.step, self._state = 0, None
+        self.step, self._state, self._begin = 0, None, None
         self._due = self._stops = False
 
     def look(self, run_dir: str | Path, last: contextlib.ExitStack) -> None:
         """Look at the run directory, which ``last`` closes, and at what there is to go on from."""
 
-        def look() -> tuple[int, str | None]:
+        def look() -> tuple[int, str | None, np.ndarray | None]:
             asked = self.asked
+            restart.require_nameable(run_dir)
             directory = last.enter_context(
                 RunDirectory(
                     run_dir,
@@ -59,12 +62,15 @@ class Session:
             )
             self.directory = directory
             if directory.begin is None:
-                return 0, None
+                return 0, None, None
             restart.require_same_run(directory, self.atoms, self.info, self.n_steps)
+            self.atoms.set_momenta(directory.first_frame().get_momenta())
+            begin = self.box.total_momentum()
             directory.begin.apply(self.atoms)
-            return directory.begin.step, str(restart.unpack(directory.begin, directory.path))
+            state = restart.unpack(directory.begin, directory.path)
+            return directory.begin.step, str(state), begin
 
-        self.step, self._state = by_the_first(self.comm, look)
+        self.step, self._state, self._begin = by_the_first(self.comm, look)
 
     def start(self, lmp: Any, trained: TrainedModel, engine: EngineOptions, balance: bool) -> None:
         """Fill LAMMPS with atoms, forces and an integrator, evaluate once, open the files."""
@@ -72,9 +78,10 @@ class Session:
         if self._state is None:
             kind = NVE if self.settings["ensemble"] == "nve" else BussiNVT
             set_momenta(self.atoms, kind, self.settings)
+            self._begin = self.box.total_momentum()
             self.box.create(lmp)
         else:
-            lmp.command(f"read_restart {self._state}")
+            lmp.command(f"read_restart {restart.quoted(self._state)}")
             by_the_first(self.comm, Path(self._state).unlink)
         self.potential = attach(
             lmp,
@@ -93,8 +100,12 @@ class Session:
             lmp.command(f"fix balance all balance {STEPS_BETWEEN_BALANCES} {shift}")
         timestep_ps = self.settings["timestep_fs"] / 1000
         lmp.commands_list([f"timestep {timestep_ps:.17g}", "thermo_style custom step"])
+        # a restart that is due while LAMMPS is set up makes it renew box and domains before any is written;
+        # without that, atoms that have left the box in a direction that is not periodic could not be read
+        lmp.command(f"restart {NEVER} never.*")
         self.potential.command("run 0 post no")
-        self.recorder = Recorder(self.potential, self.settings, self.n_dof)
+        lmp.command("restart 0")
+        self.recorder = Recorder(self.potential, self.box, self.settings, self.n_dof, self._begin)
         self.recorder.rows = by_the_first(self.comm, self._open_files)
 
     def _open_files(self) -> list[list[float]]:
@@ -145,7 +156,7 @@ class Session:
         if self._due or self._stops or end == self.n_steps:
             path = self.directory.path if self.directory else None
             state = restart.file_in(self.comm.bcast(path))
-            self.lmp.command(f"restart {end} {state}.*")
+            self.lmp.command(f"restart {end} {restart.quoted(f'{state}.*')}")
         try:
             self.potential.command(f"run {steps} pre no post no")
         except Refusal as error:

@@ -37,6 +37,8 @@ class Contrasted:
         Charge and multiplicity of all structures.
     jobs
         Processes; None: all cores.
+    take_over
+        Count a process of another host that labels in `directory` as dead.
     """
 
     reference: Reference
@@ -45,6 +47,7 @@ class Contrasted:
     dear: list[Atoms]
     electrons: Electrons
     jobs: int | None = None
+    take_over: bool = False
 
     def __call__(self, pool: Dataset) -> tuple[NDArray, NDArray]:
         """Return energies (S,) in eV and forces (N, 3) in eV/Å of the second method minus those of `pool`.
@@ -58,7 +61,8 @@ class Contrasted:
         other = read_reference(self.second)
         say(f"pretraining: {other.level_of_theory} where the difference is not known")
         frames = frames_of(pool, *self.electrons)
-        result = label_structures(frames, other, self.directory / "second.extxyz", jobs=self.jobs)
+        path = self.directory / "second.extxyz"
+        result = label_structures(frames, other, path, jobs=self.jobs, take_over=self.take_over)
         zero = self._zero_per_atom(other)
         known = [s for s in range(len(pool)) if s not in result.failures]
         for s, atoms in zip(known, result.frames, strict=True):

@@ -14,10 +14,10 @@ from ase_schnet.applicability.distances import DistanceWatch
 from ase_schnet.bonds import STRETCHED_BOND, bonded_pairs
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import sampled_distances
-from ase_schnet.labelling.methods import Reference
+from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.labelling.reference import XTB_METHODS
 from ase_schnet.pretraining.difference import Electrons
-from ase_schnet.structures.electrons import stated
+from ase_schnet.structures.electrons import lowest_multiplicity, stated
 from ase_schnet.structures.reading import no_such_file, read_frames
 from ase_schnet.units import PACKAGE_UNITS
 
@@ -77,14 +77,29 @@ def given_pool(
     for k, atoms in enumerate(_frames(path)):
         if odd := _unlike(atoms, data, electrons):
             raise ValueError(f"{path}, structure {k} {odd}")
-        said = dict(zip(("charge", "multiplicity"), electrons, strict=True))
-        atoms.info |= {name: value for name, value in said.items() if value is not None}
+        _state(atoms, electrons)
         inside = _bonds_per_atom(atoms) in bonded
         inside &= DistanceWatch(atoms, ranges, cutoff, 0.0).find(atoms) is None
         kind = thermal if inside else str(atoms.info.get("sampled_by", GIVEN))
         atoms.info |= {"sampled_by": kind, "sampled_from": NO_ORIGIN}
         pool.append(atoms)
     return pool
+
+
+def _state(atoms: Atoms, electrons: Electrons) -> None:
+    """Let a structure state charge and multiplicity; labels that were computed for others are left."""
+    said = dict(zip(("charge", "multiplicity"), electrons, strict=True))
+    said = {name: value for name, value in said.items() if value is not None}
+    before = _labelled_as(atoms) if said else None
+    atoms.info |= said
+    if said and _labelled_as(atoms) != before:
+        atoms.calc = None
+
+
+def _labelled_as(atoms: Atoms) -> tuple[int, int]:
+    """Return charge and multiplicity for which a label of a structure is computed."""
+    charge, multiplicity = whole_electrons(atoms)
+    return charge, multiplicity or lowest_multiplicity(atoms.numbers, charge)
 
 
 def _bonds_per_atom(atoms: Atoms) -> tuple:

@@ -191,5 +191,7 @@ def _prepare(
         allow_contradictions=True,
         take_over=take_over,
     )
-    contrast = Contrasted(reference, settings.second, work, frames, electrons, jobs)
+    contrast = Contrasted(
+        reference, settings.second, work, frames, electrons, jobs, take_over=take_over
+    )
     taught.write(pool, teacher, difference, kept, contrast)

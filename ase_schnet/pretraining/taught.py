@@ -93,7 +93,7 @@ class Taught:
         cheap = Dataset.from_atoms(pool, source=f"pool, {self.level_of_theory}")
         cheap = replace(cheap, stress=None)  # of the cheap method: the teacher corrects it nowhere
         energies, forces = _evaluate(teacher, cheap)  # (M, S), (M, N, 3)
-        rms = float(np.sqrt((difference.F**2).mean()))
+        rms = _rms_force(difference)
         mean = np.linalg.norm(forces.mean(axis=0), axis=1)  # (N,)
         unsure = mean > FAR_DIFFERENCE * rms
         if len(forces) > 1:
@@ -177,6 +177,7 @@ def _evaluate(model: TrainedModel, dataset: Dataset) -> tuple[NDArray, NDArray]:
 
 
 def _rms_force(dataset: Dataset) -> float:
+    """Return the root mean square of the force components that are labels, eV/Å."""
     counts = np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
     return float(np.sqrt((dataset.F[counts] ** 2).mean()))
 

@@ -29,7 +29,7 @@ class Progress:
 
     def __init__(self, spent_s: float, budget_s: float, found: Callable[[], str]):
         self._found, self._budget_s = found, budget_s
-        self._end = time.time() + budget_s - spent_s
+        self._end = time.monotonic() + budget_s - spent_s
         self._shown = 0.0
         self._bar = tqdm(
             total=round(budget_s),
@@ -51,13 +51,13 @@ class Progress:
 
     def show(self) -> None:
         """Bring the bar up to date, if that was a while ago."""
-        if self._bar.disable or time.time() - self._shown < EVERY_S:
+        if self._bar.disable or time.monotonic() - self._shown < EVERY_S:
             return
-        self._shown = time.time()
-        self._bar.n = min(self._bar.total, round(self._budget_s - (self._end - time.time())))
+        self._shown = time.monotonic()
+        self._bar.n = min(self._bar.total, round(self._budget_s - (self._end - time.monotonic())))
         self._bar.set_postfix_str(self._state())
 
     def _state(self) -> str:
-        minutes = max(1, round((self._end - time.time()) / 60))
+        minutes = max(1, round((self._end - time.monotonic()) / 60))
         hours = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
         return f"{self._found()}, {hours} left"

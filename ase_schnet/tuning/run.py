@@ -109,14 +109,14 @@ def _run(search: Search, hours: float, jobs: int, tell: Callable[[str], None]) -
     if spent >= budget:
         tell(f"the {hours:g} h are spent: with more hours the search goes on")
         return
-    deadline = time.time() + budget - spent
+    deadline = time.monotonic() + budget - spent  # on a clock that all processes here share
     session = Session(search.directory / SESSIONS, hours)
     with Progress(spent, budget, search.found) as progress:
 
         def go_on() -> bool:
             session.note_at_times()
             progress.show()
-            return time.time() < deadline
+            return time.monotonic() < deadline
 
         try:
             if jobs == 1 or search.recipe.device != "cpu":
@@ -163,4 +163,4 @@ def _work(orders: bytes) -> None:
     asked, score, deadline = pickle.loads(orders)
     search = Search(*asked)
     search.open(score)
-    search.work(lambda: time.time() < deadline and not _stop.is_set())
+    search.work(lambda: time.monotonic() < deadline and not _stop.is_set())

@@ -1,4 +1,8 @@
-"""How much of its time a search has spent: all calls that worked on it write down when they did."""
+"""How much of its time a search has spent: all calls that worked on it write down when they did.
+
+How long a call has worked is read off a clock that nobody sets; when it began, to tell which calls overlap,
+off that of the wall.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +31,21 @@ class Session:
 
     def __init__(self, directory: Path, hours: float):
         directory.mkdir(exist_ok=True)
-        self.began = time.time()
+        began, self._since = time.time(), time.monotonic()
         host, pid = socket.gethostname(), os.getpid()
-        self._path = directory / f"{self.began:.3f}_{host}_{pid}.json"
-        self._said = {"host": host, "pid": pid, "hours": hours, "began": self.began}
+        self._path = directory / f"{began:.3f}_{host}_{pid}.json"
+        self._said = {"host": host, "pid": pid, "hours": hours, "began": began}
         self.note()
 
     def note(self) -> None:
         """Write down that the call is at work. Raises CannotWrite."""
-        self._noted = time.time()
-        write_whole(self._path, json.dumps({**self._said, "until": self._noted}).encode())
+        self._noted = time.monotonic()
+        until = self._said["began"] + self._noted - self._since
+        write_whole(self._path, json.dumps({**self._said, "until": until}).encode())
 
     def note_at_times(self) -> None:
         """Do as `note`, if the last time was a while ago."""
-        if time.time() - self._noted >= EVERY_S:
+        if time.monotonic() - self._noted >= EVERY_S:
             self.note()
 
 

@@ -198,6 +198,35 @@ def test_what_answers_something_else_is_no_server():
         thread.join()
 
 
+@pytest.mark.parametrize("sent", [b"", b'{"answer": {"energy": -15'])
+def test_a_server_that_is_killed_while_it_answers_is_said_to_have_been(sent):
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+
+        def die():
+            connection, _ = dying.accept()
+            with connection:
+                connection.recv(100000)
+                connection.sendall(sent)
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        with pytest.raises(ValueError, match="ended before it had answered: start it again"):
+            answer_from(f"localhost:{dying.getsockname()[1]}", MODEL, question(ethanol()))
+        thread.join()
+
+
+@needs_files
+def test_of_two_servers_that_begin_at_once_the_first_is_left_alone(tmp_path, monkeypatch):
+    """The second removed the socket file of the first, which nobody could ask then."""
+    path = tmp_path / "a.sock"
+    with Server(MODEL, str(path)):
+        # it looked before the first was there
+        monkeypatch.setattr("ase_schnet.external.server._remove_what_died", lambda file: None)
+        with pytest.raises(ValueError, match="no server can listen at"):
+            Server(MODEL, str(path))
+        assert path.exists()
+
+
 @needs_files
 def test_a_socket_of_the_dead_is_replaced_and_nothing_else(tmp_path):
     path = tmp_path / "a.sock"

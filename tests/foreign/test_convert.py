@@ -14,6 +14,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
+from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet import ConversionHints, SchNetCalculator, convert_model
@@ -22,7 +23,8 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.foreign.contents import Contents
-from ase_schnet.foreign.records import ForeignModelError
+from ase_schnet.foreign.origins import read_network
+from ase_schnet.foreign.records import ForeignModelError, Record
 from ase_schnet.foreign.torch_files import read_torch_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
@@ -262,6 +264,42 @@ def test_another_function_is_refused_by_name(references, tmp_path, kind):
         )
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_mean_over_atoms_is_no_energy(references):
+    """PyTorch Geometric keeps its readout as a module, which was not looked at."""
+    file = read_torch_file(references["pyg"].file)
+    whole = file.content.state["_modules"]
+    assert whole["readout"].class_name == "SumAggregation"
+    read_network(file, ConversionHints())
+    mean = Record("torch_geometric.nn.aggr.basic.MeanAggregation")
+    mean.state = whole["readout"].state
+    whole["readout"] = mean
+    with pytest.raises(ForeignModelError, match="has the readout MeanAggregation"):
+        read_network(file, ConversionHints())
+
+
+def test_a_model_of_ions_is_one_for_ions(references, tmp_path, capsys):
+    """Data that state a charge were refused, and what was converted without them refused every ion."""
+    reference = references["schnetpack-2"]
+    atoms = reference.frames[0].copy()
+    atoms.info.update(charge=1, multiplicity=2)
+    data = replace(reference.dataset(), charge=np.ones(3), multiplicity=np.full(3, 2.0))
+    model = convert_model(reference.file, tmp_path / "a", dataset=data, units="kcal/mol").model
+    assert (model.card["charge"], model.card["multiplicity"]) == (1, 2)
+    known = ["--elements", "H", "C", "O", "--units", "kcal/mol", "--charge", "1"]
+    assert main(["convert", str(reference.file), *known, "-o", str(tmp_path / "b")]) == 0
+    assert main(["info", str(tmp_path / "b")]) == 0
+    assert "charge 1, multiplicity lowest" in capsys.readouterr().out
+    for folder in ("a", "b"):
+        calculator = SchNetCalculator(tmp_path / folder)
+        assert np.isfinite(calculator.get_potential_energy(atoms))
+        neutral = reference.frames[0].copy()
+        neutral.info["charge"] = 0
+        with pytest.raises(InputError, match=r"charge 0, not \+1"):
+            calculator.get_potential_energy(neutral)
+    with pytest.raises(ValueError, match="charge is a whole number or 'mixed'"):
+        ConversionHints(charge="lowest")
 
 
 def test_the_command_converts_prints_and_refuses_in_one_line(references, tmp_path, capsys):

@@ -17,6 +17,7 @@ from factory import NARROW
 from monitor_cases import RANGES, Knowing, flying, look, water
 
 from ase_schnet import SchNetCalculator
+from ase_schnet.applicability.distances import DistanceWatch
 from ase_schnet.bonds import bonds_of
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.dynamics.md import run_nve
@@ -28,6 +29,14 @@ HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 # --- what it notices ------------------------------------------------------------------------------
+
+
+def test_a_collision_that_training_has_seen_is_named():
+    """No message was made of it, and the run ended in an error of Python."""
+    atoms = Atoms("C2", [[0, 0, 0], [0, 0, 0.85]])
+    found = DistanceWatch(atoms, {"C-C": [[0.8, 1.7]]}, 5.0, 0.15).find(atoms)
+    assert found.collision
+    assert found.message.endswith("0.85 Å apart, 0.6 of the sum of their covalent radii is 0.91 Å")
 
 
 def test_a_good_structure_passes():

@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from ase_schnet.training.hyperparameters import Hyperparameters
 from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.result import TrainingDiverged
 from ase_schnet.tuning import optuna_study, trial
-from ase_schnet.tuning.run import tune
+from ase_schnet.tuning.run import _run, tune
 from ase_schnet.tuning.score import Score
-from ase_schnet.tuning.search import Search
+from ase_schnet.tuning.search import SESSIONS, Search
 from ase_schnet.tuning.sessions import Session, time_spent
 from ase_schnet.tuning.settings import TuneSettings
 from ase_schnet.tuning.space import SearchSpace
@@ -214,6 +215,23 @@ def test_hours_are_counted_once_where_calls_overlap(tmp_path):
     time.sleep(0.02)
     session.note()
     assert 0.02 <= time_spent(tmp_path / "new") < 1
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_anew_spends_no_hours_and_gives_none(tmp_path, monkeypatch, jump_s):
+    """An hour back, and the hours of a search became one more; an hour on, and it ended at once."""
+    now, looks = time.time(), []
+
+    def work(go_on):
+        monkeypatch.setattr(time, "time", lambda: now + jump_s)
+        for _ in range(3):
+            looks.append(go_on())
+            time.sleep(0.15)
+
+    parts = {"recipe": SimpleNamespace(device="cpu"), "work": work, "found": str}
+    _run(SimpleNamespace(directory=tmp_path, **parts), 0.25 / 3600, 1, looks.append)
+    assert looks == [True, True, False]
+    assert 0.25 < time_spent(tmp_path / SESSIONS) < 5
 
 
 def test_when_the_hours_are_spent_nothing_is_trained(done):
