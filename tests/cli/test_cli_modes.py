@@ -136,3 +136,15 @@ def test_bad_input_is_one_line_and_exit_code_2(words, message, methanol, capsys)
     assert main(["modes", "methanol", "methanol.xyz", *words]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
+
+
+def test_of_what_the_dipole_of_a_model_does_not_know_there_are_bands_without_intensities(
+    methanol, capsys
+):
+    pair, other = molecule("CH3OH"), molecule("CH3OH")
+    other.positions[:, 2] += 4.0
+    write("pair.xyz", pair + other)
+    assert main(["modes", "methanol", "pair.xyz", "--no-plot"]) in (0, 1)
+    out = capsys.readouterr().out
+    assert "km/mol" not in out
+    assert "O–H stretch" in out
