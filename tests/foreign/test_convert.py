@@ -279,6 +279,29 @@ def test_a_mean_over_atoms_is_no_energy(references):
         read_network(file, ConversionHints())
 
 
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("pyg", "interactions.1.act"),
+        ("pyg", "act"),
+        ("graph-pes", "models.many_body.read_out.activation"),
+        ("graph-pes", "models.many_body.interactions.1.mlp.activation"),
+    ],
+)
+def test_another_activation_is_not_taken_for_shifted_softplus(references, kind, place):
+    """SiLU was found to be one that we have, and then shifted softplus was taken."""
+    file = read_torch_file(references[kind].file)
+    *names, last = place.split(".")
+    module = file.content
+    for name in names:
+        module = module.state["_modules"][name]
+    other = Record("torch.nn.modules.activation.SiLU")
+    other.state = module.state["_modules"][last].state
+    module.state["_modules"][last] = other
+    with pytest.raises(ForeignModelError, match="has the activation SiLU"):
+        read_network(file, ConversionHints())
+
+
 def test_a_model_of_ions_is_one_for_ions(references, tmp_path, capsys):
     """Data that state a charge were refused, and what was converted without them refused every ion."""
     reference = references["schnetpack-2"]
