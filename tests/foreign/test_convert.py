@@ -6,6 +6,7 @@ The models and answers in tests/data/foreign were made by the packages themselve
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,6 +265,26 @@ def test_another_function_is_refused_by_name(references, tmp_path, kind):
         )
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "model").exists()
+
+
+def test_members_say_their_units_each(references, tmp_path):
+    """The units of the first were those of all."""
+    file = references["schnetpack-2"].file
+    places = [tmp_path / "a", tmp_path / "b", tmp_path / "c" / "nothing" / "beside" / "it"]
+    for place, unit in zip(places, ("kcal/mol", "eV", None), strict=True):
+        place.mkdir(parents=True)
+        shutil.copy(file, place / "best_model")
+        if unit:
+            text = f"data:\n  distance_unit: Ang\n  property_units:\n    energy: {unit}\n"
+            (place / "config.yaml").write_text(text)
+    first, second, third = (place / "best_model" for place in places)
+    with pytest.raises(ForeignModelError, match=r"have one unit: .* in kcal/mol, Ang, .* in eV, Ang"):
+        convert_model([first, second], tmp_path / "m", elements=["H"])
+    with pytest.raises(ValueError, match="c/nothing/beside/it/best_model does not say its units"):
+        convert_model([first, third], tmp_path / "m", elements=["H"])
+    assert convert_model([first] * 2, tmp_path / "m", elements=["H"]).converted["units"].startswith(
+        "kcal"
+    )
 
 
 def test_a_mean_over_atoms_is_no_energy(references):
