@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import NARROW, ethanol
@@ -273,3 +274,18 @@ def test_augmented_structures_are_no_evidence(copy, shared_data, tmp_path, capsy
     assert "from 20 structures" in said or "from 19 structures" in said
     assert main(["calibrate", str(copy), "no.such.file", "--level", "90"]) == 2
     assert "between 0 and 1, got 90" in capsys.readouterr().err
+
+
+def test_bars_of_forces_alone_are_judged_where_sizes_differ():
+    """Without labels of energies `evaluate` ended in an error of Python for molecules of several sizes."""
+    calculator, frames = SchNetCalculator("organic", threads=1), []
+    for k, name in enumerate(["CH3OH", "H2O", "CH4", "CH3OH"]):
+        atoms = molecule(name)
+        atoms.rattle(0.03, seed=k)
+        forces = calculator.get_forces(atoms) + 0.01
+        atoms.calc = SinglePointCalculator(atoms, forces=forces)
+        frames.append(atoms)
+    data, model = Dataset.from_atoms(frames), load_model("organic")
+    (forces,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
+    assert (forces.name, forces.without) == ("forces", 0.0)
+    assert forces.median_error == pytest.approx(0.01)
