@@ -289,3 +289,23 @@ def test_bars_of_forces_alone_are_judged_where_sizes_differ():
     (forces,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
     assert (forces.name, forces.without) == ("forces", 0.0)
     assert forces.median_error == pytest.approx(0.01)
+
+
+@pytest.mark.filterwarnings("ignore:too few labels of energy")
+@pytest.mark.parametrize("labels", [("energy", "forces"), ("forces",)])
+def test_what_is_unlike_the_training_is_left_out_whatever_is_labelled(copy, labels):
+    """Without energies it was told by their bars, and there were none."""
+    calculator, frames = SchNetCalculator(NARROW, threads=1), []
+    for k in range(13):
+        atoms = ethanol(0.02, seed=k)
+        if k == 5:
+            atoms.set_distance(2, 3, 1.7, fix=0)
+        atoms.calc = calculator
+        rng = np.random.default_rng(k)
+        found = {"forces": atoms.get_forces() + rng.normal(scale=0.05, size=(9, 3))}
+        found["energy"] = atoms.get_potential_energy() + rng.normal(scale=0.02)
+        atoms.calc = SinglePointCalculator(atoms, **{name: found[name] for name in labels})
+        frames.append(atoms)
+    with pytest.warns(UserWarning, match="1 of 13 structures are unlike the training"):
+        fitted = calibrate_intervals(copy, Dataset.from_atoms(frames))
+    assert fitted.n_structures == 12
