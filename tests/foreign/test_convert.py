@@ -18,7 +18,7 @@ from ase.build import molecule
 from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ase_schnet import ConversionHints, SchNetCalculator, convert_model
+from ase_schnet import ConversionHints, SchNetCalculator, calibrate_intervals, convert_model
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
@@ -265,6 +265,18 @@ def test_another_function_is_refused_by_name(references, tmp_path, kind):
         )
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.filterwarnings("ignore:the card of .* does not tell which structures")
+def test_bars_need_the_distances_of_the_training(references, tmp_path):
+    """That no structure is like a training of which nothing is known was said of the structures."""
+    reference, path = references["schnetpack-2"], tmp_path / "other"
+    rewritten(reference.file, path, lambda state: state["representation.embedding.weight"].mul_(1.1))
+    hints = ConversionHints(readout_activation="silu")
+    known = {"elements": ["H", "C", "O"], "units": "kcal/mol", "hints": hints}
+    convert_model([reference.file, path], tmp_path / "m", **known)
+    with pytest.raises(ValueError, match="does not know the distances of its training.* --data"):
+        calibrate_intervals(tmp_path / "m", reference.dataset(12))
 
 
 def test_members_say_their_units_each(references, tmp_path):
