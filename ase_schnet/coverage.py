@@ -66,21 +66,16 @@ def coverage_of_bars(
     if bars is None:
         return []
     found: dict[str, list[tuple[NDArray, NDArray]]] = {name: [] for name in bars.names}
-    for s, residuals in enumerate(comparison.residuals()):
-        for name, pair in _errors_and_bars(bars, dataset.atoms(s), residuals).items():
-            found[name].append(pair)
     per_atom = comparison.n_atoms is not None
+    for s, residuals in enumerate(comparison.residuals()):
+        for name, (error, bar) in _errors_and_bars(bars, dataset.atoms(s), residuals).items():
+            size = comparison.n_atoms[s] if per_atom and name == "energy_error" else 1
+            found[name].append((error / size, bar / size))
     units = {
         "energy_error": "meV/atom" if per_atom else "meV",
         "forces_error": "meV/Å",
         "stress_error": "meV/Å³",
     }
-    if per_atom and "energy_error" in found:
-        sizes = comparison.n_atoms
-        found["energy_error"] = [
-            (error / n, bar / n)
-            for (error, bar), n in zip(found["energy_error"], sizes, strict=True)
-        ]
     return [
         _coverage(name.removesuffix("_error"), units[name], pairs)
         for name, pairs in found.items()

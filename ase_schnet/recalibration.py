@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -103,14 +102,17 @@ def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
     residuals = list(comparison.residuals())
     intervals = fit_intervals(residuals, level)
     bars = ErrorBars(replace(model, card={**model.card, "intervals": intervals.to_dict()}))
-    like = [
-        error_bars_of(bars, dataset.atoms(s), r).get("energy_error", 0.0) < math.inf
-        for s, r in enumerate(residuals)
-    ]
+    made = (error_bars_of(bars, dataset.atoms(s), r) for s, r in enumerate(residuals))
+    like = [all(np.isfinite(bar).all() for bar in each.values()) for each in made]
     if all(like):
         _require_plausible(model, comparison)
         return intervals
     unlike = len(like) - sum(like)
+    if not any(like) and not model.known_ranges:
+        raise ValueError(
+            f"the card of {model.path} does not know the distances of its training, so that all error bars are "
+            "infinite: convert it again with structures of its training (ase-schnet convert --data)"
+        )
     if not any(like):
         raise ValueError(
             f"none of the {unlike} structures is like the training of {model.path}: another composition, or "

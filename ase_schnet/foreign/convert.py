@@ -198,12 +198,7 @@ def _with_pair_list(about: _About, hints: ConversionHints) -> ConversionHints:
 
 def _model(about: _About, networks: list[ForeignNetwork]) -> TrainedModel:
     """Return the networks as an ensemble, whose card says where it is from."""
-    units = about.units or networks[0].units
-    if units is None:
-        raise ValueError(
-            f"{about.files[0].path} does not say its units: say units='eV', units='kcal/mol' or what its "
-            "training data had"
-        )
+    units = about.units or _units(about, networks)
     parts, data = assembled(networks, units), about.dataset
     extent = {"distance_ranges_Ang": {}} if data is None else extent_of(data, parts.config.cutoff)
     converted = {
@@ -234,6 +229,22 @@ def _model(about: _About, networks: list[ForeignNetwork]) -> TrainedModel:
     )
 
 
+def _units(about: _About, networks: list[ForeignNetwork]) -> FileUnits:
+    """Return the units that the files, or those beside them, say."""
+    said: dict[FileUnits, Path] = {}
+    for network, file in zip(networks, about.files, strict=True):
+        if network.units is None:
+            raise ValueError(
+                f"{file.path} does not say its units: say units='eV', units='kcal/mol' or what its "
+                "training data had"
+            )
+        said[network.units] = file.path
+    if len(said) > 1:
+        each = ", ".join(f"{path} in {units}" for units, path in said.items())
+        raise ForeignModelError(f"members of an ensemble have one unit: {each}")
+    return next(iter(said))
+
+
 def _remarks(
     networks: list[ForeignNetwork], parts: Assembled, dataset: Dataset | None
 ) -> list[str]:
@@ -246,11 +257,12 @@ def _remarks(
 
 def _elements(about: _About, networks: list[ForeignNetwork]) -> list[int]:
     """Return the atomic numbers that the model may be used for."""
-    known = next((list(n.elements) for n in networks if n.elements is not None), None)
+    each = [set(network.elements) for network in networks if network.elements is not None]
+    known = set.intersection(*each) if each else None
     found = about.elements
     if found is None and about.dataset is not None:
         found = about.dataset.elements
-    found = known if found is None else found
+    found = sorted(known) if found is None and known is not None else found
     if found is None:
         raise ValueError(
             f"{about.files[0].path} does not say which elements it was trained on: give structures, or "

@@ -29,6 +29,14 @@ def activation(path: str, name: str) -> str:
     )
 
 
+def require_softplus(path: str, name: str) -> None:
+    """Refuse another activation than shifted softplus, where a package has no other."""
+    if ACTIVATIONS.get(name) != "ssp":
+        raise ForeignModelError(
+            f"{path} has the activation {name}, where a SchNet of its kind has shifted softplus"
+        )
+
+
 def envelope(path: str, name: str) -> str:
     """Return our name of a cutoff function; ForeignModelError for one that our networks do not have."""
     if name in ENVELOPES:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_schnet.foreign.contents import Contents
-from ase_schnet.foreign.functions import activation
+from ase_schnet.foreign.functions import require_softplus
 from ase_schnet.foreign.hints import ConversionHints
 from ase_schnet.foreign.network import Block, Dense, ForeignNetwork
 from ase_schnet.foreign.records import ForeignModelError
@@ -33,9 +33,9 @@ def read(contents: Contents, hints: ConversionHints) -> ForeignNetwork:
     inside, shift = _parts(contents)
     n = contents.count(f"{inside}interactions.")
     root = inside.rstrip(".")
-    for name in (f"{inside}interactions.0.mlp", f"{inside}read_out"):
-        if (found := contents.function(name)) is not None:
-            activation(contents.path, found)
+    for name, module in contents.modules.items():
+        if name.startswith(inside) and name.endswith(".activation"):
+            require_softplus(contents.path, module.class_name)
     network = ForeignNetwork(
         origin=f"graph-pes {_version(contents, root)}".rstrip(),
         embedding=contents.array(f"{inside}{EMBEDDING}"),

@@ -188,7 +188,6 @@ def main(folder: Path) -> None:
 def _package(maker: str) -> str:
     """Return name and version of the package."""
     name = {"pyg": "torch_geometric"}.get(maker, maker.rstrip("_12"))
-    name = {"schnetpack_2": "schnetpack", "schnetpack_1": "schnetpack"}.get(maker, name)
     version = import_module("importlib.metadata").version(name.replace("_", "-"))
     return f"{name} {version}"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ase_schnet.foreign.contents import Contents
-from ase_schnet.foreign.functions import activation
+from ase_schnet.foreign.functions import activation, require_softplus
 from ase_schnet.foreign.hints import ConversionHints
 from ase_schnet.foreign.network import Block, Dense, ForeignNetwork
 from ase_schnet.foreign.records import ForeignModelError
@@ -76,7 +76,7 @@ def _block(contents: Contents, name: str) -> Block:
         )
     for place in (f"{edges}2", f"{update}1"):
         if place in contents.modules:
-            activation(contents.path, contents.modules[place].class_name)
+            require_softplus(contents.path, contents.modules[place].class_name)
     return Block(
         into=contents.dense(f"{name}message_node_filter"),
         filter_in=contents.dense(f"{edges}1"),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_schnet.foreign.contents import Contents
+from ase_schnet.foreign.functions import require_softplus
 from ase_schnet.foreign.hints import ConversionHints
 from ase_schnet.foreign.network import Block, ForeignNetwork
 from ase_schnet.foreign.records import ForeignModelError
@@ -68,6 +69,9 @@ def _require_sum(contents: Contents) -> None:
 
 def _block(contents: Contents, t: int, centres: NDArray) -> Block:
     name = f"interactions.{t}."
+    for place in (f"{name}mlp.1", f"{name}act", "act"):
+        if place in contents.modules:
+            require_softplus(contents.path, contents.modules[place].class_name)
     # float32, as the package takes the difference
     width = np.float32(centres[1]) - np.float32(centres[0])
     return Block(

@@ -6,6 +6,7 @@ The models and answers in tests/data/foreign were made by the packages themselve
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ase.build import molecule
 from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ase_schnet import ConversionHints, SchNetCalculator, convert_model
+from ase_schnet import ConversionHints, SchNetCalculator, calibrate_intervals, convert_model
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
@@ -266,6 +267,38 @@ def test_another_function_is_refused_by_name(references, tmp_path, kind):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.filterwarnings("ignore:the card of .* does not tell which structures")
+def test_bars_need_the_distances_of_the_training(references, tmp_path):
+    """That no structure is like a training of which nothing is known was said of the structures."""
+    reference, path = references["schnetpack-2"], tmp_path / "other"
+    rewritten(reference.file, path, lambda state: state["representation.embedding.weight"].mul_(1.1))
+    hints = ConversionHints(readout_activation="silu")
+    known = {"elements": ["H", "C", "O"], "units": "kcal/mol", "hints": hints}
+    convert_model([reference.file, path], tmp_path / "m", **known)
+    with pytest.raises(ValueError, match="does not know the distances of its training.* --data"):
+        calibrate_intervals(tmp_path / "m", reference.dataset(12))
+
+
+def test_members_say_their_units_each(references, tmp_path):
+    """The units of the first were those of all."""
+    file = references["schnetpack-2"].file
+    places = [tmp_path / "a", tmp_path / "b", tmp_path / "c" / "nothing" / "beside" / "it"]
+    for place, unit in zip(places, ("kcal/mol", "eV", None), strict=True):
+        place.mkdir(parents=True)
+        shutil.copy(file, place / "best_model")
+        if unit:
+            text = f"data:\n  distance_unit: Ang\n  property_units:\n    energy: {unit}\n"
+            (place / "config.yaml").write_text(text)
+    first, second, third = (place / "best_model" for place in places)
+    with pytest.raises(ForeignModelError, match=r"have one unit: .* in kcal/mol, Ang, .* in eV, Ang"):
+        convert_model([first, second], tmp_path / "m", elements=["H"])
+    with pytest.raises(ValueError, match="c/nothing/beside/it/best_model does not say its units"):
+        convert_model([first, third], tmp_path / "m", elements=["H"])
+    assert convert_model([first] * 2, tmp_path / "m", elements=["H"]).converted["units"].startswith(
+        "kcal"
+    )
+
+
 def test_a_mean_over_atoms_is_no_energy(references):
     """PyTorch Geometric keeps its readout as a module, which was not looked at."""
     file = read_torch_file(references["pyg"].file)
@@ -276,6 +309,29 @@ def test_a_mean_over_atoms_is_no_energy(references):
     mean.state = whole["readout"].state
     whole["readout"] = mean
     with pytest.raises(ForeignModelError, match="has the readout MeanAggregation"):
+        read_network(file, ConversionHints())
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("pyg", "interactions.1.act"),
+        ("pyg", "act"),
+        ("graph-pes", "models.many_body.read_out.activation"),
+        ("graph-pes", "models.many_body.interactions.1.mlp.activation"),
+    ],
+)
+def test_another_activation_is_not_taken_for_shifted_softplus(references, kind, place):
+    """SiLU was found to be one that we have, and then shifted softplus was taken."""
+    file = read_torch_file(references[kind].file)
+    *names, last = place.split(".")
+    module = file.content
+    for name in names:
+        module = module.state["_modules"][name]
+    other = Record("torch.nn.modules.activation.SiLU")
+    other.state = module.state["_modules"][last].state
+    module.state["_modules"][last] = other
+    with pytest.raises(ForeignModelError, match="has the activation SiLU"):
         read_network(file, ConversionHints())
 
 

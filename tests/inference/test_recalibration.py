@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import NARROW, ethanol
@@ -273,3 +274,38 @@ def test_augmented_structures_are_no_evidence(copy, shared_data, tmp_path, capsy
     assert "from 20 structures" in said or "from 19 structures" in said
     assert main(["calibrate", str(copy), "no.such.file", "--level", "90"]) == 2
     assert "between 0 and 1, got 90" in capsys.readouterr().err
+
+
+def test_bars_of_forces_alone_are_judged_where_sizes_differ():
+    """Without labels of energies `evaluate` ended in an error of Python for molecules of several sizes."""
+    calculator, frames = SchNetCalculator("organic", threads=1), []
+    for k, name in enumerate(["CH3OH", "H2O", "CH4", "CH3OH"]):
+        atoms = molecule(name)
+        atoms.rattle(0.03, seed=k)
+        forces = calculator.get_forces(atoms) + 0.01
+        atoms.calc = SinglePointCalculator(atoms, forces=forces)
+        frames.append(atoms)
+    data, model = Dataset.from_atoms(frames), load_model("organic")
+    (forces,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
+    assert (forces.name, forces.without) == ("forces", 0.0)
+    assert forces.median_error == pytest.approx(0.01)
+
+
+@pytest.mark.filterwarnings("ignore:too few labels of energy")
+@pytest.mark.parametrize("labels", [("energy", "forces"), ("forces",)])
+def test_what_is_unlike_the_training_is_left_out_whatever_is_labelled(copy, labels):
+    """Without energies it was told by their bars, and there were none."""
+    calculator, frames = SchNetCalculator(NARROW, threads=1), []
+    for k in range(13):
+        atoms = ethanol(0.02, seed=k)
+        if k == 5:
+            atoms.set_distance(2, 3, 1.7, fix=0)
+        atoms.calc = calculator
+        rng = np.random.default_rng(k)
+        found = {"forces": atoms.get_forces() + rng.normal(scale=0.05, size=(9, 3))}
+        found["energy"] = atoms.get_potential_energy() + rng.normal(scale=0.02)
+        atoms.calc = SinglePointCalculator(atoms, **{name: found[name] for name in labels})
+        frames.append(atoms)
+    with pytest.warns(UserWarning, match="1 of 13 structures are unlike the training"):
+        fitted = calibrate_intervals(copy, Dataset.from_atoms(frames))
+    assert fitted.n_structures == 12
