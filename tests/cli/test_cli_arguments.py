@@ -108,3 +108,31 @@ def test_processes_of_python_are_refused_too(tmp_path):
 )
 def test_a_switch_is_named_as_it_stands(said, shown):
     assert in_options(said, COMMANDS["train"]) == shown
+
+
+SCAN = ["scan", "ethanol", "absent.xyz", "--distance", "2", "3", "--from", "1", "--to", "2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["learn", "--continue", "m", "--collect", "c.xyz", "--hours", "2"], "--hours says how a"),
+        (["learn", "--continue", "m", "--collect", "c.xyz", "--charge", "1"], "--charge says how"),
+        (["report", "ethanol", "--units", "eV"], "--units says how --data is read, which is not"),
+        (["convert", "x", "-o", "m", "--data-units", "eV"], "--data-units says how --data is read"),
+        (["convert", "x", "-o", "m", "--units", "eV", "--elements", "H"], "x: No such file"),
+        ([*SCAN, "--fmax", "0.1"], "--fmax is for a scan that relaxes: give --relaxed too"),
+        (["drift", "absent", "--no-plot", "-o", "a.png"], "--no-plot draws none"),
+        (["evaluate", "ethanol", "a.xyz", "--no-plot", "-o", "a.png"], "--no-plot draws none"),
+        (
+            ["md", "ethanol", "a.xyz", "--replicas", "2", "--save-data", "-o", "r"],
+            "--exchange only",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not list(tmp_path.iterdir())
