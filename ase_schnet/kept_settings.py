@@ -35,7 +35,7 @@ def agree(path: Path, settings: dict, what: str, otherwise: str | None = None) -
         return
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # no JSON, or no object
         raise ValueError(f"{path} is damaged ({error}): remove {path.parent}") from None
     for name in [*settings, *before]:
         if settings.get(name) != before.get(name):

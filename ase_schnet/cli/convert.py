@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_no_pbc, add_reading_options
+from ase_schnet.cli.inputs import add_no_pbc, add_reading_options, refuse_without_data
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.train_labels import whole_or_word
 
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.trained_model import UNSPECIFIED
 
     check_outputs(folders=[args.output])
+    refuse_without_data(args)
     hints = ConversionHints(
         cutoff=args.cutoff,
         readout_activation=args.readout_activation,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import EXIT_CODES
+from ase_schnet.cli.options import refuse_given
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.pictures import add_save_data, draw
 
@@ -43,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.runs.drift import drift, half_step_of
     from ase_schnet.runs.record import MDRecord
 
+    if args.no_plot:
+        refuse_given(
+            args, ["output"], "names the picture, and --no-plot draws none: leave one of them out"
+        )
     if args.output and len(args.runs) > 1:
         raise ValueError("-o names one picture: use it with one run only, or leave it out")
     check_outputs(plots=[None if args.no_plot else args.output], numbers=args.save_data)

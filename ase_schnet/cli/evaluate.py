@@ -6,7 +6,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_swapped
-from ase_schnet.cli.options import add_device, add_model, add_repulsion, repulsion_of
+from ase_schnet.cli.options import (
+    add_device,
+    add_model,
+    add_repulsion,
+    refuse_given,
+    repulsion_of,
+)
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.pictures import add_save_data, draw
 
@@ -45,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.training.report import calibration_lines, error_lines
 
     refuse_swapped(args.model, args.data, "DATA")
+    if args.no_plot:
+        refuse_given(
+            args, ["output"], "names the picture, and --no-plot draws none: leave one of them out"
+        )
     plots = [None if args.no_plot else args.output]
     check_outputs(plots=plots, inputs=[args.data], numbers=args.save_data)
     model = load_model(args.model)

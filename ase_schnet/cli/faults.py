@@ -13,7 +13,8 @@ def is_bad_input(error: Exception) -> bool:
     """Return whether an error is about the input, so that the user can correct it."""
     from concurrent.futures.process import BrokenProcessPool
 
-    if isinstance(error, (OSError, BrokenProcessPool)):  # a file or disk; a killed worker
+    # a file or disk; a killed worker; more than fits
+    if isinstance(error, (OSError, BrokenProcessPool, MemoryError)):
         return True
     if isinstance(error, ValueError):
         return is_refusal(error)
@@ -24,6 +25,12 @@ def in_words(error: Exception) -> str:
     """Return what an error says; of one of the system the file and the reason, without its number."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return (
+            f"there is not enough memory for this ({error})"
+            if str(error)
+            else "there is not enough memory"
+        )
     return str(error)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.language import in_options
+from ase_schnet.cli.options import refuse_given
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,6 +48,16 @@ def add_label_options(parser: argparse._ActionsContainer, option: str | None = N
     add("--mask-key", metavar="NAME", help=text)
     add_reading_options(parser)
     add_no_pbc(add)
+
+
+def refuse_without_data(args: argparse.Namespace) -> None:
+    """Raise ValueError for options that say how DATA are read, of a command that is given none."""
+    if args.data is None:
+        units = (
+            "data_units" if "data_units" in args else "units"
+        )  # then --units are of something else
+        names = (units, "energy_key", "forces_key", "mask_key", "columns", "trust_units", "no_pbc")
+        refuse_given(args, names, "says how --data is read, which is not given")
 
 
 def read_labels(args: argparse.Namespace) -> list[Atoms]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
+from ase_schnet.cli.options import refuse_given
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.pictures import add_save_data, draw
 
@@ -44,6 +45,13 @@ larger --budget or another --goal-force. Error bars need nine random structures:
 
 exit code: 0 the goal was met, 1 the budget was spent before, 2 bad input, 130 interrupted
 """
+
+
+#: Options that a learning which is extended has from its beginning, or has no use for.
+_OF_THE_BEGINNING = (
+    *("reference", "temperature", "goal_force", "budget", "hours", "toward", "cheap", "start_from"),
+    *("life", "members", "charge", "multiplicity", "no_pbc", "seed"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +136,10 @@ def _check(args: argparse.Namespace) -> None:
     if args.extend and (args.structures or args.output):
         raise ValueError(
             "--continue takes structures from --collect alone, and writes into its DIR"
+        )
+    if args.extend:
+        refuse_given(
+            args, _OF_THE_BEGINNING, "says how a learning begins: --continue keeps what its own has"
         )
     if not args.extend and not args.structures:
         raise ValueError("give the STRUCTURE to learn from")

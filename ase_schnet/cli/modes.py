@@ -12,6 +12,7 @@ from ase_schnet.cli.options import (
     add_model,
     add_repulsion,
     add_structure,
+    refuse_given,
     repulsion_of,
 )
 from ase_schnet.cli.outputs import check_outputs, table_beside
@@ -121,15 +122,12 @@ def _conditions(args: argparse.Namespace) -> dict:
 
 def _refuse_options_of_a_gas(args: argparse.Namespace, atoms: Atoms) -> None:
     """Raise ValueError for options that say nothing of a crystal, nor of a molecule that is held."""
-    from ase_schnet.cli.settings_file import given
     from ase_schnet.spectra.thermochemistry import is_gas
 
-    odd = sorted({"pressure", "symmetry_number"} & given(args))
-    if odd and not is_gas(atoms):
-        raise ValueError(
-            f"--{odd[0].replace('_', '-')} is for a gas, and {args.structure} is periodic or held in place: "
-            "leave it out (a molecule in a box: --no-pbc)"
-        )
+    if not is_gas(atoms):
+        why = f"is for a gas, and {args.structure} is periodic or held in place: leave it out"
+        names = ("pressure", "symmetry_number")
+        refuse_given(args, names, f"{why} (a molecule in a box: --no-pbc)")
 
 
 def _multiplicity(atoms: Atoms) -> int:

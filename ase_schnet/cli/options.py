@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from ase_schnet.cli.settings_file import given
 
 LARGEST_SEED = 2**31 - 1  # which numpy, torch, scikit-learn and LAMMPS take
 
@@ -14,6 +16,14 @@ def require_seed(args: argparse.Namespace) -> None:
     """Raise ValueError for a ``--seed`` that a random generator of the command does not take."""
     if not 0 <= getattr(args, "seed", 0) <= LARGEST_SEED:
         raise ValueError(f"--seed must be a whole number from 0 to {LARGEST_SEED}, not {args.seed}")
+
+
+def refuse_given(args: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raise ValueError, which ends in `why`, if options of these names stand on the command line."""
+    odd = set(names) & given(args)
+    if odd:
+        options = (a for a in args.parser._actions if a.dest in odd)
+        raise ValueError(f"{', '.join(a.option_strings[-1] for a in options)} {why}")
 
 
 def add_model(add: Add) -> None:

@@ -49,6 +49,11 @@ def refuse_without_replicas(args: argparse.Namespace) -> None:
         raise ValueError(
             "--exchange-every is for an exchange: give its highest temperature, --exchange 600"
         )
+    if args.save_data and args.exchange is None:
+        raise ValueError(
+            "--save-data writes the numbers behind a picture, and --replicas draw one of an --exchange only: "
+            "ase-schnet drift RUN_DIR/replica_* --save-data draws each"
+        )
     if args.exchange is not None:
         _refuse_no_ladder(args)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_label_options, read_labels
+from ase_schnet.cli.inputs import add_label_options, read_labels, refuse_without_data
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.report.write import write_report
 
     check_outputs(files=[args.output], inputs=[args.source, args.frames, args.data])
+    refuse_without_data(args)
     report = write_report(
         args.source,
         args.output,

@@ -169,6 +169,8 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
                 if given is not None:
                     atoms.info[key] = given
             starts.append(unbox(atoms, name) if args.no_pbc else atoms)
+    if not starts:
+        raise ValueError(f"{', '.join(args.structures)}: there is no structure to start from")
     return starts
 
 

@@ -12,6 +12,7 @@ from ase_schnet.cli.options import (
     add_model,
     add_repulsion,
     add_structure,
+    refuse_given,
     repulsion_of,
 )
 from ase_schnet.cli.outputs import check_outputs, table_beside
@@ -89,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fmax",
         type=float,
         default=0.01,
-        help="largest force after relaxation, eV/Å (default: %(default)s)",
+        help="with --relaxed: largest force after relaxation, eV/Å (default: %(default)s)",
     )
     text = "structures with energies along the same coordinate, to compare with"
     parser.add_argument("--reference", metavar="FILE", help=text)
@@ -110,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_swapped(args.model, args.structure)
     axes = _axes(args)
+    if not args.relaxed:
+        refuse_given(args, ["fmax"], "is for a scan that relaxes: give --relaxed too")
     table = table_beside(args.output)
     check_outputs(
         files=[table, args.frames],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from typing import Any
 
 from ase_schnet.cli.language import OTHER_NAMES
@@ -95,7 +96,7 @@ def _checked(action: argparse.Action, where: str, value: Any) -> Any:
         raise ValueError(f"{where} must be one of {wanted}, got {value!r}")
     if action.type in (int, float):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or action.type(value) != value:
+        if not is_number or not math.isfinite(value) or action.type(value) != value:
             what = "a whole number" if action.type is int else "a number"
             raise ValueError(f"{where} must be {what}, got {value!r}")
         return action.type(value)

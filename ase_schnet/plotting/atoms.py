@@ -121,7 +121,8 @@ def _view(positions: NDArray, rotation: str | None) -> NDArray:
             return rotate(rotation)
         except (ValueError, KeyError, IndexError):
             raise ValueError(f"rotation must be like '90x,30y', not {rotation!r}") from None
-    axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=True)[2].T
+    arms = positions - positions.mean(axis=0)
+    axes = np.linalg.eigh(arms.T @ arms)[1][:, ::-1]  # the longest side first
     axes[:, 2] *= np.linalg.det(axes)  # no mirror image
     views = [axes @ rotate(tilt) for tilt in TILTS]
     if not 1 < len(positions) <= MOST_TRIED:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ase_schnet.plotting.numbers import keep_numbers
 from ase_schnet.plotting.spectrum import MARGIN, NAME_HEIGHT, WAVENUMBER, name_bands
@@ -40,7 +41,7 @@ def plot_modes(modes: NormalModes, axes: Axes | None = None) -> Figure:
     if intensity is None:
         heights, label = np.arange(len(x)), "mode"
         ax.errorbar(x, heights, xerr=x_error, **errors | {"fmt": "o", "color": RED, "ms": 4})
-        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         bottom, top = -0.8, len(x) - 0.2
     else:
         heights, label = intensity, "infrared intensity  (km/mol)"

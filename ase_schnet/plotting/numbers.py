@@ -24,7 +24,7 @@ def keep_numbers(ax: Axes, shown: str, **columns: ArrayLike | None) -> None:
     ax
         The axes.
     shown
-        What they are, such as "parity of forces"; no two of a figure have the same name.
+        What they are, such as "parity of forces" or "fold 1".
     **columns
         Numbers or words by name, with the unit in the name, in arrays of one shape; one value stands for
         equal ones. None is left out.

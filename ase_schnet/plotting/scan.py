@@ -226,7 +226,7 @@ def with_unit(value: float, unit: str) -> str:
 
 
 def set_degree_ticks(axis: Axis, values: NDArray, unit: str) -> None:
-    """Put ticks of an axis in degrees every 60°, or every 20° if the values span less than 180°."""
+    """Put ticks of an axis in degrees every 60°, or every 20° if the values span 60° to 180°."""
     span = np.ptp(values)
     if unit == "°" and span >= 60:
         axis.set_major_locator(MultipleLocator(60 if span >= 180 else 20))

@@ -34,6 +34,7 @@ MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 #: Calibration of fewer predictions than this is chance.
 LEAST_JUDGED = 20
 CROWDED = 50.0  # ends of a logarithmic axis whose labels at 1, 2 and 5 would touch
+FULL = 1000.0  # and of one whose labels at 1 and 3 would
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
@@ -200,13 +201,15 @@ def _error_by_std(ax: Axes, q: Quantity) -> None:
 
 
 def _ticks_of_decades(axis: Axis) -> None:
-    """Put ticks at 1, 2 and 5 times powers of ten, or at 1 and 3 where labels side by side would touch.
+    """Put ticks at 1, 2 and 5 times powers of ten, or at fewer where labels side by side would touch.
 
     By default labels of less than two decades overlap.
     """
     low, high = axis.get_view_interval()
-    crowded = axis.axis_name == "x" and high > CROWDED * low
-    axis.set_major_locator(LogLocator(subs=(1, 3) if crowded else (1, 2, 5)))
+    subs = (1, 2, 5)
+    if axis.axis_name == "x" and high > CROWDED * low:
+        subs = (1, 3) if high < FULL * low else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

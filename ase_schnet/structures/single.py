@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -112,7 +113,7 @@ def _pick_of_trajectory(path: Path, index: int | None) -> tuple[Atoms, int, int]
 
 def _pick_of_xyz(path: Path, index: int | None) -> tuple[Atoms, int, int]:
     count = 0
-    kept: deque = deque(maxlen=1 if index is None or index >= 0 else -index)
+    kept: deque = deque(maxlen=1 if index is None or index >= 0 else min(-index, sys.maxsize))
     for block in read_blocks(path):
         if index is None or index < 0 or count == index:
             kept.append(block)

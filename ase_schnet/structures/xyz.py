@@ -20,6 +20,9 @@ from ase_schnet.structures.columns import PLAIN, UNWANTED, XYZError, arrays_of, 
 from ase_schnet.structures.comments import parse_comment
 from ase_schnet.structures.elements import elements_of
 
+MOST_ATOMS = 10**9
+"""Of a frame; a larger number on its first line is damage."""
+
 
 class Block(NamedTuple):
     """Hold the lines of one frame: number (from 1) of the first line, the comment, a line for each atom."""
@@ -50,7 +53,7 @@ def blocks(lines: Iterable[str]) -> Iterator[Block]:
             return
         try:
             count = int(first)
-            if count < 0:
+            if not 0 <= count <= MOST_ATOMS:
                 raise ValueError(count)
         except ValueError:
             raise XYZError(
@@ -103,19 +106,30 @@ def atoms_of(block: Block, columns: str | None = None) -> Atoms:
         arrays = arrays_of(rows, PLAIN, block.line + 2)
         if len(rows[0]) > 4:
             arrays |= unnamed(rows)
-    return _atoms(arrays, lattice, pbc, info, block.line)
+    try:
+        return _atoms(arrays, lattice, pbc, info, block.line)
+    except XYZError:
+        raise
+    except (TypeError, ValueError) as error:  # of ASE: columns too many, too few or of another kind
+        raise XYZError(
+            f"line {block.line + 1}: a column is not what its name says ({error})"
+        ) from None
 
 
 def _atoms(arrays: dict, lattice: object, pbc: object, info: dict, line: int) -> Atoms:
     symbols, numbers = arrays.pop("symbols", None), arrays.pop("numbers", None)
     masses = None
+    if (symbols is None and numbers is None) or "positions" not in arrays:
+        raise XYZError(f"line {line + 1}: Properties name no species, or no pos")
     if numbers is None:
-        if symbols is None or "positions" not in arrays:
-            raise XYZError(f"line {line + 1}: Properties name no species, or no pos")
+        if symbols.ndim > 1:
+            raise XYZError(f"line {line + 1}: species is one column, not {symbols.shape[1]}")
         try:
             numbers, masses = elements_of(symbols)
         except ValueError as error:
             raise XYZError(str(error)) from None
+    elif not np.array_equal(numbers, numbers.astype(int)):
+        raise XYZError(f"line {line + 1}: atomic numbers (Z) are not whole")
     if lattice is not None and np.shape(lattice) != (3, 3):
         raise XYZError(f"line {line + 1}: Lattice is not nine numbers")
     atoms = Atoms(

@@ -14,7 +14,7 @@ GROUPS = {
         *("sample", "label", "augment", "convert"),
     ),
     "Look at a model": ("info", "evaluate", "predict"),
-    "Use a model": ("md", "lammps", "scan", "export", "orca", "gaussian", "serve"),
+    "Use a model": ("md", "lammps", "scan", "modes", "export", "orca", "gaussian", "serve"),
     "Judge what it did": ("drift", "average", "spectrum", "report"),
 }
 

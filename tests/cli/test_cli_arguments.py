@@ -8,6 +8,7 @@ from factory import TINY, labelled_molecules
 from ase_schnet.cli import build_parser, main
 from ase_schnet.cli.language import in_options
 from ase_schnet.data.splits import plan_folds
+from ase_schnet.kept_settings import agree
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
@@ -108,3 +109,48 @@ def test_processes_of_python_are_refused_too(tmp_path):
 )
 def test_a_switch_is_named_as_it_stands(said, shown):
     assert in_options(said, COMMANDS["train"]) == shown
+
+
+def test_what_does_not_fit_into_the_memory_is_told_in_one_line(monkeypatch, capsys):
+    def scarce(*_):
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    monkeypatch.setattr("ase_schnet.doctor.examine", scarce)
+    assert main(["doctor"]) == 2
+    said = "ase-schnet doctor: there is not enough memory for this (Unable to allocate 7.28 TiB)"
+    assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "7", "{"])
+def test_settings_that_are_damaged_are_named(text, tmp_path):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ValueError, match=r"settings\.json is damaged"):
+        agree(tmp_path / "settings.json", {"seed": 1}, "a work")
+
+
+SCAN = ["scan", "ethanol", "absent.xyz", "--distance", "2", "3", "--from", "1", "--to", "2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["learn", "--continue", "m", "--collect", "c.xyz", "--hours", "2"], "--hours says how a"),
+        (["learn", "--continue", "m", "--collect", "c.xyz", "--charge", "1"], "--charge says how"),
+        (["report", "ethanol", "--units", "eV"], "--units says how --data is read, which is not"),
+        (["convert", "x", "-o", "m", "--data-units", "eV"], "--data-units says how --data is read"),
+        (["convert", "x", "-o", "m", "--units", "eV", "--elements", "H"], "x: No such file"),
+        ([*SCAN, "--fmax", "0.1"], "--fmax is for a scan that relaxes: give --relaxed too"),
+        (["drift", "absent", "--no-plot", "-o", "a.png"], "--no-plot draws none"),
+        (["evaluate", "ethanol", "a.xyz", "--no-plot", "-o", "a.png"], "--no-plot draws none"),
+        (
+            ["md", "ethanol", "a.xyz", "--replicas", "2", "--save-data", "-o", "r"],
+            "--exchange only",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not list(tmp_path.iterdir())

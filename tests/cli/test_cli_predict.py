@@ -226,6 +226,17 @@ def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(tmp_path, cal
     assert ".tmp" not in str(raised.value)
 
 
+def test_a_frame_whose_columns_are_not_what_they_say_is_left_out(tmp_path, capsys):
+    """ASE refuses such columns in its own words, which ended the command."""
+    frame = "2\nProperties=species:S:1:pos:R:3{}\nC 0 0 0 1{}\nO 0 0 1.1 1{}\n"
+    good = frame.format(":tag:R:1", "", "")
+    (tmp_path / "two.xyz").write_text(frame.format(":mass:S:1", "x", "x") + good)
+    words = ["predict", "organic", str(tmp_path / "two.xyz"), "-o", str(tmp_path / "p.xyz")]
+    assert main(words) == 1
+    assert "left out: frame 0: cannot be read: line 2: a column" in capsys.readouterr().err
+    assert len(read(tmp_path / "p.xyz", ":")) == 1
+
+
 def test_frames_of_an_xyz_file_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
     source, output = tmp_path / "frames.xyz", tmp_path / "out.xyz"
     write(source, conformers(4))

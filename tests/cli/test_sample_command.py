@@ -39,6 +39,12 @@ def test_a_pool_is_written_and_its_parts_are_removed(folder, capsys):
     ]
 
 
+def test_a_file_without_structures_is_named(folder, capsys):
+    (folder / "blank.xyz").write_text("\n\n")
+    assert main(["sample", "blank.xyz", "-n", "3", "-o", "pool.extxyz"]) == 2
+    assert "blank.xyz: there is no structure to start from" in capsys.readouterr().err
+
+
 def test_charge_and_multiplicity_are_written_with_every_structure(folder):
     options = ["-n", "10", "--jobs", "1", "--share", "displaced=1", "-o", "pool.extxyz"]
     assert main(["sample", "methyl.xyz", "--charge", "0", "--multiplicity", "2", *options]) == 0

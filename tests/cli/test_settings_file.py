@@ -21,6 +21,13 @@ def parsed(tmp_path, values, *words):
     return with_settings(args)
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "-1e400"])
+@pytest.mark.parametrize("name", ["seed", "forces_weight"])
+def test_a_number_without_end_is_refused(tmp_path, name, number):
+    with pytest.raises(ValueError, match=f"'{name}' must be a"):
+        parsed(tmp_path, {name: float(number)})
+
+
 def test_a_file_gives_network_fit_loss_and_folds(tmp_path):
     values = {
         **{"n_atom_basis": 24, "n_interactions": 2, "cutoff": 4.5, "readout_widths": [16, 8]},

@@ -15,14 +15,17 @@ from ase_schnet.evaluation import Comparison
 from ase_schnet.plotting import (
     plot_drift,
     plot_learning_curves,
+    plot_modes,
     plot_parity,
     plot_scan,
     plot_scan_map,
     save_figure,
 )
+from ase_schnet.plotting.training import _ticks_of_decades
 from ase_schnet.runs.drift import drift
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.scan import ScanMap, ScanResult
+from ase_schnet.spectra import NormalModes
 
 
 def record(energy_std_eV=None) -> MDRecord:
@@ -318,3 +321,21 @@ def test_learning_curves_have_a_line_per_fold(tmp_path, energies):
     assert len(figure.axes) == 2 + energies
     assert len(figure.axes[1].lines) == 5
     save_figure(figure, tmp_path / "curves.png")
+
+
+def test_a_single_mode_has_a_whole_number():
+    modes = NormalModes(np.array([4401.0]), None, ("H–H stretch",))
+    figure = plot_modes(modes)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    low, high = ax.get_ylim()
+    assert [tick for tick in ax.get_yticks() if low < tick < high] == [0.0]
+
+
+@pytest.mark.parametrize(("ends", "most"), [((1, 90), 5), ((3, 2000), 7), ((200, 2e6), 6)])
+def test_labels_side_by_side_do_not_touch(ends, most):
+    ax = Figure().subplots()
+    ax.loglog(ends, ends)
+    _ticks_of_decades(ax.xaxis)
+    low, high = ax.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in ax.get_xticks()) <= most

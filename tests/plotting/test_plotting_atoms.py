@@ -1,5 +1,6 @@
 """Pictures of what a model gives atoms and elements."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from ase_schnet.cli import main
 from ase_schnet.inference.atomic_energies import atomic_energies, element_similarity
 from ase_schnet.modelfile import save_model
 from ase_schnet.plotting import plot_element_similarity
+from ase_schnet.plotting.atoms import _view
 from ase_schnet.propagation import member_calculators
 
 
@@ -81,6 +83,17 @@ def test_no_atom_hides_another_in_the_view_that_is_chosen(calculator):
     centres = np.array([disc.center for disc in discs(ax)])
     distances = np.linalg.norm(centres[:, None] - centres, axis=-1) + 9 * np.eye(9)
     assert distances.min() > 0.4
+
+
+def test_the_view_of_many_atoms_needs_little_memory():
+    positions = np.random.default_rng(0).normal(size=(5000, 3)) * (3, 2, 1)
+    tracemalloc.start()
+    view = _view(positions, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6  # a matrix of all pairs has 200 MB
+    extent = (positions @ view).std(axis=0)
+    assert extent[0] > extent[1] > extent[2]
 
 
 def test_the_view_is_no_mirror_image(calculator):

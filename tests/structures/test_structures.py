@@ -121,6 +121,8 @@ def test_the_last_of_several_frames_is_taken_and_said(tmp_path):
             assert remark == f"{path}: frame {z} of 4 is taken, counted from 0"
         with pytest.raises(ValueError, match="has no frame 4: it holds 4, counted from 0"):
             read_structure(f"{path}@4")
+        with pytest.raises(ValueError, match=r"has no frame -10{30}: it holds 4, counted from 0"):
+            read_structure(f"{path}@-{10**30}")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,32 @@ def test_the_last_of_several_frames_is_taken_and_said(tmp_path):
         ("mass.xyz", "1\nProperties=species:S:1:pos:R:3:mass:R:1\nC 0 0 0 -1\n", "mass of -1 u"),
         ("gap.xyz", "1\n\nC 0 0 0\n\n1\n\nC 0 0 1\n", r"frame 1 comes after a blank line \(line 4"),
         ("prop.xyz", "1\nProperties=species:S:1\nC\n", "Properties name no species, or no pos"),
+        (
+            "z.xyz",
+            "1\nProperties=Z:R:1:pos:R:3\n6.5 0 0 0\n",
+            r"atomic numbers \(Z\) are not whole",
+        ),
+        ("zonly.xyz", "1\nProperties=Z:I:1\n6\n", "Properties name no species, or no pos"),
+        (
+            "two.xyz",
+            "1\nProperties=species:S:2:pos:R:3\nC C 0 0 0\n",
+            "species is one column, not 2",
+        ),
+        (
+            "flat.xyz",
+            "1\nProperties=species:S:1:pos:R:2\nC 0 0\n",
+            "line 2: a column is not what its",
+        ),
+        (
+            "word.xyz",
+            "1\nProperties=species:S:1:pos:R:3:mass:S:1\nC 0 0 0 a\n",
+            "line 2: a column is",
+        ),
+        (
+            "huge.xyz",
+            f"{10**30}\n\nC 0 0 0\n",
+            "line 1 should be the number of atoms, but is '1000",
+        ),
         ("empty.xyz", "", "is empty"),
         ("empty", "", "is empty"),
         ("foo.bar", "hello\nworld\n", "no format that ASE recognises .* suffix of its format"),
