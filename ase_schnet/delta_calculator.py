@@ -63,12 +63,16 @@ class DeltaCalculator(SchNetCalculator):
         InputError if it cannot describe the structure, CalculationFailed if it fails.
         """
         plain = Atoms(atoms.numbers, atoms.positions)
-        if self.trained.pbc:  # to a model of molecules a box is nothing, to the baseline it would be a crystal
+        if (
+            self.trained.pbc
+        ):  # else a box is nothing to the model, and would be a crystal to the baseline
             plain.set_cell(atoms.cell)
             plain.set_pbc(atoms.pbc)
         added = {"energy": ENERGIES, "forces": FORCES}
         added |= {"stress": STRESS} if "stress" in results and self._has_stress() else {}
-        with self._lock:  # `predict` comes here without it, and a program computes one structure at a time
+        with (
+            self._lock
+        ):  # `predict` comes here without it, and a program computes one structure at a time
             self._require_described(plain)
             try:
                 found = {name: self._baseline.get_property(name, plain) for name in added}
@@ -96,7 +100,7 @@ class DeltaCalculator(SchNetCalculator):
         return "stress" in self._baseline.implemented_properties
 
     def sibling(self) -> Self:
-        """Return a calculator for another thread, with a baseline of its own; ValueError if there is but one."""
+        """Return a calculator for another thread, with its own baseline; ValueError if there is but one."""
         other = super().sibling()
         other._baseline = _baseline(self.trained)
         if other._baseline is self._baseline:

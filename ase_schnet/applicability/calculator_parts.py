@@ -38,8 +38,11 @@ def _held_by(calculator: BaseCalculator) -> list[tuple[BaseCalculator, float]]:
     held: list[tuple[BaseCalculator, float]] = list(
         zip(getattr(mixer, "calcs", ()), getattr(mixer, "weights", ()), strict=False)
     )
-    named = {id(other): other for other in (getattr(calculator, name, None) for name in INNER)}
-    return held + [(one, 1.0) for one in named.values() if hasattr(one, "get_property")]
+    for name in INNER:
+        other = getattr(calculator, name, None)
+        if hasattr(other, "get_property") and all(other is not one for one, _ in held):
+            held.append((other, 1.0))
+    return held
 
 
 def limits_of(calculator: BaseCalculator | None) -> dict | None:

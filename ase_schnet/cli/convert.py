@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scale", type=float, metavar="STD", help=text)
     text = "what is added to every atomic energy, in --units (mean, likewise)"
     group.add_argument("--shift", type=float, metavar="MEAN", help=text)
-    text = "{} of the structures of its training (default: what DATA state, else neutral, the lowest)"
+    text = (
+        "{} of the structures of its training (default: what DATA state, else neutral, the lowest)"
+    )
     for name in ("charge", "multiplicity"):
         help_text = text.format(name)
         group.add_argument(f"--{name}", type=whole_or_word, metavar="N", help=help_text)

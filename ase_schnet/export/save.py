@@ -83,7 +83,7 @@ def export_model(
 
 
 def _save_torchscript(model: TrainedModel, path: Path, dtype: str, repulsion: str | None) -> None:
-    """Write the module with ``ase_schnet.json`` beside it in the archive: cutoff, elements, electrons, units."""
+    """Write the module with ``ase_schnet.json`` in the archive: cutoff, elements, electrons, units."""
     about = {
         "cutoff_Ang": model.config["cutoff"],
         "elements": model.symbols,

@@ -105,9 +105,7 @@ class Session:
         lmp.command(f"restart {NEVER} never.*")
         self.potential.command("run 0 post no")
         lmp.command("restart 0")
-        self.recorder = Recorder(
-            self.potential, self.box, self.settings, self.n_dof, self._begin
-        )
+        self.recorder = Recorder(self.potential, self.box, self.settings, self.n_dof, self._begin)
         self.recorder.rows = by_the_first(self.comm, self._open_files)
 
     def _open_files(self) -> list[list[float]]:
