@@ -63,9 +63,7 @@ class DeltaCalculator(SchNetCalculator):
         InputError if it cannot describe the structure, CalculationFailed if it fails.
         """
         plain = Atoms(atoms.numbers, atoms.positions)
-        if (
-            self.trained.pbc
-        ):  # to a model of molecules a box is nothing, to the baseline it would be a crystal
+        if self.trained.pbc:  # a box of vacuum would be a crystal to the baseline
             plain.set_cell(atoms.cell)
             plain.set_pbc(atoms.pbc)
         added = {"energy": ENERGIES, "forces": FORCES}
@@ -100,7 +98,7 @@ class DeltaCalculator(SchNetCalculator):
         return "stress" in self._baseline.implemented_properties
 
     def sibling(self) -> Self:
-        """Return a calculator for another thread, with a baseline of its own; ValueError if there is but one."""
+        """Return a calculator for another thread, with its own baseline; ValueError if there is but one."""
         other = super().sibling()
         other._baseline = _baseline(self.trained)
         if other._baseline is self._baseline:

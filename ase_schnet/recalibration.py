@@ -110,8 +110,8 @@ def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
     unlike = len(like) - sum(like)
     if not any(like) and not model.known_ranges:
         raise ValueError(
-            f"the card of {model.path} does not know the distances of its training, so that all error bars are "
-            "infinite: convert it again with structures of its training (ase-schnet convert --data)"
+            f"the card of {model.path} does not know the distances of its training, so that all error bars "
+            "are infinite: convert it again with structures of its training (ase-schnet convert --data)"
         )
     if not any(like):
         raise ValueError(

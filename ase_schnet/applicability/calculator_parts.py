@@ -15,20 +15,22 @@ INNER = ("dft", "calculator", "calc")
 
 
 def components_of(calculator: BaseCalculator | None) -> list[tuple[BaseCalculator, float]]:
-    """Return the calculators inside ``calculator`` with their weights; itself if it has none inside."""
-    found: list[tuple[BaseCalculator, float]] = []
-    left = [] if calculator is None else [(calculator, 1.0)]
-    seen: set[int] = set()
+    """Return the calculators inside ``calculator`` with their weights; itself if it has none inside.
+
+    The weight of one that occurs several times is the sum of its weights.
+    """
+    found: dict[int, tuple[BaseCalculator, float]] = {}
+    left = [] if calculator is None else [(calculator, 1.0, frozenset[int]())]
     while left:
-        one, weight = left.pop(0)
-        if id(one) in seen:  # two that have each other
+        one, weight, above = left.pop(0)
+        if id(one) in above:  # two that have each other
             continue
-        seen.add(id(one))
         inner = _held_by(one)
-        left = [(held, weight * w) for held, w in inner] + left
+        left = [(held, weight * w, above | {id(one)}) for held, w in inner] + left
         if not inner:
-            found.append((one, weight))
-    return found
+            before = found[id(one)][1] if id(one) in found else 0.0
+            found[id(one)] = one, before + weight
+    return list(found.values())
 
 
 def _held_by(calculator: BaseCalculator) -> list[tuple[BaseCalculator, float]]:
@@ -38,7 +40,7 @@ def _held_by(calculator: BaseCalculator) -> list[tuple[BaseCalculator, float]]:
     )
     for name in INNER:
         other = getattr(calculator, name, None)
-        if other is not None and hasattr(other, "get_property"):
+        if hasattr(other, "get_property") and all(other is not one for one, _ in held):
             held.append((other, 1.0))
     return held
 

@@ -14,6 +14,7 @@ from ase_schnet.export.module import EnsembleModule
 from ase_schnet.files import naming, replaced
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import load_model
+from ase_schnet.structures.electrons import LOWEST
 from ase_schnet.trained_model import TrainedModel
 
 FORMATS = ("metatomic", "torchscript")
@@ -82,10 +83,12 @@ def export_model(
 
 
 def _save_torchscript(model: TrainedModel, path: Path, dtype: str, repulsion: str | None) -> None:
-    """Write the module with ``ase_schnet.json`` beside it in the archive: cutoff, elements, units."""
+    """Write the module with ``ase_schnet.json`` in the archive: cutoff, elements, electrons, units."""
     about = {
         "cutoff_Ang": model.config["cutoff"],
         "elements": model.symbols,
+        "charge": model.card.get("charge", 0),
+        "multiplicity": model.card.get("multiplicity", LOWEST),
         "n_members": model.n_members,
         "dtype": dtype,
         "units": {"energy": "eV", "length": "Ang"},

@@ -149,7 +149,7 @@ class Box:
         )
 
     def cell_to_ase(self, cell: np.ndarray) -> np.ndarray:
-        """Rotate the cell (3, 3) of LAMMPS back, with the vectors of directions that are not periodic as given.
+        """Rotate the cell (3, 3) of LAMMPS back; vectors of directions that are not periodic are as given.
 
         There LAMMPS draws its own box together around the atoms.
         """

@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
-from ase.calculators.mixing import MixedCalculator, SumCalculator
+from ase.calculators.mixing import AverageCalculator, MixedCalculator, SumCalculator
 from factory import NARROW
 from monitor_cases import Knowing, look, water
 
@@ -57,6 +57,19 @@ def wrapped(kind: str, model):
         "mixed": lambda: (MixedCalculator(Correction(), model, 0.5, 2.0), 2.0),
         "held": lambda: (Corrected(model), 1.0),
     }[kind]()
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(SumCalculator, 2.0), (AverageCalculator, 1.0)])
+def test_a_calculator_that_occurs_twice_counts_twice(kind, factor):
+    """Half of the spread of a sum of it with itself was told."""
+    atoms, model = molecule("CH3CH2OH"), SchNetCalculator(NARROW, threads=1)
+    model.get_potential_energy(atoms)
+    std = model.results["energy_std"]
+    atoms.calc = kind([model, model])
+    atoms.get_potential_energy()
+    found = uncertainty_of(atoms.calc)
+    assert found["energy_std"] == pytest.approx(factor * std, rel=1e-12)
+    assert found["energy_committee"].std(ddof=1) == pytest.approx(factor * std, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sum", "sum in a sum", "mixed", "held"])

@@ -60,7 +60,9 @@ def test_a_module_of_torchscript_is_the_same_function(tmp_path, shape, repulsion
         export_model(tmp_path / "model", path, "torchscript", dtype=dtype, repulsion=repulsion)
         said = {"ase_schnet.json": ""}
         module = torch.jit.load(path, _extra_files=said)
-        assert json.loads(said["ase_schnet.json"])["cutoff_Ang"] == 4.0
+        about = json.loads(said["ase_schnet.json"])
+        assert about["cutoff_Ang"] == 4.0
+        assert (about["charge"], about["multiplicity"]) == (0, "lowest")
         for atoms in (ethanol(), crystal((2, 1, 1)), pressed):
             pairs = half_list(atoms.positions, 4.0, atoms.cell.array, atoms.pbc)
             engine = TorchEnsemble(model, repulsion=repulsion)

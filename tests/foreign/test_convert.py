@@ -271,11 +271,13 @@ def test_another_function_is_refused_by_name(references, tmp_path, kind):
 def test_bars_need_the_distances_of_the_training(references, tmp_path):
     """That no structure is like a training of which nothing is known was said of the structures."""
     reference, path = references["schnetpack-2"], tmp_path / "other"
-    rewritten(reference.file, path, lambda state: state["representation.embedding.weight"].mul_(1.1))
+    rewritten(
+        reference.file, path, lambda state: state["representation.embedding.weight"].mul_(1.1)
+    )
     hints = ConversionHints(readout_activation="silu")
     known = {"elements": ["H", "C", "O"], "units": "kcal/mol", "hints": hints}
     convert_model([reference.file, path], tmp_path / "m", **known)
-    with pytest.raises(ValueError, match="does not know the distances of its training.* --data"):
+    with pytest.raises(ValueError, match=r"does not know the distances of its training.* --data"):
         calibrate_intervals(tmp_path / "m", reference.dataset(12))
 
 
@@ -290,12 +292,16 @@ def test_members_say_their_units_each(references, tmp_path):
             text = f"data:\n  distance_unit: Ang\n  property_units:\n    energy: {unit}\n"
             (place / "config.yaml").write_text(text)
     first, second, third = (place / "best_model" for place in places)
-    with pytest.raises(ForeignModelError, match=r"have one unit: .* in kcal/mol, Ang, .* in eV, Ang"):
+    with pytest.raises(
+        ForeignModelError, match=r"have one unit: .* in kcal/mol, Ang, .* in eV, Ang"
+    ):
         convert_model([first, second], tmp_path / "m", elements=["H"])
     with pytest.raises(ValueError, match="c/nothing/beside/it/best_model does not say its units"):
         convert_model([first, third], tmp_path / "m", elements=["H"])
-    assert convert_model([first] * 2, tmp_path / "m", elements=["H"]).converted["units"].startswith(
-        "kcal"
+    assert (
+        convert_model([first] * 2, tmp_path / "m", elements=["H"])
+        .converted["units"]
+        .startswith("kcal")
     )
 
 

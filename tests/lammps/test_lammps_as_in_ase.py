@@ -23,7 +23,7 @@ def slab():
     atoms.pbc = (True, True, False)
     atoms.rattle(0.05, seed=3)
     thermalise(atoms, 300.0, np.random.default_rng(1))
-    atoms.set_velocities(atoms.get_velocities() + [0.02, 0.0, 0.0])
+    atoms.set_velocities(np.add(atoms.get_velocities(), [0.02, 0.0, 0.0]))
     return atoms
 
 

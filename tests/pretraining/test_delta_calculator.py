@@ -1,4 +1,4 @@
-"""What a DeltaCalculator asks its baseline: the same structure, one at a time, and only what it can describe."""
+"""What a DeltaCalculator asks its baseline: the same structure, one at a time, and what it can describe."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -106,5 +106,5 @@ def test_a_structure_on_which_the_baseline_fails_is_left_out_of_many(delta, scri
     far.positions += 60.0
     answers = list(calculator.predict([ethanol(), far, ethanol()], return_errors=True))
     assert [isinstance(answer, InputError) for answer in answers] == [False, True, False]
-    with pytest.raises(InputError, match="structure 1: .* did not converge"):
+    with pytest.raises(InputError, match=r"structure 1: .* did not converge"):
         list(calculator.predict([ethanol(), far]))
