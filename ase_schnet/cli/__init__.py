@@ -14,7 +14,7 @@ import traceback
 import warnings
 from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import NoReturn
@@ -94,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     _print_whatever_the_encoding()
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
-        print(guide())
+        with suppress(BrokenPipeError):
+            print(guide(), flush=True)
         return 0
     args = _parse(argv)
     warnings.showwarning = partial(_one_line_warning, args.parser)

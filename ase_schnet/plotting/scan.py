@@ -117,9 +117,11 @@ def _sorted(values: NDArray | None, order: NDArray) -> NDArray | None:
 
 
 def _reference(result: ScanResult, order: NDArray) -> NDArray | None:
-    """Return the energies of the reference (P,); None if the scan is outside its range."""
+    """Return the energies of the reference (P,); None if it has none where the model has one."""
     known = _sorted(result.reference_energies_eV, order)
-    return None if known is None or np.isnan(known).all() else known
+    if known is None or np.isnan(known + result.energies_eV[order]).all():
+        return None
+    return known
 
 
 def _mark_failed(
@@ -212,12 +214,16 @@ def _draw_errors(
     if reference is not None:
         error = np.abs(model - reference)
         error[zero] = np.nan  # zero by construction
-        ax.semilogy(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
+        ax.plot(x, error, color=BLACK, lw=1.5, ls="--", label="|model − reference|")
     if std is not None:
-        ax.semilogy(x, std, color=BLUE, lw=1.5, label="ensemble std")
+        ax.plot(x, std, color=BLUE, lw=1.5, label="ensemble std")
     if bars is not None:
         half, label = bars
-        ax.semilogy(x, half, color=ORANGE, lw=1.5, label=label)
+        ax.plot(x, half, color=ORANGE, lw=1.5, label=label)
+    if any(
+        (line.get_ydata() > 0).any() for line in ax.lines
+    ):  # a scan held against itself has no error
+        ax.set_yscale("log")
 
 
 def with_unit(value: float, unit: str) -> str:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: A std is drawn in logarithmic steps if its largest value is more than this times its smallest.
 WIDE = 30.0
+#: And in steps of whole decades, or of several, if it is more than this times.
+MANY = 1e6
 #: Grey of what has no error bar.
 UNKNOWN = "0.8"
 #: Of what is lower than the minimum, which counts only where the model was trained.
@@ -108,7 +110,7 @@ def _uncertainty(result: ScanMap, grid: tuple) -> list[tuple[NDArray, NDArray, s
     known, name = result.energy_error_eV, f"{level_of(result)}error bar"
     if known is None or np.isfinite(known).sum() < 4:
         known, name = result.energy_std_eV, "ensemble std"
-    if known is None:
+    if known is None or not np.isfinite(known).any():
         return []
     values = 1000 * known[grid].T
     return [(values, _std_levels(values), "cividis", f"{name}  (meV)")]
@@ -134,7 +136,8 @@ def _std_levels(std: NDArray) -> NDArray:
     std = std[np.isfinite(std)]
     low, high = std.min(), np.quantile(std, 0.95)
     if 0 < WIDE * low < high:
-        return np.array(LogLocator(subs=(1, 2, 5)).tick_values(low, high))
+        subs = (1, 2, 5) if high < MANY * low else (1,)
+        return np.array(LogLocator(subs=subs).tick_values(low, high))
     return np.array(MaxNLocator(14).tick_values(0, std.max() or 1e-9))
 
 

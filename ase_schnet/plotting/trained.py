@@ -77,4 +77,6 @@ def _shade(
 def known(energy: NDArray, std: NDArray | None) -> NDArray:
     """Find where there is an energy, and the std is within UNINFORMATIVE times its median, (P,) bool."""
     finite = np.isfinite(energy)
-    return finite if std is None else finite & (std <= UNINFORMATIVE * np.nanmedian(std))
+    if std is None or np.isnan(std).all():
+        return finite
+    return finite & (std <= UNINFORMATIVE * np.nanmedian(std))

@@ -35,6 +35,7 @@ MEMBER_COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 LEAST_JUDGED = 20
 CROWDED = 50.0  # ends of a logarithmic axis whose labels at 1, 2 and 5 would touch
 FULL = 1000.0  # and of one whose labels at 1 and 3 would
+MANY = 1e6  # and of a vertical one whose labels at 1, 2 and 5 would
 MAX_POINTS = 20_000  # of a scatter plot; more hide each other and make the file heavy
 
 
@@ -206,7 +207,7 @@ def _ticks_of_decades(axis: Axis) -> None:
     By default labels of less than two decades overlap.
     """
     low, high = axis.get_view_interval()
-    subs = (1, 2, 5)
+    subs = (1, 2, 5) if high < MANY * low else (1,)
     if axis.axis_name == "x" and high > CROWDED * low:
         subs = (1, 3) if high < FULL * low else (1,)
     axis.set_major_locator(LogLocator(subs=subs))

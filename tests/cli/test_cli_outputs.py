@@ -39,6 +39,17 @@ def test_a_scan_into_a_closed_pipe_has_written_everything(structure, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.csv", "s.png", "s.xyz"]
 
 
+@pytest.mark.slow
+def test_the_guide_into_a_closed_pipe_has_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ase_schnet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(timeout=60)
+
+
 ANNOUNCING = """
 import sys
 from ase_schnet.cli import main

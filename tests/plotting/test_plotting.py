@@ -339,3 +339,30 @@ def test_labels_side_by_side_do_not_touch(ends, most):
     _ticks_of_decades(ax.xaxis)
     low, high = ax.get_xlim()
     assert 2 <= sum(low <= tick <= high for tick in ax.get_xticks()) <= most
+
+
+def test_an_uncertainty_over_many_decades_is_drawn():
+    """A locator of 1, 2 and 5 gives no levels at all for so many."""
+    energies = np.random.default_rng(0).normal(size=(12, 12))
+    values = (np.arange(12.0), np.arange(12.0))
+    result = ScanMap(("a (Å)", "b (Å)"), values, energies, np.exp(8 * energies), None, {})
+    figure = plot_scan_map(result)
+    figure.draw_without_rendering()
+    bar = next(
+        ax for ax in figure.axes if ax.get_label() == "<colorbar>" and "std" in ax.get_ylabel()
+    )
+    assert len(bar.get_yticks()) > 2
+
+
+def test_a_scan_held_against_itself_has_no_logarithmic_axis(tmp_path):
+    x = np.linspace(1, 2, 5)
+    result = ScanResult("a (Å)", x, (x - 1.5) ** 2, None, None, (x - 1.5) ** 2, [])
+    figure = plot_scan(result)
+    figure.draw_without_rendering()
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear", "linear"]
+
+
+def test_a_reference_without_a_point_of_the_model_is_drawn_without():
+    energies, known = np.array([2.0, np.nan, np.nan]), np.array([np.nan, np.nan, 1.0])
+    result = ScanResult("a (Å)", np.arange(1.0, 4.0), energies, None, None, known, [])
+    assert "reference" not in plot_scan(result).axes[0].get_legend_handles_labels()[1]
