@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Scans of fewer points show them.
 COARSE = 41
+#: Degrees beyond which there would be too many ticks, as 16 million where 1e9° are asked for.
+MANY_TURNS = 1080.0
 
 
 @legible
@@ -234,7 +236,7 @@ def with_unit(value: float, unit: str) -> str:
 def set_degree_ticks(axis: Axis, values: NDArray, unit: str) -> None:
     """Put ticks of an axis in degrees every 60°, or every 20° if the values span 60° to 180°."""
     span = np.ptp(values)
-    if unit == "°" and span >= 60:
+    if unit == "°" and 60 <= span <= MANY_TURNS:
         axis.set_major_locator(MultipleLocator(60 if span >= 180 else 20))
 
 

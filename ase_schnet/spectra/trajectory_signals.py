@@ -11,6 +11,7 @@ from ase.io.trajectory import TrajectoryReader
 from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
+from ase_schnet.arguments import positive
 from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE, no_run
 from ase_schnet.runs.rundir import TRAJECTORY_FILE
@@ -193,13 +194,14 @@ class TrajectorySignals:
         Raises
         ------
         ValueError
-            If vibrations up to that wavenumber would be folded to lower ones (aliasing).
+            If vibrations up to that wavenumber would be folded to lower ones (aliasing), and if it is no
+            wavenumber.
         """
         if highest_cm is None:
             stiffest = 1302.8 * np.sqrt(2 * TRIPLE_BOND_MDYN_PER_ANG / self.masses.min())
             highest = HIGHEST_OF_TWO_CM if len(self.masses) == 2 else HIGHEST_WAVENUMBER_CM
             highest_cm = min(highest, float(stiffest))
-        if self.nyquist_cm >= highest_cm:
+        if self.nyquist_cm >= positive("highest_cm", highest_cm):
             return
         interval_fs = 1 / (2 * SPEED_OF_LIGHT * highest_cm)
         cure = f"save a frame every {interval_fs:.3g} fs or more often"

@@ -3,8 +3,10 @@
     python models/organic/train.py DIRECTORY MODEL_DIR --epochs 12 [--start-from organic]
 
 Folds and the kept-out part are divided by molecule (`plan_of`), so that no member sees a frame of a molecule
-that validates it. A frame of large forces counts less, w = min(1, (1.2 eV/Å / rms force)²): a few stretched
-bonds would weigh as much as hundreds of frames of a molecule at rest.
+that validates it. Only the extra frames of the smallest molecules, of which there are no others like them,
+are divided by frame: each member knows water. They also count more (`WEIGHTS`). A frame of large forces
+counts less, w = min(1, (1.2 eV/Å / rms force)²): a few stretched bonds would weigh as much as hundreds of
+frames of a molecule at rest.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from ase_schnet.training.start import Start
 SEED, FOLDS, KEPT_OUT = 23, 3, 50
 #: Part of the frames -> what is added to the number of a molecule. Those of "small" are in "train" as well.
 PARTS = {"train": 0, "small": 0, "dimers": 10_000_000}
+#: Parts whose frames do not count as one.
+WEIGHTS = {"small": 4.0}
 #: Root mean square force component up to which a frame counts fully, eV/Å.
 FULL_WEIGHT = 1.2
 
@@ -62,30 +66,35 @@ def read_frames(path: Path) -> dict[str, NDArray]:
         return dict(file)
 
 
-def training_data(directory: Path) -> tuple[Dataset, NDArray]:
-    """Return all training frames, and for each the number of its molecule or dimer."""
+def training_data(directory: Path) -> tuple[Dataset, FoldPlan]:
+    """Return all training frames, and how they are divided."""
     parts = []
     for name, first in PARTS.items():
         if (path := directory / f"{name}.npz").exists():
             part = read_frames(path)
-            parts.append(part | {"molecule": part["molecule"] + first})
+            part["molecule"] += first
+            part["weight"] = np.full(len(part["N"]), WEIGHTS.get(name, 1.0))
+            part["fold"] = np.arange(len(part["N"])) if name == "small" else part["molecule"]
+            parts.append(part)
     width = max(part["Z"].shape[1] for part in parts)
     for part in parts:
         for name in ("Z", "R", "F"):
             more = [(0, 0), (0, width - part[name].shape[1])] + [(0, 0)] * (part[name].ndim - 2)
             part[name] = np.pad(part[name], more)
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return dataset_of(arrays, "GFN2-xTB of enumerated molecules"), arrays["molecule"]
+    dataset = dataset_of(arrays, "GFN2-xTB of enumerated molecules")
+    dataset = replace(dataset, weight=dataset.weight * arrays["weight"])
+    return dataset, plan_of(arrays["molecule"], arrays["fold"])
 
 
-def plan_of(molecule: NDArray) -> FoldPlan:
-    """Return folds and the kept-out part by the number of each frame's molecule, (S,).
+def plan_of(molecule: NDArray, fold: NDArray) -> FoldPlan:
+    """Return the kept-out part by the number of each frame's molecule, and folds by another, (S,) each.
 
     So they stay what they are when there are more molecules: a training that starts from an earlier model is
     validated and calibrated on molecules that it never saw.
     """
     kept = molecule % KEPT_OUT == 0
-    folds = tuple(np.flatnonzero(~kept & (molecule % FOLDS == k)) for k in range(FOLDS))
+    folds = tuple(np.flatnonzero(~kept & (fold % FOLDS == k)) for k in range(FOLDS))
     return FoldPlan(folds, np.flatnonzero(kept))
 
 
@@ -104,7 +113,7 @@ def main() -> None:
     parser.add_argument("--start-from")
     parser.add_argument("--fold", type=int, help="train this member alone, 1 to 3")
     args = parser.parse_args()
-    dataset, molecule = training_data(args.directory)
+    dataset, plan = training_data(args.directory)
     start = args.start_from and Start(load_model(args.start_from), args.start_from)
     width = args.features
     config = replace(
@@ -123,7 +132,7 @@ def main() -> None:
             learning_rate=args.learning_rate,
             seed=SEED,
         ),
-        plan=plan_of(molecule),
+        plan=plan,
         start=start or None,
         charge=0,
         multiplicity=1,

@@ -366,3 +366,11 @@ def test_a_reference_without_a_point_of_the_model_is_drawn_without():
     energies, known = np.array([2.0, np.nan, np.nan]), np.array([np.nan, np.nan, 1.0])
     result = ScanResult("a (Å)", np.arange(1.0, 4.0), energies, None, None, known, [])
     assert "reference" not in plot_scan(result).axes[0].get_legend_handles_labels()[1]
+
+
+def test_a_scan_over_many_turns_has_few_ticks():
+    """Ticks every 60 degrees would be 16 million, and take minutes."""
+    x = np.linspace(0, 1e9, 4)
+    result = ScanResult("C0-C1-C2-C3 dihedral (°)", x, np.cos(x), None, None, None, [])
+    (ax,) = plot_scan(result).axes
+    assert len(ax.get_xticks()) < 20

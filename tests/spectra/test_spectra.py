@@ -332,6 +332,9 @@ def test_bad_arguments_are_one_clear_line(bent):
     ir_spectrum([run], resolution_cm=8.1)
     with pytest.raises(ValueError, match="resolution_cm must be above 0"):
         ir_spectrum([run], resolution_cm=0)
+    for highest_cm in (np.nan, -5.0):
+        with pytest.raises(ValueError, match="highest_cm must be above 0"):
+            ir_spectrum([run], resolution_cm=8.1, highest_cm=highest_cm)
     with pytest.raises(ValueError, match="no runs"):
         ir_spectrum([])
     with pytest.raises(ValueError, match="no momenta"):
