@@ -31,6 +31,7 @@ def judged(model: TrainedModel, dataset: Dataset) -> dict:
             found[f"{quantity.name}_correlation"] = _correlation(quantity)
         if quantity.name == "forces":
             _require_units(quantity)
+            found["forces_rms_eV_per_Ang"] = float(np.sqrt((quantity.reference**2).mean()))
         if quantity.name == "energy":
             found["energy_unit"] = quantity.unit
             found["energy_offset"] = offset = 1000.0 * float(np.median(quantity.error))
