@@ -193,7 +193,7 @@ def _with_pair_list(about: _About, hints: ConversionHints) -> ConversionHints:
         forces_correlation(_model(about, networks, trial), data)
         for networks, trial in zip(both, trials, strict=True)
     ]
-    return trials[int(np.argmax(fits))]
+    return hints if None in fits else trials[int(np.argmax(fits))]
 
 
 def _model(about: _About, networks: list[ForeignNetwork], hints: ConversionHints) -> TrainedModel:

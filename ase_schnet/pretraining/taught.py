@@ -3,8 +3,8 @@
 The difference of the two methods is a network itself, one member for each fold: the teacher. It is small and
 smooth near the dear structures, and nothing is known of it where it is large or its members disagree. There,
 a structure keeps the labels of the cheap method (with the median difference of the energies per atom), which
-has the right shape where bonds break. Members that all learnt these would agree where all may be wrong: so each
-learns them shifted by its own multiple of what a second cheap method says differently.
+has the right shape where bonds break. Members that all learnt these would agree where all may be wrong: so
+each learns them shifted by its own multiple of what a second cheap method says differently.
 """
 
 from __future__ import annotations

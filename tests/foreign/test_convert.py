@@ -28,6 +28,7 @@ from ase_schnet.foreign.contents import Contents
 from ase_schnet.foreign.origins import read_network
 from ase_schnet.foreign.records import ForeignModelError, Record
 from ase_schnet.foreign.torch_files import read_torch_file
+from ase_schnet.foreign.words import label_lines
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model_directories import shipped_models
@@ -291,6 +292,17 @@ def test_the_limit_of_a_force_does_not_depend_on_the_units_of_the_file(reference
         given = known | {"dataset": dataset}
         model = convert_model([reference.file] * 2, tmp_path / name, **given).model
         assert limits(model)["max_forces_std_eV_per_Ang"] == pytest.approx(force)
+
+
+def test_labels_that_are_all_equal_have_no_correlation(references, tmp_path):
+    """A free atom alone, or one molecule again and again: nothing could be written."""
+    atoms = Atoms("H")
+    atoms.calc = SinglePointCalculator(atoms, energy=-13.6, forces=np.zeros((1, 3)))
+    data = Dataset.from_atoms([atoms] * 4, source="atoms")
+    file = references["schnetpack-2"].file
+    said = convert_model(file, tmp_path / "m", dataset=data, units="kcal/mol").converted
+    assert not any("correlation" in name for name in said["labels"])
+    assert "labels of atoms: all are equal" in label_lines(said)
 
 
 def test_members_say_their_units_each(references, tmp_path):
