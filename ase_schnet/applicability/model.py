@@ -19,6 +19,8 @@ from ase_schnet.structures.electrons import (
 
 #: Largest calibrated std of a force that is still a prediction, over the rms force of the training data.
 MAX_STD_OVER_FORCE = 1.0
+#: eV/Å, for that rms force where nobody knows it: in a converted model without labels.
+USUAL_FORCE_EV_PER_ANG = 1.0
 
 
 def limits(model: TrainedModel) -> dict:
@@ -47,11 +49,22 @@ def limits(model: TrainedModel) -> dict:
     if model.n_members > 1:
         calibration = model.card.get("calibration", {}).get("forces_per_atom", {})
         known["forces_std_scale"] = float(calibration.get("scale", 1.0))
-        # the scale of a trained network is the rms force component in eV/Å, unless forces were tiny
-        known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * float(np.mean(model.scale))
+        known["max_forces_std_eV_per_Ang"] = MAX_STD_OVER_FORCE * _rms_force(model)
         if intervals := model.card.get("intervals"):
             known["error_level"] = float(intervals["level"])
     return known
+
+
+def _rms_force(model: TrainedModel) -> float:
+    """Return the root mean square of the components of forces in the training data, eV/Å.
+
+    It is the scale of a trained network. That of a converted one is a matter of its package and its units.
+    """
+    converted = model.card.get("converted")
+    if converted is None:
+        return float(np.mean(model.scale))
+    labels = converted.get("labels") or {}
+    return float(labels.get("forces_rms_eV_per_Ang", USUAL_FORCE_EV_PER_ANG))
 
 
 def require_supported(model: TrainedModel, atoms: Atoms, *, box_of_vacuum: bool = False) -> None:

@@ -117,11 +117,9 @@ def convert_model(
     _refuse_ours(paths)
     read = [read_torch_file(path) for path in paths]
     given = parse_units(units) if isinstance(units, str) else units
-    hints = hints or ConversionHints()
-    electrons = _electrons(dataset, hints)
-    about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory, electrons)
-    said = _with_pair_list(about, hints)
-    model = _model(about, [read_network(file, said) for file in read])
+    about = _About(read, given, _numbers(elements), dataset, pbc, level_of_theory)
+    said = _with_pair_list(about, hints or ConversionHints())
+    model = _model(about, [read_network(file, said) for file in read], said)
     save_model(directory, _held_against(model, about, check_with))
     return Conversion(load_model(directory))
 
@@ -157,7 +155,6 @@ class _About:
     dataset: Dataset | None
     pbc: bool
     level_of_theory: str
-    electrons: dict
 
 
 def _electrons(dataset: Dataset | None, hints: ConversionHints) -> dict:
@@ -192,11 +189,14 @@ def _with_pair_list(about: _About, hints: ConversionHints) -> ConversionHints:
     both = [[read_network(file, trial) for file in about.files] for trial in trials]
     if not both[0][0].has_pair_list:
         return hints
-    fits = [forces_correlation(_model(about, networks), data) for networks in both]
-    return trials[int(np.argmax(fits))]
+    fits = [
+        forces_correlation(_model(about, networks, trial), data)
+        for networks, trial in zip(both, trials, strict=True)
+    ]
+    return hints if None in fits else trials[int(np.argmax(fits))]
 
 
-def _model(about: _About, networks: list[ForeignNetwork]) -> TrainedModel:
+def _model(about: _About, networks: list[ForeignNetwork], hints: ConversionHints) -> TrainedModel:
     """Return the networks as an ensemble, whose card says where it is from."""
     units = about.units or _units(about, networks)
     parts, data = assembled(networks, units), about.dataset
@@ -221,7 +221,7 @@ def _model(about: _About, networks: list[ForeignNetwork]) -> TrainedModel:
         weights=parts.weights,
         pbc=about.pbc or (data is not None and bool(data.pbc.any())),
         distance_ranges=extent["distance_ranges_Ang"],
-        card={"converted": converted, **about.electrons},
+        card={"converted": converted, **_electrons(data, hints)},
         path="the converted model",
         level_of_theory=about.level_of_theory,
         trained_on={about.level_of_theory: extent},

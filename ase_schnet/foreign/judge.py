@@ -27,10 +27,12 @@ def judged(model: TrainedModel, dataset: Dataset) -> dict:
     comparison = compare(Ensemble(model), _some(dataset, MOST))
     found: dict = {**comparison.metrics(), "source": dataset.source}
     for quantity in comparison.quantities():
-        if len(quantity.reference) > 2:
-            found[f"{quantity.name}_correlation"] = _correlation(quantity)
+        correlation = _correlation(quantity)
+        if correlation is not None and len(quantity.reference) > 2:
+            found[f"{quantity.name}_correlation"] = correlation
         if quantity.name == "forces":
             _require_units(quantity)
+            found["forces_rms_eV_per_Ang"] = float(np.sqrt((quantity.reference**2).mean()))
         if quantity.name == "energy":
             found["energy_unit"] = quantity.unit
             found["energy_offset"] = offset = 1000.0 * float(np.median(quantity.error))
@@ -42,8 +44,11 @@ def judged(model: TrainedModel, dataset: Dataset) -> dict:
 
 def _require_units(forces: Quantity) -> None:
     """Refuse a model whose forces follow the labels, but as several times their size."""
+    correlation = _correlation(forces)
+    if correlation is None:
+        return
     size = float((forces.mean * forces.reference).sum() / (forces.mean**2).sum())
-    if _correlation(forces) > FOLLOWS and not 0.5 < size < 2.0:
+    if correlation > FOLLOWS and not 0.5 < size < 2.0:
         units = "; ".join(
             f"units='{energy}, {length}' would multiply them by {factor:.4g}"
             for energy, e in ENERGY_UNITS.items()
@@ -56,12 +61,15 @@ def _require_units(forces: Quantity) -> None:
         )
 
 
-def _correlation(quantity: Quantity) -> float:
+def _correlation(quantity: Quantity) -> float | None:
+    """Return the correlation of predictions and labels; None where all are equal, as forces on free atoms."""
+    if np.ptp(quantity.mean) == 0.0 or np.ptp(quantity.reference) == 0.0:
+        return None
     return float(np.corrcoef(quantity.mean, quantity.reference)[0, 1])
 
 
-def forces_correlation(model: TrainedModel, dataset: Dataset) -> float:
-    """Return the correlation of the forces of some structures with their labels."""
+def forces_correlation(model: TrainedModel, dataset: Dataset) -> float | None:
+    """Return the correlation of the forces of some structures with their labels; None where all are equal."""
     comparison = compare(Ensemble(model), _some(dataset, TRIED))
     forces = next(quantity for quantity in comparison.quantities() if quantity.name == "forces")
     return _correlation(forces)

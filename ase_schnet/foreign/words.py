@@ -32,4 +32,8 @@ def label_lines(converted: dict) -> list[str]:
             f"energy  MAE {mae:.2f} {unit} without the median difference from the labels, "
             f"{offset:+.2f} {unit}",
         )
-    return [*lines, f"correlation with the labels of {metrics['source']}: {fits}"]
+    source = f"labels of {metrics['source']}"
+    return [
+        *lines,
+        f"correlation with the {source}: {fits}" if fits else f"{source}: all are equal",
+    ]

@@ -2,9 +2,9 @@
 
 The difference of the two methods is a network itself, one member for each fold: the teacher. It is small and
 smooth near the dear structures, and nothing is known of it where it is large or its members disagree. There,
-a structure keeps the labels of the cheap method (with the mean difference of the energies), which has the
-right shape where bonds break. Members that all learnt these would agree where all may be wrong: so each
-learns them shifted by its own multiple of what a second cheap method says differently.
+a structure keeps the labels of the cheap method (with the median difference of the energies per atom), which
+has the right shape where bonds break. Members that all learnt these would agree where all may be wrong: so
+each learns them shifted by its own multiple of what a second cheap method says differently.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ class Taught:
             raise damaged(self._teacher, error) from None
         far, cheap = told["far"], self._pool.read()
         mine = np.isin(told["origins"], [*training, NO_ORIGIN]) & (~far | told["breaking"])
-        mean = np.median(told["dear_per_atom"][np.isin(told["dear"], training)])  # eV per atom
+        usual = np.median(told["dear_per_atom"][np.isin(told["dear"], training)])  # eV per atom
         shift = self._shift(fold, len(told["energies"]))
-        beyond = mean * cheap.n_atoms + shift * told["other_energies"]
+        beyond = usual * cheap.n_atoms + shift * told["other_energies"]
         E = cheap.E + np.where(far, beyond, told["energies"][fold])
         atoms_far, other = np.repeat(far, cheap.n_atoms), shift * told["other_forces"]
         F = cheap.F + np.where(atoms_far[:, None], other, told["forces"][fold])

@@ -19,6 +19,7 @@ from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_schnet import ConversionHints, SchNetCalculator, calibrate_intervals, convert_model
+from ase_schnet.applicability.model import limits
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
@@ -27,6 +28,7 @@ from ase_schnet.foreign.contents import Contents
 from ase_schnet.foreign.origins import read_network
 from ase_schnet.foreign.records import ForeignModelError, Record
 from ase_schnet.foreign.torch_files import read_torch_file
+from ase_schnet.foreign.words import label_lines
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.model_directories import shipped_models
@@ -279,6 +281,28 @@ def test_bars_need_the_distances_of_the_training(references, tmp_path):
     convert_model([reference.file, path], tmp_path / "m", **known)
     with pytest.raises(ValueError, match=r"does not know the distances of its training.* --data"):
         calibrate_intervals(tmp_path / "m", reference.dataset(12))
+
+
+def test_the_limit_of_a_force_does_not_depend_on_the_units_of_the_file(references, tmp_path):
+    """It was what a kcal/mol is in eV: runs were stopped at an uncertainty of 0.04 eV/Å."""
+    reference = references["schnetpack-2"]
+    known = {"elements": ["H", "C", "O"], "units": "kcal/mol"}
+    data = reference.dataset(12)
+    for name, dataset, force in (("a", None, 1.0), ("b", data, np.sqrt((data.F**2).mean()))):
+        given = known | {"dataset": dataset}
+        model = convert_model([reference.file] * 2, tmp_path / name, **given).model
+        assert limits(model)["max_forces_std_eV_per_Ang"] == pytest.approx(force)
+
+
+def test_labels_that_are_all_equal_have_no_correlation(references, tmp_path):
+    """A free atom alone, or one molecule again and again: nothing could be written."""
+    atoms = Atoms("H")
+    atoms.calc = SinglePointCalculator(atoms, energy=-13.6, forces=np.zeros((1, 3)))
+    data = Dataset.from_atoms([atoms] * 4, source="atoms")
+    file = references["schnetpack-2"].file
+    said = convert_model(file, tmp_path / "m", dataset=data, units="kcal/mol").converted
+    assert not any("correlation" in name for name in said["labels"])
+    assert "labels of atoms: all are equal" in label_lines(said)
 
 
 def test_members_say_their_units_each(references, tmp_path):
