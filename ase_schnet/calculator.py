@@ -112,7 +112,7 @@ class SchNetCalculator(PredictsMany, Calculator):
     ):
         self._lock = threading.RLock()
         self._checked = None  # numbers, cell and pbc that the model supports
-        self._electrons = NOTHING  # charge and multiplicity that are those of the model
+        self._electrons = None  # atoms, and the charge and multiplicity that they rightly said
         kwargs |= {"device": device, "dtype": dtype, "skin": skin, "threads": threads}
         super().__init__(model=model, repulsion=repulsion, **kwargs)
         repair_when_forked(self)
@@ -153,7 +153,7 @@ class SchNetCalculator(PredictsMany, Calculator):
         self.trained: TrainedModel = trained
         self._engine, self._baseline = engine, baseline
         self._evaluator, self._heads = evaluator, heads
-        self._checked, self._electrons = None, NOTHING
+        self._checked = self._electrons = None
         # a list of this object: ASE keeps it on the class, where every calculator would see it
         self.implemented_properties = names_of(trained, evaluator.bars, heads.quantities)
 
@@ -215,10 +215,10 @@ class SchNetCalculator(PredictsMany, Calculator):
         return changes + self._heads.changes(self.results, atoms)
 
     def _check_electrons(self, atoms: Atoms) -> None:
-        electrons = stated(atoms.info, atoms.arrays)
-        if electrons != self._electrons:
+        said = stated(atoms.info, atoms.arrays), atoms.numbers.tobytes(), atoms.pbc.tobytes()
+        if said[0] != NOTHING and said != self._electrons:
             require_electrons(self.trained, atoms)
-            self._electrons = electrons
+            self._electrons = said
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """Return a property, as ASE does; meanwhile other threads wait."""
@@ -296,5 +296,5 @@ class SchNetCalculator(PredictsMany, Calculator):
             return
         self._lock = threading.RLock()
         self.reset()
-        self._checked, self._electrons = None, NOTHING
+        self._checked = self._electrons = None
         self._evaluator.forget()

@@ -1,6 +1,7 @@
 """SchNetCalculator as ASE users meet it."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +278,16 @@ def test_parameters_whose_setting_was_interrupted_can_be_set_again(atoms, monkey
     assert atoms.get_potential_energy() == energy
     assert atoms.calc.set(dtype="float32") == {"dtype": "float32"}
     assert atoms.get_potential_energy() != energy
+
+
+def test_a_statement_is_compared_for_each_composition(tmp_path):
+    """Of methane, multiplicity 2 was no longer asked once a methyl had said it."""
+    card = {"charge": 0, "multiplicity": "lowest"}
+    calc = SchNetCalculator(save_model(tmp_path / "m", replace(random_model(), card=card)))
+    methane, methyl = molecule("CH4"), molecule("CH3")
+    methane.calc = calc
+    methane.get_potential_energy()
+    methyl.info["multiplicity"] = methane.info["multiplicity"] = 2
+    calc.calculation_required(methyl, ["energy"])
+    with pytest.raises(InputError, match="multiplicity 2"):
+        methane.get_potential_energy()
