@@ -2,7 +2,7 @@
 
     python models/organic/ship.py WORK_DIR/organic
 
-The card loses the numbers of the structures in each fold, 400 kB that `train.plan_of` gives anew.
+The card loses the numbers of the structures in each fold, which `train.plan_of` gives anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ase_schnet.modelfile import save_model
 from ase_schnet.plotting import plot_element_similarity, save_figure
 
 HERE = Path(__file__).resolve().parent
-RULE = "by the number of the molecule: models/organic/train.py, plan_of"
+RULE = "by the number of the molecule, of small ones by that of the frame: models/organic/train.py"
 
 
 def main(directory: str) -> None:
@@ -26,6 +26,8 @@ def main(directory: str) -> None:
     model = load_model(directory)
     training = {k: v for k, v in model.card["training"].items() if k != "folds"}
     training["folds_by"] = RULE
+    if start := training.get("start"):  # not where it lay on the machine that trained it
+        training["start"] = {**start, "model": Path(start["model"]).name}
     save_model(HERE, replace(model, card={**model.card, "training": training}))
     shutil.copy(Path(directory) / "training.png", HERE / "training.png")
     save_figure(plot_element_similarity(element_similarity(model)), HERE / "elements.png")
