@@ -131,14 +131,14 @@ def test_members_are_validated_on_molecules_that_they_do_not_see_however_many_th
 
     few, many = (np.repeat(np.arange(n), 4) for n in (60, 400))
     for molecule in (few, many):
-        plan = plan_of(molecule)
+        plan = plan_of(molecule, molecule)
         parts = [*plan.folds, plan.kept_out]
         assert sorted(np.concatenate(parts)) == list(range(len(molecule)))
         of_part = [set(molecule[part]) for part in parts]
         assert all(not a & b for k, a in enumerate(of_part) for b in of_part[:k])
     for of_few, of_many in zip(
-        [*plan_of(few).folds, plan_of(few).kept_out],
-        [*plan_of(many).folds, plan_of(many).kept_out],
+        [*plan_of(few, few).folds, plan_of(few, few).kept_out],
+        [*plan_of(many, many).folds, plan_of(many, many).kept_out],
         strict=True,
     ):
         assert set(few[of_few]) == {m for m in many[of_many] if m < 60}
@@ -149,9 +149,31 @@ def test_frames_of_large_forces_count_less(tmp_path):
     from train import training_data
 
     make_chunk(tmp_path / "train.npz", "train", ["C", "N", "O", "CO", "C=C", "C#C"], 0)
-    dataset, molecule = training_data(tmp_path)
-    assert len(molecule) == len(dataset) == len(dataset.weight)
+    dataset, plan = training_data(tmp_path)
+    plan.require_whole(len(dataset))
+    assert len(dataset) == len(dataset.weight)
     ends = zip(dataset.ptr, dataset.ptr[1:], strict=False)
     rms = np.sqrt([(dataset.F[a:b] ** 2).mean() for a, b in ends])
     assert (dataset.weight[rms <= 1.2] == 1).all()
     np.testing.assert_allclose((rms**2 * dataset.weight)[rms > 1.2], 1.44)
+
+
+def test_every_member_knows_the_smallest_molecules_and_none_that_are_kept_out(tmp_path):
+    from frames import make_chunk, read_molecules
+    from train import WEIGHTS, training_data
+
+    rows = ["part,smiles", "train,CCCCCO", "new,CC", "train,CO", "train,O"]
+    (tmp_path / "molecules.csv").write_text("\n".join(rows))
+    assert read_molecules(tmp_path, "small") == ["", "CO", "O"]
+    make_chunk(tmp_path / "small.npz", "small", ["", "CO", "O"], 0)
+    make_chunk(tmp_path / "train.npz", "train", ["CCCCCO", "CO", "O"], 0)
+    dataset, plan = training_data(tmp_path)
+    n_train = len(np.load(tmp_path / "train.npz")["E"])
+    assert len(dataset) > 2 * n_train
+    water = {k for k in range(n_train, len(dataset)) if dataset.n_atoms[k] == 3}
+    assert len(water) > 30
+    for fold in plan.folds:
+        assert 0.2 < len(water & set(fold)) / len(water) < 0.5
+    kept = np.load(tmp_path / "train.npz")["molecule"] == 0
+    assert set(plan.kept_out) == set(np.flatnonzero(kept))
+    assert dataset.weight[n_train:].max() == WEIGHTS["small"]
