@@ -30,7 +30,6 @@ from ase_schnet.model.schnet import SchNet
 from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
 from ase_schnet.training.batches import Labels
-from ase_schnet.training.log import ELAPSED, read_log
 from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
@@ -149,7 +148,6 @@ def trained(kind: str, seed: int, options: argparse.Namespace) -> dict:
         "validation_loss": result.validation.loss,
         "training_loss": fit.history[-1]["training_loss"],
         "recoveries": list(fit.recoveries),
-        "seconds": read_log(log)[ELAPSED][-1],
     }
 
 
@@ -159,6 +157,15 @@ def _errors(
     got = potential.properties(batch, forces=True)
     energy = (got.energies - labels.E).detach().numpy()
     return energy, (got.forces - labels.F).detach().numpy().ravel()
+
+
+#: What is compared -> in words.
+MEASURES = {
+    "forces_mae_meV_per_Ang": "error of the forces",
+    "energy_mae_meV": "error of the energies",
+    "validation_loss": "validation loss",
+    "training_loss": "training loss",
+}
 
 
 def markdown(done: dict[str, dict], epochs: int) -> str:
@@ -172,16 +179,15 @@ def markdown(done: dict[str, dict], epochs: int) -> str:
         "interaction block and before the read-out, against the same weights without. Both by the plain",
         "network and autograd.",
         "",
-        "| seed | | forces, meV/Å | energies, meV | validation loss | training loss | diverged epochs | s |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|",
+        "| seed | | forces, meV/Å | energies, meV | validation loss | training loss | diverged epochs |",
+        "|---:|---|---:|---:|---:|---:|---:|",
     ]
     for seed in SEEDS:
         for kind in (WITHOUT, WITH):
             if r := done.get(f"{kind} {seed}"):
                 lines.append(
                     f"| {seed} | {kind} | {r['forces_mae_meV_per_Ang']:.1f} | {r['energy_mae_meV']:.1f} | "
-                    f"{r['validation_loss']:.3g} | {r['training_loss']:.3g} | {len(r['recoveries'])} | "
-                    f"{r['seconds']:.0f} |"
+                    f"{r['validation_loss']:.3g} | {r['training_loss']:.3g} | {len(r['recoveries'])} |"
                 )
     return "\n".join([*lines, "", *_verdict(done)]) + "\n"
 
@@ -191,16 +197,14 @@ def _verdict(done: dict[str, dict]) -> list[str]:
     if not both:
         return []
     said = []
-    for name, word in (("forces_mae_meV_per_Ang", "forces"), ("energy_mae_meV", "energies")):
+    for name, word in MEASURES.items():
         ratio = [done[f"{WITH} {s}"][name] / done[f"{WITHOUT} {s}"][name] for s in both]
         change = 100 * (np.array(ratio) - 1)
         error = change.std(ddof=1) / np.sqrt(len(both)) if len(both) > 1 else np.nan
-        mean = f"{change.mean():+.0f}".replace("-", "−")
-        said.append(
-            f"Layer norm changes the error of the {word} by {mean} ± {error:.0f} % (mean and its error over "
-            f"{len(both)} seeds)."
-        )
-    return said
+        mean = f"{change.mean():+.1f}".replace("-", "−")
+        said.append(f"the {word} by {mean} ± {error:.1f} %")
+    seeds = f"(mean and its error over {len(both)} seeds)"
+    return [f"Layer norm changes {', '.join(said)}", f"{seeds}."]
 
 
 if __name__ == "__main__":

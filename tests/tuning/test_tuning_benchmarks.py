@@ -71,10 +71,10 @@ def test_pages_say_what_was_found():
     assert "| fast | 64,769 | 500 | 2.00 | 20.00 | 3.00 | 30.00 | 3.0 |" in page
     assert "- Tuned against fast: energies +0 %, forces −25 %." in page
     row = {"forces_mae_meV_per_Ang": 40.0, "energy_mae_meV": 10.0, "validation_loss": 0.1}
-    row |= {"training_loss": 0.1, "recoveries": [], "seconds": 60.0}
+    row |= {"training_loss": 0.1, "recoveries": []}
     rows = {
         f"{kind} {seed}": row
         for kind in (layer_norm.WITH, layer_norm.WITHOUT)
         for seed in (0, 1, 2)
     }
-    assert "error of the forces by +0 ± 0 %" in layer_norm.markdown(rows, 150)
+    assert "error of the forces by +0.0 ± 0.0 %" in layer_norm.markdown(rows, 150)
