@@ -148,3 +148,18 @@ def test_of_what_the_dipole_of_a_model_does_not_know_there_are_bands_without_int
     out = capsys.readouterr().out
     assert "km/mol" not in out
     assert "O–H stretch" in out
+
+
+def test_the_box_around_a_molecule_makes_no_modes_of_its_turns(methanol, capsys):
+    boxed = molecule("CH3OH")
+    boxed.center(vacuum=8)
+    boxed.pbc = True
+    write("boxed.xyz", boxed)
+    outputs = []
+    for name in ("boxed.xyz", "methanol.xyz"):
+        words = ["modes", "methanol", name, "--pressure", "2", "--no-plot"]
+        assert main(words) == 0
+        outputs.append(capsys.readouterr().out.splitlines())
+    boxed, free = outputs
+    assert [line.split()[:1] for line in boxed] == [line.split()[:1] for line in free]
+    assert "at 298.15 K and 2 bar, symmetry number 1:" in boxed
