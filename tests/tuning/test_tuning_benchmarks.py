@@ -1,5 +1,7 @@
 """The arithmetic of benchmarks/presets.py, layer_norm.py and tuning.py, on small cases."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,18 @@ def test_layer_norm_starts_from_the_same_weights_and_norms_are_trained():
     assert not torch.equal(
         normalised.potential.schnet.norms[-1].weight, torch.ones(TINY.n_atom_basis)
     )
+
+
+def test_the_time_of_the_processor_adds_up_over_attempts(tmp_path):
+    folder = tmp_path / "search"
+    assert tuning.processor_s(folder) == 0
+    for attempt in (1, 2):
+        with pytest.raises(KeyboardInterrupt), tuning.processor_counted(folder):
+            start = time.process_time()
+            while time.process_time() < start + 0.05:
+                pass
+            raise KeyboardInterrupt
+        assert 0.04 * attempt < tuning.processor_s(folder) < 5
 
 
 def test_pages_say_what_was_found():
