@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.schnet_config import LOG2, SchNetConfig
@@ -120,8 +121,8 @@ def _layer(model: TrainedModel, layer: int, n: int) -> np.ndarray:
     rows = n + DEGREE + 1  # interval k uses the splines centred on the nodes k - 2 .. k + 3
     nodes = np.arange(-2 - REACH, rows - 2 + REACH) * (model.config["cutoff"] / n)
     values = filters(model, layer, nodes)  # (M, rows + 2 REACH, F)
-    shares = enumerate(_interpolation())
-    return sum((share * values[:, k : k + rows] for k, share in shares), start=np.zeros(()))
+    shares = _interpolation()
+    return sliding_window_view(values, len(shares), axis=1) @ shares
 
 
 def _slope_error(model: TrainedModel, tables: np.ndarray, n: int) -> float:
