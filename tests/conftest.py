@@ -13,6 +13,8 @@ from ase_schnet.cores import cores
 # Before anything imports torch, and for the processes that tests start: two threads on small matrices
 # are slower than one, and ten times slower where the machine has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A process of MPI that waits for another one lets it work, in place of asking as fast as it can.
+os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 # Wherever Python is told to keep no bytecode, each of some hundred processes would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
