@@ -83,9 +83,7 @@ def test_killed_at_a_random_step_and_resumed_the_run_equals_an_uninterrupted_one
     log, n_lines = killed / "log.csv", random.randrange(30, N_STEPS // 2)
     process = fork(go_on_disk, name, killed, said=tmp_path / "said")
     try:
-        while process.is_alive() and not (
-            log.exists() and log.read_bytes().count(b"\n") > n_lines
-        ):
+        while process.is_alive() and not (log.exists() and log.read_bytes().count(b"\n") > n_lines):
             time.sleep(0.002)
     finally:
         end(process)
