@@ -1,4 +1,4 @@
-"""Splines of the filters, made once for each network in a process of tests: most of the time of opening one."""
+"""Splines of the filters, made once for each network in a process: most of the time of opening one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 24
 
 
 def remembering(make: Callable) -> Callable:
-    """Return `tables.filter_tables` with a memory: of the same weights and limits the same read-only arrays."""
+    """Return `filter_tables` with a memory: of equal weights and limits the same read-only arrays."""
     known: dict[str, tuple[np.ndarray, float]] = {}
 
     def filter_tables(model: TrainedModel, dtype: str) -> tuple[np.ndarray, float]:
