@@ -34,7 +34,7 @@ def wait_for(process, condition, said):
 
 def test_a_killed_search_goes_on_and_tries_the_same_points(tmp_path, quiet):
     folder, said = tmp_path / "s", tmp_path / "said"
-    for trial, number in (("0001", signal.SIGKILL), ("0003", signal.SIGINT)):
+    for trial, number in (("0001", signal.SIGKILL), ("0002", signal.SIGINT)):
         process = fork(search, folder, 1, EPOCHS, said=said, OMP_NUM_THREADS="1")
         log = folder / "trials" / trial / "fold_1.csv"
         wait_for(process, lambda log=log: log.exists() and log.stat().st_size > 500, said)
