@@ -19,7 +19,7 @@ from ase_schnet.plotting import plot_drift, save_figure
 
 OUTPUT = Path(__file__).parent / "output"
 OUTPUT.mkdir(exist_ok=True)
-TIME_PS = 0.5 if "--quick" in sys.argv else 5
+TIME_PS = 0.1 if "--quick" in sys.argv else 5
 
 start = molecule("CH3CH2OH")
 start.calc = SchNetCalculator("ethanol")

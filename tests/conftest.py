@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain, groupby, islice
 from pathlib import Path
 
@@ -13,10 +13,15 @@ from ase_schnet.cores import cores
 # Before anything imports torch, and for the processes that tests start: two threads on small matrices
 # are slower than one, and ten times slower where the machine has other work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A process of MPI that waits for another one lets it work, in place of asking as fast as it can.
+os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 # Wherever Python is told to keep no bytecode, each of some hundred processes would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+#: Begins: it compiles the network for itself alone. In a new checkout all others wait meanwhile for one of
+#: them, which compiles it for all.
+FIRST = "test_engine_registers.py"
 BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -36,6 +41,18 @@ def shared_data() -> Callable[..., Path]:
         return path
 
     return locate
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_tables() -> Iterator[None]:
+    """Make the splines of the filters once for each network, not each time that a test opens its model."""
+    from known_tables import remembering
+
+    from ase_schnet.inference import arrays
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrays, "filter_tables", remembering(arrays.filter_tables))
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,9 +75,12 @@ def slow_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
     def weight(file: list[pytest.Item]) -> float:
         return sum(1.0 if item.get_closest_marker("slow") else 0.02 for item in file)
 
+    def order(file: list[pytest.Item]) -> tuple[bool, float]:
+        return file[0].path.name == FIRST, weight(file)
+
     files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
     shares: list[list[pytest.Item]] = [[] for _ in range(processes)]
-    for file in sorted(files, key=weight, reverse=True):
+    for file in sorted(files, key=order, reverse=True):
         if weight(file) >= 1.0:
             min(shares, key=weight).extend(file)
     quick, left = chain.from_iterable(f for f in files if weight(f) < 1.0), len(items)

@@ -60,7 +60,8 @@ def start() -> Atoms:
 def test_populations_of_a_double_well_are_the_known_ones(tmp_path):
     from ase.io import read
 
-    run_replicas(start(), exchange_every=20, time_ps=25, run_dir=tmp_path / "x", **WELL)
+    options = WELL | {"record_every": 4}
+    run_replicas(start(), exchange_every=20, time_ps=20, run_dir=tmp_path / "x", **options)
     for k, kelvin in enumerate(KELVIN):
         frames = read(tmp_path / "x" / f"replica_{k:03d}" / "trajectory.traj", index="100:")
         right = np.array([frame.positions[0, 0] > 0 for frame in frames], dtype=float)
@@ -71,7 +72,7 @@ def test_populations_of_a_double_well_are_the_known_ones(tmp_path):
     assert (record.acceptance > 0.2).all()
     assert record.round_trips.sum() > 5
     run_replicas(
-        start(), time_ps=10, run_dir=tmp_path / "alone", **(WELL | {"temperature_K": KELVIN[:1]})
+        start(), time_ps=10, run_dir=tmp_path / "alone", **(options | {"temperature_K": KELVIN[:1]})
     )
     frames = read(tmp_path / "alone" / "replica_000" / "trajectory.traj", index=":")
     stays = np.mean([frame.positions[0, 0] > 0 for frame in frames])
@@ -140,15 +141,23 @@ def test_a_ladder_is_a_geometric_progression():
         ladder(600, 300, 4)
 
 
+FOR_CTRL_C = {"exchange_every": 10, "time_ps": 0.75, **WELL}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The records that nobody interrupts, and their log."""
+    folder = tmp_path_factory.mktemp("whole")
+    return run_replicas(start(), run_dir=folder, **FOR_CTRL_C), folder / "exchange.csv"
+
+
 @pytest.mark.parametrize("step", [10, 100])
 @pytest.mark.parametrize("call", [1, 5, 7, 8, None])
 def test_ctrl_c_in_the_middle_of_an_exchange_leaves_all_of_it_or_nothing(
-    call, step, tmp_path, monkeypatch
+    call, step, whole, tmp_path, monkeypatch
 ):
     """While a run is checkpointed (1), while its state after an exchange is kept, or behind the log."""
-    options = {"exchange_every": 10, "time_ps": 2, **WELL}
-    whole = run_replicas(start(), run_dir=tmp_path / "whole", **options)
-    calls, of = [], State.of
+    (undisturbed, log), calls, of = whole, [], State.of
 
     def interrupted(*given):
         state = of(*given)
@@ -166,10 +175,9 @@ def test_ctrl_c_in_the_middle_of_an_exchange_leaves_all_of_it_or_nothing(
     monkeypatch.setattr("ase_schnet.dynamics.exchange.State.of", interrupted)
     monkeypatch.setattr("ase_schnet.dynamics.exchange.ExchangeLog", Log)
     with pytest.raises(KeyboardInterrupt):
-        run_replicas(start(), run_dir=tmp_path / "x", **options)
+        run_replicas(start(), run_dir=tmp_path / "x", **FOR_CTRL_C)
     monkeypatch.undo()
-    again = run_replicas(start(), run_dir=tmp_path / "x", resume=True, **options)
-    for one, other in zip(whole, again, strict=True):
+    again = run_replicas(start(), run_dir=tmp_path / "x", resume=True, **FOR_CTRL_C)
+    for one, other in zip(undisturbed, again, strict=True):
         np.testing.assert_array_equal(one.total_energy_eV, other.total_energy_eV)
-    logs = [(tmp_path / name / "exchange.csv").read_bytes() for name in ("whole", "x")]
-    assert logs[0] == logs[1]
+    assert (tmp_path / "x" / "exchange.csv").read_bytes() == log.read_bytes()

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -15,6 +13,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.emt import EMT
 from factory import one_member
+from forked import end, fork
 
 from ase_schnet import ExchangeRecord, Monitor, SchNetCalculator, run_nve, run_nvt, run_replicas
 from ase_schnet.dynamics import replicas
@@ -172,17 +171,11 @@ def test_an_error_of_one_thread_ends_all_and_is_told(tmp_path, monkeypatch):
         run_replicas(ethanol(), 3, run_dir=tmp_path / "r", **SHORT)
 
 
-CHILD = """
-import sys
-sys.path[:0] = {tests!r}
-import test_replicas
-test_replicas.many({where!r}, **{options!r})
-"""
 LONG = {"time_ps": 0.3, "record_every": 2, "trajectory_every": 100, "progress": False}
 EXCHANGE = {"exchange_every": 20, "temperature_K": np.geomspace(300, 600, 16).tolist()}
 
 
-def many(where: str | Path, **options) -> list[MDRecord]:
+def many(where: Path, options: dict) -> list[MDRecord]:
     chosen = {"temperature_K": 300} | options
     return run_replicas(ethanol(), 16, ensemble="nvt", run_dir=where, **(LONG | chosen))
 
@@ -197,7 +190,7 @@ def logs(where: Path) -> dict[str, bytes]:
 def whole(request, tmp_path_factory) -> tuple[Path, dict]:
     """Sixteen runs that nobody interrupted, and their options."""
     folder = tmp_path_factory.mktemp("whole") / "runs"
-    many(folder, **request.param)
+    many(folder, request.param)
     return folder, request.param
 
 
@@ -207,16 +200,18 @@ def test_killed_and_resumed_the_logs_of_sixteen_are_those_of_an_uninterrupted_ru
     tmp_path, whole, signal_
 ):
     (expected, options), killed = whole, tmp_path / "killed"
-    tests = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "helpers")]
-    script = CHILD.format(tests=tests, where=str(killed), options=options)
     log = killed / "replica_003" / "log.csv"
-    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 100):
+    process = fork(many, killed, options, said=tmp_path / "said")
+    try:
+        while process.is_alive() and not (log.exists() and log.read_bytes().count(b"\n") > 100):
             time.sleep(0.002)
-        process.send_signal(signal_)
-        assert process.wait() != 0, "it had come to its end"
+        os.kill(process.pid, signal_)
+        process.join(60)
+        assert process.exitcode not in (0, None), "it had come to its end"
+    finally:
+        end(process)
     assert log.read_bytes().count(b"\n") < 301, "it had come to its end"
-    many(killed, resume=True, **options)
+    many(killed, options | {"resume": True})
     assert logs(killed) == logs(expected)
     assert len(logs(expected)) == 16 + bool(options)
 

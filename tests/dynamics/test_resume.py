@@ -2,10 +2,9 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from forked import end, fork
 from test_md import cluster
 
 from ase_schnet import SchNetCalculator
@@ -63,24 +63,13 @@ def assert_same_run(first: Path, second: Path):
         np.testing.assert_array_equal(frame.cell, other.cell)
 
 
-CHILD = """
-import sys
-sys.path[:0] = {tests!r}
-import test_resume
-from ase_schnet.runs import rundir
-
-rundir.RESTART_SECONDS = 0.0
-test_resume.go({name!r}, {run_dir!r})
-"""
-
-
-def child(name: str, run_dir: Path, prologue: str = "") -> subprocess.Popen:
-    script = textwrap.dedent(CHILD).format(
-        tests=[os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "helpers")],
-        name=name,
-        run_dir=str(run_dir),
-    )
-    return subprocess.Popen([sys.executable, "-c", prologue + script], stderr=subprocess.PIPE)
+def go_on_disk(name: str, run_dir: Path, room: int | None = None) -> None:
+    """Make a run with a restart point at every step; in files of so many bytes at most, and no more."""
+    rundir.RESTART_SECONDS = 0.0
+    if room is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing raises OSError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    go(name, run_dir)
 
 
 @pytest.mark.filterwarnings("ignore:a Nosé-Hoover chain")
@@ -92,13 +81,13 @@ def test_killed_at_a_random_step_and_resumed_the_run_equals_an_uninterrupted_one
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     go(name, whole)
     log, n_lines = killed / "log.csv", random.randrange(30, N_STEPS // 2)
-    with child(name, killed) as process:
-        while process.poll() is None and not (
-            log.exists() and log.read_bytes().count(b"\n") > n_lines
-        ):
+    process = fork(go_on_disk, name, killed, said=tmp_path / "said")
+    try:
+        while process.is_alive() and not (log.exists() and log.read_bytes().count(b"\n") > n_lines):
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    finally:
+        end(process)
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "said").read_text()
     assert 0 < rundir.State.read(killed / "restart.npz").step < N_STEPS
     resumed = go(name, killed, resume=True)
     assert len(resumed) == N_STEPS + 1
@@ -119,18 +108,14 @@ def test_extended_twice_the_run_equals_one_in_one_piece(tmp_path, name):
 
 #: Bytes a file of the run may have: enough for half of its steps.
 ROOM = 20_000
-LIMITED = f"""
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing raises OSError
-resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM}, {ROOM}))
-"""
 
 
 def test_no_more_room_is_a_clear_error_and_the_run_can_be_resumed(tmp_path):
     """The limit of this process's files stands for a full disk: both fail in write()."""
-    process = child("Bussi", tmp_path / "run", LIMITED)
-    message = process.communicate()[1].decode().strip().splitlines()[-1]
-    assert process.returncode == 1
+    process = fork(go_on_disk, "Bussi", tmp_path / "run", ROOM, said=tmp_path / "said")
+    process.join()
+    message = (tmp_path / "said").read_text().strip().splitlines()[-1]
+    assert process.exitcode == 1
     assert message.startswith("OSError")
     assert f"{tmp_path / 'run'} could not be written after step" in message
     assert "--resume" in message

@@ -34,8 +34,10 @@ class Springs(Calculator):
         self.results = {{"energy": energy, "forces": forces}}
         {after}
 """
-#: What a calculator does with every tenth structure or so.
-SOME = "if int(1e6 * abs(atoms.positions[1, 2])) % 10 == 3: {}"
+#: What a calculator does with every tenth structure or so, and with another tenth.
+SOME = """digit = int(1e6 * abs(atoms.positions[1, 2])) % 10
+        if digit == 3: {}
+        if digit == 7: {}"""
 RAISES = 'raise CalculationFailed("SCF not converged")'
 NO_NUMBER = 'self.results["forces"][:] = np.nan'
 #: Exploring runs are short and few, but as many as a round has structures: each may end at its first.

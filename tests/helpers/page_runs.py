@@ -42,7 +42,7 @@ QUICK = [
     (r"\bscan\b", "--points 4"),
     (r"\bsample\b", "-n 4 --jobs 1"),
     (r"\blabel\b", "--jobs 1"),
-    (r"\blearn\b", "--budget 36 --members 2 --life 0.06 --cheap none --jobs 1"),
+    (r"\blearn\b", "--budget 28 --members 2 --life 0.06 --cheap none --jobs 1"),
 ]
 #: Exit codes besides 0: of runs too short to judge, trainings of one epoch, learnings of few labels.
 VERDICTS = {

@@ -38,6 +38,56 @@ def in_a_fresh_process(code: str, **environment: str) -> subprocess.Popen:
     )
 
 
+EVALUATE = """
+import sys
+import numpy as np
+from ase.build import molecule
+from ase_schnet.inference import intervals, simd
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.modelfile import load_model
+from ase_schnet.neighbors import half_list
+for name, each in vars(intervals).items():  # without vectors: they need not be compiled
+    if getattr(each, "__module__", None) == intervals.__name__:
+        setattr(intervals, name, lambda *_: None)
+atoms = molecule("CH3COCH3")
+engine = Ensemble(load_model(sys.argv[1]), threads=1)
+got = engine.evaluate(atoms.numbers, atoms.positions, half_list(atoms.positions, 4.0))
+np.savez(sys.argv[2], width=simd.BYTES, energies=got.energies, forces=got.forces)
+"""
+
+
+@pytest.mark.slow
+def test_every_width_gives_the_same_energies_and_forces(tmp_path, request):
+    """Each has a cache of its own, which lasts: no code of another width is found there.
+
+    conftest.py lets this file begin: it compiles while all other tests wait for the first compilation.
+    """
+    model = random_model(SchNetConfig(40, 20, n_interactions=2, n_rbf=20, cutoff=4.0, gamma=4.0))
+    save_model(tmp_path / "model", model)
+    (tmp_path / "code.py").write_text(EVALUATE)
+    running = {}
+    for width in WIDTHS:
+        if width == simd.BYTES:
+            continue
+        compiled = request.config.cache.mkdir(f"registers-{width}")  # again where sources changed
+        environment = {VARIABLE: str(width), "NUMBA_CACHE_DIR": str(compiled)}
+        running[width] = subprocess.Popen(
+            [sys.executable, "code.py", "model", f"{width}.npz"],
+            cwd=tmp_path,
+            env=ENVIRONMENT | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    expected = evaluate(Ensemble(model), molecule("CH3COCH3"))
+    for width, process in running.items():
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+        with np.load(tmp_path / f"{width}.npz") as got:
+            assert got["width"] == width
+            np.testing.assert_allclose(got["energies"], expected.energies, rtol=1e-13)
+            np.testing.assert_allclose(got["forces"], expected.forces, rtol=0, atol=1e-11)
+
+
 @on_x86
 @pytest.mark.parametrize(
     ("name", "features", "width"),
@@ -101,47 +151,3 @@ def test_another_width_is_refused(monkeypatch, value):
     monkeypatch.setenv(VARIABLE, value)
     with pytest.raises(ValueError, match=f"{VARIABLE} must be 16, 32 or 64, got '{value}'"):
         register_bytes()
-
-
-EVALUATE = """
-import sys
-import numpy as np
-from ase.build import molecule
-from ase_schnet.inference import simd
-from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.modelfile import load_model
-from ase_schnet.neighbors import half_list
-atoms = molecule("CH3COCH3")
-engine = Ensemble(load_model(sys.argv[1]), threads=1)
-got = engine.evaluate(atoms.numbers, atoms.positions, half_list(atoms.positions, 4.0))
-np.savez(sys.argv[2], width=simd.BYTES, energies=got.energies, forces=got.forces)
-"""
-
-
-@pytest.mark.slow
-def test_every_width_gives_the_same_energies_and_forces(tmp_path, request):
-    """Each has a cache of its own, which lasts: no code of another width is found there."""
-    model = random_model(SchNetConfig(40, 20, n_interactions=2, n_rbf=20, cutoff=4.0, gamma=4.0))
-    save_model(tmp_path / "model", model)
-    expected = evaluate(Ensemble(model), molecule("CH3COCH3"))
-    (tmp_path / "code.py").write_text(EVALUATE)
-    running = {}
-    for width in WIDTHS:
-        if width == simd.BYTES:
-            continue
-        compiled = request.config.cache.mkdir(f"registers-{width}")  # again where sources changed
-        environment = {VARIABLE: str(width), "NUMBA_CACHE_DIR": str(compiled)}
-        running[width] = subprocess.Popen(
-            [sys.executable, "code.py", "model", f"{width}.npz"],
-            cwd=tmp_path,
-            env=ENVIRONMENT | environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    for width, process in running.items():
-        errors = process.communicate()[1]
-        assert process.returncode == 0, errors
-        with np.load(tmp_path / f"{width}.npz") as got:
-            assert got["width"] == width
-            np.testing.assert_allclose(got["energies"], expected.energies, rtol=1e-13)
-            np.testing.assert_allclose(got["forces"], expected.forces, rtol=0, atol=1e-11)

@@ -153,7 +153,7 @@ def test_a_run_of_which_a_process_was_killed_goes_on(npt, model, structure):
 @pytest.mark.slow
 @needs_lammps
 def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
-    """Each other's, no run at all, a damaged one: one line, and no process waits."""
+    """Each other's, no run at all, a damaged one, nor what a model does not know: one line, nobody waits."""
     atoms = read(structure)
     atoms.calc = SchNetCalculator(model, repulsion=None)
     run_nve(atoms, time_ps=0.02, run_dir=tmp_path / "ase", seed=0, temperature_K=300)
@@ -175,11 +175,16 @@ def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
         if run_dir.name == "ase":
             options[options.index("4")] = "100"
         cases.append([["lammps", *options, "-o", run_dir]] * 2)
+    write(tmp_path / "si.xyz", bulk("Si"))
+    messages[tmp_path / "run"] = "was not trained on Si"
+    cases.append([["lammps", model, tmp_path / "si.xyz", "-o", tmp_path / "run"]] * 2)
     refused = commands_in_turn(tmp_path, cases)
     for (first, second), message in zip(refused, messages.values(), strict=True):
         assert (first[0], *second) == (2, 2, "")
         (line,) = first[1].splitlines()
+        assert line.startswith("ase-schnet lammps: ")
         assert message in line
+    assert not (tmp_path / "run").exists()
     atoms, options = read(structure), {"trajectory_every": 4, "temperature_K": 300.0}
     atoms.calc = SchNetCalculator(model, repulsion=None)
     with pytest.raises(
@@ -232,18 +237,6 @@ def test_an_error_in_one_process_ends_all_within_seconds(
     )  # the imports alone take 10 s on a machine that is busy with other tests
     assert done.returncode != 0
     assert message in done.stderr
-
-
-@pytest.mark.slow
-@needs_lammps
-def test_bad_input_is_one_line_and_exit_code_2(model, structure, tmp_path):
-    write(tmp_path / "si.xyz", bulk("Si"))
-    done = command_line(2, model, tmp_path / "si.xyz", "-o", tmp_path / "run", check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("ase-schnet lammps: model")
-    assert "was not trained on Si" in line
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_library_is_named_with_its_cure(monkeypatch):

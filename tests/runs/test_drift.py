@@ -140,10 +140,9 @@ def test_an_energy_that_swings_as_slowly_as_the_run_is_long_does_not_drift():
 
 @pytest.mark.slow
 def test_methanol_of_one_picosecond_does_not_fail_and_its_longer_run_passes():
-    """Seed 0 gains -0.04 meV/atom in its first picosecond, and nothing in ten."""
-    atoms = molecule("CH3OH")
-    atoms.calc = SchNetCalculator("methanol")
-    record = run_nve(atoms, temperature_K=300, time_ps=10, seed=0)
+    """Seed 0 gains -0.04 meV/atom in its first picosecond, and nothing in five."""
+    atoms = molecule("CH3OH", calculator=one_member("methanol"))
+    record = run_nve(atoms, temperature_K=300, time_ps=5, seed=0)
     short = drift(record.first(1.0))
     assert abs(short.drift_meV_per_atom_per_ps) > 0.03
     assert short.outcome == "INCONCLUSIVE"
@@ -261,7 +260,7 @@ class Scaled(Modified):
 
 KNOWN = {  # whole steps alone: no half-step run to help
     ("nve", 0.2): ("INCONCLUSIVE", "FAIL", "FAIL"),
-    ("nve", 2): ("PASS", "FAIL", "FAIL"),
+    ("nve", 2): ("PASS",),
     ("bussi", 0.2): ("PASS", "FAIL", "FAIL"),
     ("langevin", 0.2): ("INCONCLUSIVE", "FAIL", "FAIL"),
 }
@@ -275,9 +274,9 @@ SLOW = (("nve", 2), ("langevin", 0.2))
     [pytest.param(*k, marks=pytest.mark.slow) if k in SLOW else k for k in KNOWN],
 )
 def test_records_whose_truth_is_known(ensemble, time_ps):
-    """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope."""
+    """Ethanol with forces 1.00, 1.01 and 1.05 times the energy's slope; a longer run decides on the first."""
     outcomes = []
-    for factor in (1.0, 1.01, 1.05):
+    for factor in (1.0, 1.01, 1.05)[: len(KNOWN[ensemble, time_ps])]:
         atoms = ethanol(Scaled(one_member("ethanol"), factor))
         options = {"time_ps": time_ps, "timestep_fs": 0.5, "temperature_K": 300, "seed": 1}
         if ensemble == "nve":

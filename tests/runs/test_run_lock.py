@@ -11,6 +11,7 @@ import time
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from forked import fork
 
 from ase_schnet import MDRecord, run_nve
 
@@ -73,9 +74,12 @@ def test_the_second_is_refused_and_told_of_the_first_which_a_kill_releases(runni
 @pytest.mark.slow
 def test_of_processes_that_start_together_one_runs(tmp_path):
     run_dir = tmp_path / "run"
-    processes = [start(run_dir, 12) for _ in range(5)]
-    errors = [process.communicate()[1] for process in processes]
-    assert sorted(process.returncode for process in processes) == [0, 1, 1, 1, 1]
+    said = [tmp_path / f"said_{k}" for k in range(5)]
+    processes = [fork(resume, run_dir, 12, said=path) for path in said]
+    for process in processes:
+        process.join()
+    errors = [path.read_text() for path in said]
+    assert sorted(process.exitcode for process in processes) == [0, 1, 1, 1, 1]
     assert sum("is in use by" in error for error in errors) == 4
     resume(tmp_path / "alone", 12)
     alone, together = ((tmp_path / d / "log.csv").read_bytes() for d in ("alone", "run"))

@@ -84,7 +84,7 @@ def test_jobs_of_joblib_and_assemble_make_the_same_model_as_one_call(whole, tmp_
 def test_members_trained_by_a_cluster_whose_worker_dies_are_the_same(tmp_path, monkeypatch, capsys):
     """A relative directory; the worker that dies has a checkpoint, from which another one goes on."""
     monkeypatch.chdir(tmp_path)
-    slower = recipe(epochs=30)
+    slower = recipe(epochs=12)
     cross_validate(small_dataset(24), "here", slower, jobs=1)
     module = "ase_schnet.training.crossval"
     with two_workers(tmp_path, module) as (address, pids), scheduler(address) as executor:
