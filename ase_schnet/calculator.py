@@ -90,8 +90,9 @@ class SchNetCalculator(PredictsMany, Calculator):
     - ``stresses``, ``charges``, ``magmom(s)``; interactions beyond the cutoff, such as those of charges.
     - Dipole and polarizability of a periodic structure, or one without the atoms and bonds of their data.
 
-    The first structure with a composition or a distance outside the training data gives an
-    `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
+    The first structure with a composition, a distance or a part that stands alone outside the training data
+    gives an `OutsideTrainingWarning`, and so does the first of other elements than before on whose forces the
+    members disagree beyond all error bars. Single points, optimisations and bands of images are all looked at.
 
     **Threads** and forked processes may share a calculator; ``calc.results`` are of the last evaluation.
     """
