@@ -92,7 +92,7 @@ class SchNetCalculator(PredictsMany, Calculator):
 
     The first structure with a composition, a distance or a part that stands alone outside the training data
     gives an `OutsideTrainingWarning`, and so does the first of other elements than before on whose forces the
-    members disagree beyond all error bars. Single points, optimisations and bands of images are all looked at.
+    members disagree beyond all error bars: in single points, optimisations and bands of images alike.
 
     **Threads** and forked processes may share a calculator; ``calc.results`` are of the last evaluation.
     """

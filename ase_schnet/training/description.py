@@ -22,7 +22,9 @@ def level_lines(model: TrainedModel) -> list[str]:
             lines.append(f"also from   {level}: {n}{ranges_of(known['distance_ranges_Ang'])}")
     if model.known_pieces:
         cutoff = f"{model.config['cutoff']:g} Å"
-        lines.append(f"alone       farther than {cutoff} from all other atoms: {_few_pieces(model)}")
+        lines.append(
+            f"alone       farther than {cutoff} from all other atoms: {_few_pieces(model)}"
+        )
     if start := model.card.get("training", {}).get("start"):
         frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
         lines.append(f"started     from the weights of {start['model']}{frozen}")

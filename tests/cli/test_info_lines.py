@@ -23,6 +23,8 @@ def test_of_many_parts_that_stood_alone_the_smallest_are_named_and_the_others_co
 
 def test_a_few_parts_that_stood_alone_are_all_named():
     model = load_model("ethanol")
-    known = {model.level_of_theory: model.trained_on[model.level_of_theory] | {"pieces": ["O", "H"]}}
+    known = {
+        model.level_of_theory: model.trained_on[model.level_of_theory] | {"pieces": ["O", "H"]}
+    }
     line = alone_of(level_lines(replace(model, trained_on=model.trained_on | known)))
     assert line.endswith(": H, O")
