@@ -1,4 +1,4 @@
-"""SchNet potentials for ASE: train on your molecule, attach, run dynamics that conserves energy.
+"""SchNet potentials for ASE: train on your molecule, attach, run dynamics whose energy is checked.
 
 Each public name is imported when it is first used, so that ``import ase_schnet`` is quick.
 """

@@ -90,8 +90,8 @@ class SchNetCalculator(PredictsMany, Calculator):
     - ``stresses``, ``charges``, ``magmom(s)``; interactions beyond the cutoff, such as those of charges.
     - Dipole and polarizability of a periodic structure, or one without the atoms and bonds of their data.
 
-    The first structure with a composition or a distance outside the training data gives an
-    `OutsideTrainingWarning`, in single points, optimisations and bands of images alike.
+    The first structure whose composition, distances or separate parts are outside the training data gives an
+    `OutsideTrainingWarning`; so does the first molecule on whose forces the members disagree beyond all bars.
 
     **Threads** and forked processes may share a calculator; ``calc.results`` are of the last evaluation.
     """

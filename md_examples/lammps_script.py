@@ -1,6 +1,6 @@
 """Run silicon under LAMMPS with your own input script, on any number of processes.
 
-    pip install 'ase_schnet[lammps]'
+    pip install 'ase-schnet[lammps]'
     mpiexec -n 2 python md_examples/lammps_script.py
 
 The box is strained with LAMMPS commands, and its stress gives C11. The thermo output also has the ensemble's

@@ -39,9 +39,8 @@ never validates on them. To make them from the training part of each fold, use t
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument(
-        "data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file"
-    )
+    text = "labelled structures: a file that ase-schnet train reads"
+    parser.add_argument("data", metavar="DATA", help=text)
     parser.add_argument("how", metavar="HOW", help="rule of the labels and settings, see below")
     parser.add_argument(
         "-o", "--output", required=True, metavar="DATA2", help="extxyz file to write"

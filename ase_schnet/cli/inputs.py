@@ -38,7 +38,7 @@ def add_label_options(parser: argparse._ActionsContainer, option: str | None = N
     """
     add = parser.add_argument
     if option is None:
-        add("data", metavar="DATA", help="labelled structures: npz, extxyz or ASE db file")
+        add("data", metavar="DATA", help="labelled structures: a file that ase-schnet train reads")
     else:
         add("--data", metavar="DATA", help=option)
     add("--units", help="units of the file, for example kcal/mol or 'Hartree, Bohr'")

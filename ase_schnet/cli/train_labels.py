@@ -22,12 +22,12 @@ def add_label_options(group: argparse._ArgumentGroup) -> None:
         "force_mask; zero forces on atoms that a column move_mask fixes do not count either)",
     )
     lowest = "; lowest: 1 or 2, by the number of electrons of each structure"
-    for name, more in (("charge", ""), ("multiplicity", lowest)):
+    for name, usual, more in (("charge", "0", ""), ("multiplicity", "the lowest", lowest)):
         group.add_argument(
             f"--{name}",
             type=whole_or_word,
             metavar="N",
-            help=f"{name} of the structures, if the data do not state it (default: neutral singlet). It is "
+            help=f"{name} of the structures, if the data do not state it (default: {usual}). It is "
             f"written into the model's card. mixed: accept several{more}",
         )
     group.add_argument(

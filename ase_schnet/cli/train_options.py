@@ -33,9 +33,8 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "data", nargs="+", metavar="DATA", help="npz, extxyz, ASE db, HDF5 or QM9 files"
-    )
+    text = "npz, extxyz, ASE db, HDF5 or QM9 files, or directories of DeePMD-kit"
+    parser.add_argument("data", nargs="+", metavar="DATA", help=text)
     parser.add_argument(
         "--settings",
         metavar="FILE",

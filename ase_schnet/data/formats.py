@@ -123,8 +123,9 @@ def read_dataset(
 ) -> tuple[Dataset, list[FileSummary]]:
     """Read files into one packed data set, without an `Atoms` for each structure.
 
-    For large data: the 134 thousand molecules of QM9 take 0.4 GiB this way. Arguments and errors are those
-    of `read_labelled`, which reads one file. All files must be of the same level of theory.
+    For large data: reading the 134 thousand molecules of QM9 takes 0.5 GiB of memory
+    (benchmarks/qm9_memory.md). Arguments and errors are those of `read_labelled`, which reads one file. All
+    files must be of the same level of theory.
 
     Parameters
     ----------

