@@ -26,7 +26,7 @@ def export_model(
     path: str | Path,
     to: str = "metatomic",
     *,
-    dtype: str = "float32",
+    dtype: str = "float64",
     repulsion: str | None = DEFAULT_REPULSION,
 ) -> Path:
     """Write a model as one file that runs without this package.

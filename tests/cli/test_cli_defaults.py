@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from ase_schnet import FitSettings, RPRSettings, SchNetCalculator, scan_distance, scan_map
+from ase_schnet import (
+    FitSettings,
+    RPRSettings,
+    SchNetCalculator,
+    export_model,
+    scan_distance,
+    scan_map,
+)
 from ase_schnet.cli import build_parser
 from ase_schnet.cli.train import _settings
 from ase_schnet.dynamics.check import check_nve
@@ -39,6 +46,11 @@ RUN = {
         (MD, SchNetCalculator, {name: name for name in ("device", "dtype", "threads")}),
         (SCAN, scan_distance, {name: name for name in ("relaxed", "fmax", "reference")}),
         (SCAN, scan_map, {"relaxed": "relaxed", "fmax": "fmax"}),
+        (
+            ["export", "m", "--to", "metatomic", "-o", "x"],
+            export_model,
+            {"to": "to", "dtype": "dtype"},
+        ),
         (["spectrum", "r"], ir_spectrum, {"resolution": "resolution_cm", "highest": "highest_cm"}),
     ],
     ids=lambda value: getattr(value, "__name__", None),
