@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped, unbox
+from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.options import (
     add_device,
     add_model,
@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Relax, compute, write and draw, and only then print; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.structures.box import without_needless_box
 
     refuse_swapped(args.model, args.structure)
     table = table_beside(args.output)
@@ -90,11 +91,9 @@ def run(args: argparse.Namespace) -> int:
     conditions = _conditions(args)
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     calculator = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
-    if atoms.pbc.any() and not calculator.trained.pbc:
-        # to a model of molecules the box is nothing; here turns of a molecule in it would be modes
-        atoms = unbox(atoms, args.structure)
-    _refuse_options_of_a_gas(args, atoms)
     atoms.calc = calculator
+    atoms = without_needless_box(atoms)
+    _refuse_options_of_a_gas(args, atoms)
     conditions["multiplicity"] = _multiplicity(atoms)
     modes, harmonic, why = modes_of(atoms)
     lines = [_energy(modes, atoms), *_table(modes), zero_point(modes, harmonic, why)]

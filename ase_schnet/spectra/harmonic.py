@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import LINEAR_INERTIA_RATIO, check_atoms
 from ase_schnet.files import write_csv
+from ase_schnet.structures.box import without_needless_box
 
 #: Largest force after relaxation, eV/Å; small enough for the softest torsions.
 FMAX = 1e-3
@@ -113,7 +114,8 @@ def zero_point_energy(wavenumber_cm: NDArray) -> float:
 def normal_modes(atoms: Atoms) -> NormalModes:
     """Relax a copy of ``atoms`` and compute its normal modes with ``ase.vibrations``.
 
-    Overall translation and rotation are left out, as far as no held atom moves in them.
+    Overall translation and rotation are left out, as far as no held atom moves in them. So is a box around
+    molecules that is nothing to the calculator (:func:`~ase_schnet.structures.box.without_needless_box`).
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     if len(atoms) == 1:
         raise InputError("a single atom does not vibrate")
     held = _held(atoms)
-    relaxed = _relaxed(atoms)
+    relaxed = _relaxed(without_needless_box(atoms))
     at_rest = relaxed.copy()
     results = {"energy": relaxed.get_potential_energy(), "forces": relaxed.get_forces()}
     at_rest.calc = SinglePointCalculator(at_rest, **results)
