@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
@@ -68,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "picture to draw; the table gets its name with .csv (default: %(default)s)"
     add("-o", "--output", default="modes.png", metavar="PLOT", help=text)
     add("--relaxed", metavar="FILE.xyz", help="file to write the relaxed structure to")
-    text = "folder to write the motion of each mode to, as a file of frames (look at it with `ase gui`)"
+    text = (
+        "folder to write the motion of each mode to, as a file of frames (look at it with `ase gui`); those "
+        "of an earlier call are removed"
+    )
     add("--animate", metavar="FOLDER", help=text)
     add("--no-plot", action="store_true", help="write only the csv file")
     add_save_data(add)
@@ -279,7 +281,6 @@ def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:
     from ase.io import write
 
     from ase_schnet.files import replaced
-    from ase_schnet.structures.writing import write_frames
 
     lines = []
     if args.relaxed:
@@ -287,10 +288,6 @@ def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:
             write(there, modes.structure, format="extxyz")
         lines.append(f"structure: {args.relaxed}")
     if args.animate:
-        folder = Path(args.animate)
-        folder.mkdir(parents=True, exist_ok=True)
-        for k, wavenumber in enumerate(modes.wavenumber_cm):
-            name = f"mode_{k:0{len(str(len(modes.names)))}}_{wavenumber:.0f}cm.xyz"
-            write_frames(folder / name, modes.animation(k), {})
-        lines.append(f"motions: {folder}, a file for each mode")
+        modes.write_animations(args.animate)
+        lines.append(f"motions: {args.animate}, a file for each mode")
     return lines
