@@ -143,6 +143,7 @@ def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict
         "seen": seen_entry(dataset, kept_out),
         "n_structures": len(dataset),
         "species_shifts_undetermined": statistics.undetermined,
+        "label_scale_eV": statistics.scale(np.array(dataset.elements)),
         "versions": {
             "ase_schnet": __version__,
             "torch": torch.__version__,

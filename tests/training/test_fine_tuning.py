@@ -9,12 +9,14 @@ import torch
 from ase.io import write
 from factory import TINY, labelled_molecules, random_model, small_dataset
 
+from ase_schnet.applicability.model import limits
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
+from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
@@ -100,6 +102,20 @@ def test_it_resumes_bit_for_bit_and_not_from_another_model(tmp_path):
     ):
         with pytest.raises(ValueError, match=r"sha256 of the model|freeze"):
             fit_from(other, data).resume(tmp_path / "half.safetensors")
+
+
+def test_the_limit_of_a_force_is_that_of_the_labels_and_not_of_what_it_began_as(tmp_path):
+    data = small_dataset(24)
+    found = []
+    for scale in (1.0, 0.0434):  # as of a package that counts in kcal/mol
+        base = replace(random_model(), scale=np.full(2, scale))
+        start = Start(base, "m")
+        recipe = Recipe(TINY, LossWeights(), SETTINGS, plan_folds(24, 2, n_kept_out=4), start=start)
+        model = cross_validate(data, tmp_path / str(scale), recipe)
+        np.testing.assert_allclose(model.scale, scale)
+        found.append(limits(model)["max_forces_std_eV_per_Ang"])
+    per_element = [np.mean(data.F[data.Z == z] ** 2) for z in data.elements]
+    np.testing.assert_allclose(found, np.sqrt(np.mean(per_element)))
 
 
 def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
