@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+import shlex
 from datetime import UTC, datetime
 
 import ase
@@ -131,6 +133,20 @@ def self_check_entry(engine: TorchEnsemble, structure: Dataset) -> dict:
         "energies_eV": prediction.energies.tolist(),
         "forces_eV_per_Ang": prediction.forces.mean(axis=0).tolist(),
     }
+
+
+def without_folders(provenance: dict) -> dict:
+    """Return what is known of the origin of a training as a card says it, which others read.
+
+    Of each absolute path in the command its last name stays: the folders are those of one machine, and files
+    have their sha256 beside.
+    """
+    try:
+        words = shlex.split(provenance["command"])
+    except (KeyError, ValueError):  # from Python, where it may be missing, or any text
+        return provenance
+    names = [re.sub(r"(^|[=, ])/(?:[^=,]*/)?(?=[^/])", r"\1", word.rstrip("/")) for word in words]
+    return {**provenance, "command": shlex.join(names)}
 
 
 def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict:

@@ -1,6 +1,7 @@
 """A training may start from a model: the same function, offsets of the new labels, layers kept on request."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from ase_schnet.data.splits import plan_folds
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
+from ase_schnet.training.card import without_folders
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
@@ -132,7 +134,8 @@ def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
     assert model.trained_on["dear"]["n_structures"] == 24
     card = json.loads((tmp_path / "tuned/model.json").read_text())
     assert card["training"]["settings"]["learning_rate"] == 5e-4
-    assert card["training"]["start"]["model"] == str(tmp_path / "base")
+    assert card["training"]["start"]["model"] == "base"
+    assert str(tmp_path) not in (tmp_path / "tuned/model.json").read_text()
     base = load_model(tmp_path / "base")
     np.testing.assert_array_equal(
         model.weights["embedding.weight"], base.weights["embedding.weight"]
@@ -142,6 +145,19 @@ def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
     assert main([*tuned, "--resume", "--level-of-theory", "other"]) == 2
     assert "level-of-theory" in capsys.readouterr().err
+
+
+def test_a_card_does_not_say_in_which_folders_of_a_machine_files_lay():
+    words = ["train", "/data/a b/x.npz", "../y.xyz", "-o", "/home/me/models/it/", "--units", "kcal/mol"]
+    words += ["--pretrain", "gfn2-xtb, pool=/data/pool.npz", "--level-of-theory", "PBE/def2-SVP"]
+    words += ["--start-from=/home/me/base"]
+    found = without_folders({"command": shlex.join(words), "files": 7})
+    expected = ["train", "x.npz", "../y.xyz", "-o", "it", "--units", "kcal/mol"]
+    expected += ["--pretrain", "gfn2-xtb, pool=pool.npz", "--level-of-theory", "PBE/def2-SVP"]
+    expected += ["--start-from=base"]
+    assert (shlex.split(found["command"]), found["files"]) == (expected, 7)
+    for kept in ({}, {"command": "it's mine"}):
+        assert without_folders(kept) == kept
 
 
 @pytest.mark.parametrize(
