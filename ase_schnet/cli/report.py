@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    text = "run directory, or that of replicas, model (directory or shipped name), .csv table of a scan, directory of a learning"
+    text = (
+        "run directory, or that of replicas, model (directory or shipped name), .csv table of a scan, "
+        "directory of a learning"
+    )
     add("source", metavar="SOURCE", help=text)
     text = "page to write (default: %(default)s)"
     add("-o", "--output", default="report.html", metavar="FILE.html", help=text)

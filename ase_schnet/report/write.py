@@ -59,8 +59,8 @@ def write_report(
     Parameters
     ----------
     source
-        A run directory, or that of replicas, a model directory or the name of a shipped model, the table (.csv) of a scan, the
-        directory of a learning, or the result of a scan.
+        A run directory, or that of replicas, a model directory or the name of a shipped model, the table
+        (.csv) of a scan, the directory of a learning, or the result of a scan.
     output
         File to write.
     data

@@ -112,7 +112,12 @@ def test_a_saddle_point_has_exit_code_1_and_no_free_energy(methanol, capsys):
     eclipsed.set_dihedral(2, 0, 1, 3, 0, indices=[3])
     write("eclipsed.xyz", eclipsed)
     (methanol / "motions").mkdir()
-    for name in ("mode_00_287cm.xyz", "mode_11_3712cm.xyz", "mode_0_3000cm.xyz", "mode_00_notes.xyz"):
+    for name in (
+        "mode_00_287cm.xyz",
+        "mode_11_3712cm.xyz",
+        "mode_0_3000cm.xyz",
+        "mode_00_notes.xyz",
+    ):
         (methanol / "motions" / name).touch()  # of an earlier call, and the last of the user
     assert main(["modes", "methanol", "eclipsed.xyz", "--animate", "motions"]) == 1
     out = capsys.readouterr().out

@@ -116,7 +116,7 @@ def test_the_limit_of_a_force_is_that_of_the_labels_and_not_of_what_it_began_as(
         model = cross_validate(data, tmp_path / str(scale), recipe)
         np.testing.assert_allclose(model.scale, scale)
         found.append(limits(model)["max_forces_std_eV_per_Ang"])
-    per_element = [np.mean(data.F[data.Z == z] ** 2) for z in data.elements]
+    per_element = [np.mean(data.F[z == data.Z] ** 2) for z in data.elements]
     np.testing.assert_allclose(found, np.sqrt(np.mean(per_element)))
 
 
@@ -148,7 +148,15 @@ def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
 
 
 def test_a_card_does_not_say_in_which_folders_of_a_machine_files_lay():
-    words = ["train", "/data/a b/x.npz", "../y.xyz", "-o", "/home/me/models/it/", "--units", "kcal/mol"]
+    words = [
+        "train",
+        "/data/a b/x.npz",
+        "../y.xyz",
+        "-o",
+        "/home/me/models/it/",
+        "--units",
+        "kcal/mol",
+    ]
     words += ["--pretrain", "gfn2-xtb, pool=/data/pool.npz", "--level-of-theory", "PBE/def2-SVP"]
     words += ["--start-from=/home/me/base"]
     found = without_folders({"command": shlex.join(words), "files": 7})

@@ -56,7 +56,9 @@ def test_presets_are_accepted_and_a_long_cutoff_of_a_crystal_is_not():
     require_sensible_cutoff(PRESETS["fast"], crystal, begun=False)
     long = SchNetConfig(cutoff=50.0, n_rbf=500)
     require_sensible_cutoff(long, molecules, begun=False)
-    with pytest.raises(ValueError, match=r"50 Å an atom of these structures has some 2\d{4} neighb"):
+    with pytest.raises(
+        ValueError, match=r"50 Å an atom of these structures has some 2\d{4} neighb"
+    ):
         require_sensible_cutoff(long, crystal, begun=False)
 
 
