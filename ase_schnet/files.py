@@ -34,10 +34,11 @@ def naming(path: Path) -> Iterator[None]:
 def replaced(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` if the block ends without an error.
 
+    Where `path` is a symbolic link, what it leads to is replaced, and the link stays.
     The temporary name holds the process id: no two processes of a host write into the same temporary file.
     An OSError names `path`, since nobody gave the other one.
     """
-    path = Path(path)
+    path = where_written(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
             errno.ENOENT, f"there is no folder to write {path.name} to", str(path.parent)
@@ -57,6 +58,23 @@ def replaced(path: str | Path) -> Iterator[Path]:
         if str(error.filename) == str(there):
             error.filename = str(path)
         raise
+
+
+def where_written(path: str | Path) -> Path:
+    """Return the file that writing to `path` makes: what a symbolic link leads to, else `path` itself.
+
+    Raises
+    ------
+    OSError
+        A link leads to itself.
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
 
 
 @contextmanager

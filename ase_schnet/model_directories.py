@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,6 +64,39 @@ def lasting_name(name_or_path: str | Path) -> str:
     if directory == shipped_models().get(name_or_path):
         return str(name_or_path)
     return str(directory.absolute())
+
+
+class Written(NamedTuple):
+    """Hold which model lies on the disk, to be compared: another one after it was written anew.
+
+    Attributes
+    ----------
+    directory
+        Its directory, without links.
+    files
+        Name, time, size and number of each of its files.
+    """
+
+    directory: Path
+    files: tuple[tuple[str, int, int, int], ...]
+
+
+def written(name_or_path: str | Path) -> Written:
+    """Return which model lies at a path, or has a name, now; no file is opened.
+
+    Raises
+    ------
+    ModelFileError
+        As :func:`find_model`.
+    """
+    directory = find_model(name_or_path).resolve()
+    found = [
+        (path.name, path.stat())
+        for path in directory.iterdir()
+        if path.suffix in (".json", ".safetensors") and path.exists()
+    ]
+    files = ((name, s.st_mtime_ns, s.st_size, s.st_ino) for name, s in sorted(found))
+    return Written(directory, tuple(files))
 
 
 def read_part(path: Path) -> bytes:

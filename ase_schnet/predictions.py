@@ -20,7 +20,7 @@ from ase.io.trajectory import TrajectoryWriter
 
 from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.data.npz_frames import NpzFrames
-from ase_schnet.files import replaced
+from ase_schnet.files import replaced, where_written
 from ase_schnet.results import ERRORS, EXTRA_RESULTS, STRESS_ERRORS, Results
 
 #: Results beside ASE's own properties that are written: one value or array for each structure or atom.
@@ -141,6 +141,7 @@ def _opened(path: Path) -> Iterator[Add]:
 @contextmanager
 def _database(path: Path) -> Iterator[Add]:
     """Open a database for one transaction; a new one is removed if that fails."""
+    path = where_written(path)
     new = not path.exists()
     try:
         database: Any = connect(path)  # the base class that ASE declares is no context manager

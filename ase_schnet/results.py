@@ -116,9 +116,55 @@ class Results(dict):
         return both
 
     def __eq__(self, other) -> bool:
-        return super().__eq__(other) and getattr(other, "extra", {}) == self.extra
+        if not isinstance(other, dict):
+            return NotImplemented
+        names, late = set(other), set(self._error_names())
+        if isinstance(other, Results):
+            names, late = other.all_names(), late & set(other._error_names())
+        # error bars that both make when asked for follow from the rest, whether they are made yet or not
+        return self.all_names() == names and all(
+            self[name] is other[name] or np.array_equal(self[name], other[name])
+            for name in names - late
+        )
+
+    def __ne__(self, other) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
 
     __hash__ = None
+
+    def __delitem__(self, name: str) -> None:
+        if super().__contains__(name):
+            super().__delitem__(name)
+            return
+        self[name]  # an error bar is made, and the others with it
+        del self.extra[name]
+        if name in _ALL_ERRORS:
+            self.errors = None  # it would be made again
+
+    def clear(self) -> None:
+        """Remove the values of all names."""
+        super().clear()
+        self.extra, self.errors = {}, None
+
+    def pop(self, name: str, *default):
+        """Return the value of a name of either kind and remove it; of no such name, `default` if given."""
+        try:
+            value = self[name]
+        except KeyError:
+            if default:
+                return default[0]
+            raise
+        del self[name]
+        return value
+
+    def setdefault(self, name: str, default=None):
+        """Return the value of a name of either kind; set it to `default` first if there is none."""
+        try:
+            return self[name]
+        except KeyError:
+            self[name] = default
+            return default
 
     def get(self, name: str, default=None):
         """Return the value of a name of either kind, or `default`."""

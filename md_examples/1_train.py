@@ -1,6 +1,6 @@
 """Train an ensemble of five SchNets on 1000 frames of ethanol: models/ethanol was made like this.
 
-    python md_examples/1_train.py ../shared/data/rmd17-npz/rmd17_ethanol_train_01.npz my_ethanol
+    python md_examples/1_train.py rmd17_ethanol_train_01.npz my_ethanol
 
 The same on the command line: ase-schnet train DATA -o MODEL_DIR. If it was stopped, run the same command
 again to continue.

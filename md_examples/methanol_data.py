@@ -1,10 +1,10 @@
 """Make the data of models/methanol: 1000 frames for training and 2000 for testing, from a file of 7201.
 
-    python md_examples/methanol_data.py ../shared/data/meuwly-dipoles/ch3oh_cc_avtz_7201.npz
+    python md_examples/methanol_data.py ch3oh_cc_avtz_7201.npz
 
 writes methanol_train.extxyz and methanol_test.extxyz here. CCSD(T)/aug-cc-pVTZ energies (eV, from free
 atoms), forces and dipoles of normal-mode samples: Käser, Boittier, Upadhyay, Meuwly, J. Chem. Theory Comput.
-2021, doi:10.1021/acs.jctc.1c00249.
+2021, doi:10.1021/acs.jctc.1c00249; the file is in Data/ of github.com/dralgroup/ani1ccxgelu.
 """
 
 import sys

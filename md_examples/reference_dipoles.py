@@ -1,6 +1,6 @@
 """Compute dipoles of ethanol for models/ethanol, at the level of theory of its energies.
 
-    python md_examples/reference_dipoles.py ../shared/data/rmd17-npz/rmd17_ethanol_train_01.npz 300
+    python md_examples/reference_dipoles.py rmd17_ethanol_train_01.npz 300
 
 writes ethanol_dipoles.extxyz here: PBE/def2-SVP with pyscf (density fitting, grid level 1) at the file's
 first structures, about 1.5 s each on one core. If it was stopped, the same command continues. Needs

@@ -4,7 +4,7 @@ The hydroxyl H (atom 8) moves away from O (atom 2), all else frozen: the frames 
 same line, 0.70-2.93 Angstrom, S_z = 0. At each point several initial guesses are compared on a coarse grid;
 the lowest is converged (no RI, grid level 4) until it is internally stable. One sweep inwards and one
 outwards take 1.5 h on one core. If it was stopped, the same command continues. Run it in this folder:
-OMP_NUM_THREADS=1 python reference_oh_scan.py ../../shared/data/botnet-ethanol/test_H_removal.xyz
+OMP_NUM_THREADS=1 python reference_oh_scan.py test_H_removal.xyz
 """
 
 import os

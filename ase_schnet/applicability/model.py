@@ -58,9 +58,12 @@ def limits(model: TrainedModel) -> dict:
 def _rms_force(model: TrainedModel) -> float:
     """Return the root mean square of the components of forces in the training data, eV/Å.
 
-    It is the scale of a trained network. That of a converted one is a matter of its package and its units.
+    It is the scale of a network that was trained from random weights. That of a converted one is a matter of
+    its package and its units, and that of one that began as another model is the other's.
     """
-    converted = model.card.get("converted")
+    training, converted = model.card.get("training") or {}, model.card.get("converted")
+    if "start" in training and "label_scale_eV" in training:
+        return float(training["label_scale_eV"])
     if converted is None:
         return float(np.mean(model.scale))
     labels = converted.get("labels") or {}

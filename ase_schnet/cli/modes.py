@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped, unbox
+from ase_schnet.cli.inputs import add_no_pbc, read_start, refuse_swapped
 from ase_schnet.cli.options import (
     add_device,
     add_model,
@@ -68,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "picture to draw; the table gets its name with .csv (default: %(default)s)"
     add("-o", "--output", default="modes.png", metavar="PLOT", help=text)
     add("--relaxed", metavar="FILE.xyz", help="file to write the relaxed structure to")
-    text = "folder to write the motion of each mode to, as a file of frames (look at it with `ase gui`)"
+    text = (
+        "folder to write the motion of each mode to, as a file of frames (look at it with `ase gui`); those "
+        "of an earlier call are removed"
+    )
     add("--animate", metavar="FOLDER", help=text)
     add("--no-plot", action="store_true", help="write only the csv file")
     add_save_data(add)
@@ -77,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Relax, compute, write and draw, and only then print; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.structures.box import without_needless_box
 
     refuse_swapped(args.model, args.structure)
     table = table_beside(args.output)
@@ -90,11 +93,9 @@ def run(args: argparse.Namespace) -> int:
     conditions = _conditions(args)
     atoms = read_start(args.structure, no_pbc=args.no_pbc)
     calculator = SchNetCalculator(args.model, device=args.device, repulsion=repulsion_of(args))
-    if atoms.pbc.any() and not calculator.trained.pbc:
-        # to a model of molecules the box is nothing; here turns of a molecule in it would be modes
-        atoms = unbox(atoms, args.structure)
-    _refuse_options_of_a_gas(args, atoms)
     atoms.calc = calculator
+    atoms = without_needless_box(atoms)
+    _refuse_options_of_a_gas(args, atoms)
     conditions["multiplicity"] = _multiplicity(atoms)
     modes, harmonic, why = modes_of(atoms)
     lines = [_energy(modes, atoms), *_table(modes), zero_point(modes, harmonic, why)]
@@ -280,7 +281,6 @@ def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:
     from ase.io import write
 
     from ase_schnet.files import replaced
-    from ase_schnet.structures.writing import write_frames
 
     lines = []
     if args.relaxed:
@@ -288,10 +288,6 @@ def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:
             write(there, modes.structure, format="extxyz")
         lines.append(f"structure: {args.relaxed}")
     if args.animate:
-        folder = Path(args.animate)
-        folder.mkdir(parents=True, exist_ok=True)
-        for k, wavenumber in enumerate(modes.wavenumber_cm):
-            name = f"mode_{k:0{len(str(len(modes.names)))}}_{wavenumber:.0f}cm.xyz"
-            write_frames(folder / name, modes.animation(k), {})
-        lines.append(f"motions: {folder}, a file for each mode")
+        modes.write_animations(args.animate)
+        lines.append(f"motions: {args.animate}, a file for each mode")
     return lines

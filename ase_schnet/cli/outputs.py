@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ase_schnet.files import where_written
+
 
 def table_beside(plot: str | Path) -> Path:
     """Return the csv file with the name of a picture; ValueError for what is no name of a file."""
@@ -56,7 +58,8 @@ def check_outputs(
         _require_file(path)
         if any(path.exists() and one.exists() and path.samefile(one) for one in read):
             raise ValueError(f"{path} is read by this command: give the output another name")
-        place = path.parent.resolve() / path.name
+        place = where_written(path).absolute()
+        place = place.parent.resolve() / place.name
         if place in written:
             raise ValueError(f"{path} would be written twice: give one of the outputs another name")
         written.add(place)
@@ -81,9 +84,13 @@ def _require_file(path: Path) -> None:
     special = path.exists() and not path.is_file()  # it would be replaced by a file
     if special or path.absolute().parent == Path("/dev"):  # where /dev/stdout may lead to a file
         raise ValueError(f"{path} is no file, but a device or a pipe: give the name of a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-    _require_permission(path.parent, path)
+    try:
+        folder = where_written(path).parent
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder} to write {path.name} to")
+    _require_permission(folder, path)
 
 
 def _require_permission(folder: Path, path: Path) -> None:

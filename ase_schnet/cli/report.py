@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HELP = "Write one page about a run, model, scan or learning: verdicts, pictures, structures."
 EXAMPLE = """\
 examples:
-  ase-schnet report run                                       # of ase-schnet md or lammps
+  ase-schnet report run                                       # of ase-schnet md, also --replicas, or lammps
   ase-schnet report ethanol --data rmd17_ethanol_test_01.npz  # a model, held against labels
   ase-schnet report scan.csv --frames scan.xyz                # of ase-schnet scan --frames scan.xyz
   ase-schnet report my_ethanol -o my_ethanol.html             # of ase-schnet learn
@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    text = "run directory, model (directory or shipped name), .csv table of a scan, directory of a learning"
+    text = (
+        "run directory, or that of replicas, model (directory or shipped name), .csv table of a scan, "
+        "directory of a learning"
+    )
     add("source", metavar="SOURCE", help=text)
     text = "page to write (default: %(default)s)"
     add("-o", "--output", default="report.html", metavar="FILE.html", help=text)

@@ -81,7 +81,9 @@ def _add_network(parser: argparse._ArgumentGroup) -> None:
         choices=("small", "default", "large", "fast", "accurate", "nff"),
         help="size of the network (default: fast). nff: 256 features, trainable Gaussians, dropout 0.2",
     )
-    parser.add_argument("--cutoff", type=float, help="cutoff in Å (default: from the preset)")
+    parser.add_argument(
+        "--cutoff", type=float, help="cutoff in Å (default: from the preset, fast: 5)"
+    )
     parser.add_argument(
         "--interactions",
         type=int,

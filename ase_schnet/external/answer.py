@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from threading import Lock
 
 import numpy as np
@@ -14,7 +15,10 @@ from ase.units import Bohr, Hartree
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.evaluator.evaluator import Evaluator
 from ase_schnet.external.question import Answer, Question
+from ase_schnet.model_directories import ModelFileError, written
 
+#: How long a model that is being written may be half there, s.
+PATIENCE_S = 5.0
 LENGTHS = {"Ang": 1.0, "Bohr": Bohr}  # in Å
 
 
@@ -70,6 +74,57 @@ class Responder(SchNetCalculator):
         self.reset()
         self._evaluator = Evaluator(self.trained, self._engine, self.parameters.skin)
         self._checked = None
+
+
+class Resident:
+    """Hold what answers with a model as it lies on the disk: one that is written anew is loaded anew.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a model directory.
+    announce
+        Takes a line when the model was loaded anew.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such model.
+    """
+
+    def __init__(self, model: str, announce: Callable[[str], None] | None = None):
+        self._model, self._announce, self._turn = model, announce, Lock()
+        self.written = written(model)
+        self._responder = Responder(model)
+
+    def current(self) -> Responder:
+        """Return what answers with the model of now; other threads wait while it is loaded.
+
+        Raises
+        ------
+        ModelFileError
+            If there is none any more, or it is damaged, and remains so for `PATIENCE_S`.
+        """
+        with self._turn:
+            if written(self._model) != self.written:
+                self._load_anew()
+            return self._responder
+
+    def _load_anew(self) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                now = written(self._model)
+                responder = Responder(self._model)
+                if written(self._model) == now:  # else between two files of one model
+                    break
+            except (ModelFileError, OSError):
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(0.05)
+        self.written, self._responder = now, responder
+        if self._announce is not None:
+            self._announce(f"{self._model} was written anew, and is loaded anew")
 
 
 def structure_of(question: Question) -> Atoms:

@@ -17,7 +17,7 @@ from qcengine.exceptions import InputError
 from qcengine.programs.model import ProgramHarness
 
 from ase_schnet import __version__
-from ase_schnet.external.answer import Responder
+from ase_schnet.external.answer import Resident
 from ase_schnet.external.question import Question
 from ase_schnet.model_directories import lasting_name
 from ase_schnet.refusals import is_refusal
@@ -64,7 +64,7 @@ class Harness(ProgramHarness):
             dipole=True,
         )
         try:
-            answer = _responder(lasting_name(specification.model.method)).answer(question)
+            answer = _resident(lasting_name(specification.model.method)).current().answer(question)
         except (ValueError, CalculatorSetupError) as error:
             if isinstance(error, ValueError) and not is_refusal(error):
                 raise  # a fault
@@ -85,9 +85,9 @@ class Harness(ProgramHarness):
 
 
 @lru_cache(maxsize=8)
-def _responder(model: str) -> Responder:
-    """Return what answers with a model; a model that was written anew needs a new process."""
-    return Responder(model)
+def _resident(model: str) -> Resident:
+    """Return what answers with a model; one that is written anew is loaded anew."""
+    return Resident(model)
 
 
 def register() -> None:

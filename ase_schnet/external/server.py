@@ -19,9 +19,9 @@ from pathlib import Path
 from ase.calculators.calculator import CalculatorSetupError
 
 from ase_schnet.external.address import LARGEST, parsed
-from ase_schnet.external.answer import Responder
+from ase_schnet.external.answer import Resident
 from ase_schnet.external.question import Question
-from ase_schnet.model_directories import find_model, shipped_models
+from ase_schnet.model_directories import shipped_models
 from ase_schnet.refusals import is_refusal
 
 SILENCE_S = 30.0  # a client that sends nothing for so long is left
@@ -36,6 +36,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         Name of a shipped model, or a model directory.
     address
         Path of a socket file, which only this user can open, or ``localhost:PORT``.
+    announce
+        Takes a line when the model was written anew, and is loaded anew.
 
     Raises
     ------
@@ -49,10 +51,9 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = os.name != "nt"  # Windows would let two programs listen
     request_queue_size = 128
 
-    def __init__(self, model: str, address: str):
+    def __init__(self, model: str, address: str, announce: Callable[[str], None] | None = None):
         self.address_family, place = parsed(address)
-        self.directory = find_model(model).resolve()
-        self.responder = Responder(model)
+        self.resident = Resident(model, announce)
         file = Path(place) if isinstance(place, str) else None
         self._file: Path | None = None  # ours to remove; not that of another who came first
         if file is not None:
@@ -81,9 +82,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         except (ValueError, TypeError, LookupError):
             return {"refused": "this is no question to a server of ase-schnet"}
         try:
-            if (shipped_models().get(model) or Path(model)).resolve() != self.directory:
-                return {"refused": f"this server has the model {self.directory}, not {model}"}
-            return {"answer": self.responder.answer(question)._asdict()}
+            responder, directory = self.resident.current(), self.resident.written.directory
+            if (shipped_models().get(model) or Path(model)).resolve() != directory:
+                return {"refused": f"this server has the model {directory}, not {model}"}
+            return {"answer": responder.answer(question)._asdict()}
         except CalculatorSetupError as error:
             return {"refused": str(error)}
         except Exception as error:
@@ -133,13 +135,13 @@ def serve(model: str, address: str, announce: Callable[[str], None]) -> None:
     address
         Path of a socket file, or ``localhost:PORT``.
     announce
-        Takes a line when clients may ask.
+        Takes a line when clients may ask, and when the model was loaded anew.
 
     Raises
     ------
     ValueError
         As :class:`Server`.
     """
-    with Server(model, address) as server:
+    with Server(model, address, announce) as server:
         announce(f"{model} is served at {address}; Ctrl-C or SIGTERM ends it")
         server.serve_forever()

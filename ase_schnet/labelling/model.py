@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 
 from ase import Atoms
@@ -11,6 +11,7 @@ from ase.calculators.calculator import BaseCalculator
 
 from ase_schnet.applicability.model import require_supported
 from ase_schnet.labelling.methods import Reference
+from ase_schnet.model_directories import Written, written
 from ase_schnet.modelfile import TrainedModel, load_model
 
 
@@ -38,7 +39,11 @@ class ModelReference(Reference):
         require_supported(trained_model(self.model), atoms, box_of_vacuum=True)
 
 
-@cache
 def trained_model(model: str) -> TrainedModel:
-    """Return a model, which is read once in each process."""
+    """Return a model, which each process reads once, and anew where it was written anew."""
+    return _read(model, written(model))
+
+
+@lru_cache(maxsize=4)
+def _read(model: str, now: Written) -> TrainedModel:
     return load_model(model)

@@ -13,11 +13,12 @@ from ase_schnet.learning.reading import is_learning
 from ase_schnet.model_directories import CARD, shipped_models
 from ase_schnet.report.of_learning import learning_page
 from ase_schnet.report.of_model import model_page
+from ase_schnet.report.of_replicas import replicas_page
 from ase_schnet.report.of_run import run_page
 from ase_schnet.report.of_scan import scan_page
 from ase_schnet.report.page import Page, Verdict
 from ase_schnet.report.viewer import require_viewer
-from ase_schnet.runs.record import RUN_FILE, no_run
+from ase_schnet.runs.record import RUN_FILE, no_run, replicas_in
 from ase_schnet.scan import ScanMap, ScanResult
 from ase_schnet.scan.reading import is_scan_table, read_scan, structures_beside
 
@@ -58,8 +59,8 @@ def write_report(
     Parameters
     ----------
     source
-        A run directory, a model directory or the name of a shipped model, the table (.csv) of a scan, the
-        directory of a learning, or the result of a scan.
+        A run directory, or that of replicas, a model directory or the name of a shipped model, the table
+        (.csv) of a scan, the directory of a learning, or the result of a scan.
     output
         File to write.
     data
@@ -120,6 +121,9 @@ def page_of(
     if (path / RUN_FILE).is_file():
         _refuse("a run", data=data)
         return run_page(path, structures=structures)
+    if replicas_in(path):
+        _refuse("replicas", data=data)
+        return replicas_page(path, structures=structures)
     if is_learning(path):
         return learning_page(path, data, structures=structures)
     if not _is_model(source) and any(path.glob(f"*/{RUN_FILE}")):
@@ -131,7 +135,8 @@ def page_of(
 
 
 _KINDS = (
-    "a run directory, a model directory, the .csv table of a scan, or the directory of a learning"
+    "a run directory, a model directory, the .csv table of a scan, or the directory of replicas or of a "
+    "learning"
 )
 _EXPECTED = f"nothing to report on: give {_KINDS}"
 

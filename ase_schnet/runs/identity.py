@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.jsonio import encode
 
-from ase_schnet.runs.record import REPLICA_PREFIX, RUN_FILE
+from ase_schnet.runs.record import RUN_FILE, replicas_in
 from ase_schnet.runs.restart import State
 
 #: Who moves the atoms of a run -> the command that does.
@@ -68,10 +68,9 @@ def require_no_run(path: Path) -> None:
 
 def require_no_replicas(path: Path) -> None:
     """Raise ValueError where ``path``, in which a run is to be, holds replicas."""
-    found = sorted(path.glob(f"{REPLICA_PREFIX}*/{RUN_FILE}"))
-    if found and not (path / RUN_FILE).exists():
+    if found := replicas_in(path):
         raise ValueError(
-            f"{path} holds replicas, such as {found[0].parent}: those are gone on with by run_replicas "
+            f"{path} holds replicas, such as {found[0]}: those are gone on with by run_replicas "
             "(--replicas); give a single run another directory"
         )
 

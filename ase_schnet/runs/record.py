@@ -169,6 +169,15 @@ class MDRecord:
         return cls(**dict.fromkeys(OPTIONAL_COLUMNS) | table, **known)
 
 
+def replicas_in(path: str | Path) -> list[Path]:
+    """Return the directories of the replicas in a directory, in order; none of a single run."""
+    path = Path(path)
+    if (path / RUN_FILE).exists():
+        return []
+    found = (file.parent for file in path.glob(f"{REPLICA_PREFIX}*/{RUN_FILE}"))
+    return sorted(found, key=lambda one: (len(one.name), one.name))
+
+
 def no_run(path: str | Path, why: str) -> str:
     """Return the message that a path is no run directory, with what is one."""
     one = next(iter(sorted(Path(path).glob(f"*/{RUN_FILE}"))), None)

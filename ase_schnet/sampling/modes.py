@@ -16,6 +16,7 @@ from ase_schnet.bonds import overlapping
 from ase_schnet.degrees_of_freedom import degrees_of_freedom
 from ase_schnet.sampling.md import CalculatorFactory, bare, said
 from ase_schnet.sampling.plan import SamplingPlan
+from ase_schnet.structures.box import without_needless_box
 
 #: Largest force after relaxation, eV/Å, and most steps.
 FMAX, MAX_STEPS = 0.01, 300
@@ -44,7 +45,7 @@ def mode_frames(
         relaxed.calc = calculator(relaxed)
         with BFGS(relaxed, logfile=None) as optimiser:
             optimiser.run(fmax=FMAX, steps=MAX_STEPS)
-        widths = _widths(relaxed)
+        widths = _widths(without_needless_box(relaxed))
     except Exception as error:
         # calculators raise nearly everything where the SCF does not converge
         return [], said(error)

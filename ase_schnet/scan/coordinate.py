@@ -119,6 +119,15 @@ class Coordinate:
         name = f"{'-'.join(f'{atoms.symbols[k]}{k}' for k in indices)} {kind} ({unit})"
         return cls(indices, tuple(sorted(set(moving))), name)
 
+    def depends_on(self, other: "Coordinate") -> bool:
+        """Tell whether the value of another coordinate is that of this one, or of a dihedral its negative.
+
+        Two angles of the same three atoms at different corners are different; so are dihedrals of the same
+        four atoms about different axes.
+        """
+        ends, others = ({c.indices[0], c.indices[-1]} for c in (self, other))
+        return ends == others and set(self.indices) == set(other.indices)
+
     @property
     def kind(self) -> str:
         """Return "distance", "angle" or "dihedral"."""

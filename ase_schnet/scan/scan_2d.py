@@ -167,7 +167,7 @@ def scan_map(
     """
     pairs = zip((first, second), moving, strict=True)
     coordinates = [Coordinate.of(atoms, indices, piece) for indices, piece in pairs]
-    if set(first) == set(second):
+    if coordinates[0].depends_on(coordinates[1]):
         raise ValueError("a map needs two different coordinates")
     axes = [
         c.check_values(v) for c, v in zip(coordinates, (first_values, second_values), strict=True)

@@ -1,5 +1,6 @@
 """Normal modes: harmonic frequencies, infrared intensities, which bonds a mode stretches, how it moves."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import LINEAR_INERTIA_RATIO, check_atoms
 from ase_schnet.files import write_csv
+from ase_schnet.structures.box import without_needless_box
+from ase_schnet.structures.writing import write_frames
 
 #: Largest force after relaxation, eV/Å; small enough for the softest torsions.
 FMAX = 1e-3
@@ -23,6 +26,7 @@ FMAX = 1e-3
 MAX_STEPS = 1000
 #: A mode is named after a kind of bond if its stretching has this share of the kinetic energy.
 STRETCH = 0.4
+_ANIMATION = re.compile(r"mode_\d+_-?\d+cm\.xyz")
 #: An imaginary mode below this, cm⁻¹, is no noise of a soft torsion.
 SOFT_CM = 10.0
 
@@ -104,6 +108,29 @@ class NormalModes:
             frames.append(frame)
         return frames
 
+    def write_animations(self, folder: str | Path) -> None:
+        """Write the period of each mode into a folder, in place of all files of an earlier call.
+
+        Parameters
+        ----------
+        folder
+            It is made if missing. Files are named like ``mode_01_1053cm.xyz``; others in it stay.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`animation`.
+        """
+        folder, digits = Path(folder), len(str(len(self.names)))
+        folder.mkdir(parents=True, exist_ok=True)
+        stale = {path.name for path in folder.iterdir() if _ANIMATION.fullmatch(path.name)}
+        for k, wavenumber in enumerate(self.wavenumber_cm):
+            name = f"mode_{k:0{digits}}_{wavenumber:.0f}cm.xyz"
+            write_frames(folder / name, self.animation(k), {})
+            stale.discard(name)
+        for name in stale:
+            (folder / name).unlink()
+
 
 def zero_point_energy(wavenumber_cm: NDArray) -> float:
     """Return half of Σ hν (eV) of harmonic wavenumbers (M,), cm⁻¹; imaginary ones, negative, have none."""
@@ -113,7 +140,8 @@ def zero_point_energy(wavenumber_cm: NDArray) -> float:
 def normal_modes(atoms: Atoms) -> NormalModes:
     """Relax a copy of ``atoms`` and compute its normal modes with ``ase.vibrations``.
 
-    Overall translation and rotation are left out, as far as no held atom moves in them.
+    Overall translation and rotation are left out, as far as no held atom moves in them. So is a box around
+    molecules that is nothing to the calculator (:func:`~ase_schnet.structures.box.without_needless_box`).
 
     Parameters
     ----------
@@ -137,7 +165,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     if len(atoms) == 1:
         raise InputError("a single atom does not vibrate")
     held = _held(atoms)
-    relaxed = _relaxed(atoms)
+    relaxed = _relaxed(without_needless_box(atoms))
     at_rest = relaxed.copy()
     results = {"energy": relaxed.get_potential_energy(), "forces": relaxed.get_forces()}
     at_rest.calc = SinglePointCalculator(at_rest, **results)

@@ -13,6 +13,10 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from ase_schnet.bonds import STRETCHED_BOND
 
+#: Largest change of the energy (eV) and of the forces (eV/Å) without a box that is nothing to a calculator.
+#: Such forces turn a molecule at a few cm⁻¹ at most.
+UNCHANGED = 1e-4
+
 
 def without_box(atoms: Atoms) -> Atoms:
     """Return the molecules without cell and periodicity, made whole where a face of the box cuts them.
@@ -42,6 +46,46 @@ def without_box(atoms: Atoms) -> Atoms:
         labels = {k: v for k, v in atoms.calc.results.items() if k != "stress"}
         alone.calc = SinglePointCalculator(alone, **labels)
     return alone
+
+
+def without_needless_box(atoms: Atoms) -> Atoms:
+    """Return the molecules without their box if that changes neither energy nor forces, else the same atoms.
+
+    This is what tells a molecule, which turns freely, from a crystal: the calculator, not the flag ``pbc``.
+
+    Parameters
+    ----------
+    atoms
+        With a calculator, which the result has too. A box that it does not do without stays.
+
+    Raises
+    ------
+    Exception
+        What the calculator raises for the structure in its box.
+    """
+    if not atoms.pbc.any():
+        return atoms
+    try:
+        alone = without_box(atoms)
+    except ValueError:  # a crystal
+        return atoms
+    boxed = alone.copy()  # whole: a model of molecules wants no bond across a face
+    boxed.cell, boxed.pbc, boxed.calc = atoms.cell, atoms.pbc, atoms.calc
+    energy, forces = _energy_and_forces(boxed)
+    try:
+        freely = _energy_and_forces(alone)
+    except (
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+    ):  # a calculator of periodic systems alone
+        return atoms
+    changes = abs(freely[0] - energy), np.abs(freely[1] - forces).max()
+    return alone if max(changes) < UNCHANGED else atoms
+
+
+def _energy_and_forces(atoms: Atoms) -> tuple[float, NDArray]:
+    return atoms.get_potential_energy(), atoms.get_forces(apply_constraint=False)
 
 
 def _images(atoms: Atoms, periodic: NDArray) -> NDArray:

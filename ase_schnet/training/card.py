@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+import shlex
 from datetime import UTC, datetime
 
 import ase
@@ -133,6 +135,20 @@ def self_check_entry(engine: TorchEnsemble, structure: Dataset) -> dict:
     }
 
 
+def without_folders(provenance: dict) -> dict:
+    """Return what is known of the origin of a training as a card says it, which others read.
+
+    Of each absolute path in the command its last name stays: the folders are those of one machine, and files
+    have their sha256 beside.
+    """
+    try:
+        words = shlex.split(provenance["command"])
+    except (KeyError, ValueError):  # from Python, where it may be missing, or any text
+        return provenance
+    names = [re.sub(r"(^|[=, ])/(?:[^=,]*/)?(?=[^/])", r"\1", word.rstrip("/")) for word in words]
+    return {**provenance, "command": shlex.join(names)}
+
+
 def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict:
     """Return the data and the versions that a training used; `kept_out` are numbers of structures."""
     statistics = label_statistics(dataset)
@@ -143,6 +159,7 @@ def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict
         "seen": seen_entry(dataset, kept_out),
         "n_structures": len(dataset),
         "species_shifts_undetermined": statistics.undetermined,
+        "label_scale_eV": statistics.scale(np.array(dataset.elements)),
         "versions": {
             "ase_schnet": __version__,
             "torch": torch.__version__,

@@ -185,6 +185,9 @@ def _flat(recipe: dict) -> dict:
     if "start" in recipe:
         names = {"model": "start_from", "sha256": "sha256 of the model", "freeze": "freeze"}
         flat |= {said: recipe["start"].get(name) for name, said in names.items()}
+        flat["start_from"] = Path(
+            str(flat["start_from"])
+        ).name  # its bytes are compared by the sha256
     if "augmentation" in recipe:
         flat |= {f"augment {name}": value for name, value in recipe["augmentation"].items()}
     return flat

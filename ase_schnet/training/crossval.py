@@ -21,7 +21,7 @@ from ase_schnet.data.pairs import extent_of
 from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
 from ase_schnet.processes import StartedAgain, refuse_to_start_again
-from ase_schnet.training.card import conditions, judge
+from ase_schnet.training.card import conditions, judge, without_folders
 from ase_schnet.training.checkpoint import unnested
 from ase_schnet.training.fold import checked_recipe
 from ase_schnet.training.length import training_length
@@ -190,7 +190,7 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     card = {
         **electrons,
         "training": {
-            **plan["provenance"],
+            **without_folders(plan["provenance"]),
             **conditions(dataset, plan["data"], kept_out),
             **{k: v for k, v in recipe.items() if k not in electrons},
         },

@@ -25,6 +25,7 @@ from ase_schnet.training.distributed import (
     on_rank_zero,
     shared,
 )
+from ase_schnet.training.reach import require_sensible_cutoff
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.run import run_fit
@@ -126,11 +127,12 @@ def checked_recipe(
     Raises
     ------
     ValueError
-        For folds of other structures, an element that a member would not be trained on, and labels that are
-        missing, outlying or contradictory; and what the augmentation raises.
+        For a cutoff that is none, folds of other structures, an element that a member would not be trained
+        on, and labels that are missing, outlying or contradictory; and what the augmentation raises.
     """
     if not complete:
         recipe.require_trainable(dataset)
+        require_sensible_cutoff(recipe.config, dataset, begun=recipe.start is not None)
     recipe = recipe.with_defaults_for(dataset)
     if complete:
         return recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class Start:
     def to_dict(self) -> dict:
         """Return plain types, for the card."""
         return {
-            "model": self.name,
+            "model": Path(self.name).name or self.name,  # the folder is of one machine
             "sha256": self.model.checksum,
             "freeze": list(self.freeze),
             "trained_on": self.model.trained_on,

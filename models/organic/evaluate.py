@@ -1,6 +1,6 @@
 """Measure a model on the tests of DIRECTORY, and on data of others relabelled by GFN2-xTB.
 
-    python models/organic/evaluate.py DIRECTORY MODEL [--data ../shared/data] [--life-ps 5]
+    python models/organic/evaluate.py DIRECTORY MODEL [--data DATA_DIR] [--life-ps 5]
 
 Prints a table in Markdown and writes DIRECTORY/figures.json.
 """

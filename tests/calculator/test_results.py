@@ -77,6 +77,48 @@ def test_copies_keep_both_kinds(atoms):
     assert np.ndim(results["forces_std"]) == 2
 
 
+def test_equal_is_what_has_equal_values_of_both_kinds(atoms):
+    results = atoms.calc.results
+    again = molecule("CH3CH2OH")
+    again.calc = SchNetCalculator("ethanol")
+    again.get_forces()
+    assert (results == again.calc.results, results != again.calc.results) == (True, False)
+    assert results["energy_error"] > 0  # made now, and not in the other: they are equal still
+    assert (results == again.calc.results, results != again.calc.results) == (True, False)
+    for name in ("energy", "forces_std"):
+        other = results.copy()
+        other[name] = results[name] + 1
+        assert (results == other, results != other) == (False, True)
+    plain = Results({"energy": 1.0}, {})
+    assert plain == {"energy": 1.0} == plain
+    assert plain != {"energy": 2.0}
+    assert plain != Results({"energy": 1.0}, {"energy_std": 0.1})
+    assert plain != 3
+    assert results != dict(results)
+
+
+def test_names_of_both_kinds_are_removed(atoms):
+    results = atoms.calc.results
+    before = results.copy()
+    assert results.pop("energy_error") == before["energy_error"]
+    assert results.pop("energy") == before["energy"]
+    assert results.pop("energy_std") == before["energy_std"]
+    assert results.pop("energy_std", None) is None
+    assert results.setdefault("energy_std", 7.0) == results.setdefault("energy_std", 8.0) == 7.0
+    assert "energy_std" not in dict(results)
+    del results["forces_std"]
+    assert not {"energy", "energy_error", "forces_std"} & results.all_names()
+    assert "forces_error" in results
+    for name in ("energy_error", "forces_std", "nothing"):
+        with pytest.raises(KeyError, match=name):
+            results.pop(name)
+    results.clear()
+    assert not results.all_names()
+    assert results.get("forces_error") is None
+    assert before.extra
+    assert "forces_std" in before
+
+
 @pytest.mark.parametrize("suffix", [".extxyz", ".xyz", ".traj"])
 def test_standard_deviations_go_into_files(tmp_path, atoms, suffix):
     frames = [atoms, atoms.copy()]

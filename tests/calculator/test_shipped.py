@@ -1,5 +1,6 @@
 """models/ethanol as a user gets it: accuracy, honesty, physics. And the examples."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -124,3 +125,13 @@ def test_the_training_example_trains(tmp_path, shared_data):
     model = load_model(tmp_path / "m")
     assert model.n_members == 5
     assert model.card["training"]["n_structures"] == 60
+
+
+def test_cards_and_their_page_name_no_folder_of_ours(request):
+    """A reader is to run the commands in them."""
+    models = request.config.rootpath / "models"
+    pages = [*models.glob("*/model.json"), *models.rglob("*.md")]
+    assert len(pages) >= 6
+    for page in pages:
+        found = re.findall(r"[^\s\"(`]*shared/data\S*|[\s\"]/(?:\w+/)\S*", page.read_text())
+        assert found == [], page

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.eos import EquationOfState
+from ase.io import read
 from ase.units import GPa
 
 from ase_schnet import SchNetCalculator, load_model
@@ -43,6 +44,19 @@ def frames(shared_data):
         )
         for part in ("training", "test")
     }
+
+
+def test_the_data_are_made_of_the_files_as_they_are_published(shared_data):
+    found = CORRECTION["of_json"](Path(shared_data("mlearn", "Si_test.original.json")))
+    expected = read(shared_data("mlearn", "Si_test.extxyz.gz"), ":")
+    assert len(found) == len(expected) == 25
+    for one, other in zip(found, expected, strict=True):
+        assert one.info == other.info
+        np.testing.assert_allclose(one.cell, other.cell, atol=1e-6)
+        np.testing.assert_allclose(one.positions, other.positions, atol=1e-6)
+        np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-6)
+        np.testing.assert_allclose(one.get_stress(), other.get_stress(), atol=1e-8)
+        assert one.get_potential_energy() == other.get_potential_energy()
 
 
 def described(frames, text):

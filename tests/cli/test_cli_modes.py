@@ -111,12 +111,23 @@ def test_a_saddle_point_has_exit_code_1_and_no_free_energy(methanol, capsys):
     eclipsed = molecule("CH3OH")  # its symmetry keeps it from relaxing to the staggered minimum
     eclipsed.set_dihedral(2, 0, 1, 3, 0, indices=[3])
     write("eclipsed.xyz", eclipsed)
+    (methanol / "motions").mkdir()
+    for name in (
+        "mode_00_287cm.xyz",
+        "mode_11_3712cm.xyz",
+        "mode_0_3000cm.xyz",
+        "mode_00_notes.xyz",
+    ):
+        (methanol / "motions" / name).touch()  # of an earlier call, and the last of the user
     assert main(["modes", "methanol", "eclipsed.xyz", "--animate", "motions"]) == 1
     out = capsys.readouterr().out
     assert "imaginary          1 (below 0): what was relaxed is a saddle point" in out
     assert "free energy        none: a mode of -" in out
     assert (methanol / "modes.png").stat().st_size > 10_000
-    assert any(path.name.startswith("mode_00_-") for path in (methanol / "motions").iterdir())
+    motions = sorted((methanol / "motions").iterdir())
+    assert motions[0].name.startswith("mode_00_-")
+    assert [path.stat().st_size > 0 for path in motions].count(False) == 1
+    assert (motions.pop(1).name, len(motions)) == ("mode_00_notes.xyz", 12)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
 
 from ase_schnet.cli import main
 from ase_schnet.cli.outputs import check_outputs
+from ase_schnet.files import CannotWrite, replaced, write_csv, write_whole
+from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +193,43 @@ def test_outputs_that_can_be_written_are_accepted(tmp_path):
         folders=[tmp_path / "new" / "run", tmp_path],
     )
     assert [p.name for p in tmp_path.iterdir()] == ["there.png"]
+
+
+def test_an_output_that_is_a_link_is_followed_and_the_link_stays(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    link, target = tmp_path / "latest.csv", tmp_path / "scratch" / "run7.csv"
+    link.symlink_to("scratch/run7.csv")  # leads nowhere yet
+    for value in (1.0, 2.0):
+        write_csv(link, {"x": np.array([value])})
+        assert link.is_symlink()
+        assert target.read_text() == f"x\n{value}\n"
+    assert [path.name for path in target.parent.iterdir()] == ["run7.csv"]
+    with pytest.raises(ZeroDivisionError), replaced(link) as there:
+        there.write_text(f"half {1 / 0}")
+    assert target.read_text() == "x\n2.0\n"
+    assert link.is_symlink()
+
+
+def test_a_model_directory_of_links_stays_one(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "model").mkdir()
+    for name in (CARD, WEIGHTS):
+        (tmp_path / "model" / name).symlink_to(tmp_path / "scratch" / name)
+    save_model(tmp_path / "model", load_model("methanol"))
+    assert {path.name for path in (tmp_path / "scratch").iterdir()} == {CARD, WEIGHTS}
+    assert load_model(tmp_path / "model").n_members == load_model("methanol").n_members
+
+
+def test_links_to_one_file_to_no_folder_and_to_themselves_are_refused(tmp_path):
+    (tmp_path / "a.csv").symlink_to("c.csv")
+    (tmp_path / "b.csv").symlink_to("c.csv")
+    with pytest.raises(ValueError, match=r"b.csv would be written twice"):
+        check_outputs(files=[tmp_path / "a.csv", tmp_path / "b.csv"])
+    (tmp_path / "nowhere.csv").symlink_to("missing/c.csv")
+    with pytest.raises(ValueError, match=r"there is no folder .*missing to write nowhere.csv to"):
+        check_outputs(files=[tmp_path / "nowhere.csv"])
+    (tmp_path / "self.csv").symlink_to("self.csv")
+    with pytest.raises(ValueError, match=r"self.csv cannot be written"):
+        check_outputs(files=[tmp_path / "self.csv"])
+    with pytest.raises(CannotWrite, match=r"self.csv could not be written"):
+        write_whole(tmp_path / "self.csv", b"x")

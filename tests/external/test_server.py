@@ -22,6 +22,7 @@ from ase_schnet.external.answer import answer_of
 from ase_schnet.external.client import answer_from
 from ase_schnet.external.question import Question
 from ase_schnet.external.server import Server
+from ase_schnet.modelfile import CARD, load_model, save_model
 
 MODEL = "ethanol"
 REQUEST = "job_EXT.xyz\n0\n1\n1\n1\n"
@@ -158,6 +159,51 @@ def test_refusals_are_one_line(tmp_path, address, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert reason in line
     assert not (tmp_path / "job_EXT.engrad").exists()
+
+
+@needs_files
+def test_a_model_that_is_written_anew_is_loaded_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("ase_schnet.external.answer.PATIENCE_S", 0.2)
+    whole, place, asked = load_model(MODEL), str(tmp_path / "s.sock"), question(ethanol())
+    model, lines = str(tmp_path / "model"), []
+    save_model(model, whole.member(0))
+    with Server(model, place, lines.append) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            assert answer_from(place, model, asked).energy == answer_of(model, asked).energy
+            first = answer_of(model, asked).energy
+            save_model(model, whole.member(1))
+            second = answer_from(place, model, asked).energy
+            assert second == answer_of(model, asked).energy != first
+            assert lines == [f"{model} was written anew, and is loaded anew"]
+            card = (tmp_path / "model" / CARD).read_bytes()
+            (tmp_path / "model" / CARD).unlink()
+            with pytest.raises(ValueError, match="not a complete model directory"):
+                answer_from(place, model, asked)
+            (tmp_path / "model" / CARD).write_bytes(
+                card
+            )  # the file is there again, the server lives
+            assert answer_from(place, model, asked).energy == second
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@needs_files
+def test_a_server_follows_a_link_that_leads_to_another_model(tmp_path):
+    whole, place, asked = load_model(MODEL), str(tmp_path / "s.sock"), question(ethanol())
+    for k in (0, 1):
+        save_model(tmp_path / f"model_{k}", whole.member(k))
+    link = tmp_path / "latest"
+    link.symlink_to("model_0")
+    with Server(str(link), place) as server:
+        first = server.resident.current().answer(asked).energy
+        link.unlink()
+        link.symlink_to("model_1")
+        assert server.resident.current().answer(asked).energy != first
+        line = json.dumps({"model": str(tmp_path / "model_0"), "question": asked._asdict()})
+        assert "this server has the model" in server.reply(line.encode())["refused"]
 
 
 def test_what_is_no_question_is_refused_and_the_server_lives(address):

@@ -156,6 +156,19 @@ def test_normal_modes_have_the_energy_of_their_temperature():
     assert 0.5 * STIFFNESS * (stretch**2).mean() == pytest.approx(0.5 * units.kB * 800, rel=0.1)
 
 
+def test_turns_of_a_molecule_in_a_box_are_no_normal_modes():
+    start = molecule("H2O", cell=[30.0] * 3, pbc=True)
+    plan = SamplingPlan(temperatures_K=(300.0,))
+    frames, reason = mode_frames(start, MakeSprings(start), plan, np.random.default_rng(0), 200)
+    assert reason == ""
+    assert all(atoms.pbc.all() for atoms in frames)
+    # to first order a vibration has no angular momentum about the middle, with the masses of the atoms
+    mass, middle = start.get_masses()[:, None], start.get_center_of_mass()
+    arms = start.positions - middle
+    turned = [(mass * np.cross(arms, a.positions - start.positions)).sum(axis=0) for a in frames]
+    assert np.abs(turned).max() < 0.02
+
+
 def copper(atoms):
     return EMT()
 

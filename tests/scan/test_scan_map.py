@@ -22,6 +22,7 @@ from scan_cases import (
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.scan import scan_angle, scan_dihedral, scan_map
+from ase_schnet.scan.coordinate import Coordinate
 
 FIRST, SECOND = np.linspace(0.8, 1.4, 5), np.linspace(0.9, 1.3, 4)
 
@@ -151,3 +152,40 @@ def test_coordinates_that_disturb_each_other_are_both_held_when_relaxed():
 def test_pairs_that_make_no_map(first, second, options, message):
     with pytest.raises(ValueError, match=message):
         scan_map(chain(), first, FIRST, second, SECOND, **options)
+
+
+def test_two_angles_of_the_same_atoms_are_a_map_where_one_does_not_move_the_other():
+    water = molecule("H2O")
+    water.calc = ethanol().calc
+    axes = np.linspace(100, 110, 2), np.linspace(36, 38, 3)
+    result = scan_map(water, (1, 0, 2), axes[0], (0, 1, 2), axes[1], relaxed=True, fmax=0.1)
+    assert result.converged.all()
+    for (p, q), frame in result.frames.items():
+        assert frame.get_angle(1, 0, 2) == pytest.approx(axes[0][p], abs=1e-3)
+        assert frame.get_angle(0, 1, 2) == pytest.approx(axes[1][q], abs=1e-3)
+    with pytest.raises(ValueError, match="changes the H1-O0-H2 angle"):
+        scan_map(water, (1, 0, 2), axes[0], (0, 1, 2), axes[1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ((0, 1, 2), (2, 1, 0), True),
+        ((0, 1, 2), (1, 0, 2), False),
+        ((0, 1, 2, 3), (3, 2, 1, 0), True),
+        ((0, 1, 2, 3), (3, 1, 2, 0), True),  # the same two planes: its negative
+        ((0, 1, 2, 3), (0, 2, 1, 3), True),
+        ((0, 1, 2, 3), (0, 1, 3, 2), False),
+        ((0, 1, 2, 3), (1, 0, 2, 3), False),
+    ],
+)
+def test_coordinates_are_the_same_where_their_values_are(first, second, same):
+    atoms = ethanol()
+    values = []
+    for seed in range(5):
+        atoms.rattle(0.3, seed=seed)
+        one, two = Coordinate.of(atoms, first), Coordinate.of(atoms, second)
+        both = one.measure(atoms), two.measure(atoms)
+        values.append(min(abs(one.difference(both[0], sign * both[1])) for sign in (1, -1)))
+    assert (max(values) < 1e-6) == same
+    assert one.depends_on(two) == two.depends_on(one) == same

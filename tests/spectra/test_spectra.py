@@ -366,6 +366,29 @@ def test_normal_modes_are_those_of_ase_and_named_after_bonds(tmp_path):
     assert not any(names[:5])  # torsions and bends
 
 
+@pytest.mark.parametrize("shift", [0.0, -8.5])  # whole, and cut by the faces
+def test_a_molecule_turns_freely_in_a_box_that_is_nothing_to_its_calculator(shift):
+    free = molecule("CH3OH")
+    free.calc = SchNetCalculator("methanol", threads=1)
+    boxed = molecule("CH3OH", vacuum=8, pbc=True)
+    boxed.positions += shift
+    boxed.wrap()
+    boxed.calc = free.calc
+    modes, expected = normal_modes(boxed), normal_modes(free)
+    np.testing.assert_allclose(modes.wavenumber_cm, expected.wavenumber_cm, atol=1.0)
+    assert not modes.structure.pbc.any()
+
+
+def test_a_box_with_images_in_reach_keeps_the_turns_as_modes():
+    """The calculator tells: the same atoms, a box of another size."""
+    counts = []
+    for width in (30.0, 4.5):
+        copper = Atoms("Cu2", [[0, 0, 0], [2.2, 0, 0]], cell=[width] * 3, pbc=True)
+        copper.calc = EMT()
+        counts.append(len(normal_modes(copper).wavenumber_cm))
+    assert counts == [1, 3]
+
+
 @pytest.mark.parametrize("held", [[0], [0, 1], [0, 1, 2]])
 def test_an_atom_that_is_held_vibrates_like_one_of_endless_mass(held):
     """There are three turns about one held atom, and one about two, which are no vibrations."""

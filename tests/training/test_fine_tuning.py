@@ -1,6 +1,7 @@
 """A training may start from a model: the same function, offsets of the new labels, layers kept on request."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,15 @@ import torch
 from ase.io import write
 from factory import TINY, labelled_molecules, random_model, small_dataset
 
+from ase_schnet.applicability.model import limits
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
+from ase_schnet.training.card import without_folders
+from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
@@ -102,6 +106,20 @@ def test_it_resumes_bit_for_bit_and_not_from_another_model(tmp_path):
             fit_from(other, data).resume(tmp_path / "half.safetensors")
 
 
+def test_the_limit_of_a_force_is_that_of_the_labels_and_not_of_what_it_began_as(tmp_path):
+    data = small_dataset(24)
+    found = []
+    for scale in (1.0, 0.0434):  # as of a package that counts in kcal/mol
+        base = replace(random_model(), scale=np.full(2, scale))
+        start = Start(base, "m")
+        recipe = Recipe(TINY, LossWeights(), SETTINGS, plan_folds(24, 2, n_kept_out=4), start=start)
+        model = cross_validate(data, tmp_path / str(scale), recipe)
+        np.testing.assert_allclose(model.scale, scale)
+        found.append(limits(model)["max_forces_std_eV_per_Ang"])
+    per_element = [np.mean(data.F[z == data.Z] ** 2) for z in data.elements]
+    np.testing.assert_allclose(found, np.sqrt(np.mean(per_element)))
+
+
 def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
     write(tmp_path / "a.xyz", labelled_molecules(24))
     save_model(tmp_path / "base", replace(random_model(), level_of_theory="cheap"))
@@ -116,7 +134,8 @@ def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
     assert model.trained_on["dear"]["n_structures"] == 24
     card = json.loads((tmp_path / "tuned/model.json").read_text())
     assert card["training"]["settings"]["learning_rate"] == 5e-4
-    assert card["training"]["start"]["model"] == str(tmp_path / "base")
+    assert card["training"]["start"]["model"] == "base"
+    assert str(tmp_path) not in (tmp_path / "tuned/model.json").read_text()
     base = load_model(tmp_path / "base")
     np.testing.assert_array_equal(
         model.weights["embedding.weight"], base.weights["embedding.weight"]
@@ -126,6 +145,27 @@ def test_the_command_line_fine_tunes_and_the_card_says_so(tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
     assert main([*tuned, "--resume", "--level-of-theory", "other"]) == 2
     assert "level-of-theory" in capsys.readouterr().err
+
+
+def test_a_card_does_not_say_in_which_folders_of_a_machine_files_lay():
+    words = [
+        "train",
+        "/data/a b/x.npz",
+        "../y.xyz",
+        "-o",
+        "/home/me/models/it/",
+        "--units",
+        "kcal/mol",
+    ]
+    words += ["--pretrain", "gfn2-xtb, pool=/data/pool.npz", "--level-of-theory", "PBE/def2-SVP"]
+    words += ["--start-from=/home/me/base"]
+    found = without_folders({"command": shlex.join(words), "files": 7})
+    expected = ["train", "x.npz", "../y.xyz", "-o", "it", "--units", "kcal/mol"]
+    expected += ["--pretrain", "gfn2-xtb, pool=pool.npz", "--level-of-theory", "PBE/def2-SVP"]
+    expected += ["--start-from=base"]
+    assert (shlex.split(found["command"]), found["files"]) == (expected, 7)
+    for kept in ({}, {"command": "it's mine"}):
+        assert without_folders(kept) == kept
 
 
 @pytest.mark.parametrize(
