@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         if name not in done:
             done[name] = make()
             write_whole(options.results, (json.dumps(done, indent=1) + "\n").encode())
+            write_whole(options.results.with_suffix(".md"), markdown(done).encode())
             print(name, done[name], flush=True)
 
     if options.work is not None:
@@ -68,15 +69,13 @@ def main(argv: list[str] | None = None) -> int:
         given = recipe(Hyperparameters(PRESETS["fast"]), options.epochs)
         keep(SEARCH, lambda: searched(dataset, given, options))
         found = Hyperparameters.read(options.work / SEARCH / SETTINGS)
-        for name, asked in {
-            FAST: given,
-            ACCURATE: recipe(Hyperparameters(PRESETS["accurate"]), options.epochs),
-            TUNED: found.applied_to(given),
-        }.items():
+        for name, asked in {FAST: given, TUNED: found.applied_to(given)}.items():
             keep(name, lambda n=name, r=asked: trained(n, dataset, test, r, options))
         times = done[TUNED]["minutes"] / done[FAST]["minutes"]
         longer = recipe(Hyperparameters(PRESETS["fast"]), max(1, round(times * options.epochs)))
         keep(LONGER, lambda: trained("longer", dataset, test, longer, options))
+        accurate = recipe(Hyperparameters(PRESETS["accurate"]), options.epochs)
+        keep(ACCURATE, lambda: trained(ACCURATE, dataset, test, accurate, options))
     if done:
         write_whole(options.results.with_suffix(".md"), markdown(done).encode())
     return 0
