@@ -1,0 +1,59 @@
+"""What a structure holds of earlier results and labels does not go on beside new ones."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.calculators.emt import EMT
+from ase.db import connect
+from ase.io import read
+
+from ase_schnet import label_structures, run_nve, write_predictions
+
+OLD = {"energy_error": 9.0, "error_level": 0.5, "polarizability": np.eye(3), "energy_std": 7.0}
+
+
+def structure():
+    """Water with labels in kcal/mol, error bars of another model and a polarizability of its own."""
+    atoms = molecule("H2O")
+    atoms.info |= {**OLD, "units": "kcal/mol, Ang", "level_of_theory": "CCSD(T)", "name": "w1"}
+    atoms.arrays["forces_error"] = np.ones((3, 3))
+    atoms.arrays["group"] = np.array([1, 2, 2])
+    return atoms
+
+
+def require_new(atoms):
+    assert not OLD.keys() & atoms.info.keys() and "forces_error" not in atoms.arrays
+    assert atoms.info["name"] == "w1"
+
+
+@pytest.mark.parametrize("suffix", [".extxyz", ".traj", ".db"])
+def test_predictions_have_no_bars_units_and_level_of_theory_of_the_file_before(tmp_path, suffix):
+    atoms = structure()
+    atoms.calc = EMT()
+    write_predictions(tmp_path / f"predicted{suffix}", [atoms])
+    found = read(tmp_path / f"predicted{suffix}")
+    info = connect(tmp_path / "predicted.db").get(1).data if suffix == ".db" else found.info
+    assert info["units"].startswith("eV, Ang") and "level_of_theory" not in info
+    assert not OLD.keys() & info.keys() and "forces_error" not in found.arrays
+    assert info["name"] == "w1"
+    assert atoms.info["units"] == "kcal/mol, Ang"  # the structure itself is left as it was
+
+
+def test_frames_of_a_run_do_not_repeat_the_polarizability_of_its_start(tmp_path):
+    atoms = structure()
+    atoms.calc = EMT()
+    run_nve(atoms, time_ps=0.002, trajectory_every=2, run_dir=tmp_path / "run", progress=False)
+    frames = read(tmp_path / "run/trajectory.traj", ":")
+    for frame in frames:
+        require_new(frame)
+        assert frame.info["units"].startswith("eV, Ang") and "level_of_theory" not in frame.info
+
+
+def test_labels_do_not_stand_beside_what_a_model_predicted(tmp_path):
+    script = tmp_path / "cheap.py"
+    script.write_text("from ase.calculators.emt import EMT\n")
+    result = label_structures([structure()], f"{script}:EMT", tmp_path / "labels.extxyz", jobs=1)
+    for frame in (*result.frames, read(tmp_path / "labels.extxyz")):
+        require_new(frame)
+        assert frame.arrays["group"].tolist() == [1, 2, 2]
+        assert frame.info["level_of_theory"] == "cheap.py:EMT"
