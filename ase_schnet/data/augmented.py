@@ -88,8 +88,8 @@ def separate_augmented(dataset: Dataset) -> tuple[Dataset, GivenStructures | Non
 def _originals(dataset: Dataset) -> NDArray:
     """Return the number of the structure that each augmented one was made from, (S,); -1 for all others.
 
-    Names of originals are those of files, and files of different folders may have one name: an original stands
-    before what is made from it, so the last one of its name before a structure is meant.
+    Names of originals are those of files, and files of different folders may have one name. An original
+    stands before what is made from it, so the last one of its name before a structure is meant.
     """
     named: dict[str, list[int]] = {}
     for s in np.flatnonzero((dataset.augmented == "") & (dataset.frame_id != "")).tolist():

@@ -22,7 +22,8 @@ def structure():
 
 
 def require_new(atoms):
-    assert not OLD.keys() & atoms.info.keys() and "forces_error" not in atoms.arrays
+    assert not OLD.keys() & atoms.info.keys()
+    assert "forces_error" not in atoms.arrays
     assert atoms.info["name"] == "w1"
 
 
@@ -33,8 +34,10 @@ def test_predictions_have_no_bars_units_and_level_of_theory_of_the_file_before(t
     write_predictions(tmp_path / f"predicted{suffix}", [atoms])
     found = read(tmp_path / f"predicted{suffix}")
     info = connect(tmp_path / "predicted.db").get(1).data if suffix == ".db" else found.info
-    assert info["units"].startswith("eV, Ang") and "level_of_theory" not in info
-    assert not OLD.keys() & info.keys() and "forces_error" not in found.arrays
+    assert info["units"].startswith("eV, Ang")
+    assert "level_of_theory" not in info
+    assert not OLD.keys() & info.keys()
+    assert "forces_error" not in found.arrays
     assert info["name"] == "w1"
     assert atoms.info["units"] == "kcal/mol, Ang"  # the structure itself is left as it was
 
@@ -46,7 +49,8 @@ def test_frames_of_a_run_do_not_repeat_the_polarizability_of_its_start(tmp_path)
     frames = read(tmp_path / "run/trajectory.traj", ":")
     for frame in frames:
         require_new(frame)
-        assert frame.info["units"].startswith("eV, Ang") and "level_of_theory" not in frame.info
+        assert frame.info["units"].startswith("eV, Ang")
+        assert "level_of_theory" not in frame.info
 
 
 def test_labels_do_not_stand_beside_what_a_model_predicted(tmp_path):
