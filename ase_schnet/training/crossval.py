@@ -129,7 +129,7 @@ def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
     divided = recipe.plan.divided(twins_of(dataset))
     if divided:
         warnings.warn(
-            f"{divided} structures are the same, to the last bit, as one in another part of the split: the "
+            f"{divided} structures are the same, perhaps turned, as one in another part of the split: the "
             "errors will flatter the model. plan_folds(..., twins=twins_of(dataset)) keeps them together",
             stacklevel=3,
         )
