@@ -73,9 +73,9 @@ class FoldPlan:
 def twins_of(dataset: Dataset) -> NDArray:
     """Return for each structure the first one that is the same to a network, (S,) int.
 
-    For the first one this is its own number. A molecule is the same wherever it lies, turned, mirrored, in any
-    order of its atoms, and with coordinates that were rounded, as in two files; a crystal wherever its atoms
-    lie in the same cell. See `structure_hashes`. Labels are not compared.
+    For the first one this is its own number. A molecule is the same wherever it lies, turned, mirrored, in
+    any order of its atoms, and with coordinates that were rounded, as in two files; a crystal wherever its
+    atoms lie in the same cell. See `structure_hashes`. Labels are not compared.
     """
     _, first, number = np.unique(structure_hashes(dataset), return_index=True, return_inverse=True)
     return first[number]

@@ -23,7 +23,7 @@ from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_mod
 from ase_schnet.processes import StartedAgain, refuse_to_start_again
 from ase_schnet.training.card import conditions, judge
 from ase_schnet.training.checkpoint import unnested
-from ase_schnet.training.fold import checked_recipe
+from ase_schnet.training.fold import checked_recipe, judging
 from ase_schnet.training.length import training_length
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
@@ -185,13 +185,14 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     model = replace(model, trained_on={**model.trained_on, **also}, card=electrons)
     entries = [_fold_card(work, fold) for fold in folds]
     kept_out = np.array(recipe["kept_out"])
-    judged = judge(model, dataset.subset(kept_out))
+    before = plan.get("seen_before")
+    judged = judge(model, dataset.subset(judging(dataset, kept_out, before)))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **electrons,
         "training": {
             **plan["provenance"],
-            **conditions(dataset, plan["data"], kept_out),
+            **conditions(dataset, plan["data"], kept_out, before),
             **{k: v for k, v in recipe.items() if k not in electrons},
         },
         "verdict": verdict.to_dict(),

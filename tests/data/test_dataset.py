@@ -401,7 +401,8 @@ def test_a_mirror_image_turned_elsewhere_in_another_order_and_rounded_is_a_twin(
     other = frames[2].copy()
     other.positions *= [1, 1, -1]
     other.rotate(40, (1, 2, 3))
-    other.positions = (other.positions + [3.0, -1.0, 2.0]).round(6)
+    other.translate([3.0, -1.0, 2.0])
+    other.positions = other.positions.round(6)
     crystal = labelled_crystals(3)[-1]
     moved = crystal.copy()
     moved.positions += [0.3, 0.2, 0.1]
