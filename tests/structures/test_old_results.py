@@ -1,13 +1,19 @@
 """What a structure holds of earlier results and labels does not go on beside new ones."""
 
+import argparse
+
 import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.db import connect
-from ase.io import read
+from ase.io import read, write
 
 from ase_schnet import label_structures, run_nve, write_predictions
+from ase_schnet.cli import main
+from ase_schnet.cli.inputs import read_structures
+from ase_schnet.spectra import normal_modes
+from ase_schnet.structures.single import read_structure
 
 OLD = {"energy_error": 9.0, "error_level": 0.5, "polarizability": np.eye(3), "energy_std": 7.0}
 
@@ -61,3 +67,25 @@ def test_labels_do_not_stand_beside_what_a_model_predicted(tmp_path):
         require_new(frame)
         assert frame.arrays["group"].tolist() == [1, 2, 2]
         assert frame.info["level_of_theory"] == "cheap.py:EMT"
+
+
+def test_lengths_in_bohr_are_not_taken_for_angstrom(tmp_path, capsys):
+    atoms = structure()
+    atoms.info["units"] = "Hartree, Bohr"
+    write(tmp_path / "bohr.xyz", atoms)
+    with pytest.raises(ValueError, match=r"bohr.xyz: lengths are in Bohr \(units: Hartree, Bohr\)"):
+        read_structure(tmp_path / "bohr.xyz")
+    out = ["-o", str(tmp_path / "out.xyz")]
+    assert main(["predict", "ethanol", str(tmp_path / "bohr.xyz"), *out]) == 2
+    assert "lengths are in Bohr" in capsys.readouterr().err
+    unsaid = argparse.Namespace(units=None, columns=None)
+    with pytest.raises(ValueError, match="lengths are in Bohr"):
+        read_structures(str(tmp_path / "bohr.xyz"), unsaid)
+
+
+def test_a_relaxed_structure_has_results_of_its_own(tmp_path):
+    atoms = structure()
+    atoms.calc = EMT()
+    at_rest = normal_modes(atoms).structure
+    assert at_rest.info["units"].startswith("eV, Ang")
+    assert not OLD.keys() & at_rest.info.keys()
