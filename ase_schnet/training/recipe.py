@@ -115,7 +115,7 @@ class Recipe:
 
     @property
     def seen_before(self) -> str | None:
-        """Structures that the model which members start from has seen with such labels; see `Start.seen`."""
+        """Return the structures that the model in `start` has seen with such labels; see `Start.seen`."""
         return None if self.start is None else self.start.seen(self.level_of_theory)
 
     def to_dict(self) -> dict:
