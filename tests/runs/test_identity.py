@@ -78,7 +78,7 @@ def test_a_resume_with_the_same_masses_and_constraints_goes_on(tmp_path, constra
     ],
 )
 def test_lammps_does_not_go_on_with_isotopes_or_a_cell_that_the_run_had_not(change, message):
-    """LAMMPS takes masses and cell from its own file, and momenta and orientation were made of those given."""
+    """LAMMPS takes masses and cell from its own file; momenta and axes were made of those given."""
     first = Atoms("H2", [(0, 0, 0), (0, 0, 0.74)], cell=[8.0, 8.0, 8.0], pbc=True)
     about = {"calculator": {"model_info": {"sha256": "a", "repulsion": "zbl"}}}
     directory = SimpleNamespace(

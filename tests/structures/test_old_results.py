@@ -12,6 +12,7 @@ from ase.io import read, write
 from ase_schnet import label_structures, run_nve, write_predictions
 from ase_schnet.cli import main
 from ase_schnet.cli.inputs import read_structures
+from ase_schnet.runs.collected import CollectedFrames
 from ase_schnet.spectra import normal_modes
 from ase_schnet.structures.single import read_structure
 
@@ -57,6 +58,15 @@ def test_frames_of_a_run_do_not_repeat_the_polarizability_of_its_start(tmp_path)
         require_new(frame)
         assert frame.info["units"].startswith("eV, Ang")
         assert "level_of_theory" not in frame.info
+
+
+def test_collected_frames_have_no_bars_of_the_file_that_the_run_began_with(tmp_path):
+    atoms = structure()
+    CollectedFrames(tmp_path, 0).append(atoms, 5, 2.5, "a reason")
+    frame = read(tmp_path / "collected.extxyz")
+    assert "forces_error" not in frame.arrays
+    assert frame.arrays["group"].tolist() == [1, 2, 2]
+    assert not OLD.keys() & frame.info.keys()
 
 
 def test_labels_do_not_stand_beside_what_a_model_predicted(tmp_path):
