@@ -16,6 +16,8 @@ RESULTS = (
     *("energy_error", "forces_error", "stress_error", "error_level"),
     *("polarizability", "polarizability_std"),
 )
+#: What ``info`` says of a structure of training data: how it was made, and what it weighs.
+MARKS = ("augmented", "augmented_from", "frame_id", "loss_weight")
 #: What ``info`` says of labels: their units, and whose they are.
 UNITS, LEVEL = "units", "level_of_theory"
 
@@ -23,6 +25,14 @@ UNITS, LEVEL = "units", "level_of_theory"
 def without_results(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``info`` or ``arrays`` without results."""
     return {name: value for name, value in values.items() if name not in RESULTS}
+
+
+def info_of_moved(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``info`` that a structure keeps when its atoms move: no results, no marks of training data.
+
+    All frames of a run would be the one structure that augmented ones were made from.
+    """
+    return {name: value for name, value in without_results(info).items() if name not in MARKS}
 
 
 def info_for_results(info: Mapping[str, Any], units: str) -> dict[str, Any]:

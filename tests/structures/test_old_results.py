@@ -15,6 +15,7 @@ from ase_schnet.cli.inputs import read_structures
 from ase_schnet.runs.collected import CollectedFrames
 from ase_schnet.spectra import normal_modes
 from ase_schnet.structures.single import read_structure
+from ase_schnet.structures.writing import write_frames
 
 OLD = {"energy_error": 9.0, "error_level": 0.5, "polarizability": np.eye(3), "energy_std": 7.0}
 
@@ -52,10 +53,14 @@ def test_predictions_have_no_bars_units_and_level_of_theory_of_the_file_before(t
 def test_frames_of_a_run_do_not_repeat_the_polarizability_of_its_start(tmp_path):
     atoms = structure()
     atoms.calc = EMT()
+    atoms.info |= {"frame_id": "data:3", "loss_weight": 0.1}
     run_nve(atoms, time_ps=0.002, trajectory_every=2, run_dir=tmp_path / "run", progress=False)
     frames = read(tmp_path / "run/trajectory.traj", ":")
     for frame in frames:
         require_new(frame)
+        assert (
+            not {"frame_id", "loss_weight"} & frame.info.keys()
+        )  # else all would be one structure
         assert frame.info["units"].startswith("eV, Ang")
         assert "level_of_theory" not in frame.info
 
@@ -91,6 +96,15 @@ def test_lengths_in_bohr_are_not_taken_for_angstrom(tmp_path, capsys):
     unsaid = argparse.Namespace(units=None, columns=None)
     with pytest.raises(ValueError, match="lengths are in Bohr"):
         read_structures(str(tmp_path / "bohr.xyz"), unsaid)
+
+
+def test_structures_of_a_scan_are_no_originals_of_augmented_ones(tmp_path):
+    atoms = structure()
+    atoms.info["frame_id"] = "data:3"
+    write_frames(tmp_path / "scan.xyz", [atoms, atoms], {"model_energy_eV": np.array([1.0, 2.0])})
+    for frame, energy in zip(read(tmp_path / "scan.xyz", ":"), (1.0, 2.0), strict=True):
+        assert frame.info["model_energy_eV"] == energy
+        assert not {*OLD, "frame_id"} & frame.info.keys()
 
 
 def test_a_relaxed_structure_has_results_of_its_own(tmp_path):
