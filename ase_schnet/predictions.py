@@ -22,6 +22,8 @@ from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.data.npz_frames import NpzFrames
 from ase_schnet.files import replaced, where_written
 from ase_schnet.results import ERRORS, EXTRA_RESULTS, STRESS_ERRORS, Results
+from ase_schnet.structures.old_results import info_for_results, without_results
+from ase_schnet.units import PACKAGE_UNITS
 
 #: Results beside ASE's own properties that are written: one value or array for each structure or atom.
 WRITTEN = tuple(name for name in EXTRA_RESULTS if not name.endswith("_committee"))
@@ -168,8 +170,10 @@ def _add_to_database(database, atoms: Atoms, extra: dict) -> None:
 def _for_xyz(atoms: Atoms, results: Mapping, extra: dict) -> Atoms:
     """Return a structure with its results for ASE's writer, which copies it; arrays are shared."""
     view = copy(atoms)
-    view.arrays = atoms.arrays | {k: v for k, v in extra.items() if k in PER_ATOM}
-    view.info = atoms.info | {k: v for k, v in extra.items() if k not in PER_ATOM}
+    view.arrays = without_results(atoms.arrays)
+    view.arrays |= {k: v for k, v in extra.items() if k in PER_ATOM}
+    view.info = info_for_results(atoms.info, str(PACKAGE_UNITS))
+    view.info |= {k: v for k, v in extra.items() if k not in PER_ATOM}
     view.calc = SimpleNamespace(results=_known_to_ase(results))
     return view
 
@@ -182,6 +186,7 @@ def _with_info(atoms: Atoms, extra: dict) -> Atoms:
 def _with_results(atoms: Atoms, results: Mapping) -> Atoms:
     """Return a copy of a structure with those results that have a name in ASE."""
     mine = atoms.copy()
+    mine.info = info_for_results(mine.info, str(PACKAGE_UNITS))
     mine.calc = SinglePointCalculator(mine, **_known_to_ase(results))
     return mine
 

@@ -12,7 +12,7 @@ from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import Intervals, fit_intervals
 from ase_schnet.coverage import error_bars_of
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.seen import seen_entry, seen_in_training, structure_hashes
+from ase_schnet.data.seen import is_seen, seen_entry, seen_in_training, structure_hashes
 from ase_schnet.evaluation import Comparison, compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
@@ -162,7 +162,15 @@ def _unseen(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
     training = model.card.get("training", {})
     if "kept_out" in training and training.get("data_fingerprint") == dataset.fingerprint():
         kept_out = np.array(training["kept_out"])
-        return dataset.subset(kept_out), {**training, "seen": seen_entry(dataset, kept_out)}
+        training = {"seen": seen_entry(dataset, kept_out), **training}  # cards of 0.1 have none
+        kept = dataset.subset(kept_out)
+        new = ~is_seen(training["seen"], kept)  # also to what the members started from
+        if not new.any():
+            raise ValueError(
+                f"all structures kept out of the training of {model.path} were in that of the model that its "
+                "members started from: give structures that no member saw"
+            )
+        return kept.subset(np.flatnonzero(new)), training
     seen = seen_in_training(model.card, dataset)
     if seen is None:
         warnings.warn(

@@ -86,7 +86,7 @@ def add_structure_options(parser: argparse.ArgumentParser) -> None:
 def read_structures(name: str, args: argparse.Namespace) -> list[Atoms]:
     """Read all structures of a file of any kind, or the frame that its name ends in (@K)."""
     from ase_schnet.data.formats import READERS, read_labelled
-    from ase_schnet.structures.reading import read_frames
+    from ase_schnet.structures.reading import read_frames, require_angstrom
     from ase_schnet.structures.single import read_structure
 
     path = Path(name)
@@ -96,7 +96,10 @@ def read_structures(name: str, args: argparse.Namespace) -> list[Atoms]:
     if not path.exists():
         return [read_structure(name).atoms]
     try:
-        return list(read_frames(path))
+        frames = list(read_frames(path))
+        for atoms in frames:
+            require_angstrom(atoms)
+        return frames
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

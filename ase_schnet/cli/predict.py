@@ -197,12 +197,14 @@ def _numbered(source: Path, no_pbc: bool, waiting: deque[Atoms], found: _Found) 
 
     from ase_schnet.data.npz_frames import number_of_frames
     from ase_schnet.structures.box import without_box
+    from ase_schnet.structures.reading import require_angstrom
 
     total = number_of_frames(source) if source.suffix == ".npz" else None
     for k, atoms in enumerate(tqdm(_read(source), unit="structure", total=total, disable=None)):
         try:
             if isinstance(atoms, ValueError):
                 raise atoms
+            require_angstrom(atoms)
             atoms = without_box(atoms) if no_pbc else atoms
         except (InputError, ValueError) as error:
             found.leave_out(k, error)

@@ -69,24 +69,36 @@ def separate_augmented(dataset: Dataset) -> tuple[Dataset, GivenStructures | Non
     true = true_structures(dataset)
     if not len(true):
         raise ValueError("all structures are augmented: give their originals too")
-    ids = dataset.frame_id[true]
-    number = {name: k for k, name in enumerate(ids.tolist()) if name}
-    augmented = np.flatnonzero(dataset.augmented != "")
-    known = [s for s in augmented if dataset.augmented_from[s] in number]
-    if len(known) < len(augmented):
+    found = _originals(dataset)
+    known = np.flatnonzero(found >= 0)
+    missing = len(dataset) - len(true) - len(known)
+    if missing:
         warnings.warn(
-            f"{len(augmented) - len(known)} augmented structures are left out: their originals are not in "
-            "the data",
+            f"{missing} augmented structures are left out: their originals are not in the data",
             stacklevel=2,
         )
-    if not known:
+    if not len(known):
         return _unmarked(dataset.subset(true)), None
-    originals = np.array([number[dataset.augmented_from[s]] for s in known])
+    originals = np.searchsorted(true, found[known])
     rule = ", ".join(sorted(set(dataset.augmented[known].tolist())))
-    given = replace(
-        _unmarked(dataset.subset(np.array(known))), source="augmented frames of the files"
-    )
+    given = replace(_unmarked(dataset.subset(known)), source="augmented frames of the files")
     return _unmarked(dataset.subset(true)), GivenStructures(given, originals, rule)
+
+
+def _originals(dataset: Dataset) -> NDArray:
+    """Return the number of the structure that each augmented one was made from, (S,); -1 for all others.
+
+    Names of originals are those of files, and files of different folders may have one name. An original
+    stands before what is made from it, so the last one of its name before a structure is meant.
+    """
+    named: dict[str, list[int]] = {}
+    for s in np.flatnonzero((dataset.augmented == "") & (dataset.frame_id != "")).tolist():
+        named.setdefault(str(dataset.frame_id[s]), []).append(s)
+    found = np.full(len(dataset), -1)
+    for s in np.flatnonzero(dataset.augmented != "").tolist():
+        if places := named.get(str(dataset.augmented_from[s])):
+            found[s] = max((k for k in places if k < s), default=places[0])
+    return found
 
 
 def _unmarked(dataset: Dataset) -> Dataset:

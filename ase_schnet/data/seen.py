@@ -45,11 +45,17 @@ def structure_hashes(dataset: Dataset) -> NDArray:
     return hashes
 
 
-def seen_entry(dataset: Dataset, kept_out: NDArray) -> str:
-    """Return what a card keeps of the structures that members saw: all but the numbers `kept_out` (K,)."""
+def seen_entry(dataset: Dataset, kept_out: NDArray, before: str | None = None) -> str:
+    """Return what a card keeps of the structures that members saw: all but the numbers `kept_out` (K,).
+
+    `before` is the entry of the model that they started from, if it is known; its structures count too.
+    """
     seen = np.ones(len(dataset), bool)
     seen[kept_out] = False
-    return base64.b64encode(np.sort(structure_hashes(dataset)[seen]).tobytes()).decode()
+    hashes = np.sort(structure_hashes(dataset)[seen])
+    if before is not None:
+        hashes = np.union1d(hashes, _hashes(before))
+    return base64.b64encode(hashes.tobytes()).decode()
 
 
 def seen_in_training(card: dict, dataset: Dataset) -> NDArray | None:
@@ -70,12 +76,18 @@ def seen_in_training(card: dict, dataset: Dataset) -> NDArray | None:
         The entry of the card is damaged.
     """
     entry = card.get("training", {}).get("seen")
-    if entry is None:
-        return None
+    return None if entry is None else is_seen(entry, dataset)
+
+
+def is_seen(entry: str, dataset: Dataset) -> NDArray:
+    """Return which structures are among those of an entry of `seen_entry`, (S,) bool."""
+    return np.isin(structure_hashes(dataset), _hashes(entry))
+
+
+def _hashes(entry: str) -> NDArray:
     try:
-        seen = np.frombuffer(base64.b64decode(entry, validate=True), dtype="<u8")
+        return np.frombuffer(base64.b64decode(entry, validate=True), dtype="<u8")
     except (binascii.Error, TypeError, ValueError):
         raise ValueError(
             "the card is damaged or edited: training.seen is no list of hashes"
         ) from None
-    return np.isin(structure_hashes(dataset), seen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.seen import structure_hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +71,14 @@ class FoldPlan:
 
 
 def twins_of(dataset: Dataset) -> NDArray:
-    """Return for each structure the first one that is equal to the last bit, (S,) int.
+    """Return for each structure the first one that is the same to a network, (S,) int.
 
-    For the first one this is its own number. Equal means the same atoms in the same order at the same
-    positions in the same cell. Labels are not compared.
+    For the first one this is its own number. A molecule is the same wherever it lies, turned, mirrored, in
+    any order of its atoms, and with coordinates that were rounded, as in two files; a crystal wherever its
+    atoms lie in the same cell. See `structure_hashes`. Labels are not compared.
     """
-    first: dict[bytes, int] = {}
-    twins = np.empty(len(dataset), dtype=int)
-    for s in range(len(dataset)):
-        atoms = slice(dataset.ptr[s], dataset.ptr[s + 1])
-        digest = hashlib.sha256(dataset.Z[atoms].tobytes())
-        digest.update(dataset.R[atoms].tobytes())
-        digest.update(dataset.cells[s].tobytes() + dataset.pbc[s].tobytes())
-        twins[s] = first.setdefault(digest.digest(), s)
-    return twins
+    _, first, number = np.unique(structure_hashes(dataset), return_index=True, return_inverse=True)
+    return first[number]
 
 
 def default_kept_out(n_structures: int) -> int:
@@ -121,7 +115,7 @@ def plan_folds(
         Make blocks of consecutive frames, the last one kept out, in place of a random division. In one
         trajectory neighbours in time are alike, and errors after a random division are too small.
     twins
-        What `twins_of` returns for the data set. Structures that occur several times go to one part
+        What `twins_of` returns for the data set. Structures that are the same go to one part
         together: otherwise a member would be tested on what it was trained on. Parts then differ in size.
 
     Raises

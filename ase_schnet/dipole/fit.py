@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import twins_of
 from ase_schnet.dipole.basis import VOIGT, Basis
 from ase_schnet.dipole.frame import least_gap
 from ase_schnet.dipole.labels import check_charge, check_size, labels_of, misread, one_molecule
@@ -67,10 +68,9 @@ def fit_rpr(
     """
     settings = settings or RPRSettings()
     numbers, positions, labels = _checked(dataset, quantity, charge, labels_about, settings)
-    order = np.random.default_rng(settings.seed).permutation(len(positions))
+    order, folds = _divided(dataset, settings)
     positions, labels = positions[order], labels[order]
     basis = place_basis(positions, numbers, RANKS[quantity], settings)
-    folds = np.array_split(np.arange(len(positions)), settings.n_members)
     basis, penalty, coefficients, linear = _solve(basis, positions, labels, folds)
     model = RotatePredictRotate(quantity, numbers, basis, coefficients, linear, charge)
     record = {
@@ -125,6 +125,24 @@ def _checked(
             "needed, and at least 2 structures for each"
         )
     return numbers, positions, labels
+
+
+def _divided(dataset: Dataset, settings: RPRSettings) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the structures in random order, (S,), and the folds as places in it.
+
+    Structures that are the same, see `twins_of`, are in one fold if enough differ: else a member would be
+    judged, and the penalty chosen, by what it was fitted to.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(dataset))
+    _, first, group = np.unique(
+        twins_of(dataset)[order], return_index=True, return_inverse=True
+    )  # in the order drawn
+    together = np.argsort(first[group], kind="stable")
+    number = np.unique(first[group][together], return_inverse=True)[1]  # (S,), rising
+    if number[-1] + 1 < 2 * settings.n_members:  # as of a single atom
+        number = np.arange(len(order))
+    folds = np.array_split(np.arange(number[-1] + 1), settings.n_members)
+    return order[together], [np.flatnonzero(np.isin(number, fold)) for fold in folds]
 
 
 def _solve(

@@ -25,6 +25,7 @@ from ase_schnet.labelling.reference import read_reference
 from ase_schnet.processes import Workers, refuse_to_start_again
 from ase_schnet.progress import Tally
 from ase_schnet.structures.electrons import NOTHING, stated
+from ase_schnet.structures.old_results import without_results
 from ase_schnet.units import PACKAGE_UNITS
 
 SUFFIXES = (".extxyz", ".xyz")
@@ -187,6 +188,7 @@ def _bare(atoms: Atoms, charge: int | None, multiplicity: int | None) -> Atoms:
     """Return a copy without labels and constraints; it states the charge and multiplicity that are given."""
     bare = atoms.copy()
     bare.set_constraint()
+    bare.info, bare.arrays = without_results(bare.info), without_results(bare.arrays)
     given = {"charge": charge, "multiplicity": multiplicity}
     bare.info |= {key: value for key, value in given.items() if value is not None}
     return bare

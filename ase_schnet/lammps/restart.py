@@ -18,6 +18,7 @@ from ase_schnet.runs.identity import (
     another_structure,
     require_not_longer,
     require_same_elements,
+    require_same_masses,
     require_same_repulsion,
 )
 from ase_schnet.runs.restart import State
@@ -54,8 +55,10 @@ def require_same_run(directory: RunDirectory, atoms: Atoms, info: dict, n_steps:
     """
     path, first = directory.path, directory.first_frame()
     require_same_elements(path, first, atoms)
-    if not np.allclose(first.positions, atoms.positions, rtol=0, atol=SAME_PLACE_ANG):
-        raise another_structure(path)
+    require_same_masses(path, first, atoms)  # LAMMPS goes on with those of the run
+    for before, now in ((first.positions, atoms.positions), (first.cell.array, atoms.cell.array)):
+        if not np.allclose(before, now, rtol=0, atol=SAME_PLACE_ANG):
+            raise another_structure(path)
     then = (directory.about.get("calculator") or {}).get("model_info") or {}
     if then.get("sha256") not in (info["sha256"], *info["earlier_sha256"]):
         raise ValueError(f"{path} holds a run with another model, {then.get('model')}")

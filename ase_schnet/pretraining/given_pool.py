@@ -18,7 +18,7 @@ from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.labelling.reference import XTB_METHODS
 from ase_schnet.pretraining.difference import Electrons
 from ase_schnet.structures.electrons import lowest_multiplicity, stated
-from ase_schnet.structures.reading import no_such_file, read_frames
+from ase_schnet.structures.reading import no_such_file, read_frames, require_angstrom
 from ase_schnet.units import PACKAGE_UNITS
 
 #: `sampled_from` of structures that were made from none of the data, or from one that is not known.
@@ -156,6 +156,7 @@ def _frames(path: str | Path) -> Iterator[Atoms]:
         for k, atoms in enumerate(read_frames(path)):
             if not np.isfinite(atoms.positions).all():
                 raise ValueError(f"structure {k} has positions that are not numbers")
+            require_angstrom(atoms)
             yield atoms
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -97,6 +97,8 @@ def _sample(
         "thermal": (near.with_shares({"md": 1.0}), settings.n_thermal),
         "far": (plan, settings.n_far),
     }
+    # of their own: both have runs at the temperature of the settings, which would be the same runs
+    seeds = {"thermal": settings.seed, "far": _another_seed(settings.seed)}
     pool: list[Atoms] = []
     for name, (mixture, n) in kinds.items():
         say(f"pretraining: {n} {name} structures by {reference.level_of_theory}")
@@ -105,7 +107,7 @@ def _sample(
             reference,
             n,
             plan=mixture,
-            seed=settings.seed,
+            seed=seeds[name],
             jobs=jobs,
             directory=path.parent / f"{name}.parts",
             take_over=take_over,
@@ -117,6 +119,10 @@ def _sample(
     write_frames(path, pool, {})
     for name in kinds:
         remove_parts(path.parent / f"{name}.parts")
+
+
+def _another_seed(seed: int) -> int:
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def origins(pool: list[Atoms]) -> np.ndarray:

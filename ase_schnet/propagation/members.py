@@ -21,9 +21,11 @@ class _Member:
 
     def _load(self) -> None:
         super()._load()
-        names = self.implemented_properties
+        self._evaluator.bars = None  # those of the mean of all, of stds that one member has not
         self.implemented_properties = [
-            name for name in names if name not in COMMITTEE and not name.endswith("_std")
+            name
+            for name in self.implemented_properties
+            if name not in COMMITTEE and not name.endswith(("_std", "_error"))
         ]
         self._heads = PropertyHeads(self.trained.path, self.member)
 

@@ -9,6 +9,7 @@ from ase.io import write
 
 from ase_schnet.files import flush_to_disk
 from ase_schnet.structures.electrons import electrons_in
+from ase_schnet.structures.old_results import without_results
 
 COLLECTED_FILE = "collected.extxyz"
 
@@ -46,6 +47,9 @@ class CollectedFrames:
         """Append the atoms with the uncertainties of their calculator, and flush to the disk."""
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()
+        frame.arrays = without_results(
+            frame.arrays
+        )  # such as bars in the file that the run began with
         frame.info = {"step": step, "time_fs": float(time_fs), "reason": reason}
         frame.info |= electrons_in(atoms.info)
         if "energy_std" in results:

@@ -45,6 +45,8 @@ from ase_schnet.runs.restart import (
     open_trajectory,
     steps_in_log,
 )
+from ase_schnet.structures.old_results import info_for_results, info_of_moved
+from ase_schnet.units import PACKAGE_UNITS
 
 #: Results that ASE's trajectories have no place for but ``info``.
 IN_INFO = ("energy_std", "forces_std", "dipole_std", "polarizability", "polarizability_std")
@@ -211,10 +213,10 @@ class RunDirectory:
 
     def write_frame(self, frame: FrameData, step: int) -> None:
         """Append a frame with momenta, results and uncertainties to the trajectory."""
-        atoms = (
-            frame.atoms.copy()
-        )  # without calculator: it would be asked for each property, slowly
-        atoms.info |= {"step": step, "time_fs": step * self.settings["timestep_fs"]}
+        atoms = frame.atoms.copy()  # its calculator would be asked for each property, slowly
+        of_then = {"step": step, "time_fs": step * self.settings["timestep_fs"]}
+        moved = info_of_moved(atoms.info)
+        atoms.info = info_for_results(moved, str(PACKAGE_UNITS)) | of_then
         atoms.info |= {k: frame.results[k] for k in IN_INFO if k in frame.results}
         known = {k: frame.results[k] for k in all_properties if frame.results.get(k) is not None}
         try:

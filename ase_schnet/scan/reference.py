@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import energy_and_spread
 from ase_schnet.structures.reading import no_such_file, read_frames
+from ase_schnet.units import parse_units
 
 #: Dihedrals count as a full turn if the widest gap between them is at most this many times the next one.
 CLOSED_TURN_RATIO = 2.0
@@ -35,7 +36,7 @@ def read_reference(
     Parameters
     ----------
     path
-        File of structures with energies.
+        File of structures with energies, in the units that ``info["units"]`` states, else eV and Å.
     coordinate
         What is scanned.
     atoms
@@ -85,6 +86,17 @@ def energies_along(
     return energies
 
 
+def _to_package_units(structure: Atoms) -> float:
+    """Bring lengths to Å, from the units that a structure states; return the factor of its energy to eV."""
+    stated = structure.info.get("units")
+    if stated is None:
+        return 1.0
+    units = parse_units(str(stated))
+    structure.set_cell(structure.cell.array * units.length_to_Ang)
+    structure.positions *= units.length_to_Ang
+    return units.energy_to_eV
+
+
 def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArray, NDArray]:
     """Read the value of the coordinate and the energy (eV) of every structure, (S,) each, values rising."""
     if not Path(path).is_file():
@@ -99,7 +111,10 @@ def _read(path: str | Path, coordinate: Coordinate, atoms: Atoms) -> tuple[NDArr
             raise ValueError(f"structure {k} of {path} does not have the atoms of the scan")
         if structure.calc is None or "energy" not in structure.calc.results:
             raise ValueError(f"structure {k} of {path} has no energy")
-        energy = structure.get_potential_energy()
+        try:
+            energy = structure.get_potential_energy() * _to_package_units(structure)
+        except ValueError as error:
+            raise ValueError(f"structure {k} of {path}: {error}") from None
         value = round(coordinate.measure(structure), DIGITS[coordinate.unit])
         if coordinate.kind == "dihedral":
             value %= 360  # a full turn ends where it began

@@ -18,7 +18,9 @@ from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import LINEAR_INERTIA_RATIO, check_atoms
 from ase_schnet.files import write_csv
 from ase_schnet.structures.box import without_needless_box
+from ase_schnet.structures.old_results import info_for_results
 from ase_schnet.structures.writing import write_frames
+from ase_schnet.units import PACKAGE_UNITS
 
 #: Largest force after relaxation, eV/Å; small enough for the softest torsions.
 FMAX = 1e-3
@@ -167,6 +169,7 @@ def normal_modes(atoms: Atoms) -> NormalModes:
     held = _held(atoms)
     relaxed = _relaxed(without_needless_box(atoms))
     at_rest = relaxed.copy()
+    at_rest.info = info_for_results(at_rest.info, str(PACKAGE_UNITS))
     results = {"energy": relaxed.get_potential_energy(), "forces": relaxed.get_forces()}
     at_rest.calc = SinglePointCalculator(at_rest, **results)
     has_dipole = _has_dipole(relaxed.calc)

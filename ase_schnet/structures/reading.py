@@ -111,6 +111,22 @@ def read_frames(path: str | Path, columns: str | None = None) -> Iterator[Atoms]
         raise ValueError(not_read(name, done, error)) from error
 
 
+def require_angstrom(atoms: Atoms) -> None:
+    """Refuse a structure whose ``info["units"]`` say that its lengths are in Bohr: they would be read as Å.
+
+    Raises
+    ------
+    ValueError
+        In one line without the path.
+    """
+    stated = str(atoms.info.get("units", ""))
+    if any(part.strip().lower() in ("bohr", "a0") for part in stated.split(",")[1:]):
+        raise ValueError(
+            f"lengths are in Bohr (units: {stated}), and are needed in Å: convert them, or label, sample "
+            "and other commands with --units read them"
+        )
+
+
 def read_blocks(path: Path) -> Iterator[Block]:
     """Divide an xyz file into frames without reading what they hold. Raises ValueError as `read_frames`."""
     done = 0

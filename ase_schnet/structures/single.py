@@ -20,6 +20,7 @@ from ase_schnet.structures.reading import (
     read_blocks,
     read_frames,
     recognised_format,
+    require_angstrom,
 )
 from ase_schnet.structures.xyz import atoms_of
 
@@ -56,6 +57,7 @@ def read_structure(path: str | Path) -> ReadStructure:
     try:
         atoms, taken, count = _pick(path, index)
         _require_sound(atoms)
+        require_angstrom(atoms)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     _correct_deuterium(atoms)

@@ -8,6 +8,7 @@ from ase.io import write
 from numpy.typing import NDArray
 
 from ase_schnet.files import replaced
+from ase_schnet.structures.old_results import info_of_moved
 
 
 def write_frames(
@@ -17,7 +18,7 @@ def write_frames(
     tagged = []
     for k, frame in enumerate(frames):
         atoms = frame.copy()
-        atoms.info |= {
+        atoms.info = info_of_moved(atoms.info) | {
             name: column[k].item() for name, column in columns.items() if column is not None
         }
         tagged.append(atoms)

@@ -149,14 +149,19 @@ def without_folders(provenance: dict) -> dict:
     return {**provenance, "command": shlex.join(names)}
 
 
-def conditions(dataset: Dataset, fingerprint: str, kept_out: np.ndarray) -> dict:
-    """Return the data and the versions that a training used; `kept_out` are numbers of structures."""
+def conditions(
+    dataset: Dataset, fingerprint: str, kept_out: np.ndarray, seen_before: str | None
+) -> dict:
+    """Return the data and the versions that a training used; `kept_out` are numbers of structures.
+
+    `seen_before` are the structures of the model that the members started from, see `seen_entry`.
+    """
     statistics = label_statistics(dataset)
     return {
         "source": dataset.source,
         "units_in_source": dataset.units,
         "data_fingerprint": fingerprint,
-        "seen": seen_entry(dataset, kept_out),
+        "seen": seen_entry(dataset, kept_out, seen_before),
         "n_structures": len(dataset),
         "species_shifts_undetermined": statistics.undetermined,
         "label_scale_eV": statistics.scale(np.array(dataset.elements)),

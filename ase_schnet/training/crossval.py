@@ -23,7 +23,7 @@ from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_mod
 from ase_schnet.processes import StartedAgain, refuse_to_start_again
 from ase_schnet.training.card import conditions, judge, without_folders
 from ase_schnet.training.checkpoint import unnested
-from ase_schnet.training.fold import checked_recipe
+from ase_schnet.training.fold import checked_recipe, judging
 from ase_schnet.training.length import training_length
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.verdict import training_verdict
@@ -129,7 +129,7 @@ def _warn_of_divided_twins(dataset: Dataset, recipe: Recipe) -> None:
     divided = recipe.plan.divided(twins_of(dataset))
     if divided:
         warnings.warn(
-            f"{divided} structures are the same, to the last bit, as one in another part of the split: the "
+            f"{divided} structures are the same, perhaps turned, as one in another part of the split: the "
             "errors will flatter the model. plan_folds(..., twins=twins_of(dataset)) keeps them together",
             stacklevel=3,
         )
@@ -185,13 +185,14 @@ def _assemble(work: WorkDirectory, dataset: Dataset | None = None) -> TrainedMod
     model = replace(model, trained_on={**model.trained_on, **also}, card=electrons)
     entries = [_fold_card(work, fold) for fold in folds]
     kept_out = np.array(recipe["kept_out"])
-    judged = judge(model, dataset.subset(kept_out))
+    before = plan.get("seen_before")
+    judged = judge(model, dataset.subset(judging(dataset, kept_out, before)))
     verdict = training_verdict(dataset, judged["kept_out"], entries, recipe)
     card = {
         **electrons,
         "training": {
             **without_folders(plan["provenance"]),
-            **conditions(dataset, plan["data"], kept_out),
+            **conditions(dataset, plan["data"], kept_out, before),
             **{k: v for k, v in recipe.items() if k not in electrons},
         },
         "verdict": verdict.to_dict(),

@@ -6,14 +6,18 @@ then `assemble_ensemble` (training/crossval.py) joins the members.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from numpy.typing import NDArray
+
 from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
+from ase_schnet.data.seen import is_seen
 from ase_schnet.progress import say
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
@@ -138,11 +142,42 @@ def checked_recipe(
         return recipe
     # errors of an augmentation should come here, before a directory is begun
     recipe.augmented(dataset, recipe.plan.training(0), 0)
+    _warn_of_seen(dataset, recipe)
     if not allow_outliers:
         refuse_outliers(dataset)
     if not allow_contradictions:
         refuse_contradictions(dataset, forces=recipe.weights.forces > 0)
     return recipe
+
+
+def judging(dataset: Dataset, kept_out: NDArray, seen_before: str | None) -> NDArray:
+    """Return the numbers of the kept-out structures that judge an ensemble.
+
+    They are those that the model which the members started from has not seen either; all, if it has seen all.
+    """
+    if seen_before is None:
+        return kept_out
+    new = kept_out[~is_seen(seen_before, dataset.subset(kept_out))]
+    return new if len(new) else kept_out
+
+
+def _warn_of_seen(dataset: Dataset, recipe: Recipe) -> None:
+    kept_out, before = recipe.plan.kept_out, recipe.seen_before
+    if before is None:
+        return
+    seen = int(is_seen(before, dataset.subset(kept_out)).sum())
+    if seen:
+        rest = len(kept_out) - seen
+        warnings.warn(
+            f"{seen} of {len(kept_out)} kept-out structures were in the training of {recipe.start.name}: "
+            + (
+                f"the other {rest} judge the model"
+                if rest
+                else "the errors and the error bars will flatter the model. Give structures that it has not "
+                "seen, or all data and the seed of its training"
+            ),
+            stacklevel=3,
+        )
 
 
 def train_member(

@@ -113,6 +113,11 @@ class Recipe:
         """Number of members of the ensemble."""
         return len(self.plan.folds)
 
+    @property
+    def seen_before(self) -> str | None:
+        """Return the structures that the model in `start` has seen with such labels; see `Start.seen`."""
+        return None if self.start is None else self.start.seen(self.level_of_theory)
+
     def to_dict(self) -> dict:
         """Return plain types, ready for JSON; the shape of the network has its own place in the card."""
         return {

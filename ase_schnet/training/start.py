@@ -98,6 +98,14 @@ class Start:
         network = self.model.network
         return network if self.dropout is None else replace(network, dropout=self.dropout)
 
+    def seen(self, level_of_theory: str) -> str | None:
+        """Return the structures that the model saw with labels of a level of theory, as its card keeps them.
+
+        None if they had labels of another level, or the card does not know; see `ase_schnet.data.seen`.
+        """
+        own = level_of_theory == self.model.level_of_theory
+        return self.model.card.get("training", {}).get("seen") if own else None
+
     def of_member(self, fold: int) -> MemberStart:
         """Return the start of member `fold`, counted from 0."""
         return MemberStart(self, fold % self.model.n_members)

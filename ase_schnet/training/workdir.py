@@ -83,6 +83,7 @@ class WorkDirectory:
             "recipe": {"config": recipe.config.to_dict(), **recipe.to_dict()},
             "data": dataset.fingerprint(),
             "provenance": provenance or {},
+            "seen_before": recipe.seen_before,
         }
         plan = json.loads(json.dumps(plan))
         if self.complete:

@@ -65,6 +65,21 @@ def test_separated_structures_are_what_packing_them_alone_gives(path):
     assert given(dataset, np.array([], int)) is None
 
 
+def test_files_of_one_name_keep_their_own_originals(path, frames, tmp_path):
+    """Or a structure would be validated beside what was made from it."""
+    others = [atoms.copy() for atoms in frames]
+    for atoms, like in zip(others, frames, strict=True):
+        atoms.positions += 0.01 * np.random.default_rng(1).normal(size=atoms.positions.shape)
+        atoms.calc = like.calc
+    folder = tmp_path / "other"
+    folder.mkdir()
+    write(folder / path.name, others, format="extxyz")  # the same names of frames: a:0, a:1
+    dataset, given = separate_augmented(read_dataset([path, folder / path.name])[0])
+    assert given.originals.tolist() == [0, 1, 2, 3]
+    first = given(dataset, np.array([0, 1]))  # those of the second file validate
+    assert first.fingerprint() == given.structures.subset([0, 1]).fingerprint()
+
+
 def test_augmented_structures_alone_are_refused(path):
     dataset, _ = read_dataset(path)
     with pytest.raises(ValueError, match="all structures are augmented: give their originals"):

@@ -16,8 +16,9 @@ from ase_schnet.labelling.reference import read_reference
 from ase_schnet.locks import InUseError
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.given_pool import given_pool
-from ase_schnet.pretraining.pool import label_pool
+from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
 from ase_schnet.pretraining.taught import Taught
+from ase_schnet.sampling.spread import fingerprint
 
 
 @pytest.mark.parametrize(("charge", "multiplicity", "computed"), [(0, 1, 0), (1, 2, 1)])
@@ -67,3 +68,14 @@ def test_labels_of_the_second_method_are_taken_over_too(tmp_path):
         Contrasted(*known)(pool)
     energies, _ = Contrasted(*known, take_over=True)(pool)
     assert np.isfinite(energies).all()
+
+
+def test_hot_runs_are_not_the_thermal_ones_again(tmp_path):
+    """Both have runs at 500 K, with one seed the same structures."""
+    settings = Pretraining("gfn2-xtb", n_thermal=8, n_far=40)
+    pool = sample_pool([molecule("H2O")], read_reference("gfn2-xtb"), settings, tmp_path, jobs=1)
+    thermal = {fingerprint(atoms) for atoms in pool if atoms.info["sampled_by"] == THERMAL}
+    hot = [fingerprint(atoms) for atoms in pool if atoms.info["sampled_by"] == "md 500 K"]
+    assert len(thermal) == 8
+    assert len(hot) == 4
+    assert not thermal.intersection(hot)

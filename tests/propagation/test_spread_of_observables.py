@@ -14,7 +14,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from factory import ethanol, random_model
 
-from ase_schnet import DeltaCalculator, SchNetCalculator, run_npt, run_nve, run_nvt, spread
+from ase_schnet import (
+    DeltaCalculator,
+    SchNetCalculator,
+    run_npt,
+    run_nve,
+    run_nvt,
+    spread,
+    write_predictions,
+)
 from ase_schnet.modelfile import save_model
 from ase_schnet.propagation import density, harmonic_spread, member_calculators, rdf
 from ase_schnet.propagation.frames import volume_sampling
@@ -76,6 +84,16 @@ def test_members_are_those_of_the_committee_and_their_mean_is_the_ensemble(name,
         std = np.std(found[p], axis=0, ddof=1)
         np.testing.assert_allclose(std, stds[p], rtol=1e-4, atol=1e-10)
     np.testing.assert_allclose(whole.results["forces"], forces)
+
+
+def test_a_member_has_no_error_bars_which_are_those_of_the_mean(tmp_path):
+    """Writing its results, and scanning with it, ended in an error of Python."""
+    atoms = ethanol()
+    atoms.calc = member = member_calculators("ethanol")[0]
+    assert "energy_error" in SchNetCalculator("ethanol").implemented_properties
+    assert not [name for name in member.implemented_properties if name.endswith("_error")]
+    assert write_predictions(tmp_path / "member.extxyz", atoms) == 1
+    assert not [name for name in read(tmp_path / "member.extxyz").info if "error" in name]
 
 
 def test_a_member_is_pickled_and_names_itself_in_the_record_of_a_run(model_dir):

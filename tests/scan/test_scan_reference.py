@@ -7,7 +7,8 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
+from ase.units import Bohr, Hartree
 from scan_cases import (
     CCOH,
     DISTANCES,
@@ -54,6 +55,23 @@ def test_reference_file_is_interpolated_and_never_extrapolated(tmp_path):
     np.testing.assert_allclose(
         result.reference_energies_eV[inside], morse_energy(DISTANCES[inside]), atol=1e-4
     )
+
+
+def test_a_reference_is_in_the_units_that_its_file_states(tmp_path):
+    """Energies in Hartree at distances in Bohr were taken for eV and Å."""
+    path = write_curve(tmp_path / "curve.xyz", np.linspace(0.8, 2.0, 31))
+    frames = read(path, ":")
+    for frame in frames:
+        energy = frame.get_potential_energy() / Hartree
+        frame.positions /= Bohr
+        frame.calc = SinglePointCalculator(frame, energy=energy)
+        frame.info["units"] = "Hartree, Bohr"
+    write(tmp_path / "atomic.xyz", frames)
+    one, other = (
+        scan_distance(dimer(), 0, 1, [1.0, 1.3], reference=each).reference_energies_eV
+        for each in (path, tmp_path / "atomic.xyz")
+    )
+    np.testing.assert_allclose(other, one, atol=1e-5)
 
 
 def test_angles_are_read_along_the_angle(tmp_path):

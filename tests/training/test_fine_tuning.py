@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from ase.io import write
 from factory import TINY, labelled_molecules, random_model, small_dataset
 
+from ase_schnet import calibrate_intervals
 from ase_schnet.applicability.model import limits
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.splits import plan_folds
+from ase_schnet.data.seen import seen_entry, seen_in_training
+from ase_schnet.data.splits import FoldPlan, plan_folds
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.neighbors import half_list
@@ -206,3 +209,26 @@ def test_a_recipe_has_the_shape_of_its_start():
             plan_folds(24, 2, n_kept_out=4),
             start=Start(random_model(), "m"),
         )
+
+
+@pytest.mark.parametrize(
+    ("level", "judges", "counted"), [("unspecified", 4, 20), ("CCSD(T)", 6, 18)]
+)
+def test_what_the_start_has_seen_judges_no_member(tmp_path, level, judges, counted):
+    """Their errors and error bars would flatter the model; labels of another method it has not seen."""
+    data, old = small_dataset(24), np.arange(21)
+    base = replace(random_model(), level_of_theory="unspecified")
+    base = replace(base, card={"training": {"seen": seen_entry(data.subset(old), old[20:])}})
+    save_model(tmp_path / "base", base)
+    # 18 and 19 were seen by the start, 20 was kept out there too
+    plan = FoldPlan((np.arange(9), np.arange(9, 18)), np.arange(18, 24))
+    start = Start(load_model(tmp_path / "base"), "base")
+    recipe = Recipe(TINY, LossWeights(), SETTINGS, plan, start=start, level_of_theory=level)
+    told = f"2 of 6 kept-out structures were in the training of base: the other {judges} judge"
+    with pytest.warns(UserWarning, match=told) if judges < 6 else nullcontext():
+        model = cross_validate(data, tmp_path / "m", recipe, jobs=1, allow_outliers=True)
+    assert model.card["kept_out"]["n_structures"] == judges
+    assert model.card["training"]["kept_out"] == list(range(18, 24))
+    assert seen_in_training(model.card, data).sum() == counted
+    with pytest.raises(ValueError, match=f"needs at least 9 structures.*there are {judges}"):
+        calibrate_intervals(tmp_path / "m", data)

@@ -81,7 +81,7 @@ needs_proc = pytest.mark.skipif(
 
 @pytest.mark.slow
 @needs_proc
-@pytest.mark.filterwarnings("ignore:.* are the same, to the last bit")
+@pytest.mark.filterwarnings("ignore:.* are the same, perhaps turned")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_second_training_is_refused_with_the_first_ones_name_until_that_is_killed(tmp_path, jobs):
     """And the workers of the killed one end at once, not with their epoch, and leave their locks."""
