@@ -117,7 +117,10 @@ def searched(dataset: Dataset, given: Recipe, options: argparse.Namespace) -> di
 
 @contextmanager
 def processor_counted(folder: Path) -> Iterator[None]:
-    """Add up what the processor works in here over all attempts: its clock runs on beside other work."""
+    """Add up what the processor works in here over all attempts, except those that are killed.
+
+    Other work beside it lengthens the time, and not this.
+    """
     before, start = processor_s(folder), sum(os.times()[:4])
     try:
         yield
