@@ -133,5 +133,6 @@ def test_cards_and_their_page_name_no_folder_of_ours(request):
     pages = [*models.glob("*/model.json"), *models.rglob("*.md")]
     assert len(pages) >= 6
     for page in pages:
-        found = re.findall(r"[^\s\"(`]*shared/data\S*|[\s\"]/(?:\w+/)\S*", page.read_text())
-        assert found == [], page
+        text = page.read_text()  # megabytes without a space, in a card that lists what it has seen
+        assert "shared/data" not in text, page
+        assert re.search(r"[\s\"]/\w+/", text) is None, page
