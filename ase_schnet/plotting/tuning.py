@@ -129,6 +129,9 @@ def _slice(ax: Axes, complete: Sequence[Row], name: str, first: Mapping[str, Any
         positions = np.array(values, dtype=float)
         if positions.min() > 0 and positions.max() > DECADE * positions.min():
             ax.set_xscale("log")
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(4))  # values such as 0.00125 are wide
+            ax.xaxis.set_major_formatter("{x:g}")
     else:
         words = sorted({str(value) for value in [*values, given]})
         positions = np.array([words.index(str(value)) for value in values])
