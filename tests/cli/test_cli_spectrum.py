@@ -108,8 +108,7 @@ def test_no_output_takes_the_place_of_an_input(places, tmp_path, capsys):
 
 
 def test_a_tensor_that_does_not_change_scatters_nothing_and_is_drawn_nevertheless(tmp_path, capsys):
-    atoms = triatomic()
-    atoms.info["polarizability"] = np.eye(3)
+    atoms = triatomic(polarizability=np.eye(3))
     run_nve(atoms, time_ps=0.2, trajectory_every=8, run_dir=tmp_path / "run")
     plot = tmp_path / "raman.png"
     options = ["--kind", "raman", "--resolution", "300", "-o", str(plot)]

@@ -16,8 +16,9 @@ class ChargesAndSprings(Calculator):
 
     implemented_properties = ["energy", "forces", "dipole"]  # noqa: RUF012
 
-    def __init__(self, atoms: Atoms, springs: dict, charges):
+    def __init__(self, atoms: Atoms, springs: dict, charges, polarizability=None):
         super().__init__()
+        self.polarizability = polarizability
         self.springs = {pair: (k, atoms.get_distance(*pair)) for pair, k in springs.items()}
         self.charges = np.asarray(charges)
 
@@ -33,6 +34,8 @@ class ChargesAndSprings(Calculator):
             forces[i] += force
             forces[j] -= force
         self.results = {"energy": energy, "forces": forces, "dipole": self.charges @ positions}
+        if self.polarizability is not None:
+            self.results["polarizability"] = self.polarizability
 
 
 def diatomic(k=40.0, charge=0.3) -> Atoms:
@@ -41,9 +44,9 @@ def diatomic(k=40.0, charge=0.3) -> Atoms:
     return atoms
 
 
-def triatomic() -> Atoms:
+def triatomic(polarizability=None) -> Atoms:
     atoms = Atoms("OHC", [(0, 0, 0), (0.9, 0.3, 0), (-0.4, 1.2, 0.1)])
-    atoms.calc = ChargesAndSprings(atoms, SPRINGS, CHARGES)
+    atoms.calc = ChargesAndSprings(atoms, SPRINGS, CHARGES, polarizability)
     return atoms
 
 

@@ -245,7 +245,7 @@ def test_a_missing_library_is_named_with_its_cure(monkeypatch):
 
     monkeypatch.setattr(mpi.ctypes, "CDLL", nothing)
     with pytest.raises(
-        mpi.LammpsUnavailable, match=r"no libmpi.so.12 .* pip install 'ase_schnet\[lammps\]'"
+        mpi.LammpsUnavailable, match=r"no libmpi.so.12 .* pip install 'ase-schnet\[lammps\]'"
     ):
         mpi.load()
 

@@ -155,8 +155,7 @@ def test_a_relaxed_methanol_is_told_that_it_has_not_shared_its_energy(tmp_path):
 
 def test_a_directory_is_as_good_as_its_signals(tmp_path):
     for k in range(2):
-        atoms = triatomic()
-        atoms.info["polarizability"] = np.eye(3)
+        atoms = triatomic(polarizability=np.eye(3))
         options = {"timestep_fs": 0.5, "trajectory_every": 8, "seed": k}
         run_nve(atoms, time_ps=0.4, run_dir=tmp_path / str(k), **options)
     paths = [tmp_path / "0", str(tmp_path / "1")]
