@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import accumulate
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from ase_schnet.inference.prediction import (
     Structure,
 )
 from ase_schnet.inference.repulsion import Repulsion
+from ase_schnet.inference.threads import Threads
 from ase_schnet.neighbors import Pairs
 
 #: Atoms from which all threads share one structure: side by side, such structures take too much memory.
@@ -41,7 +41,7 @@ def evaluate_in_blocks(
     engine: Engine,
     network: Network,
     repulsion: Repulsion | None,
-    pool: ThreadPoolExecutor | None,
+    pool: Threads | None,
     structures: Iterable[Structure],
 ) -> Iterator[Answer]:
     """Yield the answers of structures in their order.
@@ -60,47 +60,62 @@ def evaluate_in_blocks(
         What is evaluated; some are taken ahead of the answers.
     """
     run = _Blocks(engine, network, repulsion)
-    most = 0 if pool is None else AHEAD * (pool._max_workers + 1)
+    most = 0 if pool is None else AHEAD * (pool.number + 1)
     waiting: deque[_Task] = deque()
     try:
         for block in _blocks_of(structures):
+            waiting.append(_Task(run, block))
             alone = pool is None or not 0 < len(block[0][0]) < SHARED_FROM
-            waiting.append(_Task(block, None if alone else pool.submit(run, block)))
+            if not alone:
+                pool.give(waiting[-1].work)
             while len(waiting) > (0 if alone else most):
-                yield from _next_answers(run, waiting)
+                yield from _next_answers(waiting)
         while waiting:
-            yield from _next_answers(run, waiting)
+            yield from _next_answers(waiting)
     finally:  # if nobody wants the other answers
         for task in waiting:
-            task.is_ours()
+            task.left.clear()
 
 
-@dataclass(eq=False)
 class _Task:
-    """Hold a block and, once this thread has evaluated it, its answers; else they are those of `future`."""
+    """A block that is to be evaluated: by the first thread that takes it.
 
-    block: list[Structure]
-    future: Future | None
-    answers: list[Answer] | None = None
+    Parameters
+    ----------
+    run
+        Evaluates it.
+    block
+        Structures.
+    """
 
-    def is_ours(self) -> bool:
-        """Return whether no other thread has begun with it; then none will."""
-        return self.future is None or self.future.cancel()
+    def __init__(self, run: _Blocks, block: list[Structure]):
+        self._run = run
+        self.left = deque([block])  # taken by one thread, also where Python has no global lock
+        self.found: SimpleQueue[list[Answer] | Exception] = SimpleQueue()
+
+    def work(self) -> bool:
+        """Evaluate the block; return False if another thread has begun with it."""
+        try:
+            block = self.left.popleft()
+        except IndexError:
+            return False
+        try:
+            self.found.put(self._run(block))
+        except Exception as error:
+            self.found.put(error)
+        return True
 
 
-def _next_answers(run: _Blocks, waiting: deque[_Task]) -> list[Answer]:
+def _next_answers(waiting: deque[_Task]) -> list[Answer]:
     """Return the answers of the block that waits for the longest, and work on others until they are there."""
     first = waiting[0]
-    while first.answers is None and not (first.future is not None and first.future.done()):
-        left = next((t for t in waiting if t.answers is None and t.is_ours()), None)
-        if left is None:
-            break
-        left.answers = run(left.block)
+    while first.found.empty() and any(task.work() for task in waiting):
+        pass
     waiting.popleft()
-    if first.answers is not None:
-        return first.answers
-    assert first.future is not None
-    return first.future.result()
+    answers = first.found.get()
+    if isinstance(answers, Exception):
+        raise answers
+    return answers
 
 
 def _blocks_of(structures: Iterable[Structure]) -> Iterator[list[Structure]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +28,7 @@ from ase_schnet.inference.prediction import (
     Structure,
 )
 from ase_schnet.inference.repulsion import Repulsion
+from ase_schnet.inference.threads import Threads
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 
@@ -86,7 +86,7 @@ class Ensemble:
         with threadpool_limits(1, user_api="blas"):  # after small products threads spin in vain
             self._network = network_arrays(model, dtype, onset)
         self._pairs: Pairs | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Threads | None = None
         self._pool_of = 0  # process
         self._buffers = Buffers(self._network)
         self._unfinished = False
@@ -250,16 +250,12 @@ class Ensemble:
                 )
 
         left = deque(range(len(b.state.closest)))
-        pool = self._workers()
-        others = [pool.submit(work, t) for t in range(1, self.threads)]
-        work(0)
-        for other in others:
-            other.result()
+        self._workers().run(work)
 
-    def _workers(self) -> ThreadPoolExecutor:
+    def _workers(self) -> Threads:
         """Return the threads beside the caller's, of which there is at least one."""
         if self._pool is None or self._pool_of != os.getpid():  # a fork has none of our threads
-            self._pool = ThreadPoolExecutor(self.threads - 1, "ase_schnet")
+            self._pool = Threads(self.threads - 1)
             self._pool_of = os.getpid()
         return self._pool
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from factory import ethanol, preset, random_model
 
 from ase_schnet.inference.ensemble import CHUNK, Ensemble
 from ase_schnet.inference.prediction import ONE_THREAD_BELOW
+from ase_schnet.inference.threads import Threads
 from ase_schnet.neighbors import half_list
 
 
@@ -258,3 +260,42 @@ def test_two_engines_at_once_do_not_disturb_each_other(large):
     for answers, answer in zip(found, expected, strict=True):
         for a in answers:
             assert_same_bits(a, answer)
+
+
+def test_an_interrupt_at_any_instant_leaves_the_threads_as_they_were():
+    """By futures some thousand interrupts left a lock taken: the next call waited for ever."""
+    threads, interrupted, end = Threads(1), 0, time.perf_counter() + 1.0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        while time.perf_counter() < end:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-4))
+                for _ in range(30):
+                    threads.run(lambda _: time.sleep(0))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    done = []
+    threads.run(done.append)
+    assert sorted(done) == [0, 1]
+    assert interrupted > 500
+
+
+def test_threads_end_with_what_they_work_for():
+    before = threading.active_count()
+    threads = Threads(3)
+    assert threading.active_count() == before + 3
+    del threads
+    assert threading.active_count() == before
+
+
+def test_what_a_thread_raises_is_raised():
+    def fail(number):
+        if number == 1:
+            raise ValueError("in a thread")
+
+    with pytest.raises(ValueError, match="in a thread"):
+        Threads(2).run(fail)
