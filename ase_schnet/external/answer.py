@@ -106,9 +106,15 @@ class Resident:
             If there is none any more, or it is damaged, and remains so for `PATIENCE_S`.
         """
         with self._turn:
-            if written(self._model) != self.written:
+            if self._differs():
                 self._load_anew()
             return self._responder
+
+    def _differs(self) -> bool:
+        try:
+            return written(self._model) != self.written
+        except (ModelFileError, OSError):  # between the removal of one and the arrival of the other
+            return True
 
     def _load_anew(self) -> None:
         give_up = time.monotonic() + PATIENCE_S

@@ -18,7 +18,7 @@ from ase.io import write
 from ase.units import Bohr
 
 from ase_schnet.cli import main
-from ase_schnet.external.answer import answer_of
+from ase_schnet.external.answer import Resident, answer_of
 from ase_schnet.external.client import answer_from
 from ase_schnet.external.question import Question
 from ase_schnet.external.server import Server
@@ -188,6 +188,20 @@ def test_a_model_that_is_written_anew_is_loaded_anew(tmp_path, monkeypatch):
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_model_that_is_away_for_a_moment_is_waited_for(tmp_path):
+    """As between the removal of a directory and the arrival of the next."""
+    save_model(tmp_path / "model", load_model(MODEL).member(0))
+    resident = Resident(str(tmp_path / "model"))
+    before = resident.current()
+    (tmp_path / "model").rename(tmp_path / "away")
+    back = threading.Timer(0.3, lambda: (tmp_path / "away").rename(tmp_path / "model"))
+    back.start()
+    try:
+        assert resident.current() is not before
+    finally:
+        back.join()
 
 
 @needs_files
