@@ -6,14 +6,18 @@ so one training gives the losses after 1, 2 and 4 times the same number of steps
 validated on 200 others. Solvent clusters (solvent-xtb, 8 to 87 atoms and single ones): 203, validated on 64
 of the test file.
 
-Each fit goes on from its checkpoint in DIR; presets.json keeps what is finished.
+Each fit goes on from its checkpoint in DIR; presets.json keeps what is finished. `--time` measures a step of
+each, by turns, with all vector instructions and limited to AVX2, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +29,11 @@ from ase_schnet.data.formats import read_dataset
 from ase_schnet.files import write_whole
 from ase_schnet.model.potential import Potential
 from ase_schnet.schnet_config import MAX_ELEMENTS, PRESETS
-from ase_schnet.training.log import ELAPSED, read_log
 from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
+from benchmarks.processor import SETTINGS, machine
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data"
@@ -37,6 +41,8 @@ RESULTS = HERE / "presets.json"
 KCAL = 23.0605  # kcal/mol in an eV
 TIMES = (1, 2, 4)
 SMOOTHED = 0.1  # of the epochs up to one that is read: a single validation loss is noisy at a constant rate
+BATCH = 32
+TIMED, ROUNDS = "ms of a step", 5
 NAMES = ("small", "default", "large", "fast")
 #: Table 1 of the report: preset, times the epochs, validation loss.
 REPORT = (("small", 1, 3.22), ("default", 2, 1.68), ("large", 4, 1.32))
@@ -94,9 +100,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--time", action="store_true", help="measure how long a step takes")
+    parser.add_argument("--time-here", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps, for a trial run")
     options = parser.parse_args(argv)
     done = json.loads(options.results.read_text()) if options.results.exists() else {}
+    if options.time_here:
+        print(json.dumps(times_of_a_step(options.data)))
+        return 0
+    if options.time:
+        done[TIMED] = {name: timed(setting, options) for name, setting in SETTINGS.items()}
+        done[TIMED]["machine"] = machine()
+        write_whole(options.results, (json.dumps(done, indent=1) + "\n").encode())
     if options.work is not None:
         torch.set_num_threads(1)
         for key, data, preset in _left(done):
@@ -115,11 +130,9 @@ def _left(done: dict) -> list[tuple[str, str, str]]:
 def trained(data: Data, preset: str, options: argparse.Namespace, place: Path) -> dict:
     """Losses and errors after each of TIMES, parameters, and seconds in all."""
     training, validation = data.parts(options.data)
-    batch = 32
-    per_epoch = -(-len(training) // batch)
+    per_epoch = -(-len(training) // BATCH)
     once = max(1, round(options.scale * data.steps / per_epoch))
-    settings = FitSettings(TIMES[-1] * once, batch, optimizer="adam", schedule="exponential")
-    fit = Fit(PRESETS[preset], training, validation, LossWeights(kind="schnet"), settings)
+    fit = fit_of(preset, training, validation, TIMES[-1] * once)
     place.parent.mkdir(parents=True, exist_ok=True)
     log = place.with_suffix(".csv")
     run_fit(fit, place.with_suffix(".safetensors"), log=log, label=place.name)
@@ -130,8 +143,45 @@ def trained(data: Data, preset: str, options: argparse.Namespace, place: Path) -
         "forces_mae_kcal": [
             KCAL / 1000 * _read(fit, "validation_forces_mae_meV_per_Ang", k * once) for k in TIMES
         ],
-        "seconds": read_log(log)[ELAPSED][-1],
     }
+
+
+def fit_of(preset: str, training: Dataset, validation: Dataset, epochs: int) -> Fit:
+    """A training as the report's."""
+    settings = FitSettings(epochs, BATCH, optimizer="adam", schedule="exponential")
+    return Fit(PRESETS[preset], training, validation, LossWeights(kind="schnet"), settings)
+
+
+def timed(setting: dict[str, str], options: argparse.Namespace) -> dict[str, float]:
+    """Times of a step in a process with these vector instructions."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.presets",
+        "--time-here",
+        "--data",
+        str(options.data),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | setting
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def times_of_a_step(folder: Path) -> dict[str, float]:
+    """Milliseconds of a step in one thread: median over ROUNDS epochs of 4 batches, trainings by turns."""
+    torch.set_num_threads(1)
+    fits = {}
+    for name, data in SETS.items():
+        training, validation = data.parts(folder)
+        few = training.subset(np.arange(4 * BATCH)), validation.subset(np.arange(1))
+        fits |= {f"{name} {preset}": fit_of(preset, *few, ROUNDS + 1) for preset in NAMES}
+    taken: dict[str, list[float]] = {key: [] for key in fits}
+    for _ in range(ROUNDS + 1):
+        for key, fit in fits.items():
+            start = time.perf_counter()
+            fit.run_epoch()
+            taken[key].append(1000 * (time.perf_counter() - start) / 4)
+    return {key: float(np.median(times[1:])) for key, times in taken.items()}  # the first compiles
 
 
 def _read(fit: Fit, column: str, epoch: int) -> float:
@@ -154,14 +204,14 @@ def markdown(done: dict[str, dict]) -> str:
         "Written by `python -m benchmarks.presets --work DIR`; do not edit. Validation loss",
         "0.01 ΔE² + ⟨|ΔF|²⟩ in (kcal/mol)² and (kcal/mol/Å)², trained as the report trains (Adam, 1e-3,",
         "batches of 32, SchNet's loss; energies without their mean) for 1, 2 and 4 times the same number of",
-        "steps; geometric mean over the last tenth of the epochs. One seed. Minutes are those of the longest",
-        "training on a shared core.",
+        "steps; geometric mean over the last tenth of the epochs. One seed.",
         "",
+        *_how_timed(done.get(TIMED)),
     ]
     for data in SETS:
         rows = {name: done[f"{data} {name}"] for name in NAMES if f"{data} {name}" in done}
         if rows:
-            lines += [*_table(data, rows), "", *_verdict(rows), ""]
+            lines += [*_table(data, rows, done.get(TIMED)), "", *_verdict(rows), ""]
     told = ", ".join(f"{name} {loss} after {k} ×" for name, k, loss in REPORT)
     lines += [
         f"The report: {told}, of which data it does not say. Its network is without a cutoff function."
@@ -169,19 +219,34 @@ def markdown(done: dict[str, dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(data: str, rows: dict[str, dict]) -> list[str]:
+def _how_timed(timed: dict | None) -> list[str]:
+    if timed is None:
+        return []
+    return [
+        "*ms*: time of a step of 32 structures, validation of one structure included, in one thread, by",
+        "turns (`python -m benchmarks.presets --time`): with all vector instructions / limited to AVX2.",
+        f"{timed['machine']}.",
+        "",
+    ]
+
+
+def _table(data: str, rows: dict[str, dict], timed: dict | None) -> list[str]:
     n_training, n_validation = SETS[data].counts
     steps = next(iter(rows.values()))["steps"]
     head = " | ".join(f"loss {k} ×" for k in TIMES)
+
+    def step(name: str) -> str:
+        return " / ".join(f"{timed[s][f'{data} {name}']:.3g}" for s in SETTINGS) if timed else ""
+
     return [
         f"## {data}: {n_training} structures, {n_validation} others validate; {steps} steps are once",
         "",
-        f"| preset | parameters | {head} | force MAE 4 ×, kcal/mol/Å | min |",
+        f"| preset | parameters | {head} | force MAE 4 ×, kcal/mol/Å | ms |",
         "|---|---:|" + "---:|" * (len(TIMES) + 2),
         *(
             f"| {name} | {r['parameters']:,} | "
             + " | ".join(f"{loss:.3g}" for loss in r["loss"])
-            + f" | {r['forces_mae_kcal'][-1]:.3g} | {r['seconds'] / 60:.0f} |"
+            + f" | {r['forces_mae_kcal'][-1]:.3g} | {step(name)} |"
             for name, r in rows.items()
         ),
     ]

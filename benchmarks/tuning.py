@@ -33,6 +33,7 @@ from ase_schnet.training.recipe import Recipe
 from ase_schnet.tuning.result import SETTINGS, TuneResult
 from ase_schnet.tuning.run import tune
 from ase_schnet.tuning.settings import TuneSettings
+from benchmarks.processor import machine
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data/rmd17-npz"
@@ -112,7 +113,7 @@ def searched(dataset: Dataset, given: Recipe, options: argparse.Namespace) -> di
         )
     figure = plot_tuning(result.rows, result.importance, result.first)
     save_figure(figure, options.results.with_suffix(".png"))
-    return told(result) | {"processor_hours": processor_s(folder) / 3600}
+    return told(result) | {"processor_hours": processor_s(folder) / 3600, "machine": machine()}
 
 
 @contextmanager
@@ -224,6 +225,8 @@ def _search(found: dict | None) -> list[str]:
         for name, value in found["values"].items()
     ]
     return [
+        f"{found['machine']}; one thread a training, beside other work.",
+        "",
         f"The search: {found['trials']} in {found['hours']:.2f} h, "
         f"{found['processor_hours']:.2f} h of processor beside other work; at most "
         f"{found['epochs_of_a_trial']} epochs each.",

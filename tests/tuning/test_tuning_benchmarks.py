@@ -40,6 +40,16 @@ def test_losses_are_read_about_an_epoch_and_ordered_as_the_report_counts_steps()
     assert orders[0] == "After 1 × equal steps, best first: small, default, large."
 
 
+def test_a_table_has_the_time_of_a_step_with_all_instructions_and_limited():
+    row = {"parameters": 13_345, "loss": [3.0, 2.0, 1.0], "forces_mae_kcal": [2.5], "steps": 100}
+    timed = {
+        name: {"aspirin small": ms} for name, ms in zip(presets.SETTINGS, (4.0, 5.5), strict=True)
+    }
+    page = presets.markdown({"aspirin small": row, presets.TIMED: timed | {"machine": "A core."}})
+    assert "| small | 13,345 | 3 | 2 | 1 | 2.5 | 4 / 5.5 |" in page
+    assert "A core." in page
+
+
 def test_the_plain_fit_trains_as_the_tabulated_one_does():
     """Forces of the plain network are made by autograd, the others by hand and read off a grid."""
     plain, tabulated = (fit_of(kind, RandomStart(TINY, 0)) for kind in (layer_norm.PlainFit, Fit))
