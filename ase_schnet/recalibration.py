@@ -16,7 +16,8 @@ from ase_schnet.data.seen import is_seen, seen_entry, seen_in_training, structur
 from ase_schnet.evaluation import Comparison, compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
-from ase_schnet.modelfile import UNSPECIFIED, TrainedModel, load_model, save_model
+from ase_schnet.modelfile import TrainedModel, load_model, save_model
+from ase_schnet.trained_model import UNSPECIFIED
 
 #: Mean error over mean std below which labels are the model's own predictions, written and read.
 OWN = 1e-3

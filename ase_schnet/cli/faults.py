@@ -41,7 +41,7 @@ def _own_failures() -> tuple[type[Exception], ...]:
 
     from ase_schnet.lammps.mpi import LammpsUnavailable
     from ase_schnet.runs.failures import SimulationFailed
-    from ase_schnet.training.trainer import TrainingDiverged
+    from ase_schnet.training.result import TrainingDiverged
 
     return (
         CalculatorSetupError,

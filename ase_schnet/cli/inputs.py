@@ -155,7 +155,7 @@ def refuse_swapped(model: str, file: str, name: str = "STRUCTURE") -> None:
 
 
 def _is_model(name: str) -> bool:
-    from ase_schnet.modelfile import ModelFileError, find_model
+    from ase_schnet.model_directories import ModelFileError, find_model
 
     try:
         return not Path(name).is_file() and Path(find_model(name)).is_dir()

@@ -24,7 +24,7 @@ from ase_schnet.cli.train_options import add_train_options
 
 if TYPE_CHECKING:
     from ase_schnet.data.dataset import Dataset
-    from ase_schnet.model.schnet import SchNetConfig
+    from ase_schnet.schnet_config import SchNetConfig
     from ase_schnet.training.recipe import Augment, Recipe
     from ase_schnet.training.settings import FitSettings
     from ase_schnet.training.start import Start
@@ -152,7 +152,7 @@ def recipe_of(
     """Return what to train, and where it came from."""
     from ase_schnet.data.splits import default_kept_out, plan_folds
     from ase_schnet.training.electrons import settled_electrons
-    from ase_schnet.training.loss import LossWeights
+    from ase_schnet.training.loss_weights import LossWeights
     from ase_schnet.training.recipe import Recipe
 
     n = len(dataset)
@@ -230,7 +230,7 @@ def read_data(args: argparse.Namespace) -> tuple[Dataset, list[dict], Augment | 
 
 def _config(args: argparse.Namespace) -> SchNetConfig:
     """Return the preset with the changes of the settings file and then of the command line."""
-    from ase_schnet.model.schnet import PRESETS
+    from ase_schnet.schnet_config import PRESETS
 
     changes = {
         "cutoff": args.cutoff,

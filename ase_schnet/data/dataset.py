@@ -20,7 +20,7 @@ from ase_schnet.data.packing import (
     refuse_coinciding,
     volumes_of,
 )
-from ase_schnet.modelfile import MAX_ELEMENTS
+from ase_schnet.schnet_config import MAX_ELEMENTS
 
 # names of the arrays of a Dataset
 PER_ATOM = ("Z", "R", "F", "force_mask")

@@ -11,7 +11,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.data.frame import Frame
-from ase_schnet.modelfile import MAX_ELEMENTS
+from ase_schnet.schnet_config import MAX_ELEMENTS
 from ase_schnet.structures.electrons import has_multiplicity, stated
 
 PROPERTIES = ("energy", "forces", "stress", "dipole")

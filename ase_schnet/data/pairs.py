@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ase_schnet.bonds import pair_name
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import MAX_ELEMENTS
 from ase_schnet.neighbors import ALL_PAIRS_LIMIT, Pairs, all_pairs, half_list
+from ase_schnet.schnet_config import MAX_ELEMENTS
 
 BLOCK = 100_000
 """Number of pairs that are looked at together, about 20 MB."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import MAX_ELEMENTS
+from ase_schnet.schnet_config import MAX_ELEMENTS
 
 RIDGE = 1e-9  # times the trace: decides only what the compositions leave undetermined
 REWEIGHTINGS = 10

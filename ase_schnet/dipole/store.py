@@ -21,7 +21,8 @@ from safetensors.numpy import save as dump_safetensors
 from ase_schnet.dipole.labels import misread
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
 from ase_schnet.files import write_whole
-from ase_schnet.modelfile import CARD, ModelFileError, TrainedModel, load_model
+from ase_schnet.model_directories import CARD, ModelFileError
+from ase_schnet.modelfile import TrainedModel, load_model
 
 T = TypeVar("T")
 FORMAT = "ase_schnet rotate-predict-rotate"

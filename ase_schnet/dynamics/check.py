@@ -13,7 +13,7 @@ from ase_schnet.runs.drift import HALF_STEP_DIR, Drift, drift, require_samples
 from ase_schnet.runs.failures import SimulationExploded
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
-from ase_schnet.runs.rundir import TRAJECTORY_FILE
+from ase_schnet.runs.restart import TRAJECTORY_FILE
 
 
 @dataclass(frozen=True)

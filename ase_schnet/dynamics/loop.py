@@ -12,8 +12,8 @@ from ase_schnet.dynamics.steps import steps_of
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.record import MDRecord
-from ase_schnet.runs.restart import State
-from ase_schnet.runs.rundir import TRAJECTORY_FILE, FrameData, RunDirectory
+from ase_schnet.runs.restart import TRAJECTORY_FILE, State
+from ase_schnet.runs.rundir import FrameData, RunDirectory
 
 #: An interrupt costs at most so many steps of ASE.
 STEPS_BETWEEN_STATES = 10

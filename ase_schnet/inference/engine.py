@@ -8,7 +8,8 @@ import numpy as np
 
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import Engine
-from ase_schnet.modelfile import ModelFileError, TrainedModel
+from ase_schnet.model_directories import ModelFileError
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 
 SELF_CHECK_TOLERANCE = {"float64": 1e-6, "float32": 1e-2}  # eV and eV/Å

@@ -29,8 +29,9 @@ from ase_schnet.bonds import pair_name
 from ase_schnet.inference.intervals import any_pair_within, pairs_within
 from ase_schnet.inference.loops import SOFTENED_OVER
 from ase_schnet.inference.prediction import Prediction
-from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
+from ase_schnet.schnet_config import MAX_ELEMENTS
 
 REPULSIONS = ("zbl",)
 #: What calculators, LAMMPS and the command line use where nobody says otherwise.

@@ -13,13 +13,13 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.learning.choose import RANDOM
 from ase_schnet.learning.settings import LearnSettings, Methods
-from ase_schnet.model.schnet import PRESETS
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.pretraining.run import pretrained
 from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
+from ase_schnet.schnet_config import PRESETS
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.electrons import settled_electrons
-from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
 from ase_schnet.training.start import Start

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ase_schnet.applicability.distances import DistanceWatch
 from ase_schnet.applicability.model import limits
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG
-from ase_schnet.modelfile import ModelFileError, load_model
+from ase_schnet.model_directories import ModelFileError
+from ase_schnet.modelfile import load_model
 from ase_schnet.plotting.dynamics import EQUILIBRATION
 from ase_schnet.report.page import Verdict
 from ase_schnet.report.viewer import thinned

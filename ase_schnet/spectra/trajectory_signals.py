@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ase_schnet.arguments import positive
 from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
 from ase_schnet.runs.record import RUN_FILE, no_run
-from ase_schnet.runs.rundir import TRAJECTORY_FILE
+from ase_schnet.runs.restart import TRAJECTORY_FILE
 
 #: Speed of light, cm/fs.
 SPEED_OF_LIGHT = units._c * 100 / 1e15

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.modelfile import UNSPECIFIED
 from ase_schnet.schnet_config import SchNetConfig
+from ase_schnet.trained_model import UNSPECIFIED
 
 ELECTRONS = ("charge", "multiplicity")
 LOSS = {

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.deprecation import renamed
-from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.modelfile import UNSPECIFIED
+from ase_schnet.schnet_config import SchNetConfig
+from ase_schnet.trained_model import UNSPECIFIED
 from ase_schnet.training.electrons import settled_electrons, stating
-from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.start import Start
 from ase_schnet.training.stored import StoredDataset

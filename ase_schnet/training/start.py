@@ -11,8 +11,8 @@ import torch
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.statistics import LabelStatistics
 from ase_schnet.model.potential import Potential
-from ase_schnet.model.schnet import SchNetConfig
-from ase_schnet.modelfile import MAX_ELEMENTS, TrainedModel
+from ase_schnet.modelfile import TrainedModel
+from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 from ase_schnet.training.offsets import fit_offsets
 
 #: What can be kept as it is in the model, and how the names of its weights begin.

@@ -19,8 +19,8 @@ import torch
 from ase_schnet.data.dataset import Dataset, join
 from ase_schnet.data.statistics import label_statistics
 from ase_schnet.model.dropout import dropout_of
-from ase_schnet.model.schnet import SchNetConfig
 from ase_schnet.model.tabulated import Tabulated, share_grid
+from ase_schnet.schnet_config import SchNetConfig
 from ase_schnet.training.batches import grid_for
 from ase_schnet.training.changes import require_same_fit
 from ase_schnet.training.checkpoint import (
@@ -31,7 +31,8 @@ from ase_schnet.training.checkpoint import (
     save_checkpoint,
     unnested,
 )
-from ase_schnet.training.loss import Loss, LossWeights
+from ase_schnet.training.loss import Loss
+from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.metrics import Metrics, validation_metrics
 from ase_schnet.training.offsets import fit_offsets
 from ase_schnet.training.optimizers import as_vector, optimizers_for
@@ -212,8 +213,7 @@ class Fit:
 
     def recover(self, good: tuple[dict, dict]) -> None:
         """Go back from an epoch that diverged to the state `good`, and on with half the learning rate."""
-        failed = self.epoch
-        recoveries = [*self.recoveries, failed]
+        recoveries = [*self.recoveries, self.epoch]
         self.restore(*good)
         self.recoveries = recoveries
 

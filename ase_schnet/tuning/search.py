@@ -12,7 +12,7 @@ from filelock import FileLock
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.files import naming
 from ase_schnet.kept_settings import agree
-from ase_schnet.modelfile import CARD
+from ase_schnet.model_directories import CARD
 from ase_schnet.training.hyperparameters import Hyperparameters
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.stored import StoredDataset
