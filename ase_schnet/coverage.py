@@ -118,9 +118,8 @@ def _errors_and_bars(
 def _coverage(name: str, unit: str, pairs: list[tuple[NDArray, NDArray]]) -> Coverage:
     errors, bars = (np.concatenate(part) for part in zip(*pairs, strict=True))
     known = np.isfinite(bars)
-    counts = np.array(
-        [(((e <= b) & np.isfinite(b)).sum(), np.isfinite(b).sum()) for e, b in pairs]
-    )  # (S, 2): covered, with a bar
+    # (S, 2): how many are covered, how many have a bar
+    counts = np.array([(((e <= b) & np.isfinite(b)).sum(), np.isfinite(b).sum()) for e, b in pairs])
     rng = np.random.default_rng(0)
     weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
     covered, all_of = (weights @ counts).T

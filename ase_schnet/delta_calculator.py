@@ -68,9 +68,8 @@ class DeltaCalculator(SchNetCalculator):
             plain.set_pbc(atoms.pbc)
         added = {"energy": ENERGIES, "forces": FORCES}
         added |= {"stress": STRESS} if "stress" in results and self._has_stress() else {}
-        with (
-            self._lock
-        ):  # `predict` comes here without it, and a program computes one structure at a time
+        # `predict` comes here without the lock, and a program computes one structure at a time
+        with self._lock:
             self._require_described(plain)
             try:
                 found = {name: self._baseline.get_property(name, plain) for name in added}

@@ -45,9 +45,8 @@ def replaced(path: str | Path) -> Iterator[Path]:
         )
     there = path.with_name(f".{short_name(path)}.{os.getpid()}.tmp")
     try:
-        there.unlink(
-            missing_ok=True
-        )  # left by a killed process with this id; a link would be followed
+        # left by a killed process with this id; a link would be followed
+        there.unlink(missing_ok=True)
         try:
             yield there
             flush_to_disk(there)

@@ -169,9 +169,8 @@ def _no_ctrl_c_lost() -> Iterator[None]:
 
     def repeat() -> None:
         if sys.unraisablehook is hook:  # the command is not over
-            interrupt_main(
-                signal.SIGTERM
-            )  # handled alike, also in a job that a shell ignores Ctrl-C for
+            # handled alike, also in a job that a shell ignores Ctrl-C for
+            interrupt_main(signal.SIGTERM)
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):

@@ -48,9 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs(plots=[args.picture], numbers=args.save_data)
     model = load_model(args.model)
-    picture = (
-        None if args.picture is None else _draw_elements(model)
-    )  # refused before all else is printed
+    # what it refuses is said before all else is printed
+    picture = None if args.picture is None else _draw_elements(model)
     config = model.config
     print(f"model       {model.path} (sha256 {model.checksum[:12]}…)")
     print(f"members     {model.n_members}")

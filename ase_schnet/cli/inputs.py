@@ -53,9 +53,7 @@ def add_label_options(parser: argparse._ActionsContainer, option: str | None = N
 def refuse_without_data(args: argparse.Namespace) -> None:
     """Raise ValueError for options that say how DATA are read, of a command that is given none."""
     if args.data is None:
-        units = (
-            "data_units" if "data_units" in args else "units"
-        )  # then --units are of something else
+        units = "data_units" if "data_units" in args else "units"  # then --units mean others
         names = (units, "energy_key", "forces_key", "mask_key", "columns", "trust_units", "no_pbc")
         refuse_given(args, names, "says how --data is read, which is not given")
 

@@ -18,9 +18,8 @@ PROPERTIES = ("energy", "forces", "stress", "dipole")
 """Labels that ASE's results may hold."""
 AUGMENTATION_MARKS = ("augmented", "augmented_from", "frame_id")
 """Keys of ``info`` that mark augmented structures: see `ase_schnet.augment.frames`."""
-_DECIMALS = (
-    7  # of coordinates in units of a cell: images are one place although positions are rounded
-)
+_DECIMALS = 7
+"""Of coordinates in units of a cell: images are one place although positions are rounded."""
 
 
 def packed(frames: Sequence[Frame], labels: dict[str, list]) -> dict[str, NDArray | None]:

@@ -154,9 +154,8 @@ class Basis:
         """Return κ of descriptors (S, C, D) and the centres, (S, C, m)."""
         mean, scaled, squares = self._scaled_centres
         off = z - mean
-        exponents = (
-            off @ scaled
-        )  # a product for each structure: as many as there are, the same bits
+        # a product for each structure: as many as there are, the same bits
+        exponents = off @ scaled
         exponents -= squares
         exponents -= (np.einsum("scd,scd->sc", off, off) / (2 * self.width**2))[..., None]
         return np.exp(exponents, out=exponents)

@@ -134,9 +134,8 @@ def _divided(dataset: Dataset, settings: RPRSettings) -> tuple[np.ndarray, list[
     judged, and the penalty chosen, by what it was fitted to.
     """
     order = np.random.default_rng(settings.seed).permutation(len(dataset))
-    _, first, group = np.unique(
-        twins_of(dataset)[order], return_index=True, return_inverse=True
-    )  # in the order drawn
+    drawn = twins_of(dataset)[order]
+    _, first, group = np.unique(drawn, return_index=True, return_inverse=True)
     together = np.argsort(first[group], kind="stable")
     number = np.unique(first[group][together], return_inverse=True)[1]  # (S,), rising
     if number[-1] + 1 < 2 * settings.n_members:  # as of a single atom

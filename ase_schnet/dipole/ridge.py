@@ -11,14 +11,8 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from ase_schnet.dipole.basis import Basis
 
 WIDTHS = (1.0, 1.7, 3.0, 5.0, 8.0)  # times the width of the given basis
-PENALTIES = (
-    1e-3,
-    1e-5,
-    1e-7,
-    1e-8,
-    1e-9,
-    1e-10,
-)  # see `Gram.solve`; for labels of unit mean square
+# see `Gram.solve`; for labels of unit mean square
+PENALTIES = (1e-3, 1e-5, 1e-7, 1e-8, 1e-9, 1e-10)
 SEARCH_CENTRES = 300  # for the choice of the width
 BLOCK = 64  # structures at a time
 

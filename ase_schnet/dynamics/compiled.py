@@ -18,9 +18,8 @@ from ase_schnet.inference.compilation import exact_inner, exactly
 from ase_schnet.inference.field import forces_at, largest_stds, virial_trace
 
 VERLET, BUSSI, BAOAB = range(3)
-DONE, EVALUATE, LOOK = range(
-    3
-)  # all steps; the calculator has the next forces; the last step is odd
+#: All steps are done; the calculator has the next forces; the last step is odd.
+DONE, EVALUATE, LOOK = range(3)
 
 
 class Motion(NamedTuple):
@@ -33,12 +32,8 @@ class Motion(NamedTuple):
     timestep: float
     kind: int  # VERLET, BUSSI, BAOAB
     targets: np.ndarray  # (K,): Bussi's kinetic energy in eV, Langevin's amplitude of the noise
-    noise: (
-        np.ndarray
-    )  # (K, 2) Bussi: a normal number, a sum of squares; (K, 3N) Langevin; else (K, 0)
-    damping: (
-        float  # what a step leaves: of the kinetic energy (Bussi), of the velocities (Langevin)
-    )
+    noise: np.ndarray  # (K, 2) Bussi's normal number, sum of squares; (K, 3N) Langevin; (K, 0)
+    damping: float  # what a step leaves: of the kinetic energy (Bussi), velocities (Langevin)
     degrees_of_freedom: float
     heat: np.ndarray  # (1,) eV, what the thermostat has given
 

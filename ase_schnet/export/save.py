@@ -71,9 +71,8 @@ def export_model(
     trained, path = load_model(model), Path(path)
     trained.require_whole()
     with naming(path), replaced(path) as there, warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # torch says that TorchScript grows old; these programs want it
+        # torch says that TorchScript grows old; these programs want it
+        warnings.simplefilter("ignore")
         if to == "metatomic":
             made = import_module("ase_schnet.export.metatomic")
             made.metatomic_model(trained, DTYPES[dtype], repulsion).save(there)

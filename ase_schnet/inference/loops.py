@@ -31,9 +31,8 @@ ATANH = tuple(1.0 / (2 * k + 1) for k in range(15, -1, -1))  # artanh(q)/q in q�
 LOG2_E = 1.0 / math.log(2.0)
 LN2_HIGH = 0.693359375  # few bits, so that its multiples are exact
 LN2_LOW = math.log(2.0) - LN2_HIGH
-MOST_NEGATIVE = (
-    -80.0
-)  # e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
+# e⁻⁸⁰ is beyond the grain of both precisions, and no denormal number in either
+MOST_NEGATIVE = -80.0
 
 SOFTENED_OVER = 0.1  # of an onset: over this length the network stops following the distance
 SSP, SILU, LINEAR = range(3)  # activations

@@ -43,9 +43,8 @@ def scheduler(address: str) -> Iterator[Executor]:
         raise ValueError(f"no Dask scheduler answers at {address}: {reason}") from None
     log = logging.getLogger("distributed.client")
     level = log.level
-    log.setLevel(
-        logging.CRITICAL
-    )  # that a scheduler is lost is told in one line, without tracebacks
+    # that a scheduler is lost is told in one line, without tracebacks
+    log.setLevel(logging.CRITICAL)
     try:
         with client:
             yield client.get_executor(retries=0)

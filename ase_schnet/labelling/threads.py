@@ -18,9 +18,8 @@ class _Limits:
     """
 
     def __init__(self):
-        libraries = (
-            ThreadpoolController()
-        )  # apart: what a limit ends with is given to all of its libraries
+        libraries = ThreadpoolController()
+        # apart: what a limit ends with is given to all of its libraries
         self._openmp = libraries.select(user_api="openmp")
         self._blas = libraries.select(user_api="blas")
         self._lock = threading.Lock()

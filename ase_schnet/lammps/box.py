@@ -74,9 +74,8 @@ class Box:
         kinds, self._types = np.unique(kinds, axis=0, return_inverse=True)
         self.elements = [chemical_symbols[int(z)] for z, _ in kinds]
         self._masses = kinds[:, 1]
-        self._wrapped: np.ndarray | None = (
-            None  # (N, 3) cells by which LAMMPS moved atoms it was given
-        )
+        # (N, 3) cells by which LAMMPS moved atoms it was given
+        self._wrapped: np.ndarray | None = None
 
     def create(self, lmp: Any) -> None:
         """Make box and atoms, with their velocities, in all processes together."""

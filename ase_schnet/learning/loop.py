@@ -166,9 +166,8 @@ class Loop:
             place.write_lives(lives)
             candidates = place.frames("candidates", lambda: frames + self._of_aims(before, k))
         place.frames("chosen", lambda: self._chosen(k, size, before, candidates))
-        everything = asked(
-            self.directory
-        )  # also what was added after an end, so that the file is whole
+        # also what was added after an end, so that the file is whole
+        everything = asked(self.directory)
         labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
         calls = len([a for a in everything if a.info["round"] <= k])
         row = self._judged(k, before, lives, labelled, calls)

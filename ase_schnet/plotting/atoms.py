@@ -137,9 +137,8 @@ def _draw(ax: Axes, atoms: Atoms, view: NDArray, colours: NDArray) -> None:
     depth = np.argsort(np.argsort(places[:, 2], kind="stable"))
     _draw_cell(ax, atoms, view)
     first, _, vectors = bonded_pairs(atoms)
-    for i, half in zip(
-        first, vectors @ view / 2, strict=True
-    ):  # from either end: each has its depth
+    # half a bond from either end: each has its depth
+    for i, half in zip(first, vectors @ view / 2, strict=True):
         ends = places[i, :2], places[i, :2] + half[:2]
         ax.plot(*zip(*ends, strict=True), color="0.55", lw=4.5, zorder=2 + depth[i])
     for i, (x, y) in enumerate(places[:, :2]):

@@ -45,9 +45,8 @@ def plot_learning(
         Two panels, or the first.
     """
     panels = panels_of(axes, ["errors", "whole runs"], (8.4, 3.4), ncols=2)
-    calls = np.array(
-        [row.calls for row in rows[:-1]]
-    )  # what the model knew that the next row judges
+    # what the model knew that the next row judges
+    calls = np.array([row.calls for row in rows[:-1]])
     found = np.array([row.forces_mae_meV_per_Ang for row in rows[1:]])
     whole = np.array([row.runs_whole / max(row.runs, 1) for row in rows[1:]])
     errors = panels[0]

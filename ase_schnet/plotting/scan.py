@@ -182,9 +182,8 @@ def _draw_energies(
     strange = np.zeros(len(x), bool) if bars is None else np.isnan(bars[0]) & np.isfinite(model)
     ax.plot(x, np.where(strange, np.nan, model), color=BLUE, lw=2, label="model", **marks)
     if strange.any():
-        beside = (
-            strange | np.roll(strange, 1) | np.roll(strange, -1)
-        )  # up to the points that have one
+        # up to the points that have one
+        beside = strange | np.roll(strange, 1) | np.roll(strange, -1)
         beside[[0, -1]] = strange[[0, -1]]
         text = "unlike all training"
         ax.plot(x, np.where(beside, model, np.nan), color=BLUE, lw=1.5, ls=":", label=text, **marks)
@@ -222,9 +221,8 @@ def _draw_errors(
     if bars is not None:
         half, label = bars
         ax.plot(x, half, color=ORANGE, lw=1.5, label=label)
-    if any(
-        (line.get_ydata() > 0).any() for line in ax.lines
-    ):  # a scan held against itself has no error
+    # a scan held against itself has no error
+    if any((line.get_ydata() > 0).any() for line in ax.lines):
         ax.set_yscale("log")
 
 

@@ -219,9 +219,8 @@ def _coverage(ax: Axes, q: Quantity) -> None:
     """Draw the observed coverage of the errors by intervals of the std against the expected one."""
     levels = np.linspace(0, 0.99, 100)
     known = q.std > 0
-    scale = (
-        np.sqrt(np.mean((q.error[known] / q.std[known]) ** 2)) or 1.0
-    )  # no errors: its own labels
+    # no errors: its own labels
+    scale = np.sqrt(np.mean((q.error[known] / q.std[known]) ** 2)) or 1.0
     found, scaled = q.coverage(levels), q.coverage(levels, scale)
     columns = {"expected": levels, "observed": found, f"observed of std x {scale:.2f}": scaled}
     keep_numbers(ax, f"coverage of {q.name}", **columns)

@@ -168,9 +168,8 @@ def statistical_inefficiency(series: NDArray) -> float:
     n, size = len(series), (series**2).mean(axis=0).sum()
     series = series - series.mean(axis=0)
     variance = (series**2).mean(axis=0).sum()
-    if (
-        variance <= 1e-24 * size
-    ):  # constant but for rounding, as the density of a run at constant volume
+    # constant but for rounding, as the density of a run at constant volume
+    if variance <= 1e-24 * size:
         return 1.0
     power = np.abs(np.fft.rfft(series, 2 * n, axis=0)) ** 2
     correlation = np.fft.irfft(power.sum(axis=1))[:n] / (n - np.arange(n)) / variance

@@ -100,9 +100,8 @@ def page_of(
     structures: bool = True,
 ) -> Page:
     """Collect the page that `write_report` writes; arguments and errors are the same."""
-    if structures and not (
-        data is None and _is_model(source)
-    ):  # a model has no structures of its own
+    # a model has no structures of its own
+    if structures and not (data is None and _is_model(source)):
         require_viewer()
     if isinstance(source, (ScanResult, ScanMap)):
         _refuse("a scan", data=data, frames=frames)

@@ -47,9 +47,8 @@ class CollectedFrames:
         """Append the atoms with the uncertainties of their calculator, and flush to the disk."""
         results = getattr(atoms.calc, "results", {})
         frame = atoms.copy()
-        frame.arrays = without_results(
-            frame.arrays
-        )  # such as bars in the file that the run began with
+        # such as bars in the file that the run began with
+        frame.arrays = without_results(frame.arrays)
         frame.info = {"step": step, "time_fs": float(time_fs), "reason": reason}
         frame.info |= electrons_in(atoms.info)
         if "energy_std" in results:

@@ -42,9 +42,8 @@ class MeasuredBands:
         """
         source, values, first = "", [], True
         try:
-            lines = (
-                Path(path).read_text(encoding="utf-8-sig").splitlines()
-            )  # as spreadsheets write it
+            # as spreadsheets write it
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not a text file in UTF-8") from None
         for number, line in enumerate(lines, start=1):

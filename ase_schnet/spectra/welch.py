@@ -29,9 +29,7 @@ class PowerSpectra(NamedTuple):
 
     wavenumber_cm: NDArray  # (K,)
     samples: NDArray  # (S, K) power per cm⁻¹ of each of S runs
-    weights: (
-        NDArray  # (S,) weights of the runs, proportional to their number of blocks; their sum is 1
-    )
+    weights: NDArray  # (S,) of the runs, proportional to their number of blocks; their sum is 1
 
 
 def power_spectrum(

@@ -74,11 +74,7 @@ def without_needless_box(atoms: Atoms) -> Atoms:
     energy, forces = _energy_and_forces(boxed)
     try:
         freely = _energy_and_forces(alone)
-    except (
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-    ):  # a calculator of periodic systems alone
+    except (ValueError, RuntimeError):  # a calculator of periodic systems alone
         return atoms
     changes = abs(freely[0] - energy), np.abs(freely[1] - forces).max()
     return alone if max(changes) < UNCHANGED else atoms
