@@ -1,10 +1,11 @@
-"""Count the degrees of freedom of atoms that move, and measure their temperature."""
+"""Count the degrees of freedom of atoms that move, find what is held, and measure the temperature."""
 
 import math
 
 import numpy as np
 from ase import Atoms, units
-from ase.constraints import FixBondLengths
+from ase.constraints import FixAtoms, FixBondLengths, FixCartesian
+from numpy.typing import NDArray
 
 #: Smallest over largest moment of inertia below which a molecule counts as linear: CO2 bent by
 #: 0.1 degrees has 2e-7.
@@ -62,6 +63,17 @@ def moving_degrees_of_freedom(atoms: Atoms) -> int:
     turns = np.abs(atoms.get_angular_momentum()).max() > least
     n_rotations = int(atoms.get_number_of_degrees_of_freedom()) - 3 - at_rest  # 0 of a crystal
     return at_rest + 3 * int(moves) + n_rotations * int(turns)
+
+
+def held_components(atoms: Atoms) -> NDArray:
+    """Return which components (N, 3) of the positions FixAtoms and FixCartesian hold, True if held."""
+    held = np.zeros((len(atoms), 3), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            held[constraint.index] = True
+        elif isinstance(constraint, FixCartesian):
+            held[constraint.index] |= np.asarray(constraint.mask, dtype=bool)
+    return held
 
 
 def anchored(atoms: Atoms) -> bool:

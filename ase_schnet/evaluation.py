@@ -48,6 +48,11 @@ class Quantity:
     reference: np.ndarray
 
     @property
+    def unit_in_names(self) -> str:
+        """Return the unit as names of metrics have it: ``"meV_per_Ang"``."""
+        return self.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
+
+    @property
     def mean(self) -> np.ndarray:
         """Return the mean of the members, (n,)."""
         return self.members.mean(axis=0)
@@ -151,7 +156,7 @@ class Comparison:
         result: dict = {"n_structures": self.energies.shape[1], "n_atoms": self.forces.shape[1]}
         by_unit = {q.unit: q for q in self.quantities(total_energies=True) + self.quantities()}
         for q in by_unit.values():
-            unit = q.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
+            unit = q.unit_in_names
             of_a_member = np.abs(q.members - q.reference).mean()
             result[f"{q.name}_mae_{unit}"] = 1000.0 * float(np.abs(q.error).mean())
             result[f"{q.name}_rmse_{unit}"] = 1000.0 * float(np.sqrt((q.error**2).mean()))

@@ -20,6 +20,11 @@ def say(line: str) -> None:
         sys.stderr.flush()
 
 
+def is_hidden(show: bool | None) -> bool | None:
+    """Return tqdm's ``disable`` for a bar that a user wants shown, or not, or (None) on a terminal only."""
+    return None if show is None else not show
+
+
 def time_left(began: float, done: float, total: float) -> str:
     """Return ", 5 min left" after `done` of `total` since `began` (time.monotonic); "" as long as none is."""
     if done <= 0:
@@ -80,15 +85,9 @@ class Tally:
     """
 
     def __init__(self, total: int, label: str, unit: str, done: int = 0, show: bool | None = None):
-        self._total, self._label, self._unit, self._done, self._before = (
-            total,
-            label,
-            unit,
-            done,
-            done,
-        )
-        hidden = None if show is None else not show
-        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit, disable=hidden)
+        self._total, self._label, self._unit = total, label, unit
+        self._done = self._before = done
+        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit, disable=is_hidden(show))
         self._doing = ""
         lines = show is None and not sys.stderr.isatty()
         self._lines = MinuteLines(self._line) if lines else contextlib.nullcontext()

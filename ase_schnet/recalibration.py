@@ -137,8 +137,7 @@ def _require_plausible(model: TrainedModel, comparison: Comparison) -> None:
                 f"the {q.name} labels are the predictions of {model.path} itself: its errors are those of "
                 "labels from elsewhere"
             )
-        unit = q.unit.replace("/", "_per_").replace("Å³", "Ang3").replace("Å", "Ang")
-        usual = before.get(f"{q.name}_mae_{unit}")
+        usual = before.get(f"{q.name}_mae_{q.unit_in_names}")
         if usual and 1000 * size > ODD * usual:
             raise ValueError(
                 f"the {q.name} errors are {1000 * size:.3g} {q.unit} on average, {1000 * size / usual:.0f} "

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_schnet.cli.options import add_threads
+from ase_schnet.cli.options import add_threads, refuse_given
 from ase_schnet.cli.outputs import check_outputs, table_beside
 from ase_schnet.cli.pictures import add_save_data, draw
 
@@ -29,6 +29,8 @@ end, and runs at constant pressure where the volume is not sampled yet. A pictur
 beside it, with the same name; "±" in it is the error bar, "level of ±" its probability.
 """
 OBSERVABLES = ("potential_energy", "volume", "density", "rdf")
+#: Options that apply to the rdf alone.
+OF_RDF = ("r_max", "bins", "output", "no_plot", "save_data")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,12 +70,7 @@ def run(args: argparse.Namespace) -> int:
     options = {"frames": args.runs, "skip_ps": args.skip, "level": args.level}
     if args.of == "rdf":
         return _rdf(args, options)
-    given = {"--r-max": args.r_max, "--bins": args.bins, "--output": args.output}
-    odd = [name for name, value in given.items() if value is not None]
-    odd += ["--no-plot"] if args.no_plot else []
-    odd += ["--save-data"] if args.save_data else []
-    if odd:
-        raise ValueError(f"{', '.join(odd)} applies to --of rdf only")
+    refuse_given(args, OF_RDF, "applies to --of rdf only")
     found = spread(args.of, _calculator(args), **options)
     print(f"{args.of.replace('_', ' ')}  {found.describe(NAMED[args.of])}\n{found.sampling}")
     return 0

@@ -93,6 +93,13 @@ def print_result(record: MDRecord, verdict: Drift | None, args: argparse.Namespa
     print("\n".join([*lines, *_what_to_do_with_collected(run_dir, args.model)]))
 
 
+def exit_code(verdict: Drift | None, *, stopped: bool) -> int:
+    """Return the exit code of a run: that of its verdict, 0 without one, 1 if it was stopped or exploded."""
+    if verdict is None:
+        return 0
+    return 1 if stopped else EXIT_CODES[verdict.outcome]
+
+
 def _what_to_do_with_collected(run_dir: Path, model: str) -> list[str]:
     """Return a line with the command for the structures that a monitor set aside; none without them."""
     from ase_schnet.runs.collected import COLLECTED_FILE

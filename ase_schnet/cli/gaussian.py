@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.options import add_model
 from ase_schnet.cli.serve import add_server, asked
 
 HELP = "Answer Gaussian's External keyword with energy and gradient of a model."
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="name of a shipped model, or a model directory")
+    add_model(add)
     add("layer", metavar="LAYER", help="of an ONIOM calculation; all are answered alike")
     add("input", metavar="IN", help="file that Gaussian writes")
     add("output", metavar="OUT", help="file that it reads")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ase_schnet.cli.dynamics import (
-    EXIT_CODES,
     add_physics,
     add_records,
+    exit_code,
     print_result,
     too_short_to_judge,
 )
@@ -89,18 +89,16 @@ def _run(args: argparse.Namespace, judge: bool) -> int:
     refuse_swapped(args.model, args.structure)
     atoms = read_start(args.structure, tell=judge)
     print_velocities(atoms, args, silent=not judge)
-    stopped = None
+    stopped = False
     try:
         record = run_lammps(atoms, args.model, args.output, **_options(args))
     except (SimulationStopped, SimulationExploded) as failure:
-        stopped, record = failure, failure.record
-    judged = stopped is not None or not too_short_to_judge(args)
+        stopped, record = True, failure.record
+    judged = stopped or not too_short_to_judge(args)
     verdict = drift(record) if judged else None
     if judge:
         print_result(record, verdict, args)
-    if verdict is None:
-        return 0
-    return EXIT_CODES[verdict.outcome] if stopped is None else 1
+    return exit_code(verdict, stopped=stopped)
 
 
 def _options(args: argparse.Namespace) -> dict:

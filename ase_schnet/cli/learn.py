@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Learn, draw, and say what came out; return the exit code."""
     from contextlib import nullcontext
+    from functools import partial
 
     from ase_schnet.labelling.cluster import scheduler
     from ase_schnet.learning.learn import extend_learning, learn
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     directory = args.extend or args.output
     check_outputs(folders=[directory])
-    options = {"jobs": args.jobs, "take_over": args.take_over, "tell": _tell}
+    options = {"jobs": args.jobs, "take_over": args.take_over, "tell": partial(print, flush=True)}
     options["time_limit_s"] = args.time_limit
     try:
         with scheduler(args.scheduler) if args.scheduler else nullcontext() as executor:
@@ -178,10 +179,6 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
     if any(atoms.pbc.any() for atoms in found):
         print("periodic: learnt as a crystal (a molecule in a box: --no-pbc)")
     return found
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
 
 
 def _report(result: LearnResult, directory: Path, args: argparse.Namespace) -> int:

@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.dynamics import (
-    EXIT_CODES,
     add_physics,
     add_records,
+    exit_code,
     print_result,
     too_short_to_judge,
 )
@@ -84,16 +84,14 @@ def run(args: argparse.Namespace) -> int:
     print_velocities(atoms, args)
     if args.replicas is not None:
         return run_many(atoms, args, _options(args))
-    stopped = None
+    stopped = False
     try:
         record, verdict = _dynamics(atoms, args)
     except (SimulationStopped, SimulationExploded) as failure:
-        stopped, record = failure, failure.record
+        stopped, record = True, failure.record
         verdict = drift(record)
     print_result(record, verdict, args)
-    if verdict is None:
-        return 0
-    return EXIT_CODES[verdict.outcome] if stopped is None else 1
+    return exit_code(verdict, stopped=stopped)
 
 
 def _calculator(args: argparse.Namespace) -> SchNetCalculator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ase_schnet.cli.options import add_model
 from ase_schnet.cli.serve import add_server, asked
 
 HELP = "Answer ORCA's external optimiser (! ExtOpt) with energy and gradient of a model."
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "request", metavar="FILE", help="BASENAME_EXT.extinp.tmp, as ORCA writes it"
     )
-    parser.add_argument(
-        "model", metavar="MODEL", help="name of a shipped model, or a model directory"
-    )
+    add_model(parser.add_argument)
     add_server(parser)
 
 

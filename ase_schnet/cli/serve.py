@@ -6,6 +6,8 @@ import argparse
 import warnings
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.options import add_model
+
 if TYPE_CHECKING:
     from ase_schnet.external.question import Answer, Question
 
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="name of a shipped model, or a model directory")
+    add_model(add)
     add("address", metavar="ADDRESS", help="path of a socket file, or localhost:PORT")
 
 

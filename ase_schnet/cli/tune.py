@@ -71,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, draw, and say what came out."""
+    from functools import partial
+
     from ase_schnet.tuning.optuna_study import require_optuna
     from ase_schnet.tuning.run import tune
     from ase_schnet.tuning.settings import TuneSettings
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             allow_outliers=args.allow_outliers,
             allow_contradictions=True,  # each file was checked already
             take_over=args.take_over,
-            tell=_tell,
+            tell=partial(print, flush=True),
         )
     except KeyboardInterrupt:
         print(
@@ -127,10 +129,6 @@ def _space(args: argparse.Namespace, recipe: Recipe) -> SearchSpace:
             raise ValueError(f"{twice[0]!r} cannot be both given and searched")
         return space.only(args.search)
     return space.without(fixed)
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
 
 
 def _report(result: TuneResult, args: argparse.Namespace) -> None:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms, FixCartesian
 from numpy.typing import NDArray
 
+from ase_schnet.degrees_of_freedom import held_components
 from ase_schnet.structures.electrons import CHARGES, MULTIPLICITIES, Electrons, stated
 
 MOVE_MASK, FORCE_MASK = "move_mask", "force_mask"
@@ -89,12 +89,9 @@ def fixed_components(atoms: Atoms) -> NDArray | None:
     The constraints are FixAtoms and FixCartesian. A code often writes zeros as the forces on such atoms.
     """
     moves = mask_of(atoms, MOVE_MASK)
-    held = np.zeros((len(atoms), 3), dtype=bool) if moves is None else ~moves
-    for constraint in atoms.constraints:
-        if isinstance(constraint, FixAtoms):
-            held[constraint.index] = True
-        elif isinstance(constraint, FixCartesian):
-            held[constraint.index] |= np.asarray(constraint.mask, dtype=bool)
+    held = held_components(atoms)
+    if moves is not None:
+        held |= ~moves
     return held if held.any() else None
 
 

@@ -22,8 +22,8 @@ from ase import Atoms, units
 from numpy.typing import NDArray
 
 from ase_schnet.arguments import whole
+from ase_schnet.dynamics.loop import Run
 from ase_schnet.dynamics.plans import Plan
-from ase_schnet.dynamics.start import Begun
 from ase_schnet.files import replaced, unreadable
 from ase_schnet.runs.exchange_log import EXCHANGE_LOG, ExchangeLog
 from ase_schnet.runs.identity import constraints_of
@@ -98,7 +98,7 @@ class Exchange:
         return (self._done.number + 1) * self.every
 
     @contextmanager
-    def among(self, runs: list[Begun]) -> Iterator[None]:
+    def among(self, runs: list[Run]) -> Iterator[None]:
         """Exchange between runs within a ``with`` block."""
         self._runs = runs
         if self._folder is None:
@@ -229,5 +229,5 @@ def _require_one_system(starts: Sequence[Atoms]) -> None:
                 )
 
 
-def _total_eV(run: Begun) -> float:
+def _total_eV(run: Run) -> float:
     return run.recorder.atoms.get_potential_energy() + run.recorder.kinetic_energy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ase import Atoms
 from tqdm import tqdm
@@ -9,6 +10,7 @@ from tqdm import tqdm
 from ase_schnet.dynamics.integrators import STEPS_BETWEEN_REMOVALS, Integrator
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.steps import steps_of
+from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.record import MDRecord
@@ -19,45 +21,57 @@ from ase_schnet.runs.rundir import FrameData, RunDirectory
 STEPS_BETWEEN_STATES = 10
 
 
-def propagate(
-    integrator: Integrator,
-    recorder: Recorder,
-    n_steps: int,
-    directory: RunDirectory | None,
-    monitor: StepMonitor | None,
-    progress: bool | None,
-) -> MDRecord:
-    """Run from the start, or from the directory's restart point, until ``n_steps`` are done."""
-    first = _first_step(directory)
-    with tqdm(
-        total=n_steps,
-        initial=first,
-        unit="step",
-        disable=None if progress is None else not progress,  # None: off when not on a terminal
-    ) as bar:
+class Run(NamedTuple):
+    """Hold a run in its first state, or where it stopped.
+
+    Attributes
+    ----------
+    integrator
+        Moves the atoms.
+    recorder
+        Measures them.
+    n_steps
+        Of the whole run.
+    directory
+        Open for writing; None: nothing is written.
+    monitor
+        May stop the run.
+    """
+
+    integrator: Integrator
+    recorder: Recorder
+    n_steps: int
+    directory: RunDirectory | None
+    monitor: StepMonitor | None
+
+    @property
+    def first_step(self) -> int:
+        """Return the step from which the run goes on, 0 at its start."""
+        begin = None if self.directory is None else self.directory.begin
+        return 0 if begin is None else begin.step
+
+
+def propagate(run: Run, progress: bool | None) -> MDRecord:
+    """Do a run to its end, from the start or from the directory's restart point."""
+    recorder, first, last = run.recorder, run.first_step, run.n_steps
+    with tqdm(total=last, initial=first, unit="step", disable=is_hidden(progress)) as bar:
         done = first
-        for step in propagation(integrator, recorder, n_steps, directory, monitor):
-            if bar.update(step - done) or (step == n_steps and not bar.disable):
+        for step in propagation(run):
+            if bar.update(step - done) or (step == last and not bar.disable):
                 speed = recorder.summary(step - first, bar.format_dict["elapsed"])
                 bar.set_postfix_str(speed, refresh=False)
             done = step
     return recorder.record()
 
 
-def propagation(
-    integrator: Integrator,
-    recorder: Recorder,
-    n_steps: int,
-    directory: RunDirectory | None,
-    monitor: StepMonitor | None,
-    stops: Sequence[int] = (),
-) -> Iterator[int]:
-    """Run likewise, sitting by sitting, and give the number of steps that are done after each.
+def propagation(run: Run, stops: Sequence[int] = ()) -> Iterator[int]:
+    """Do a run sitting by sitting, and give the number of steps that are done after each.
 
     The multiples of ``stops`` are among them.
     """
+    integrator, recorder, n_steps, directory, monitor = run
     begin = None if directory is None else directory.begin
-    step = _first_step(directory)
+    step = run.first_step
 
     def look(*, is_seen: bool, rows: list[list[float]]) -> None:
         """Sample, look and write after a complete step; what may raise comes before anything is written."""
@@ -94,10 +108,6 @@ def propagation(
         if directory is not None and directory.kept is not None:
             directory.kept.apply(recorder.atoms)  # not somewhere within a step
         raise
-
-
-def _first_step(directory: RunDirectory | None) -> int:
-    return 0 if directory is None or directory.begin is None else directory.begin.step
 
 
 def _stop(step: int, n_steps: int, stops: list[int], directory: RunDirectory | None) -> int:

@@ -11,7 +11,7 @@ from ase_schnet.degrees_of_freedom import anchored, temperature
 from ase_schnet.dynamics.integrators import Integrator
 from ase_schnet.runs.explosion import explosion, has_exploded, limit_K, require_finite_energy, when
 from ase_schnet.runs.failures import SimulationExploded
-from ase_schnet.runs.record import MDRecord, columns
+from ase_schnet.runs.record import CONSERVED, TEMPERATURE, MDRecord, columns
 
 #: Overall motion is looked at in every tenth sample: it costs as much as all else in a sample.
 SAMPLES_BETWEEN_LOOKS = 10
@@ -99,7 +99,7 @@ class Recorder:
 
     def largest_temperature_K(self) -> float:
         """Return the temperature from which on the run has exploded, K."""
-        return limit_K(self.values[5] if self.values else None)
+        return limit_K(self._start_K())
 
     def extend(self, step: int, samples: Measured, n: int) -> list[list[float]]:
         """Keep and return the rows of the first ``n`` samples that were taken after ``step``, none odd."""
@@ -130,7 +130,8 @@ class Recorder:
     def summary(self, n_steps: int, elapsed_s: float) -> str:
         """Return temperature, deviation of the conserved energy from its start, and speed, for the bar."""
         last = len(self.values) - len(self.names)
-        now_K, drift_eV = self.values[last + 5], self.values[last + 4] - self.values[4]
+        now_K = self.values[last + TEMPERATURE]
+        drift_eV = self.values[last + CONSERVED] - self.values[CONSERVED]
         ps_per_day = n_steps * self.timestep_fs / 1000 * 86400 / elapsed_s
         return (
             f"{now_K:.0f} K, drift {1000 * drift_eV / len(self.atoms):+.3f} meV/atom, "
@@ -145,7 +146,7 @@ class Recorder:
 
     def when(self, step: int) -> str:
         """Return the time of a step for messages."""
-        return when(step, self.timestep_fs)
+        return when(step, step * self.timestep_fs)
 
     def _pressure_GPa(self, kinetic_eV: float) -> float:
         volume = self.atoms.cell.volume
@@ -159,8 +160,12 @@ class Recorder:
         first = self.names.index("translation_gained_eV") - len(self.names)
         return [self.values[first + k] for k in range(len(self._overall.names))]
 
+    def _start_K(self) -> float | None:
+        """Return the temperature of the first sample, K; None before it."""
+        return self.values[TEMPERATURE] if self.values else None
+
     def _check_alive(self, step: int, now_K: float) -> None:
-        start_K = self.values[5] if self.values else None
+        start_K = self._start_K()
         if not has_exploded(now_K, start_K):
             return
         momenta = self.atoms.get_momenta()  # (N, 3)

@@ -103,8 +103,10 @@ def _run(
     own = [_own_options(asked, k) for k in range(len(starts))]
     states = [None] * len(starts) if exchange is None else exchange.states
     with ExitStack() as opened:
-        each = zip(starts, plans, own, states, strict=True)
-        runs = [opened.enter_context(begun(*one)) for one in each]
+        runs = [
+            opened.enter_context(begun(start, plan, options, state))
+            for start, plan, options, state in zip(starts, plans, own, states, strict=True)
+        ]
         if exchange is not None:
             opened.enter_context(exchange.among(runs))
         return move_all(runs, exchange, threads, asked)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from ase_schnet.degrees_of_freedom import anchored, check_atoms
 from ase_schnet.dynamics.arguments import draws_momenta, require_motion, warn_of_coarse_steps
 from ase_schnet.dynamics.integrators import NVE, Integrator
-from ase_schnet.dynamics.loop import propagate
+from ase_schnet.dynamics.loop import Run, propagate
 from ase_schnet.dynamics.plans import Plan
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.velocities import remove_overall_motion
@@ -26,7 +25,6 @@ from ase_schnet.runs.identity import (
     require_same_masses,
     require_same_repulsion,
 )
-from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.provenance import describe_calculator, provenance
 from ase_schnet.runs.record import MDRecord, target_temperature_K
@@ -37,16 +35,6 @@ from ase_schnet.runs.rundir import RunDirectory
 AT_REST_EV = 1e-12
 #: A resumed run whose first energy now differs by more has got another calculator.
 RESUME_TOLERANCE_EV_PER_ATOM = 1e-3
-
-
-class Begun(NamedTuple):
-    """Hold a run in its first state, or where it stopped; what `propagation` takes."""
-
-    integrator: Integrator
-    recorder: Recorder
-    n_steps: int
-    directory: RunDirectory | None
-    monitor: StepMonitor | None
 
 
 def run(atoms: Atoms, plan: Plan, options: RunOptions) -> MDRecord:
@@ -69,7 +57,7 @@ def run(atoms: Atoms, plan: Plan, options: RunOptions) -> MDRecord:
     check(atoms, plan)
     warn_of_coarse_steps(atoms, options.timestep_fs, stacklevel=4)
     with begun(atoms, plan, options) as ready:
-        return propagate(*ready, options.progress)
+        return propagate(ready, options.progress)
 
 
 def check(atoms: Atoms, plan: Plan) -> None:
@@ -81,7 +69,7 @@ def check(atoms: Atoms, plan: Plan) -> None:
 @contextmanager
 def begun(
     atoms: Atoms, plan: Plan, options: RunOptions, state: State | None = None
-) -> Iterator[Begun]:
+) -> Iterator[Run]:
     """Bring the atoms into their first state, and hold the directory open.
 
     Parameters
@@ -105,7 +93,7 @@ def begun(
             directory.begin = directory.begin if state is None else state
         integrator, recorder = _begin(atoms, plan, settings, options, directory)
         opened.enter_context(integrator.dynamics)
-        yield Begun(integrator, recorder, options.n_steps, directory, options.monitor)
+        yield Run(integrator, recorder, options.n_steps, directory, options.monitor)
 
 
 def _begin(

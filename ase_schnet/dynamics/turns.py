@@ -10,8 +10,8 @@ from heapq import heapify, heappop, heappush
 from tqdm import tqdm
 
 from ase_schnet.dynamics.exchange import Exchange
-from ase_schnet.dynamics.loop import propagation
-from ase_schnet.dynamics.start import Begun
+from ase_schnet.dynamics.loop import Run, propagation
+from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.record import MDRecord
@@ -45,15 +45,12 @@ class Replica:
         Whether it has come to its end, or failed.
     """
 
-    def __init__(self, run: Begun, exchange: Exchange | None, number: int):
-        self.run, self.is_over = run, False
-        self.step = (
-            0 if run.directory is None or run.directory.begin is None else run.directory.begin.step
-        )
+    def __init__(self, run: Run, exchange: Exchange | None, number: int):
+        self.run, self.step, self.is_over = run, run.first_step, False
         self._failure: SimulationFailed | None = None
         if run.directory is not None:
             run.directory.restart_seconds = RESTART_SECONDS + number * RESTART_SECONDS_OF_EACH
-        self._sittings = propagation(*run, stops=() if exchange is None else (exchange.every,))
+        self._sittings = propagation(run, stops=() if exchange is None else (exchange.every,))
 
     @property
     def record(self) -> MDRecord:
@@ -74,19 +71,17 @@ class Replica:
 
 
 def move_all(
-    runs: list[Begun], exchange: Exchange | None, threads: int, options: RunOptions
+    runs: list[Run], exchange: Exchange | None, threads: int, options: RunOptions
 ) -> list[MDRecord]:
     """Move all runs to their end, with an exchange from one to the next; return their records."""
     replicas = [Replica(run, exchange, len(runs)) for run in runs]
-    hidden = None if options.progress is None else not options.progress
 
     def done() -> int:
         """Count the steps; those that a failed replica will never do, too."""
         return sum(r.run.n_steps if r.is_over else r.step for r in replicas)
 
-    with tqdm(
-        total=len(replicas) * options.n_steps, initial=done(), unit="step", disable=hidden
-    ) as bar:
+    total, hidden = len(replicas) * options.n_steps, is_hidden(options.progress)
+    with tqdm(total=total, initial=done(), unit="step", disable=hidden) as bar:
         while left := [replica for replica in replicas if not replica.is_over]:
             upto = options.n_steps
             if exchange is not None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+#: What it means that an executor cancels a job; what is kept is said behind it.
+GAVE_UP = "the executor gave its jobs up (is the scheduler gone?)"
 #: Seconds in which a scheduler must answer.
 TIMEOUT_S = 10
 
@@ -50,3 +52,8 @@ def scheduler(address: str) -> Iterator[Executor]:
             yield client.get_executor(retries=0)
     finally:
         log.setLevel(level)
+
+
+def is_killed_worker(error: Exception) -> bool:
+    """Return whether an error is Dask's, of a job during which several of its workers died in turn."""
+    return type(error).__name__ == "KilledWorker"  # of a package that need not be installed

@@ -16,6 +16,7 @@ from concurrent.futures import (
 )
 
 from ase_schnet.cores import cores
+from ase_schnet.labelling.cluster import GAVE_UP, is_killed_worker
 from ase_schnet.labelling.jobs import Job, Outcome, label_bundle
 from ase_schnet.labelling.limit import took_longer
 from ase_schnet.labelling.methods import Reference
@@ -141,12 +142,9 @@ class Dispatcher:
             yield from self._after_crash(bundle)
             return
         except CancelledError:
-            raise ConnectionError(
-                "the executor gave its jobs up (is the scheduler gone?); what is labelled is kept"
-            ) from None
+            raise ConnectionError(f"{GAVE_UP}; what is labelled is kept") from None
         except Exception as error:
-            # Dask's, of a job during which several of its workers died, one after the other
-            if type(error).__name__ != "KilledWorker":
+            if not is_killed_worker(error):
                 raise
             if len(bundle) == 1:
                 yield Outcome(bundle[0].key, failure=CRASHED)

@@ -7,10 +7,10 @@ import math
 from ase_schnet.arguments import positive
 from ase_schnet.dynamics.arguments import start_temperature_K
 from ase_schnet.dynamics.ensembles import ENSEMBLES_OF_OPTION, refuse_options_of_other_ensembles
+from ase_schnet.dynamics.plans import PRESSURE_TIME_CONSTANT_FS, TIME_CONSTANT_FS
 from ase_schnet.lammps.options import LammpsOptions
 
 THERMOSTATS = ("bussi", "nose-hoover")
-TIME_CONSTANT_FS, PRESSURE_TIME_CONSTANT_FS = 100.0, 1000.0
 BAR_PER_GPA = 1e4
 
 

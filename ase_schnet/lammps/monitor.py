@@ -15,6 +15,7 @@ from ase_schnet.inference.intervals import pairs_within, pieces_of
 from ase_schnet.lammps.potential import LammpsPotential, Neighbourhood
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
+from ase_schnet.runs.explosion import when
 from ase_schnet.runs.failures import SimulationStopped
 
 MONITORS = ("stop", "warn", "off")
@@ -53,7 +54,7 @@ class RunMonitor:
         new = {cause: text for cause, text in found.items() if text and cause not in self._said}
         if not new:
             return
-        message = f"step {step} ({step * timestep_fs / 1000:g} ps): {'; '.join(new.values())}"
+        message = f"{when(step, step * timestep_fs)}: {'; '.join(new.values())}"
         if self._action == "stop":
             raise SimulationStopped(message)
         self._said.update(new)

@@ -9,7 +9,7 @@ from ase_schnet.degrees_of_freedom import temperature
 from ase_schnet.lammps.box import PER_PS, Box
 from ase_schnet.lammps.potential import LammpsPotential, cell_of
 from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
-from ase_schnet.runs.record import columns
+from ase_schnet.runs.record import TEMPERATURE, columns
 
 
 class Recorder:
@@ -87,8 +87,8 @@ class Recorder:
         return kinetic, float(change @ change) / (2 * mass)
 
     def _check_alive(self, step: int, now_K: float, energy_eV: float) -> None:
-        now = when(step, self._timestep_fs)
+        now = when(step, step * self._timestep_fs)
         require_finite_energy(now, energy_eV)
-        start_K = self.rows[0][5] if self.rows else None
+        start_K = self.rows[0][TEMPERATURE] if self.rows else None
         if has_exploded(now_K, start_K):
             raise explosion(now, now_K, start_K, self._timestep_fs)

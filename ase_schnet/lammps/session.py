@@ -23,6 +23,7 @@ from ase_schnet.lammps.options import LammpsOptions
 from ase_schnet.lammps.potential import SKIN, attach, cell_of
 from ase_schnet.lammps.recorder import Recorder
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.provenance import provenance
 from ase_schnet.runs.record import MDRecord
@@ -119,8 +120,7 @@ class Session:
     def go(self, monitor: RunMonitor) -> MDRecord:
         """Run from here to the end."""
         stride = math.gcd(self.settings["record_every"], self.settings["trajectory_every"])
-        progress = self.asked.progress
-        hidden = self.comm.rank > 0 or (None if progress is None else not progress)
+        hidden = self.comm.rank > 0 or is_hidden(self.asked.progress)
         bar = tqdm(total=self.n_steps, initial=self.step, unit="step", disable=hidden)
         try:
             with mpi.stopping() as signals:

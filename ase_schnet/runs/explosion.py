@@ -38,9 +38,9 @@ def require_finite_energy(when: str, energy_eV: float) -> None:
         raise SimulationExploded(f"{when}: the potential energy is {energy_eV}")
 
 
-def when(step: int, timestep_fs: float) -> str:
+def when(step: int, time_fs: float) -> str:
     """Return the time of a step for messages: "step 20 (0.01 ps)"."""
-    return f"step {step} ({step * timestep_fs / 1000:g} ps)"
+    return f"step {step} ({time_fs / 1000:g} ps)"
 
 
 def time_of(message: str) -> float | None:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG, StructureWatch
 from ase_schnet.arguments import whole
 from ase_schnet.runs.collected import CollectedFrames
+from ase_schnet.runs.explosion import when
 from ase_schnet.runs.failures import SimulationStopped
 from ase_schnet.runs.provenance import describe_calculator
 
@@ -171,7 +172,7 @@ class Monitor:
         found = self._findings(atoms, temperature_K)
         if not found:
             return
-        message = f"step {step} ({time_fs / 1000:g} ps): " + "; ".join(found.values())
+        message = f"{when(step, time_fs)}: {'; '.join(found.values())}"
         if self.action == "warn":
             if not self._warned.issuperset(found):
                 self._warned.update(found)

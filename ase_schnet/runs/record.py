@@ -25,6 +25,7 @@ COLUMNS = (
     "conserved_energy_eV",
     "temperature_K",
 )
+CONSERVED, TEMPERATURE = COLUMNS.index("conserved_energy_eV"), COLUMNS.index("temperature_K")
 #: ... and where there is such a thing, in this order.
 OPTIONAL_COLUMNS = (
     "pressure_GPa",

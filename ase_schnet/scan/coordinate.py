@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms, FixCartesian
 from ase.data import covalent_radii
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from ase_schnet.applicability.calculator_parts import components_of
 from ase_schnet.bonds import fragment_of, vectors_to
+from ase_schnet.degrees_of_freedom import held_components
 
 KINDS = {2: "distance", 3: "angle", 4: "dihedral"}
 #: Largest difference between the value asked for and the value of a point.
@@ -197,7 +197,7 @@ class Coordinate:
 
     def check_free(self, atoms: Atoms) -> None:
         """Refuse to move atoms that a FixAtoms or FixCartesian constraint holds; ValueError."""
-        held = frozen_components(atoms).any(axis=1)  # (N,)
+        held = held_components(atoms).any(axis=1)  # (N,)
         stuck = [k for k in self.moving if held[k]]
         if stuck:
             names = ", ".join(f"{atoms.symbols[k]}{k}" for k in stuck[:5])
@@ -236,17 +236,6 @@ class Coordinate:
                 f"{self.name} of {value:g} does not fit the periodic cell: the nearest images make "
                 f"{now:g}"
             )
-
-
-def frozen_components(atoms: Atoms) -> NDArray:
-    """Find the components (N, 3) of the positions that FixAtoms and FixCartesian hold, True if held."""
-    frozen = np.zeros((len(atoms), 3), dtype=bool)
-    for constraint in atoms.constraints:
-        if isinstance(constraint, FixAtoms):
-            frozen[constraint.index] = True
-        elif isinstance(constraint, FixCartesian):
-            frozen[constraint.index] |= constraint.mask
-    return frozen
 
 
 def _refuse_degenerate(atoms: Atoms, indices: Sequence[int]) -> None:

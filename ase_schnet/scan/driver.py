@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ase_schnet.applicability.calculator_parts import uncertainty_of
 from ase_schnet.applicability.structure_watch import StructureWatch
+from ase_schnet.progress import is_hidden
 from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, StraightError
 from ase_schnet.scan.relax import check_relaxable, relax
 
@@ -118,7 +119,7 @@ def visit_points(
     points: list[Point] = []
     watch, sites = StructureWatch(atoms), order_outwards(atoms, coordinates, axes)
     try:
-        for site in tqdm(sites, unit="point", disable=None if progress is None else not progress):
+        for site in tqdm(sites, unit="point", disable=is_hidden(progress)):
             values = [axis[k] for axis, k in zip(axes, site, strict=True)]
             start = atoms if fmax is None else _nearest(points, site, atoms)
             frame = atoms.copy()

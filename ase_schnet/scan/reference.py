@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
+from ase_schnet.progress import is_hidden
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import energy_and_spread
 from ase_schnet.structures.reading import no_such_file, read_frames
@@ -74,8 +75,7 @@ def energies_along(
 ) -> NDArray:
     """Compute the energies (P,), eV, of frames with another calculator; NaN if unfinished after Ctrl-C."""
     energies = np.full(len(frames), math.nan)
-    disable = None if progress is None else not progress
-    bar = tqdm(frames, desc="reference", unit="point", disable=disable)
+    bar = tqdm(frames, desc="reference", unit="point", disable=is_hidden(progress))
     try:
         for k, frame in enumerate(bar):
             energies[k] = energy_and_spread(frame, calculator, f"point {k} of the reference")[

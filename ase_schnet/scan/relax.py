@@ -8,7 +8,8 @@ from ase.calculators.calculator import CalculationFailed
 from ase.constraints import FixAtoms, FixCartesian, FixInternals
 from ase.optimize import BFGS
 
-from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, frozen_components
+from ase_schnet.degrees_of_freedom import held_components
+from ase_schnet.scan.coordinate import TOLERANCE, Coordinate
 
 #: Largest number of steps of the optimiser before a point counts as not converged.
 MAX_STEPS = 500
@@ -51,7 +52,7 @@ class HoldCoordinates(FixInternals):
         """Set up ASE's constraints with infinite masses for fixed atoms and equal masses for all others."""
         if not self.initialized:
             super().initialize(atoms)
-            masses = np.where(frozen_components(atoms), np.inf, 1.0).ravel()  # (3N,)
+            masses = np.where(held_components(atoms), np.inf, 1.0).ravel()  # (3N,)
             for part in self.constraints:
                 part.masses = masses
 

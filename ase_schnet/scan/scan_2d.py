@@ -1,7 +1,7 @@
 """Scans of two coordinates on a grid: maps of the potential energy surface."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -175,22 +175,10 @@ def scan_map(
     limit = fmax if relaxed else None
     check_scan(atoms, coordinates, axes, limit)
     points = visit_points(atoms, coordinates, axes, limit, progress)
-    level = (limits_of(atoms.calc) or {}).get("error_level")
-    ranges = tuple(one.trained_range(atoms) for one in coordinates)
-    return replace(_map_of(points, coordinates, axes, relaxed, level), trained_ranges=ranges)
-
-
-def _map_of(
-    points: Sequence[Point],
-    coordinates: Sequence[Coordinate],
-    axes: Sequence[NDArray],
-    relaxed: bool,
-    level: float | None,
-) -> ScanMap:
-    """Put the finished points on the grid of the two axes, (P,) and (Q,)."""
+    first_one, second_one = coordinates
     return ScanMap(
-        coordinate_names=tuple(c.name for c in coordinates),
-        values=tuple(axes),
+        coordinate_names=(first_one.name, second_one.name),
+        values=(axes[0], axes[1]),
         energies_eV=_grid(points, axes, "energy"),
         energy_std_eV=_grid(points, axes, "energy_std"),
         energy_committee_eV=_grid(points, axes, "energy_committee"),
@@ -198,7 +186,8 @@ def _map_of(
         converged=_converged(points, axes) if relaxed else None,
         outside_training=_outside(points, axes),
         energy_error_eV=_grid(points, axes, "energy_error"),
-        error_level=level,
+        error_level=(limits_of(atoms.calc) or {}).get("error_level"),
+        trained_ranges=(first_one.trained_range(atoms), second_one.trained_range(atoms)),
     )
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.labelling.cluster import GAVE_UP, is_killed_worker
 from ase_schnet.processes import Workers
 from ase_schnet.training.fold import RunControl, train_member
 from ase_schnet.training.recipe import Recipe
@@ -99,12 +100,9 @@ def _require_done(future: Future) -> None:
     try:
         future.result()
     except CancelledError:
-        raise ConnectionError(
-            "the executor gave its jobs up (is the scheduler gone?); what is trained is kept"
-        ) from None
+        raise ConnectionError(f"{GAVE_UP}; what is trained is kept") from None
     except Exception as error:
-        # Dask's, of a job during which several of its workers died, one after the other
-        if type(error).__name__ == "KilledWorker":
+        if is_killed_worker(error):
             raise ConnectionError(KILLED) from None
         raise
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 from tqdm import tqdm
 
-from ase_schnet.progress import MinuteLines
+from ase_schnet.progress import MinuteLines, duration
 
 EVERY_S = 1.0
 
@@ -58,6 +58,4 @@ class Progress:
         self._bar.set_postfix_str(self._state())
 
     def _state(self) -> str:
-        minutes = max(1, round((self._end - time.monotonic()) / 60))
-        hours = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-        return f"{self._found()}, {hours} left"
+        return f"{self._found()}, {duration(self._end - time.monotonic())} left"
