@@ -1,4 +1,4 @@
-"""Tell errors that this package raises on purpose from all others: their text is for the user."""
+"""Errors as users see them: which ones this package raises on purpose, and any of them in one line."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def is_refusal(error: BaseException) -> bool:
     frame = trace.tb_frame
     ours = frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
     return ours and frame.f_code.co_code[trace.tb_lasti] == RAISE
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of an error without line breaks; other programs write several lines."""
+    return " ".join(str(error).split())
 
 
 def mark_refusal(error: BaseException) -> None:

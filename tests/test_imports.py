@@ -44,7 +44,6 @@ FLOORS = [
         "deprecation",
         "forks",
         "model_directories",
-        "moved",
         "progress",
         "refusals",
         "schnet_config",

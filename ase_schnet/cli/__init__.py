@@ -105,12 +105,10 @@ def main(argv: list[str] | None = None) -> int:
             require_seed(args)
             require_picture(args)
             return args.run(args)
-    except KeyboardInterrupt:
-        print(
-            f"\nase-schnet {args.command}: stopped; what was written is kept"
-            + ("; to continue, use the same command with --resume" if "resume" in args else ""),
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stopped:
+        goes_on = "; to continue, use the same command with --resume" if "resume" in args else ""
+        what = str(stopped) or f"what was written is kept{goes_on}"
+        print(f"\nase-schnet {args.command}: stopped; {what}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1

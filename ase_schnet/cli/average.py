@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,16 +80,15 @@ def _calculator(args: argparse.Namespace) -> SchNetCalculator:
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.inference.repulsion import DEFAULT_REPULSION
     from ase_schnet.runs.provenance import repulsion_of_run
-    from ase_schnet.runs.record import RUN_FILE, no_run
+    from ase_schnet.runs.record import RUN_FILE, read_about
 
-    path = Path(args.runs[0]) / RUN_FILE
     model = args.model
     if model is None:
+        about = read_about(args.runs[0])
         try:
-            model = json.loads(path.read_text())["calculator"]["model_info"]["model"]
-        except OSError:
-            raise ValueError(no_run(args.runs[0], f"it has no {RUN_FILE}")) from None
-        except (KeyError, TypeError, ValueError):
+            model = about["calculator"]["model_info"]["model"]
+        except (KeyError, TypeError):
+            path = Path(args.runs[0]) / RUN_FILE
             raise ValueError(f"{path} does not name a model: give --model") from None
     repulsion = repulsion_of_run(args.runs[0], DEFAULT_REPULSION)
     return SchNetCalculator(model, repulsion=repulsion, threads=args.threads)

@@ -1,12 +1,26 @@
-"""Separate errors that the user can correct (one line) from faults of ours (a traceback)."""
+"""How a command ends early: errors that the user can correct (one line), faults of ours, Ctrl-C."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ase_schnet.refusals import is_refusal
 
 #: Environment variable; if it is set and not empty, errors in the input show their traceback too.
 DEBUG = "ASE_SCHNET_DEBUG"
+#: What is said of commands that go on by themselves, behind what is kept.
+GOES_ON = "To go on, give the same command again"
 FAULT = "this is a fault of ase_schnet, not of your input. Please report it with the lines above"
+
+
+@contextmanager
+def when_stopped(words: str) -> Iterator[None]:
+    """Let Ctrl-C or SIGTERM in the block end the command with these words: what is kept, what goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(words) from None
 
 
 def is_bad_input(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ase_schnet.cli.faults import GOES_ON, when_stopped
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.outputs import check_outputs
 
@@ -96,26 +97,20 @@ def run(args: argparse.Namespace) -> int:
     frames = read_structures(args.pool, args)
     if args.no_pbc:
         frames = [unbox(atoms, f"{args.pool}: structure {k}") for k, atoms in enumerate(frames)]
-    try:
-        with scheduler(args.scheduler) if args.scheduler else nullcontext() as executor:
-            result = label_structures(
-                frames,
-                reference,
-                args.output,
-                executor=executor,
-                jobs=args.jobs,
-                charge=args.charge,
-                multiplicity=args.multiplicity,
-                retry_failed=args.retry_failed,
-                take_over=args.take_over,
-            )
-    except KeyboardInterrupt:
-        print(
-            f"\nase-schnet label: stopped; the labels so far are kept in {args.output}.journal. To go on, "
-            "give the same command again",
-            file=sys.stderr,
+    kept = f"the labels so far are kept in {args.output}.journal"
+    cluster = scheduler(args.scheduler) if args.scheduler else nullcontext()
+    with when_stopped(f"{kept}. {GOES_ON}"), cluster as executor:
+        result = label_structures(
+            frames,
+            reference,
+            args.output,
+            executor=executor,
+            jobs=args.jobs,
+            charge=args.charge,
+            multiplicity=args.multiplicity,
+            retry_failed=args.retry_failed,
+            take_over=args.take_over,
         )
-        return 130
     warning = result.warning()
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.faults import GOES_ON, when_stopped
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.options import refuse_given
 from ase_schnet.cli.outputs import check_outputs
@@ -113,21 +113,15 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(folders=[directory])
     options = {"jobs": args.jobs, "take_over": args.take_over, "tell": partial(print, flush=True)}
     options["time_limit_s"] = args.time_limit
-    try:
-        with scheduler(args.scheduler) if args.scheduler else nullcontext() as executor:
-            options["executor"] = executor
-            if args.extend:
-                result = extend_learning(directory, read_structures(args.collect, args), **options)
-            else:
-                settings, starts = _settings(args), _starts(args)
-                result = learn(starts, directory, settings, hours=args.hours, **options)
-    except KeyboardInterrupt:
-        print(
-            f"\nase-schnet learn: stopped; finished labels are kept in {directory}. To go on, give the same "
-            "command again",
-            file=sys.stderr,
-        )
-        return 130
+    kept = f"finished labels are kept in {directory}"
+    cluster = scheduler(args.scheduler) if args.scheduler else nullcontext()
+    with when_stopped(f"{kept}. {GOES_ON}"), cluster as executor:
+        options["executor"] = executor
+        if args.extend:
+            result = extend_learning(directory, read_structures(args.collect, args), **options)
+        else:
+            settings, starts = _settings(args), _starts(args)
+            result = learn(starts, directory, settings, hours=args.hours, **options)
     return _report(result, Path(directory), args)
 
 

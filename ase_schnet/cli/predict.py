@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.faults import when_stopped
 from ase_schnet.cli.inputs import add_no_pbc, refuse_swapped
 from ase_schnet.cli.options import (
     add_device,
@@ -115,11 +116,8 @@ def run(args: argparse.Namespace) -> int:
         repulsion=repulsion_of(args),
     )
     found = _Found()
-    try:
+    with when_stopped(f"{output} is left as it was"):
         count = write_results(output, _known(source, output, calculator, args.no_pbc, found))
-    except KeyboardInterrupt:
-        print(f"\nase-schnet predict: stopped; {output} is left as it was", file=sys.stderr)
-        return 130
     named = (f"{name} ({UNITS[name]})" if name in UNITS else name for name in found.in_order())
     level = calculator.limits.get("error_level")
     bars = f"; error bars of {100 * level:.4g} %" if level and "energy_error" in found.names else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.faults import when_stopped
 from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
 from ase_schnet.cli.outputs import check_outputs
 
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     plan, parts = _plan(args, starts), output.with_name(f"{output.name}.parts")
     features = None if args.features is None else _features(args.features, starts)
     begun = perf_counter()
-    try:
+    with when_stopped(f"finished parts are in {parts}, and the same command goes on"):
         frames = sample_structures(
             starts,
             make,
@@ -143,12 +143,6 @@ def run(args: argparse.Namespace) -> int:
             descriptor=features,
             take_over=args.take_over,
         )
-    except KeyboardInterrupt:
-        print(
-            f"\nase-schnet sample: stopped; finished parts are in {parts}, and the same command goes on",
-            file=sys.stderr,
-        )
-        return 130
     with naming(output), replaced(output) as there:
         write(there, frames, format="extxyz")
     remove_parts(parts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ase_schnet.cli.faults import GOES_ON, when_stopped
 from ase_schnet.cli.language import OTHER_NAMES
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.pictures import draw
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     dataset, *rest = read_data(args)
     recipe, _ = recipe_of(args, dataset, *rest)
     settings = TuneSettings(_space(args, recipe), args.share, args.trial_folds, args.seed)
-    try:
+    with when_stopped(f"trials are kept in {args.output}. {GOES_ON}"):
         result = tune(
             dataset,
             args.output,
@@ -95,13 +95,6 @@ def run(args: argparse.Namespace) -> int:
             take_over=args.take_over,
             tell=partial(print, flush=True),
         )
-    except KeyboardInterrupt:
-        print(
-            f"\nase-schnet tune: stopped; trials are kept in {args.output}. To go on, give the same command "
-            "again",
-            file=sys.stderr,
-        )
-        return 130
     _report(result, args)
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +19,7 @@ from ase_schnet.data.packing import (
     refuse_coinciding,
     volumes_of,
 )
+from ase_schnet.deprecation import warn_of_old_name
 from ase_schnet.schnet_config import MAX_ELEMENTS
 
 # names of the arrays of a Dataset
@@ -137,11 +137,7 @@ class Dataset:
     @property
     def told_per_atom(self) -> bool:
         """Return `per_atom_metrics`; this name is deprecated."""
-        warnings.warn(
-            "Dataset.told_per_atom is now named per_atom_metrics; the old name will be removed in 0.3",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn_of_old_name("Dataset.told_per_atom", "per_atom_metrics")
         return self.per_atom_metrics
 
     @property

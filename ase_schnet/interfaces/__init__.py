@@ -1,6 +1,6 @@
 """Keep the old paths of ``ase_schnet.lammps`` until version 0.3."""
 
-from ase_schnet.moved import keep_importable
+from ase_schnet.deprecation import keep_importable
 
 keep_importable(
     __name__,

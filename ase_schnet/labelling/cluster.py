@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from ase_schnet.refusals import one_line
+
 #: What it means that an executor cancels a job; what is kept is said behind it.
 GAVE_UP = "the executor gave its jobs up (is the scheduler gone?)"
 #: Seconds in which a scheduler must answer.
@@ -41,7 +43,7 @@ def scheduler(address: str) -> Iterator[Executor]:
     try:
         client = distributed.Client(**place, timeout=TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200] or type(error).__name__
         raise ValueError(f"no Dask scheduler answers at {address}: {reason}") from None
     log = logging.getLogger("distributed.client")
     level = log.level

@@ -14,6 +14,7 @@ from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
 from ase_schnet.labelling.limit import TookLonger, at_most
+from ase_schnet.refusals import one_line
 
 if TYPE_CHECKING:  # a process that labels imports what its method needs, and no more
     from ase_schnet.labelling.methods import Reference
@@ -145,6 +146,6 @@ def _labelled(job: Job, calculator: BaseCalculator, time_limit_s: float | None) 
 
 def _reason(error: Exception) -> str:
     """Return an error as one line; the kind is named unless ASE's classes say no more than the text."""
-    text, kind = " ".join(str(error).split()), type(error).__name__
+    text, kind = one_line(error), type(error).__name__
     told = any(base.__module__ == "ase.calculators.calculator" for base in type(error).__mro__)
     return f"{text:.300}" if told and text else f"{kind}: {text:.300}".rstrip(": ")

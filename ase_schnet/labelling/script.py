@@ -18,6 +18,7 @@ from typing import cast
 from ase.calculators.calculator import BaseCalculator, FileIOCalculator
 from ase.calculators.genericfileio import GenericFileIOCalculator
 
+from ase_schnet.refusals import one_line
 from ase_schnet.structures.reading import no_such_file
 
 EXAMPLE = "def NAME(charge=0, multiplicity=1): return ORCA(charge=charge, mult=multiplicity)"
@@ -113,7 +114,7 @@ def called(found: object, what: str, charge: int, multiplicity: int | None) -> B
     try:
         calculator = cast(Callable, found)(**given)
     except Exception as error:  # of the user's code, which may raise anything
-        raise ValueError(f"{what} failed: {_one_line(error)}") from error
+        raise ValueError(f"{what} failed: {_kind_and_text(error)}") from error
     if not _is_calculator(calculator):
         raise ValueError(
             f"{what} returned an object of type {type(calculator).__name__}, not an ASE calculator"
@@ -155,11 +156,11 @@ def _loaded(path: str, digest: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # of the user's code, which may raise anything
-        raise ValueError(f"{path} failed: {_one_line(error)}") from error
+        raise ValueError(f"{path} failed: {_kind_and_text(error)}") from error
     finally:
         sys.path.remove(str(Path(path).parent))
     return module
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}".rstrip(": ")
+def _kind_and_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {one_line(error):.200}".rstrip(": ")

@@ -6,6 +6,7 @@ from ase.calculators.calculator import CalculationFailed, all_changes
 from tblite.ase import TBLite
 
 from ase_schnet.labelling.threads import one_thread
+from ase_schnet.refusals import one_line
 
 
 class XTBCalculator(TBLite):
@@ -18,7 +19,7 @@ class XTBCalculator(TBLite):
                 super().calculate(atoms, properties or ["energy"], system_changes)
         except (RuntimeError, CalculationFailed) as error:
             self._xtb = self._res = None  # the next structure must not start from this one
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error) or type(error).__name__
             raise CalculationFailed(f"{self.parameters.method}: {reason}") from None
 
     def forget(self) -> None:

@@ -15,6 +15,7 @@ from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
 from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import FoldPlan
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
@@ -177,7 +178,7 @@ class Loop:
         self.resources.tell(
             f"round {k}: {row.labels} of {row.calls} structures have labels; {split}"
         )
-        self._fit(labelled, place.model, plan, start=start)
+        self._fit(labelled, place.model, plan, start)
         place.finish(row)
         return row
 
@@ -270,13 +271,22 @@ class Loop:
         needed = structures_needed(LEVEL)  # for error bars
         plan, split = divided(frames, self.settings.members, n_rounds - 1, needed)
         self.resources.tell(f"the last training, on all labels; {split}")
-        model = self._fit(frames, place.model, plan, start=self.first, last=True)
+        model = self._fit(frames, place.model, plan, self.first, last=True)
         _, lives = self._explored(place.model, place)
         place.write_lives(lives)
         save_model(self.directory, model)
         return load_model(self.directory), lives
 
-    def _fit(self, frames: list[Atoms], path: Path, plan, **options) -> TrainedModel:
+    def _fit(
+        self,
+        frames: list[Atoms],
+        path: Path,
+        plan: FoldPlan,
+        start: TrainedModel | None,
+        *,
+        last: bool = False,
+    ) -> TrainedModel:
+        """Fit the members as `fit_round` does, and take the time."""
         began = time.monotonic()
         model = fit_round(
             frames,
@@ -284,10 +294,11 @@ class Loop:
             plan,
             self.settings,
             self.methods,
+            start=start,
+            last=last,
             jobs=self.resources.jobs,
             executor=self.resources.executor,
             take_over=self.resources.take_over,
-            **options,
         )
         self._fit_s = time.monotonic() - began
         return model

@@ -11,7 +11,6 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from ase import Atoms
@@ -91,12 +90,14 @@ def pretrained(
     if only_find and not taught.written:
         raise ValueError(f"{place} holds no pool yet: make it with --prepare first")
     require_difference(dataset, reference, electrons_of(recipe))
-    own = _own_pool(dataset, recipe)  # before a directory is begun
+    own = _own_pool(dataset, recipe, taught)  # before a directory is begun
     with nullcontext() if only_find else work.lock(take_over):
         place.mkdir(parents=True, exist_ok=True)
-        agree(place / "prepared_for.json", _made_from(dataset, recipe), "a pool")
+        agree(place / "prepared_for.json", _made_from(dataset, recipe, taught), "a pool")
         if not taught.written:
-            _prepare(dataset, work.model_dir, recipe, reference, own, jobs, take_over, executor)
+            _prepare(
+                dataset, work.model_dir, recipe, taught, reference, own, jobs, take_over, executor
+            )
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
 
 
@@ -114,18 +115,16 @@ def _methods(settings: Pretraining) -> Reference:
     return reference
 
 
-def _own_pool(dataset: Dataset, recipe: Recipe) -> list[Atoms] | None:
+def _own_pool(dataset: Dataset, recipe: Recipe, taught: Taught) -> list[Atoms] | None:
     """Return the structures that are given as a pool, if there are some and they are still needed."""
-    taught = cast(Taught, recipe.augment)
     if taught.settings.pool is None or taught.written:
         return None
     cutoff, electrons = recipe.config.cutoff, electrons_of(recipe)
     return given_pool(taught.settings.pool, dataset, cutoff, electrons, THERMAL)
 
 
-def _made_from(dataset: Dataset, recipe: Recipe) -> dict:
+def _made_from(dataset: Dataset, recipe: Recipe, taught: Taught) -> dict:
     """Return all that the pool and the teacher depend on, in plain types."""
-    taught = cast(Taught, recipe.augment)
     return {
         "data": dataset.fingerprint(),
         **taught.settings.of_pool(),
@@ -141,6 +140,7 @@ def _prepare(
     dataset: Dataset,
     directory: Path,
     recipe: Recipe,
+    taught: Taught,
     reference: Reference,
     own: list[Atoms] | None,
     jobs: int | None,
@@ -148,7 +148,6 @@ def _prepare(
     executor: Executor | None,
 ) -> None:
     """Make the pool, unless there is an `own` one, and the teacher; write what this says of the pool."""
-    taught = cast(Taught, recipe.augment)
     work, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
     frames = frames_of(dataset, *electrons)
     difference, kept = difference_of(

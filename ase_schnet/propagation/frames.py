@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ase_schnet.arguments import positive
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.degrees_of_freedom import moving_degrees_of_freedom, temperature
-from ase_schnet.runs.record import RUN_FILE, MDRecord, no_run
+from ase_schnet.runs.record import RUN_FILE, MDRecord, read_about
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
 #: Part of a run that is left out at its start, where nothing else is said.
@@ -185,14 +184,12 @@ def _require_volume_sampled(path: Path, skipped_ps: float, temperature_K: float)
 
 
 def _read_about(path: Path) -> dict:
+    about = read_about(path)
     try:
-        about = json.loads((path / RUN_FILE).read_text())
         _ = about["settings"]["ensemble"], about["settings"]["trajectory_every"]
-        return about
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(no_run(path, f"it has no {RUN_FILE}")) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {RUN_FILE}: {error}") from None
+    return about
 
 
 def _checked(frames: Frames, name: str) -> Frames:

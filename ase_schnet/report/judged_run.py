@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from ase_schnet.report.viewer import thinned
 from ase_schnet.runs.collected import COLLECTED_FILE
 from ase_schnet.runs.drift import Drift, drift, half_step_of
 from ase_schnet.runs.provenance import unfinished
-from ase_schnet.runs.record import RUN_FILE, MDRecord
+from ase_schnet.runs.record import MDRecord, read_about
 from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
 
 
@@ -50,7 +49,7 @@ def judged_run(directory: Path) -> JudgedRun:
         raise ValueError(
             f"{directory} has no sample yet: wait until the run has begun, or start it again with --resume"
         )
-    about = json.loads((directory / RUN_FILE).read_text())
+    about = read_about(directory)
     frames = _read_frames(directory / TRAJECTORY_FILE, record)
     judged, why_not = _judged(directory, record)
     verdicts = [

@@ -1,30 +1,25 @@
 """Describe the atoms, the calculator and the software of a run, for ``run.json``."""
 
-import json
 import platform
-from importlib import metadata
 from pathlib import Path
 
 import ase
 import numpy as np
 from ase import Atoms
 
+from ase_schnet import __version__
 from ase_schnet.applicability.calculator_parts import components_of
-from ase_schnet.runs.record import RUN_FILE, MDRecord
+from ase_schnet.runs.record import MDRecord, read_about
 
 
 def provenance(atoms: Atoms, calculator: dict) -> dict:
     """Return what run.json says of ``atoms``, of the software, and of a calculator so described."""
-    try:
-        package = metadata.version("ase_schnet")
-    except metadata.PackageNotFoundError:
-        package = "not installed"
     return {
         "formula": atoms.get_chemical_formula(),
         "n_atoms": len(atoms),
         "calculator": calculator,
         "versions": {
-            "ase_schnet": package,
+            "ase_schnet": __version__,
             "ase": ase.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
@@ -47,24 +42,22 @@ def describe_calculator(calculator) -> dict:
 def process_of_run(directory: Path) -> dict | None:
     """Return the process that works in a run directory, or did when it ended abruptly."""
     try:
-        return json.loads((directory / RUN_FILE).read_text()).get("process")
-    except (OSError, ValueError, AttributeError):
+        return read_about(directory).get("process")
+    except (OSError, ValueError):
         return None
 
 
 def repulsion_of_run(path: str | Path, default: str | None) -> str | None:
     """Return the repulsion of the run in the directory ``path``; ``default`` where there is no run."""
     try:
-        about = json.loads((Path(path) / RUN_FILE).read_text())
-        info = about["calculator"]["model_info"]
-        return info.get("repulsion")
+        return read_about(path)["calculator"]["model_info"].get("repulsion")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return default  # no run, or a damaged one, which whoever resumes it says
 
 
 def unfinished(run_dir: Path, record: MDRecord) -> float | None:
     """Return the time, ps, that was asked of a run that has not come to it and did not fail; else None."""
-    about = json.loads((run_dir / RUN_FILE).read_text())
+    about = read_about(run_dir)
     asked_ps = about.get("time_ps")
     if record.failure is not None or asked_ps is None:
         return None

@@ -148,16 +148,14 @@ class MDRecord:
             If ``run_dir`` is not a run directory or its log is damaged.
         """
         run_dir = Path(run_dir)
+        run = read_about(run_dir)
         try:
-            run = json.loads((run_dir / RUN_FILE).read_text())
             names, rows = read_log(run_dir / LOG_FILE)
             known = {key: run[key] for key in ("n_atoms", "n_degrees_of_freedom")}
             _require_every_sample(rows, run["settings"])
             return cls.from_rows(names, rows, run["settings"], **known, failure=run.get("failure"))
         except FileNotFoundError as error:
             raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
-        except NotADirectoryError:
-            raise ValueError(no_run(run_dir, "it is a file")) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None
 
@@ -168,6 +166,18 @@ class MDRecord:
         del table["total_energy_eV"]  # the sum of two others
         known |= _known_of(settings, table["time_fs"])
         return cls(**dict.fromkeys(OPTIONAL_COLUMNS) | table, **known)
+
+
+def read_about(run_dir: str | Path) -> dict:
+    """Return what the ``run.json`` of a run directory says; ValueError where it is none, or damaged."""
+    try:
+        return dict(json.loads((Path(run_dir) / RUN_FILE).read_text()))
+    except FileNotFoundError:
+        raise ValueError(no_run(run_dir, f"it has no {RUN_FILE}")) from None
+    except NotADirectoryError:
+        raise ValueError(no_run(run_dir, "it is a file")) from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{run_dir} is damaged: {RUN_FILE}: {error}") from None
 
 
 def replicas_in(path: str | Path) -> list[Path]:

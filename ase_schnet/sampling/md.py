@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from ase_schnet.bonds import overlapping
 from ase_schnet.dynamics.velocities import thermalise
+from ase_schnet.refusals import one_line
 from ase_schnet.sampling.plan import SamplingPlan
 
 CalculatorFactory = Callable[[Atoms], BaseCalculator]
@@ -85,4 +86,4 @@ def bare(atoms: Atoms) -> Atoms:
 
 def said(error: Exception) -> str:
     """Return an error of a calculator as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    return f"{type(error).__name__}: {one_line(error)}".rstrip(": ")

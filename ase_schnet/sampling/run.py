@@ -225,7 +225,7 @@ def _thermal(runs: Sequence[Stream], starts: Sequence[Atoms]) -> list[Base]:
     cool = [stream for stream in runs if stream.kind == "md"]
     if len(starts) >= FEW_STARTS or not cool:
         return []
-    coolest = min(cool, key=lambda stream: float(stream.name.split()[1]))
+    coolest = min(cool, key=lambda stream: stream.temperature_K)
     frames = coolest.frames[:THERMAL]
     numbers = [atoms.info["sampled_from"] for atoms in frames]
     return [

@@ -52,7 +52,7 @@ class Stream:
         self.frames: list[Atoms] = []
         self.reasons: dict[str, int] = {}
         self.submitted = self._counted = 0
-        self._temperature_K, self._starts = temperature_K, starts
+        self.temperature_K, self._starts = temperature_K, starts
         self._size = chunk_size(kind, plan)
         if kind in MOVES:
             self._size = min(self._size, max(wanted, 1))
@@ -86,7 +86,7 @@ class Stream:
         per_chunk = self._size if self.kind in MOVES else 1
         places = range(number * per_chunk, (number + 1) * per_chunk)
         bases = [self._bases[k % count] for k in places]
-        return Task(self.name, self.kind, self._temperature_K, number, bases, number >= count)
+        return Task(self.name, self.kind, self.temperature_K, number, bases, number >= count)
 
     def add(self, number: int, chunk: Chunk) -> None:
         """Take a finished chunk, and count it once all before it are there."""

@@ -7,8 +7,7 @@ normal modes to compare with, ``thermochemistry`` turns them into free energies,
 a table of measured ones.
 """
 
-import warnings
-
+from ase_schnet.deprecation import warn_of_old_name
 from ase_schnet.spectra.harmonic import NormalModes, normal_modes
 from ase_schnet.spectra.ir_raman import (
     ir_spectrum,
@@ -34,7 +33,6 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Return a name of an earlier version, with a warning."""
     if name == "Motion":
-        text = "Motion is now named TrajectorySignals; the old name will be removed in 0.3"
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        warn_of_old_name("Motion", "TrajectorySignals")
         return TrajectorySignals
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,5 @@
 """The signals of a trajectory: momenta, dipoles and polarizabilities at equal intervals of time."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.arguments import positive
 from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
-from ase_schnet.runs.record import RUN_FILE, no_run
+from ase_schnet.runs.record import no_run, read_about
 from ase_schnet.runs.restart import TRAJECTORY_FILE
 
 #: Speed of light, cm/fs.
@@ -102,8 +101,8 @@ class TrajectorySignals:
         run_dir = Path(run_dir)
         if not 0 <= skip_ps < np.inf:
             raise ValueError(f"skip_ps must be 0 or more, not {skip_ps}")
+        run = read_about(run_dir)
         try:
-            run = json.loads((run_dir / RUN_FILE).read_text())
             settings = run["settings"]
             interval_fs = settings["timestep_fs"] * settings["trajectory_every"]
             exchanged = settings.get("exchange_every")
@@ -111,7 +110,7 @@ class TrajectorySignals:
                 frames = list(trajectory[round(1000 * skip_ps / interval_fs) :])
             if run.get("failure") is not None:
                 frames = frames[:-1]  # the last one is of the step that was not completed
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except FileNotFoundError as error:
             raise ValueError(no_run(run_dir, f"it has no {Path(error.filename).name}")) from None
         except (KeyError, ValueError, InvalidULMFileError) as error:
             raise ValueError(f"{run_dir} is damaged: {error}") from None

@@ -20,6 +20,7 @@ from ase.io.formats import (
     open_with_compression,
 )
 
+from ase_schnet.refusals import one_line
 from ase_schnet.structures.columns import XYZError, named
 from ase_schnet.structures.xyz import Block, atoms_of, blocks
 
@@ -204,7 +205,7 @@ def _joined(error: XYZError) -> str:
 
 def not_read(name: str, done: int, error: Exception) -> str:
     """Return one line for any error that a reader of ASE raised."""
-    reason = " ".join(str(error).split())
+    reason = one_line(error)
     isotope = re.search(r"(?:^|label )'?([DT])\b", reason)
     if isinstance(error, KeyError) and isotope:
         return (

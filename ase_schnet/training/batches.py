@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,8 +43,35 @@ class Labels(NamedTuple):
     force_mask: Tensor | None = None
 
 
-class BatchSource:
-    """Make batches of a data set as tensors of one dtype on one device.
+class Source(ABC):
+    """Make batches of a data set.
+
+    Attributes
+    ----------
+    dataset
+        The structures with their labels.
+    """
+
+    dataset: Dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @abstractmethod
+    def batch(self, structures: NDArray) -> tuple[AtomsBatch, Labels]:
+        """Return the structures with the indices `structures` as one batch, with their labels."""
+
+    def epoch(
+        self, batch_size: int, order: NDArray | None = None
+    ) -> Iterator[tuple[AtomsBatch, Labels]]:
+        """Yield batches that contain every structure once, in the given order."""
+        order = np.arange(len(self)) if order is None else order
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size])
+
+
+class BatchSource(Source):
+    """Make batches of a data set as tensors of one dtype on one device; its pairs are found once.
 
     Parameters
     ----------
@@ -61,9 +89,6 @@ class BatchSource:
         self._n_pairs, self._idx_i, self._idx_j, self._shifts = pairs
         self._pair_start = self._n_pairs.cumsum() - self._n_pairs
         self._volumes = dataset.volumes
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def batch(self, structures: NDArray) -> tuple[AtomsBatch, Labels]:
         """Return the structures with the indices `structures` as one batch, with their labels."""
@@ -96,14 +121,6 @@ class BatchSource:
             else self._tensor(data.weight[structures], self.dtype),
             force_mask=None if data.force_mask is None else self._tensor(data.force_mask[atoms]),
         )
-
-    def epoch(
-        self, batch_size: int, order: NDArray | None = None
-    ) -> Iterator[tuple[AtomsBatch, Labels]]:
-        """Yield batches that contain every structure once, in the given order."""
-        order = np.arange(len(self)) if order is None else order
-        for start in range(0, len(order), batch_size):
-            yield self.batch(order[start : start + batch_size])
 
     def _tensor(self, array: NDArray, dtype: torch.dtype | None = None) -> Tensor:
         return torch.as_tensor(array, dtype=dtype).to(self.device)

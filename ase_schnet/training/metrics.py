@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.model.batch import AtomsBatch
 from ase_schnet.model.potential import Properties
-from ase_schnet.training.batches import BatchSource, Labels
+from ase_schnet.training.batches import Labels, Source
 from ase_schnet.training.loss import Loss, Model
 
 #: Structures of a validation part whose losses are told one by one: some five milliseconds each.
@@ -68,7 +68,7 @@ class _Errors:
             self.stress.append(components[~np.isnan(components)])
 
 
-def validation_metrics(model: Model, source: BatchSource, loss: Loss, batch_size: int) -> Metrics:
+def validation_metrics(model: Model, source: Source, loss: Loss, batch_size: int) -> Metrics:
     """Return the errors of `model` over every structure of `source`."""
     errors, total = _Errors(), 0.0
     for batch, labels in source.epoch(batch_size):
@@ -85,7 +85,7 @@ def validation_metrics(model: Model, source: BatchSource, loss: Loss, batch_size
     )
 
 
-def losses_per_structure(model: Model, source: BatchSource, loss: Loss) -> NDArray:
+def losses_per_structure(model: Model, source: Source, loss: Loss) -> NDArray:
     """Return the loss of each structure by itself, (S,); of many structures that of `MOST_ALONE` of them."""
     order = np.linspace(0, len(source) - 1, min(len(source), MOST_ALONE)).round().astype(int)
     return np.array([float(loss(model, *parts).detach()) for parts in source.epoch(1, order)])
