@@ -30,6 +30,7 @@ from ase_schnet.plotting.style import (
     legible,
     title_above_legend,
 )
+from ase_schnet.runs.drift import conserved_meV_per_atom
 from ase_schnet.runs.explosion import time_of
 from ase_schnet.runs.record import MDRecord
 
@@ -159,7 +160,7 @@ def _new_axes(
 def _draw_energy(ax: Axes, record: MDRecord, drift: Drift, thin: slice) -> tuple[NDArray, None]:
     """Draw the conserved energy, meV/atom, with its drift and the verdict."""
     time = record.time_fs / 1000  # (T,) ps
-    energy = _conserved_meV_per_atom(record)
+    energy = conserved_meV_per_atom(record)
     ax.plot(time[thin], energy[thin], color=BLUE, lw=0.6, label=drift.quantity)
     slope, error = drift.drift_meV_per_atom_per_ps, drift.drift_stderr_meV_per_atom_per_ps
     if math.isfinite(slope):
@@ -186,18 +187,11 @@ def _draw_unjudged_energy(
     ax: Axes, record: MDRecord, drift: None, thin: slice
 ) -> tuple[NDArray, None]:
     """Draw the conserved energy, meV/atom, without a verdict."""
-    energy = _conserved_meV_per_atom(record)
+    energy = conserved_meV_per_atom(record)
     ax.plot(record.time_fs[thin] / 1000, energy[thin], color=BLUE, lw=0.6)
     ax.set_ylabel("change of the\nconserved energy\n(meV/atom)")
     ax.set_title("no verdict", fontsize="medium", loc="left")
     return energy, None
-
-
-def _conserved_meV_per_atom(record: MDRecord) -> NDArray:
-    """Return the change of the conserved energy since the start, (T,), meV/atom."""
-    energy = record.conserved_energy_eV
-    energy = record.total_energy_eV if energy is None else energy
-    return 1000 * (energy - energy[0]) / record.n_atoms
 
 
 def _draw_temperature(
