@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.learning.result import LearnResult as LearnResult
     from ase_schnet.learning.settings import LearnSettings as LearnSettings
     from ase_schnet.modelfile import load_model as load_model
+    from ase_schnet.monte_carlo_dropout import dropout_samples as dropout_samples
     from ase_schnet.plotting.atoms import plot_atomic_energies as plot_atomic_energies
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
@@ -80,7 +81,6 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.spectra import normal_modes as normal_modes
     from ase_schnet.spectra import raman_spectra as raman_spectra
     from ase_schnet.spectra import vibrational_density_of_states as vibrational_density_of_states
-    from ase_schnet.thinned import dropout_samples as dropout_samples
     from ase_schnet.training.crossval import assemble_ensemble as assemble_ensemble
     from ase_schnet.training.crossval import cross_validate as cross_validate
     from ase_schnet.training.fold import train_fold as train_fold
@@ -152,7 +152,7 @@ _HOME = {
     "RPRSettings": "dipole.settings",
     "fit_rpr": "dipole.fit",
     "calibrate_std": "uncertainty",
-    "dropout_samples": "thinned",
+    "dropout_samples": "monte_carlo_dropout",
     "calibrate_intervals": "recalibration",
     "fit_intervals": "conformal",
     "Intervals": "conformal",

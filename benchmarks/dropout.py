@@ -32,8 +32,8 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import Potential, properties_of
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
+from ase_schnet.monte_carlo_dropout import dropout_samples
 from ase_schnet.schnet_config import PRESETS
-from ase_schnet.thinned import dropout_samples
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.run import run_fit

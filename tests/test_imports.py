@@ -30,7 +30,7 @@ FLOORS = [
         "conformal",
         "structures",
         "locks",
-        "thinned",
+        "monte_carlo_dropout",
     },
     {"trained_model", "processes", "kept_settings"},
     {

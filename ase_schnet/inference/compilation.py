@@ -137,7 +137,7 @@ class _FirstUses:
         if self.modules is None:  # called by whoever does not mind the silence
             return False
         if self._turn is None:  # loaded by name: most processes need no lock and no bar
-            self._turn = import_module("ase_schnet.inference.turn").Turn(self.modules)
+            self._turn = import_module("ase_schnet.inference.compile_lock").Turn(self.modules)
         return folder is not None and self._turn.wait(folder)
 
     def end(self) -> None:

@@ -21,6 +21,7 @@ from ase_schnet.data.seen import is_seen
 from ase_schnet.progress import say
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
+from ase_schnet.training.cutoff import require_sensible_cutoff
 from ase_schnet.training.distributed import (
     SharedFit,
     is_rank_zero,
@@ -29,7 +30,6 @@ from ase_schnet.training.distributed import (
     on_rank_zero,
     shared,
 )
-from ase_schnet.training.reach import require_sensible_cutoff
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.result import FitResult, TrainingDiverged
 from ase_schnet.training.run import run_fit

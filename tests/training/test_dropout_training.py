@@ -25,8 +25,8 @@ from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import properties_of
 from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.modelfile import load_model, save_model
+from ase_schnet.monte_carlo_dropout import dropout_samples
 from ase_schnet.runs.record import MDRecord
-from ase_schnet.thinned import dropout_samples
 from ase_schnet.training.checkpoint import load_checkpoint
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.optimizers import decays

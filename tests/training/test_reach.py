@@ -12,7 +12,7 @@ from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.neighbors import half_list
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
-from ase_schnet.training.reach import neighbours_within, require_sensible_cutoff
+from ase_schnet.training.cutoff import neighbours_within, require_sensible_cutoff
 
 
 def dataset_of(*structures: Atoms) -> Dataset:
