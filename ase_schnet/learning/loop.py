@@ -183,16 +183,8 @@ class Loop:
         return row
 
     def _first(self, size: int, place: RoundDirectory) -> list[Atoms]:
-        settings, parts = self.settings, place.path / PARTS
-        return first_candidates(
-            self.starts,
-            self.methods,
-            settings,
-            size,
-            parts,
-            self.resources.jobs,
-            self.resources.take_over,
-        )
+        parts, at_work = place.path / PARTS, (self.resources.jobs, self.resources.take_over)
+        return first_candidates(self.starts, self.methods, self.settings, size, parts, *at_work)
 
     def _explored(
         self, model: Path, place: RoundDirectory, k: int | None = None
@@ -216,11 +208,7 @@ class Loop:
         return structures_of_aims(self.aims, self.starts[0], str(model), rng)
 
     def _chosen(
-        self,
-        k: int,
-        size: int,
-        before: Path | None,
-        candidates: list[Atoms],
+        self, k: int, size: int, before: Path | None, candidates: list[Atoms]
     ) -> list[Atoms]:
         earlier = asked(self.directory)
         descriptor = sorted_distances if before is None else ModelFeatures(before)
