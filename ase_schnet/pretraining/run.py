@@ -95,9 +95,7 @@ def pretrained(
         place.mkdir(parents=True, exist_ok=True)
         agree(place / "prepared_for.json", _made_from(dataset, recipe, taught), "a pool")
         if not taught.written:
-            _prepare(
-                dataset, work.model_dir, recipe, taught, reference, own, jobs, take_over, executor
-            )
+            _prepare(dataset, work, recipe, taught, reference, own, jobs, take_over, executor)
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
 
 
@@ -138,7 +136,7 @@ def _made_from(dataset: Dataset, recipe: Recipe, taught: Taught) -> dict:
 
 def _prepare(
     dataset: Dataset,
-    directory: Path,
+    work: WorkDirectory,
     recipe: Recipe,
     taught: Taught,
     reference: Reference,
@@ -148,12 +146,12 @@ def _prepare(
     executor: Executor | None,
 ) -> None:
     """Make the pool, unless there is an `own` one, and the teacher; write what this says of the pool."""
-    work, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
+    place, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
     frames = frames_of(dataset, *electrons)
     difference, kept = difference_of(
         dataset,
         reference,
-        work / "dear.extxyz",
+        place / "dear.extxyz",
         electrons=electrons,
         jobs=jobs,
         take_over=take_over,
@@ -163,10 +161,10 @@ def _prepare(
         # nothing is made from what tests the ensemble
         starts = np.setdiff1d(kept, recipe.plan.kept_out)
         near = [frames[k] for k in starts]
-        pool = sample_pool(near, reference, settings, work, jobs, take_over)
+        pool = sample_pool(near, reference, settings, place, jobs, take_over)
         for atoms in pool:
             atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
-    pool = label_pool(pool, reference, work, jobs, take_over)
+    pool = label_pool(pool, reference, place, jobs, take_over)
     settled = teacher_settings(recipe.settings, difference)
     say(
         f"pretraining: networks of the difference to {reference.level_of_theory}, one for each fold, "
@@ -174,7 +172,7 @@ def _prepare(
     )
     teacher = cross_validate(
         difference,
-        directory / TEACHER,
+        work.model_dir / TEACHER,
         replace(
             recipe,
             plan=recipe.plan.restricted(kept),
@@ -191,6 +189,6 @@ def _prepare(
         take_over=take_over,
     )
     contrast = Contrasted(
-        reference, settings.second, work, frames, electrons, jobs, take_over=take_over
+        reference, settings.second, place, frames, electrons, jobs, take_over=take_over
     )
     taught.write(pool, teacher, difference, kept, contrast)

@@ -175,9 +175,21 @@ def scan_map(
     limit = fmax if relaxed else None
     check_scan(atoms, coordinates, axes, limit)
     points = visit_points(atoms, coordinates, axes, limit, progress)
-    first_one, second_one = coordinates
+    return _map_of(points, coordinates, axes, atoms, relaxed=relaxed)
+
+
+def _map_of(
+    points: Sequence[Point],
+    coordinates: Sequence[Coordinate],
+    axes: Sequence[NDArray],
+    atoms: Atoms,
+    *,
+    relaxed: bool,
+) -> ScanMap:
+    """Put the finished points of a scan of ``atoms`` on the grid of the two axes, (P,) and (Q,)."""
+    first, second = coordinates
     return ScanMap(
-        coordinate_names=(first_one.name, second_one.name),
+        coordinate_names=(first.name, second.name),
         values=(axes[0], axes[1]),
         energies_eV=_grid(points, axes, "energy"),
         energy_std_eV=_grid(points, axes, "energy_std"),
@@ -187,7 +199,7 @@ def scan_map(
         outside_training=_outside(points, axes),
         energy_error_eV=_grid(points, axes, "energy_error"),
         error_level=(limits_of(atoms.calc) or {}).get("error_level"),
-        trained_ranges=(first_one.trained_range(atoms), second_one.trained_range(atoms)),
+        trained_ranges=(first.trained_range(atoms), second.trained_range(atoms)),
     )
 
 
