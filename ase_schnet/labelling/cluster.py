@@ -1,4 +1,4 @@
-"""Labels by a Dask scheduler; an extra: pip install 'ase-schnet[cluster]'."""
+"""Labels and fits by a Dask scheduler; an extra: pip install 'ase-schnet[cluster]'."""
 
 from __future__ import annotations
 
