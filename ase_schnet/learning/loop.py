@@ -25,7 +25,7 @@ from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
-from ase_schnet.learning.fit import divided, first_model, fit_round, last_over_round
+from ase_schnet.learning.fit import Fitted, divided, first_model, fit_round
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
@@ -73,7 +73,7 @@ class Loop:
         check_starts(self.starts, self.aims, self.methods)
         self.first = first_model(settings, self.starts)
         self.sizes: list[int] = []
-        self._fit_s = 0.0  # of the last fit
+        self._fitted: Fitted | None = None  # what was trained last in this call
 
     @classmethod
     def of_directory(cls, directory: Path, resources: Resources) -> Loop:
@@ -150,7 +150,8 @@ class Loop:
         row = self._round(k, size, place)
         took = time.monotonic() - began
         left = took * (len(self.sizes) - k - 1)
-        left += self._fit_s * last_over_round(self.settings, self.methods)
+        if self._fitted is not None:
+            left += self._fitted.last_s(self.settings, self.methods)
         self.resources.tell(f"round {k} took {duration(took)}; at most some {duration(left)} left")
         return row
 
@@ -278,8 +279,7 @@ class Loop:
         return load_model(self.directory), lives
 
     def _fit(self, frames: list[Atoms], path: Path, plan, **options) -> TrainedModel:
-        began = time.monotonic()
-        model = fit_round(
+        self._fitted = fit_round(
             frames,
             path,
             plan,
@@ -290,5 +290,4 @@ class Loop:
             take_over=self.resources.take_over,
             **options,
         )
-        self._fit_s = time.monotonic() - began
-        return model
+        return self._fitted.model
