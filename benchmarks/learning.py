@@ -1,20 +1,27 @@
 """A learning judged from outside: `python -m benchmarks.learning DIR STRUCTURE`.
 
-DIR is what `ase-schnet learn STRUCTURE -o DIR` made. Structures of the reference's own dynamics, which no
-part of the learning saw, are labelled by the reference, and the model of the end is held against them:
-errors, and how many lie within its error bars. Prints what learning.md keeps.
+DIR is what `ase-schnet learn STRUCTURE -o DIR` made. Structures of the reference's own dynamics (with --own
+of the model's), which no part of the learning saw, are labelled by the reference, and the model of the end is
+held against them: errors, how many lie within its error bars, and its speed beside that of the reference,
+one after the other. Prints what learning.md keeps.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import sys
+import time
 from pathlib import Path
+
+import numpy as np
+from ase import Atoms
 
 from ase_schnet import (
     SamplingPlan,
+    SchNetCalculator,
     label_structures,
     load_model,
     read_reference,
@@ -31,15 +38,37 @@ RUN = {"frames_per_run": 50, "interval": 200, "friction_per_fs": 0.01}
 SEED = 99
 
 
-def fresh(structure: str, reference_text: str, kelvin: float, n: int, path: Path, jobs: int | None):
-    """Return structures of the reference's own runs with its labels; a stopped call goes on."""
-    reference = read_reference(reference_text)
+#: Structures that both evaluate in turns, to compare their speed; of energies and forces.
+TIMED = 20
+
+
+def fresh(structure: str, mover: str, reference_text: str, kelvin: float, n: int, path: Path, jobs):
+    """Return structures of runs by `mover` with the reference's labels; a stopped call goes on."""
     plan = SamplingPlan(shares={"md": 1.0}, temperatures_K=(kelvin,), **RUN)
-    start = read_structure(structure).atoms
+    start, reference = read_structure(structure).atoms, read_reference(reference_text)
     frames = sample_structures(
-        [start], reference, n, plan=plan, seed=SEED, jobs=jobs, directory=path.with_suffix(".parts")
+        [start],
+        read_reference(mover),
+        n,
+        plan=plan,
+        seed=SEED,
+        jobs=jobs,
+        directory=path.with_suffix(".parts"),
     )
     return label_structures(frames, reference, path, jobs=jobs).frames
+
+
+def seconds(calculators: list, frames: list[Atoms]) -> list[float]:
+    """Return the median time, s, that each calculator takes for energy and forces, in turns."""
+    taken = np.empty((len(frames), len(calculators)))
+    for k, atoms in enumerate(frames):
+        for j, calculator in enumerate(calculators):
+            copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+            copy.calc = calculator
+            began = time.perf_counter()
+            copy.get_forces()
+            taken[k, j] = time.perf_counter() - began
+    return np.median(taken[1:], axis=0).tolist()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,12 +79,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--temperature", type=float, default=500.0)
     parser.add_argument("-n", type=int, default=200)
     parser.add_argument("--labels", type=Path, default=Path("fresh.extxyz"))
+    parser.add_argument("--own", action="store_true", help="structures of the model's own runs")
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args(argv)
     asked = json.loads((options.directory / "learn.json").read_text())
     kelvin = options.temperature
+    reference, mover = asked["reference"], asked["reference"]
+    if options.own:
+        mover = str(options.directory)
     frames = fresh(
-        options.structure, asked["reference"], kelvin, options.n, options.labels, options.jobs
+        options.structure, mover, reference, kelvin, options.n, options.labels, options.jobs
     )
     model = load_model(options.directory)
     data = Dataset.from_atoms(frames)
@@ -63,7 +96,11 @@ def main(argv: list[str] | None = None) -> int:
     metrics = found.metrics()
     with (options.directory / "rounds.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    print(f"\n{asked['reference']}, {kelvin:g} K, {len(frames)} fresh structures\n")
+    weights = hashlib.sha256((options.directory / "weights.safetensors").read_bytes()).hexdigest()
+    whose = "its own runs" if options.own else "runs of the reference"
+    print(
+        f"\n{reference}, {kelvin:g} K, {len(frames)} fresh structures of {whose}; weights {weights[:12]}\n"
+    )
     print("| round | given to the reference | forces of the model before, meV/Å | whole runs |")
     print("|---:|---:|---:|---:|")
     for row in rows:
@@ -80,6 +117,13 @@ def main(argv: list[str] | None = None) -> int:
             "times the median error; "
             f"{100 * bar.without:.0f} % have none."
         )
+    calculators = [
+        SchNetCalculator(options.directory, threads=1),
+        read_reference(reference).calculator(),
+    ]
+    ours, theirs = seconds(calculators, frames[: TIMED + 1])
+    print(f"Energy and forces: {1e3 * ours:.3g} ms, by the reference {1e3 * theirs:.3g}", end="")
+    print(f" ms: {theirs / ours:.0f} times as long.")
     return 0
 
 

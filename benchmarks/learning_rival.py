@@ -75,10 +75,10 @@ def main(argv: list[str] | None = None) -> int:
     labelled = label_structures(frames, methods.reference, labels, jobs=options.jobs).frames
     plan_, split = divided(labelled, settings.members, 0, structures_needed(LEVEL))
     print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
-    model = fit_round(
+    fitted = fit_round(
         labelled, options.output / "model", plan_, settings, methods, last=True, jobs=options.jobs
     )
-    print(f"{model.path}")
+    print(f"{fitted.model.path}")
     return 0
 
 

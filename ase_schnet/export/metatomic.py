@@ -28,9 +28,9 @@ from ase_schnet.trained_model import TrainedModel
 class MetatomicEnsemble(nn.Module):
     """Answer as metatomic asks: ``energy``, ``energy_ensemble`` and ``energy_uncertainty`` in eV."""
 
-    def __init__(self, module: EnsembleModule, cutoff: float):
+    def __init__(self, module: EnsembleModule, cutoff: float, dtype: torch.dtype):
         super().__init__()
-        self.module, self.n_members = module, module.n_members
+        self.module, self.n_members, self.dtype = module, module.n_members, dtype
         self.neighbors = NeighborListOptions(cutoff=cutoff, full_list=False, strict=True)
 
     def requested_neighbor_lists(self) -> List[NeighborListOptions]:  # noqa: UP006
@@ -61,7 +61,7 @@ class MetatomicEnsemble(nn.Module):
                 values = values.std(dim=1, keepdim=True)
             n = values.shape[1]
             one = TensorBlock(
-                values=values,
+                values=values.to(self.dtype),  # at the end: sums and std are of float64
                 samples=block.samples,
                 components=torch.jit.annotate(List[Labels], []),  # noqa: UP006
                 properties=Labels(
@@ -111,7 +111,9 @@ def metatomic_model(
 ) -> AtomisticModel:
     """Return an ensemble as metatomic's model; its range is the cutoff once for each interaction block."""
     config = model.network
-    ensemble = MetatomicEnsemble(EnsembleModule(model, dtype, repulsion), float(config.cutoff))
+    ensemble = MetatomicEnsemble(
+        EnsembleModule(model, dtype, repulsion), float(config.cutoff), dtype
+    )
     names = ["energy"]
     if model.n_members > 1:
         names += ["energy_ensemble", "energy_uncertainty"]

@@ -142,7 +142,9 @@ class EnsembleModule(nn.Module):
     model
         The ensemble.
     dtype
-        Precision of the weights and of what is given and returned, ``torch.float32`` or ``torch.float64``.
+        Precision of the weights and of the vectors that are given, ``torch.float32`` or ``torch.float64``.
+        Energies are float64 in any case: those of isolated atoms are thousands of eV, with a grain in float32
+        that hides how far members differ.
     repulsion
         "zbl" or None, as for :class:`ase_schnet.inference.ensemble.Ensemble`.
     """
@@ -168,14 +170,16 @@ class EnsembleModule(nn.Module):
         else:
             scale = scale.expand(-1, w["embedding.weight"].shape[1])
         self.register_buffer("scale", scale.to(dtype).contiguous())  # (M, 100), eV
-        self.register_buffer("shift", torch.tensor(model.energy_shift).to(dtype))  # (M, 100), eV
+        self.register_buffer(
+            "shift", torch.tensor(model.energy_shift, dtype=torch.float64)
+        )  # (M, 100), eV
         onset = None if repulsion is None else Repulsion(repulsion, model).onset
         self.has_repulsion = onset is not None
         zeros = torch.zeros((1, 1), dtype=dtype)
         self.repulsion = PairRepulsion(zeros if onset is None else torch.tensor(onset, dtype=dtype))
 
     def forward(self, numbers: Tensor, vectors: Tensor, idx_i: Tensor, idx_j: Tensor) -> Tensor:
-        """Return energies of atoms in eV, (M, N).
+        """Return energies of atoms in eV, (M, N), float64.
 
         Parameters
         ----------
@@ -196,9 +200,10 @@ class EnsembleModule(nn.Module):
             x = x + block(x, seen, envelope, idx_i, idx_j)
         for layer in self.hidden:
             x = self.activation(layer(x))
-        energies = self.last(x)[:, :, 0] * self.scale[:, numbers] + self.shift[:, numbers]
+        bound = self.last(x)[:, :, 0] * self.scale[:, numbers]
+        energies = bound.to(torch.float64) + self.shift[:, numbers]
         if self.has_repulsion:
-            half = torch.zeros_like(energies[0])
+            half = torch.zeros_like(bound[0])
             half = half.index_add(0, idx_i, 0.5 * repelled).index_add(0, idx_j, 0.5 * repelled)
             energies = energies + half
         return energies

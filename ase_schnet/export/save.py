@@ -42,8 +42,9 @@ def export_model(
         or "torchscript", a module that takes atomic numbers (N,), pair vectors (P, 3) in Å and the indices
         i and j of their atoms (P,), each pair once, and returns energies of atoms (M, N) in eV.
     dtype
-        Precision of the module, "float32" or "float64". In float32 total energies of thousands of eV have a
-        grain of 0.2 to 0.5 meV; forces do not.
+        Precision of the network, "float32" or "float64". Energies of atoms are added in float64 in any case;
+        what metatomic is given in float32 has a grain of 0.2 to 0.5 meV in thousands of eV, its std and
+        forces do not.
     repulsion
         "zbl" or None, as for calculators.
 

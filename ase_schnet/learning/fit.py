@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,22 @@ class Split(NamedTuple):
             f"a member trains on {self.training} and is validated on {self.validation}; {self.random} random "
             "ones judge"
         )
+
+
+class Fitted(NamedTuple):
+    """Hold the model of a round, and what it took to pretrain for (0 without) and to train, s."""
+
+    model: TrainedModel
+    preparing_s: float
+    training_s: float
+
+    def last_s(self, settings: LearnSettings, methods: Methods) -> float:
+        """Return how long the last training may take, s, by the structures and steps that it has more."""
+        if not methods.pretrains:
+            return self.training_s * settings.last_steps / settings.round_steps
+        larger = (Pretraining.n_thermal + Pretraining.n_far) / sum(ROUND_POOL)
+        longer = POOL_FIT["epochs"] / ROUND_EPOCHS
+        return larger * (self.preparing_s + longer * self.training_s)
 
 
 def divided(
@@ -100,7 +117,7 @@ def fit_round(
     jobs: int | None = None,
     executor: Executor | None = None,
     take_over: bool = False,
-) -> TrainedModel:
+) -> Fitted:
     """Fit the members and write their model directory; go on where an interrupted call was.
 
     Parameters
@@ -118,9 +135,40 @@ def fit_round(
     jobs, executor, take_over
         As of `cross_validate`.
     """
-    data, n_fitted = Dataset.from_atoms(frames), len(frames) - len(plan.kept_out)
+    began = time.monotonic()
+    data = Dataset.from_atoms(frames)
+    recipe = _recipe(data, plan, settings, methods, start, last)
+    provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
+    where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
+    if methods.pretrains:
+        cheap = _pretraining(settings, methods, last)
+        recipe, told = pretrained(data, directory, recipe, cheap, **where)
+        provenance |= told
+    prepared = time.monotonic()
+    model = cross_validate(
+        data,
+        directory,
+        recipe,
+        resume=True,
+        provenance=provenance,
+        allow_outliers=True,  # where the model was wrong is what it shall learn
+        allow_contradictions=True,
+        **where,
+    )
+    return Fitted(model, prepared - began, time.monotonic() - prepared)
+
+
+def _recipe(
+    data: Dataset,
+    plan: FoldPlan,
+    settings: LearnSettings,
+    methods: Methods,
+    start: TrainedModel | None,
+    last: bool,
+) -> Recipe:
     first = None if start is None else Start(start, str(start.path))
-    recipe = Recipe(
+    n_fitted = len(data) - len(plan.kept_out)
+    return Recipe(
         PRESETS["fast"] if first is None else first.config,
         LossWeights(),
         _fit_settings(n_fitted, settings, methods, first is not None, last),
@@ -131,30 +179,6 @@ def fit_round(
         start=first,
         level_of_theory=methods.reference.level_of_theory,
     )
-    provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
-    where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
-    if methods.pretrains:
-        cheap = _pretraining(settings, methods, last)
-        recipe, told = pretrained(data, directory, recipe, cheap, **where)
-        provenance |= told
-    return cross_validate(
-        data,
-        directory,
-        recipe,
-        resume=True,
-        provenance=provenance,
-        allow_outliers=True,  # where the model was wrong is what it shall learn
-        allow_contradictions=True,
-        **where,
-    )
-
-
-def last_over_round(settings: LearnSettings, methods: Methods) -> float:
-    """Return how many times as long as the fit of a round the last training is, by its steps."""
-    if not methods.pretrains:
-        return settings.last_steps / settings.round_steps
-    whole = Pretraining.n_thermal + Pretraining.n_far
-    return POOL_FIT["epochs"] * whole / (ROUND_EPOCHS * sum(ROUND_POOL))
 
 
 def _pretraining(settings: LearnSettings, methods: Methods, last: bool) -> Pretraining:

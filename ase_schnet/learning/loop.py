@@ -26,7 +26,7 @@ from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_
 from ase_schnet.learning.choose import RANDOM, choose
 from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
-from ase_schnet.learning.fit import divided, first_model, fit_round, last_over_round
+from ase_schnet.learning.fit import Fitted, divided, first_model, fit_round
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.rounds import (
@@ -74,7 +74,7 @@ class Loop:
         check_starts(self.starts, self.aims, self.methods)
         self.first = first_model(settings, self.starts)
         self.sizes: list[int] = []
-        self._fit_s = 0.0  # of the last fit
+        self._fitted: Fitted | None = None  # what was trained last in this call
 
     @classmethod
     def of_directory(cls, directory: Path, resources: Resources) -> Loop:
@@ -151,7 +151,8 @@ class Loop:
         row = self._round(k, size, place)
         took = time.monotonic() - began
         left = took * (len(self.sizes) - k - 1)
-        left += self._fit_s * last_over_round(self.settings, self.methods)
+        if self._fitted is not None:
+            left += self._fitted.last_s(self.settings, self.methods)
         self.resources.tell(f"round {k} took {duration(took)}; at most some {duration(left)} left")
         return row
 
@@ -274,9 +275,8 @@ class Loop:
         *,
         last: bool = False,
     ) -> TrainedModel:
-        """Fit the members as `fit_round` does, and take the time."""
-        began = time.monotonic()
-        model = fit_round(
+        """Fit the members as `fit_round` does, and keep how long it took."""
+        self._fitted = fit_round(
             frames,
             path,
             plan,
@@ -288,5 +288,4 @@ class Loop:
             executor=self.resources.executor,
             take_over=self.resources.take_over,
         )
-        self._fit_s = time.monotonic() - began
-        return model
+        return self._fitted.model

@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from learning_cases import water
 
 from ase_schnet.learning.aims import FORMS, read_aim
-from ase_schnet.learning.fit import divided
+from ase_schnet.learning.fit import Fitted, divided
 from ase_schnet.learning.rounds import agreed_budgets
 from ase_schnet.learning.settings import (
     SMALLEST_ROUND,
@@ -238,3 +238,16 @@ def test_without_random_structures_of_late_the_last_ones_judge():
     plan, split = divided(late, 2, 3)
     assert {late[k].info["round"] for k in plan.kept_out} == {1}
     assert split.random == 5
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected_s"),
+    [("pyscf:PBE/def2-SVP", 3.4 * (10 + 5 * 6)), ("gfn2-xtb", 4.75 * 6)],
+)
+def test_the_last_training_is_told_by_what_a_round_took(reference, expected_s):
+    """Its pool is 3.4 times as large, and its members learn it for five times as many epochs."""
+    settings = LearnSettings(reference=reference)
+    fitted = Fitted(model=None, preparing_s=10, training_s=6)
+    assert fitted.last_s(settings, Methods.of(settings, periodic=False)) == pytest.approx(
+        expected_s
+    )
