@@ -35,6 +35,8 @@ class LearnResult:
         Structures that were given to the reference in all.
     model
         The model of the end.
+    rounds_left
+        Rounds of the budget that were not done.
     """
 
     directory: Path
@@ -45,6 +47,7 @@ class LearnResult:
     lives: list[Life]
     calls: int
     model: TrainedModel
+    rounds_left: int = 0
 
     def of_the_end(self) -> tuple[int, float, float]:
         """Return calls, error of the forces (meV/Å, on random structures), and share of whole runs."""
@@ -72,9 +75,21 @@ class LearnResult:
                 f"no error bars: those of {100 * LEVEL:g} % need {structures_needed(LEVEL)} random structures"
             )
         if not self.reached:
-            lines.append("not good enough yet: the same call with a larger budget goes on")
+            more = (
+                "goes on with the next round"
+                if self.rounds_left
+                else "with a larger budget goes on"
+            )
+            lines.append(f"not good enough yet: the same call {more}")
         ended = [life.ended for life in self.lives if life.plan.at_goal and not life.whole]
         reasons = Counter(ended).most_common(1)
         if reasons:
             lines.append(f"what ended runs, for example: {reasons[0][0]}")
         return "\n".join(lines)
+
+
+def spent(calls: int, budget: int) -> str:
+    """Return why the rounds of a budget ended, in words: all of it was labelled, or there was no more."""
+    if calls < budget:
+        return f"all rounds are done, and found {calls} structures of a budget of {budget}"
+    return f"the budget of {budget} structures is spent"

@@ -12,6 +12,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import NARROW, ethanol
+from scipy.stats import binomtest
 
 from ase_schnet import (
     SchNetCalculator,
@@ -289,6 +290,22 @@ def test_bars_of_forces_alone_are_judged_where_sizes_differ():
     (forces,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
     assert (forces.name, forces.without) == ("forces", 0.0)
     assert forces.median_error == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("n", "covered"), [(1, True), (12, True), (12, False)])
+def test_a_coverage_that_all_structures_share_is_not_certain(n, covered):
+    """Resampled, 12 of 12 errors within their bars were "100.0 % (100.0 to 100.0)"."""
+    calculator, frames = SchNetCalculator(NARROW, threads=1), []
+    for k in range(n):
+        atoms = ethanol(0.02, seed=k)
+        energy = calculator.get_potential_energy(atoms) + (1e-6 if covered else 1.0)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        frames.append(atoms)
+    data, model = Dataset.from_atoms(frames), load_model(NARROW)
+    (energy,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
+    assert energy.fraction == covered
+    ends = binomtest(n * covered, n).proportion_ci(0.95, method="exact")
+    assert (energy.low, energy.high) == pytest.approx(tuple(ends))
 
 
 @pytest.mark.filterwarnings("ignore:too few labels of energy")
