@@ -11,6 +11,7 @@ from ase_schnet.conformal import structures_needed
 from ase_schnet.learning.explore import Life, whole_runs
 from ase_schnet.learning.rounds import Row
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.training.report import verdict_of
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ class LearnResult:
         rounds = f"{len(self.rows)} round{'s' * (len(self.rows) != 1)}"
         lines = [
             f"ended after {rounds} and {self.calls} structures: {self.ended}",
-            f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å on {judged['n_structures']} "
-            f"random structures that no member saw (goal {self.goal_force_meV_per_Ang:g}); {whole} of "
-            f"{runs} new runs whole",
+            f"the model: forces {judged['forces_mae_meV_per_Ang']:.1f} meV/Å (goal "
+            f"{self.goal_force_meV_per_Ang:g}), {told_energy(judged)}on {judged['n_structures']} random "
+            f"structures that no member saw; {whole} of {runs} new runs whole",
         ]
+        if (verdict := verdict_of(self.model.card)) and not verdict.passed:
+            lines.append(str(verdict).splitlines()[-1])
         if intervals := self.model.card.get("intervals"):
             lines.append(
                 f"error bars of {100 * intervals['level']:g} % rest on the same structures "
@@ -93,3 +96,9 @@ def spent(calls: int, budget: int) -> str:
     if calls < budget:
         return f"all rounds are done, and found {calls} structures of a budget of {budget}"
     return f"the budget of {budget} structures is spent"
+
+
+def told_energy(judged: dict) -> str:
+    """Return the error of the energies in words, of a molecule or of each atom of a crystal."""
+    units = {"energy_mae_meV": "meV", "energy_mae_meV_per_atom": "meV/atom"}
+    return next((f"energy {judged[k]:.1f} {unit} " for k, unit in units.items() if k in judged), "")

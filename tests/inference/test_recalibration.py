@@ -292,6 +292,21 @@ def test_bars_of_forces_alone_are_judged_where_sizes_differ():
     assert forces.median_error == pytest.approx(0.01)
 
 
+def test_an_evaluation_says_that_labels_are_of_another_method(tmp_path, capsys):
+    calculator = SchNetCalculator(NARROW, threads=1)
+    for k, shift in enumerate([0.01, 3.0]):
+        atoms = ethanol(0.02, seed=k)
+        energy, forces = calculator.get_potential_energy(atoms), calculator.get_forces(atoms)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy + shift, forces=forces + 0.01)
+        write(tmp_path / f"{k}.extxyz", atoms)
+    for k, is_said in enumerate([False, True]):
+        data = str(tmp_path / f"{k}.extxyz")
+        assert main(["evaluate", str(NARROW), data, "--units", "eV", "--no-plot"]) == 0
+        said = capsys.readouterr().out
+        assert ("note: the energy errors are 3e+03 meV on average" in said) == is_said
+        assert ("another zero of energy" in said) == is_said
+
+
 @pytest.mark.parametrize(("n", "covered"), [(1, True), (12, True), (12, False)])
 def test_a_coverage_that_all_structures_share_is_not_certain(n, covered):
     """Resampled, 12 of 12 errors within their bars were "100.0 % (100.0 to 100.0)"."""

@@ -11,6 +11,7 @@ from ase_schnet import learn
 from ase_schnet.learning.asked import add, apart
 from ase_schnet.learning.learn import extend_learning
 from ase_schnet.learning.result import spent
+from ase_schnet.training.description import origin_lines
 
 
 def met(by_Ang=0.1, **info):
@@ -62,6 +63,12 @@ def test_an_extension_begins_no_round_that_hours_had_left_undone(tmp_path, monke
     first = learn([water()], tmp_path / "m", asked, hours=1e-9, jobs=1, tell=told.append)
     assert "the same call goes on with the next round" in first.summary()
     assert "larger budget" not in first.summary()
+    kept_out = first.model.card["kept_out"]
+    assert f"energy {kept_out['energy_mae_meV']:.1f} meV on" in first.summary()
+    bad = {"error_over_spread": {"energy": 6.7}, "reasons": ["energies are wrong by 726 meV/atom"]}
+    failed = replace(first.model, card={**first.model.card, "verdict": bad})
+    assert "\nFAIL: energies are wrong" in replace(first, model=failed).summary()
+    assert origin_lines(first.model.card)[0] == "data        20 structures, in eV, Ang"
     assert any("left, without the runs of its models" in line for line in told)
     together = water()
     together.positions[1] = together.positions[0] + [1e-4, 0, 0]
