@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from ase_schnet.atoms_state import state_of
 from ase_schnet.conformal import Residuals
@@ -32,6 +33,7 @@ class Coverage(NamedTuple):
         Of the errors that have a finite bar, those within it.
     low, high
         Ends of the 95 % interval of `fraction`, from resampled structures: errors of one structure are alike.
+        Where all structures have the same fraction, that of as many independent errors as structures.
     median_bar, median_error
         In eV, eV/Å or eV/Å³.
     without
@@ -125,13 +127,24 @@ def _coverage(name: str, unit: str, pairs: list[tuple[NDArray, NDArray]]) -> Cov
     covered, all_of = (weights @ counts).T
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(covered[all_of > 0] / all_of[all_of > 0], [tail, 100 - tail])
+    fraction = float((errors[known] <= bars[known]).mean())
+    if low == high:  # resampling knows nothing of what no structure showed
+        low, high = _exact_interval(fraction, int((counts[:, 1] > 0).sum()))
     return Coverage(
         name,
         unit,
-        float((errors[known] <= bars[known]).mean()),
+        fraction,
         float(low),
         float(high),
         float(np.median(bars[known])),
         float(np.median(errors[known])),
         float(1 - known.mean()),
     )
+
+
+def _exact_interval(fraction: float, n: int) -> tuple[float, float]:
+    """Return the ends of the interval (Clopper and Pearson) of a fraction that n independent errors have."""
+    hits, tail = fraction * n, (1 - CONFIDENCE) / 2
+    low = betaincinv(hits, n - hits + 1, tail) if hits > 0 else 0.0
+    high = betaincinv(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
+    return float(low), float(high)

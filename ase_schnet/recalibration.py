@@ -129,7 +129,6 @@ def _fit(model: TrainedModel, dataset: Dataset, level: float) -> Intervals:
 
 def _require_plausible(model: TrainedModel, comparison: Comparison) -> None:
     """Refuse labels that are the model's own predictions, or hardly those of its method."""
-    before = model.card.get("kept_out", {})
     for q in comparison.quantities(total_energies=True):
         size = float(np.abs(q.error).mean())
         if size < OWN * float(q.std.mean()):
@@ -137,13 +136,31 @@ def _require_plausible(model: TrainedModel, comparison: Comparison) -> None:
                 f"the {q.name} labels are the predictions of {model.path} itself: its errors are those of "
                 "labels from elsewhere"
             )
+    if found := errors_of_something_else(model, comparison):
+        raise ValueError(found)
+
+
+def errors_of_something_else(model: TrainedModel, comparison: Comparison) -> str:
+    """Say which errors are so large that the labels are hardly of the method of a model; "" if none are.
+
+    Parameters
+    ----------
+    model
+        Its card says how large its errors were on its kept-out structures.
+    comparison
+        Its predictions beside the labels.
+    """
+    before = model.card.get("kept_out") or {}
+    for q in comparison.quantities(total_energies=True):
+        size = float(np.abs(q.error).mean())
         usual = before.get(f"{q.name}_mae_{q.unit_in_names}")
         if usual and 1000 * size > ODD * usual:
-            raise ValueError(
+            return (
                 f"the {q.name} errors are {1000 * size:.3g} {q.unit} on average, {1000 * size / usual:.0f} "
                 f"times those of the structures that {model.path} was tested on: labels of another method, "
                 "another unit or another zero of energy"
             )
+    return ""
 
 
 def _distinct(dataset: Dataset) -> Dataset:

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.evaluation import compare
     from ase_schnet.inference.engine import open_engine
     from ase_schnet.modelfile import load_model
+    from ase_schnet.recalibration import errors_of_something_else
     from ase_schnet.training.report import calibration_lines, error_lines
 
     refuse_swapped(args.model, args.data, "DATA")
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if dataset.E is None and dataset.F is None and dataset.stress is None:
         raise ValueError(f"{args.data} has neither energies, forces nor stress to compare with")
     comparison = compare(open_engine(model, args.device, repulsion=repulsion_of(args)), dataset)
+    odd = errors_of_something_else(model, comparison)
     metrics = comparison.metrics()
     lines, covered = error_lines(metrics), []
     if model.n_members > 1:
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         lines += calibration_lines(calibration, metrics)
         covered = coverage_of_bars(model, comparison, dataset)
         lines += _bar_lines(model, covered, dataset)
-    lines += _part_lines(model, dataset)
+    lines += [f"note: {odd}"] * bool(odd) + _part_lines(model, dataset)
     if not args.no_plot:
         from ase_schnet.plotting import plot_parity
 

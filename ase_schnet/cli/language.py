@@ -38,6 +38,9 @@ _FIELD = re.compile(r"\bSchNetConfig\.([a-z_]+)")  # of the shape of the network
 _TWICE = re.compile(r"(--[a-z-]+) \(\1\)")  # as argument and as option, which are one here
 #: Option that messages advise; a command without it leaves that advice out.
 _NO_BOX = "--no-pbc"
+#: How a training goes on; commands without the option go on by themselves.
+_RESUME, _AGAIN = "resume=True goes on", "the same command goes on"
+_CODE = re.compile(r"\bdef \w+\(")  # from here a message is an example in Python
 
 
 def in_options(text: str, parser: argparse.ArgumentParser) -> str:
@@ -59,6 +62,9 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
     """
     if not any(_NO_BOX in action.option_strings for action in parser._actions):
         text = text.replace(f" ({_NO_BOX})", "")
+    if not any(action.dest == "resume" for action in parser._actions):
+        text = text.replace(_RESUME, _AGAIN)
+    code = match.start() if (match := _CODE.search(text)) else len(text)
     options = {
         action.dest: (action.option_strings, action.nargs == 0)
         for action in parser._actions
@@ -82,7 +88,8 @@ def in_options(text: str, parser: argparse.ArgumentParser) -> str:
         known = options.get(OTHER_NAMES.get(match[1], match[1]))
         return match[0] if known is None else _spelling(known[0])
 
-    return _TWICE.sub(r"\1", _NAMED.sub(spelled, _FIELD.sub(field, text)))
+    words = _TWICE.sub(r"\1", _NAMED.sub(spelled, _FIELD.sub(field, text[:code])))
+    return words + text[code:]
 
 
 def _spelling(spellings: Sequence[str], off: bool = False) -> str:

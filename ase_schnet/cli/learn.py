@@ -27,9 +27,10 @@ examples (`ase build CH3CH2OH ethanol.xyz` writes the molecule):
   ase-schnet learn ethanol.xyz --reference mace.py:calculator --cheap none -o copy
   ase-schnet learn --continue my_ethanol --collect run/collected.extxyz
 
-REF is what `ase-schnet label` takes: gfn2-xtb, pyscf:FUNCTIONAL/BASIS, a model, or FILE.py:NAME (any ASE
-calculator). Dear references of molecules are learnt with the help of --cheap, which makes the first
-structures and teaches the shape of the surface (see ase-schnet train --pretrain).
+REF is what `ase-schnet label` takes: gfn2-xtb (electronic temperature 5000 K; gfn2-xtb:300 as by xtb),
+pyscf:FUNCTIONAL/BASIS, a model, or FILE.py:NAME (any ASE calculator). Dear references of molecules are learnt
+with the help of --cheap, which makes the first structures and teaches the shape of the surface (see
+ase-schnet train --pretrain).
 
 --toward, besides dynamics at --temperature; may be given several times:
   md T PS                 dynamics at another temperature, K, for PS ps

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import InputError
 
+from ase_schnet.bonds import overlapping
 from ase_schnet.labelling.methods import whole_electrons
 from ase_schnet.learning.choose import CHOSEN
 from ase_schnet.learning.rounds import GOAL, RoundDirectory, folders
 from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.modelfile import load_model
+from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.spread import fingerprint
-from ase_schnet.structures.electrons import stated
+from ase_schnet.structures.electrons import LOWEST, contradiction, stated
 
 #: Number of the round in which added structures stand: after all others.
 AFTER_ALL = 1_000_000
@@ -43,12 +47,20 @@ def add(directory: Path, collected: Sequence[Atoms], start: Atoms) -> int:
     Raises
     ------
     ValueError
-        If one has other atoms than `start`, or is periodic where that is not.
+        If one has other atoms than `start`, is periodic where that is not, or states another charge or
+        multiplicity.
     """
+    charge, multiplicity = whole_electrons(start)
     for number, atoms in enumerate(collected):
         if sorted(atoms.numbers) != sorted(start.numbers) or atoms.pbc.any() != start.pbc.any():
             raise ValueError(
                 f"structure {number} of those collected is {_kind(atoms)}, what is learnt {_kind(start)}"
+            )
+        said = stated(atoms.info, atoms.arrays)
+        wrong = contradiction(charge, multiplicity or LOWEST, said, start.numbers, start.pbc)
+        if wrong:
+            raise ValueError(
+                f"structure {number} of those collected has {wrong}, as what is learnt"
             )
     earlier = asked(directory)
     known, new = {fingerprint(atoms) for atoms in earlier}, []
@@ -62,6 +74,22 @@ def add(directory: Path, collected: Sequence[Atoms], start: Atoms) -> int:
         name = f"added_{len(folders(directory, 'added_'))}"
         RoundDirectory(directory, name).frames("chosen", lambda: new)
     return len(new)
+
+
+def apart(collected: Sequence[Atoms]) -> list[Atoms]:
+    """Return the structures whose atoms do not collide: labels of the others would spoil a fit.
+
+    Raises
+    ------
+    InputError
+        Positions or cell of one are not numbers.
+    """
+    for number, atoms in enumerate(collected):
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise InputError(
+                f"structure {number} of those collected has positions that are not numbers"
+            )
+    return [atoms for atoms in collected if not overlapping(atoms, SamplingPlan.shortest)]
 
 
 def _kind(atoms: Atoms) -> str:

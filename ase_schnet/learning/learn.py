@@ -9,7 +9,7 @@ from pathlib import Path
 from ase import Atoms
 
 from ase_schnet.arguments import positive
-from ase_schnet.learning.asked import add
+from ase_schnet.learning.asked import add, apart
 from ase_schnet.learning.loop import Loop
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
@@ -91,12 +91,15 @@ def extend_learning(
 ) -> LearnResult:
     """Label structures that a model of `learn` ran into, and train it anew with them.
 
+    No round is begun: those that `hours` left undone are for `learn`.
+
     Parameters
     ----------
     directory
         Of a finished learning.
     collected
-        Structures, such as a monitor's ``collected.extxyz``; those that were labelled before are left out.
+        Structures, such as a monitor's ``collected.extxyz``. Left out are those that were labelled before,
+        and those whose atoms collide, such as the last of a run that a collision ended.
     jobs, executor, take_over, time_limit_s, tell
         As in `learn`.
 
@@ -104,6 +107,8 @@ def extend_learning(
     ------
     ValueError
         No finished learning there, structures of something else, and what `learn` raises.
+    InputError
+        Positions are not numbers.
     """
     refuse_to_start_again()
     loop = Loop.of_directory(
@@ -111,6 +116,9 @@ def extend_learning(
     )
     with loop.locked():
         loop.begin()
-        if not add(loop.directory, collected, loop.starts[0]):
+        whole = apart(collected)
+        if n := len(collected) - len(whole):
+            tell(f"{n} of {len(collected)} structures left out: their atoms collide")
+        if not add(loop.directory, whole, loop.starts[0]):
             tell("all of these structures were labelled before")
-        return loop.run(None)
+        return loop.run(None, begins_rounds=False)

@@ -28,7 +28,7 @@ from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import Fitted, divided, first_model, fit_round
 from ase_schnet.learning.resources import Resources
-from ase_schnet.learning.result import LearnResult
+from ase_schnet.learning.result import LearnResult, spent
 from ase_schnet.learning.rounds import (
     ASKED_FOR,
     IN_A_ROW,
@@ -47,6 +47,7 @@ from ase_schnet.learning.settings import (
     Methods,
     sizes_of_rounds,
 )
+from ase_schnet.learning.trust import refuse_contradicting
 from ase_schnet.locks import LockFile
 from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
@@ -75,6 +76,7 @@ class Loop:
         self.first = first_model(settings, self.starts)
         self.sizes: list[int] = []
         self._fitted: Fitted | None = None  # what was trained last in this call
+        self._explored_s = 0.0  # of the last runs of a model
 
     @classmethod
     def of_directory(cls, directory: Path, resources: Resources) -> Loop:
@@ -119,19 +121,19 @@ class Loop:
             agreed_budgets(self.directory, self.settings.budget, default, goal)
         )
 
-    def run(self, hours: float | None) -> LearnResult:
-        """Do the rounds that are not done, and train the model of the end."""
+    def run(self, hours: float | None, *, begins_rounds: bool = True) -> LearnResult:
+        """Do the rounds that are not done, if it `begins_rounds`, and train the model of the end."""
         end = math.inf if hours is None else time.monotonic() + 3600 * hours
         rows: list[Row] = []
         self.resources.tell(
             f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; a "
             "quarter is drawn at random"
         )
-        reached, ended = False, f"the budget of {sum(self.sizes)} structures is spent"
+        reached, ended = False, ""
         for k, size in enumerate(self.sizes):
             place = RoundDirectory(self.directory, k)
-            if rows and place.row is None and time.monotonic() > end:
-                ended = f"{hours:g} h are over"
+            if rows and place.row is None and (not begins_rounds or time.monotonic() > end):
+                ended = "rounds are left" if hours is None else f"{hours:g} h are over"
                 break
             if place.row is not None:
                 self._tell_of(place.row)
@@ -143,17 +145,22 @@ class Loop:
                 break
         model, lives = self._last(len(rows))
         goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
-        return LearnResult(self.directory, rows, reached, ended, goal, lives, calls, model)
+        ended, left = ended or spent(rows[-1].calls, sum(self.sizes)), len(self.sizes) - len(rows)
+        return LearnResult(self.directory, rows, reached, ended, goal, lives, calls, model, left)
 
     def _timed_round(self, k: int, size: int, place: RoundDirectory) -> Row:
-        """Do a round, and say for how long all may go on."""
-        began = time.monotonic()
+        """Do a round, and say for how long all may go on, if this process has done the whole of it."""
+        began, is_new = time.monotonic(), not place.begun
         row = self._round(k, size, place)
         took = time.monotonic() - began
-        left = took * (len(self.sizes) - k - 1)
+        left = took * (len(self.sizes) - k - 1) + self._explored_s
         if self._fitted is not None:
             left += self._fitted.last_s(self.settings, self.methods)
-        self.resources.tell(f"round {k} took {duration(took)}; at most some {duration(left)} left")
+        runs = "" if self._explored_s else ", without the runs of its models"
+        if is_new:
+            self.resources.tell(
+                f"round {k} took {duration(took)}; at most some {duration(left)} left{runs}"
+            )
         return row
 
     def _round(self, k: int, size: int, place: RoundDirectory) -> Row:
@@ -172,6 +179,8 @@ class Loop:
         everything = asked(self.directory)
         labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
         calls = len([a for a in everything if a.info["round"] <= k])
+        if k == 0:
+            refuse_contradicting(labelled, self.methods.reference)
         row = self._judged(k, before, lives, labelled, calls)
         plan, split = divided(labelled, self.settings.members, k)
         start = self.first if before is None else load_model(before)
@@ -202,7 +211,10 @@ class Loop:
         goals = [(self.settings.temperature_K, self.settings.life_ps)]
         goals += [(aim.temperature_K, aim.time_ps) for aim in aims]
         jobs, number = self.resources.jobs or cores(), int(rng.integers(2**31))
-        return explore(model, starts, plan_runs(goals), place.runs, seed=number, jobs=jobs)
+        began = time.monotonic()
+        found = explore(model, starts, plan_runs(goals), place.runs, seed=number, jobs=jobs)
+        self._explored_s = time.monotonic() - began
+        return found
 
     def _of_aims(self, model: Path, k: int) -> list[Atoms]:
         rng = np.random.default_rng([self.settings.seed, k, 1])

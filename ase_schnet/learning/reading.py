@@ -10,6 +10,7 @@ from ase import Atoms
 
 from ase_schnet.learning.explore import Life, RunPlan
 from ase_schnet.learning.rounds import ASKED_FOR, GOAL, IN_A_ROW, LABELS, LAST, SETTINGS, Row
+from ase_schnet.learning.settings import sizes_of_rounds
 from ase_schnet.model_directories import CARD
 from ase_schnet.structures.reading import read_frames
 
@@ -30,6 +31,8 @@ class Learning:
         What became of each finished round.
     lives
         Of the runs of the model of the end; none before the end.
+    rounds_left
+        Rounds of the budget that are not done.
     """
 
     directory: Path
@@ -38,6 +41,7 @@ class Learning:
     budget: int | None
     rows: list[Row]
     lives: list[Life]
+    rounds_left: int
 
     @property
     def reached(self) -> bool:
@@ -73,8 +77,11 @@ def read_learning(directory: str | Path) -> Learning:
         paths = (directory / "rounds").glob("*/round.json")
         rows = sorted((Row(**_json(path)) for path in paths), key=lambda row: row.round)
         rows = [row.held_against(goal) for row in rows]
-        budgets = asked.get("budgets") or [None]
-        return Learning(directory, settings, goal, budgets[-1], rows, _lives_of_the_end(directory))
+        budgets = asked.get("budgets") or []
+        budget = budgets[-1] if budgets else None
+        left = len(sizes_of_rounds(budgets)) - len(rows) if budgets else 0
+        lives = _lives_of_the_end(directory)
+        return Learning(directory, settings, goal, budget, rows, lives, left)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{directory} is damaged: {error}") from None
 

@@ -98,6 +98,11 @@ class RoundDirectory:
         self.model, self.runs = self.path / "model", self.path / "runs"
         self._row, self._lives = self.path / "round.json", self.path / "lives.json"
 
+    @property
+    def begun(self) -> bool:
+        """Whether something of the round was done: the process that did it may have been stopped."""
+        return any(self.path.iterdir())
+
     def frames(self, name: str, make: Callable[[], list[Atoms]]) -> list[Atoms]:
         """Return the structures of a file of the round; make and write them if they are not there."""
         path = self.path / f"{name}.extxyz"

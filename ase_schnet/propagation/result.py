@@ -145,8 +145,25 @@ def rounded(value: float, error: float) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
+def finite(observed: ArrayLike) -> NDArray:
+    """Return an observable as an array; ValueError where it is none."""
+    try:
+        value = np.asarray(observed)
+        real = np.asarray(value.real, dtype=float)
+    except (TypeError, ValueError):  # words, tables, rows of unequal length
+        real = value = np.array(np.nan)
+    if not (real.size and np.isfinite(real).all()):
+        raise ValueError(f"the observable is {observed!r:.100}: it must return finite numbers")
+    if np.iscomplexobj(value) and value.imag.any():
+        raise ValueError(
+            "the observable is complex, as ASE's frequencies are where some are imaginary: it must return "
+            "real numbers, such as its .real or those of some modes (normal modes by harmonic_spread)"
+        )
+    return real
+
+
 def _plain(value: ArrayLike) -> float | NDArray:
-    return np.asarray(value, dtype=float)[()]
+    return finite(value)[()]
 
 
 def _all(function: Callable, values: NDArray) -> NDArray:

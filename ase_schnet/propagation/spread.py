@@ -20,7 +20,7 @@ from ase_schnet.propagation.cumulant import expanded_averages
 from ase_schnet.propagation.frames import Frames, frames_of, require_energies, require_temperature
 from ase_schnet.propagation.members import member_calculators, open_calculator
 from ase_schnet.propagation.observables import density, volume
-from ase_schnet.propagation.result import Spread
+from ase_schnet.propagation.result import Spread, finite
 
 #: Observables of frames that go by a name, with their units.
 NAMED = {"potential_energy": "eV", "volume": "Å³", "density": "g/cm³"}
@@ -110,22 +110,20 @@ def _calculate(
     """Return the observable by the ensemble, and then by each member."""
     values = []
     with Tally(1 + whole.trained.n_members, "spread", "calculation", show=progress) as tally:
-        values.append(_finite(observable(whole)))
+        values.append(finite(observable(whole)))
         tally.update()
         with warnings.catch_warnings():  # the ensemble has said it
             warnings.simplefilter("ignore", OutsideTrainingWarning)
             for member in member_calculators(whole):
-                values.append(_finite(observable(member)))
+                values.append(finite(observable(member)))
                 tally.update()
+    shapes = [value.shape for value in values]
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            f"the observable has the shape {shapes[0]} of the ensemble and {shapes[1:]} of its members: it "
+            "must return as many numbers for each"
+        )
     return values
-
-
-def _finite(observed: ArrayLike) -> NDArray:
-    """Return an observable as an array; ValueError where it is none."""
-    value = np.asarray(observed, dtype=float)
-    if not np.isfinite(value).all():
-        raise ValueError(f"the observable is {observed!r:.100}: it must return finite numbers")
-    return value
 
 
 def _named(name: str) -> Callable[[Atoms], float] | None:
@@ -172,4 +170,4 @@ def _energies(frame: Atoms, whole: SchNetCalculator) -> NDArray:
 def _ask(observable: Callable[[Atoms], ArrayLike], frame: Atoms, calculator: SchNetCalculator):
     atoms = frame.copy()
     atoms.calc = calculator
-    return _finite(observable(atoms))
+    return finite(observable(atoms))

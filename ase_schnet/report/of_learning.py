@@ -75,10 +75,12 @@ def learning_page(directory: Path, data: Dataset | None, *, structures: bool) ->
 
 def _goal(learning: Learning) -> Verdict:
     last, goal = learning.rows[-1], learning.goal_force_meV_per_Ang
-    words = f"after {len(learning.rows)} rounds and {last.calls} structures; {last.words(goal)}"
+    rounds = f"{len(learning.rows)} round{'s' * (len(learning.rows) != 1)}"
+    words = f"after {rounds} and {last.calls} structures; {last.words(goal)}"
     if learning.reached:
         return Verdict("Goal", "PASS", words)
-    more = "a larger --budget goes on" if learning.finished else "the same command goes on"
+    spent = learning.finished and not learning.rounds_left
+    more = "a larger --budget goes on" if spent else "the same command goes on"
     return Verdict("Goal", "FAIL" if learning.finished else "INCONCLUSIVE", f"{words}; {more}")
 
 

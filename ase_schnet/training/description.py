@@ -67,9 +67,9 @@ def origin_lines(card: dict) -> list[str]:
     weights = ", ".join(
         f"{name} {loss[name]:g}" for name in ("energy", "forces", "stress") if name in loss
     )
+    source = f"{training['source']}, " if training["source"] else ""
     return [
-        f"data        {training['source']}, {training['n_structures']} structures, in "
-        f"{training['units_in_source']}",
+        f"data        {source}{training['n_structures']} structures, in {training['units_in_source']}",
         f"loss        {loss['kind']}; weights {weights}",
         f"trained     {training['finished']}; {training.get('command', 'from Python')}",
     ]

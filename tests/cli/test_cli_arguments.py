@@ -9,6 +9,7 @@ from ase_schnet.cli import build_parser, main
 from ase_schnet.cli.language import in_options
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.kept_settings import agree
+from ase_schnet.labelling.script import EXAMPLE
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
@@ -109,6 +110,18 @@ def test_processes_of_python_are_refused_too(tmp_path):
 )
 def test_a_switch_is_named_as_it_stands(said, shown):
     assert in_options(said, COMMANDS["train"]) == shown
+
+
+def test_a_command_that_goes_on_by_itself_is_not_told_of_an_option_that_it_has_not():
+    said = "correct the cause, then resume=True goes on"
+    assert in_options(said, COMMANDS["train"]).endswith("then --resume goes on")
+    assert in_options(said, COMMANDS["learn"]).endswith("then the same command goes on")
+
+
+@pytest.mark.parametrize("command", ["learn", "label"])
+def test_an_example_in_python_remains_one(command):
+    said = f"charge=1: wrong. Say {EXAMPLE}"
+    assert in_options(said, COMMANDS[command]) == f"--charge 1: wrong. Say {EXAMPLE}"
 
 
 def test_what_does_not_fit_into_the_memory_is_told_in_one_line(monkeypatch, capsys):

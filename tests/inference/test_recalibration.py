@@ -12,6 +12,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import NARROW, ethanol
+from scipy.stats import binomtest
 
 from ase_schnet import (
     SchNetCalculator,
@@ -289,6 +290,37 @@ def test_bars_of_forces_alone_are_judged_where_sizes_differ():
     (forces,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
     assert (forces.name, forces.without) == ("forces", 0.0)
     assert forces.median_error == pytest.approx(0.01)
+
+
+def test_an_evaluation_says_that_labels_are_of_another_method(tmp_path, capsys):
+    calculator = SchNetCalculator(NARROW, threads=1)
+    for k, shift in enumerate([0.01, 3.0]):
+        atoms = ethanol(0.02, seed=k)
+        energy, forces = calculator.get_potential_energy(atoms), calculator.get_forces(atoms)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy + shift, forces=forces + 0.01)
+        write(tmp_path / f"{k}.extxyz", atoms)
+    for k, is_said in enumerate([False, True]):
+        data = str(tmp_path / f"{k}.extxyz")
+        assert main(["evaluate", str(NARROW), data, "--units", "eV", "--no-plot"]) == 0
+        said = capsys.readouterr().out
+        assert ("note: the energy errors are 3e+03 meV on average" in said) == is_said
+        assert ("another zero of energy" in said) == is_said
+
+
+@pytest.mark.parametrize(("n", "covered"), [(1, True), (12, True), (12, False)])
+def test_a_coverage_that_all_structures_share_is_not_certain(n, covered):
+    """Resampled, 12 of 12 errors within their bars were "100.0 % (100.0 to 100.0)"."""
+    calculator, frames = SchNetCalculator(NARROW, threads=1), []
+    for k in range(n):
+        atoms = ethanol(0.02, seed=k)
+        energy = calculator.get_potential_energy(atoms) + (1e-6 if covered else 1.0)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        frames.append(atoms)
+    data, model = Dataset.from_atoms(frames), load_model(NARROW)
+    (energy,) = coverage_of_bars(model, compare(Ensemble(model), data), data)
+    assert energy.fraction == covered
+    ends = binomtest(n * covered, n).proportion_ci(0.95, method="exact")
+    assert (energy.low, energy.high) == pytest.approx(tuple(ends))
 
 
 @pytest.mark.filterwarnings("ignore:too few labels of energy")

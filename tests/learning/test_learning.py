@@ -287,3 +287,20 @@ def test_an_ion_is_learnt_and_the_model_knows_its_charge(tmp_path, short_runs):
     neutral.calc = SchNetCalculator(tmp_path / "m")
     with pytest.raises(InputError, match="charge"):
         neutral.get_forces()
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("self.results['forces'] *= -1", "the forces look like gradients"),
+        ("self.results['forces'] *= 0.529177", "the forces look like eV/Bohr"),
+    ],
+)
+def test_a_script_whose_forces_are_not_the_slope_of_its_energies_is_refused(tmp_path, after, said):
+    """It was learnt to the end of the budget, with small errors, since the same labels judged it."""
+    asked = settings(springs(tmp_path, after=after))
+    for _ in range(2):  # the same call again comes to the same, and computes nothing
+        with pytest.raises(ValueError, match=f"cannot be right: .*{said}[^(]*learn in another"):
+            run_learning(tmp_path / "m", asked)
+        assert calls(tmp_path) == 20
+    assert not (tmp_path / "m/rounds/0/model").exists()

@@ -324,10 +324,26 @@ def test_a_factor_that_is_none_is_refused(model_dir, factor):
         spread(energy_of(ethanol()), model_dir, factor=factor)
 
 
-@pytest.mark.parametrize("observed", [None, float("nan"), [1.0, float("inf")]])
+@pytest.mark.parametrize(
+    "observed", [None, float("nan"), [1.0, float("inf")], [], {"gap": 1.0}, "1 eV", [1.0, [2.0]]]
+)
 def test_an_observable_that_is_no_number_is_refused(model_dir, observed):
     with pytest.raises(ValueError, match="must return finite numbers"):
         spread(lambda _: observed, model_dir)
+    with pytest.raises(ValueError, match="must return finite numbers"):
+        spread(lambda _: 1.0, model_dir).map(lambda _: observed)
+
+
+def test_an_imaginary_frequency_is_not_taken_for_zero(model_dir):
+    assert spread(lambda _: np.array([3.0 + 0j]), model_dir).value.tolist() == [3.0]
+    with pytest.raises(ValueError, match=r"is complex.*harmonic_spread"):
+        spread(lambda _: np.array([350j, 1600.0]), model_dir)
+
+
+def test_members_that_return_other_shapes_are_refused(model_dir):
+    lengths = iter(range(1, 100))
+    with pytest.raises(ValueError, match=r"shape \(1,\) of the ensemble and \[\(2,\), \(3,\)"):
+        spread(lambda _: np.ones(next(lengths)), model_dir)
 
 
 def test_only_the_ensemble_warns_of_a_structure_outside_its_training():

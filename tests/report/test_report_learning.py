@@ -72,6 +72,11 @@ def test_a_finished_learning_is_judged_by_its_goal_and_the_lives_of_its_model(le
     page = page_of(learning, structures=False)
     found = outcomes(page)
     assert found["Goal"] == "FAIL"  # in round 1 a run had been ended
+    assert "the same command goes on" in page.verdicts[0].words  # with two of five rounds
+    (learning / "asked_for.json").write_text(
+        json.dumps({"budgets": [36], "goal_force_meV_per_Ang": 20.0})
+    )
+    assert "a larger --budget goes on" in page_of(learning, structures=False).verdicts[0].words
     assert found["Life"] == "FAIL"
     assert "H1 and O0" in page.html("")
     assert found["Training"] == "PASS"  # of the model
