@@ -117,9 +117,8 @@ class Loop:
         agree(self.directory / SETTINGS, identity, "a learning", other)
         goal = self.settings.goal_force_meV_per_Ang
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
-        self.sizes = sizes_of_rounds(
-            agreed_budgets(self.directory, self.settings.budget, default, goal)
-        )
+        budgets = agreed_budgets(self.directory, self.settings.budget, default, goal)
+        self.sizes = sizes_of_rounds(budgets)
 
     def run(self, hours: float | None, *, begins_rounds: bool = True) -> LearnResult:
         """Do the rounds that are not done, if it `begins_rounds`, and train the model of the end."""
@@ -156,11 +155,10 @@ class Loop:
         left = took * (len(self.sizes) - k - 1) + self._explored_s
         if self._fitted is not None:
             left += self._fitted.last_s(self.settings, self.methods)
-        runs = "" if self._explored_s else ", without the runs of its models"
         if is_new:
-            self.resources.tell(
-                f"round {k} took {duration(took)}; at most some {duration(left)} left{runs}"
-            )
+            runs = "" if self._explored_s else ", without the runs of its models"
+            told = f"at most some {duration(left)} left{runs}"
+            self.resources.tell(f"round {k} took {duration(took)}; {told}")
         return row
 
     def _round(self, k: int, size: int, place: RoundDirectory) -> Row:
@@ -188,7 +186,7 @@ class Loop:
         self.resources.tell(
             f"round {k}: {row.labels} of {row.calls} structures have labels; {split}"
         )
-        self._fit(labelled, place.model, plan, start)
+        self._fit(labelled, place.model, plan, start, last=False)
         place.finish(row)
         return row
 
@@ -269,8 +267,7 @@ class Loop:
         structures = asked(self.directory)
         place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
         frames = self._label(structures).frames
-        needed = structures_needed(LEVEL)  # for error bars
-        plan, split = divided(frames, self.settings.members, n_rounds - 1, needed)
+        plan, split = divided(frames, self.settings.members, n_rounds - 1, structures_needed(LEVEL))
         self.resources.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, self.first, last=True)
         _, lives = self._explored(place.model, place)
@@ -285,7 +282,7 @@ class Loop:
         plan: FoldPlan,
         start: TrainedModel | None,
         *,
-        last: bool = False,
+        last: bool,
     ) -> TrainedModel:
         """Fit the members as `fit_round` does, and keep how long it took."""
         self._fitted = fit_round(
