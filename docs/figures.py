@@ -62,7 +62,7 @@ FIGURES_OF_THE_SITE = (
 )
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Make the figures that were asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=FIGURES, help="folder (default: docs/figures)"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     known = [figure.name for figure in FIGURES_OF_THE_SITE]
     if unknown := set(args.names) - set(known):
         parser.error(f"no figure {', '.join(sorted(unknown))}: known are {', '.join(known)}")
@@ -111,11 +111,7 @@ def make(figure: Figure, work: Path, output: Path, *, quick: bool) -> None:
         The command failed; its error is shown.
     """
     command = [*figure.command, *(figure.quick if quick else ())]
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=work, env=environment, capture_output=True, text=True
-    )
+    done = run_python(command, work)
     # 1 and 3: a verdict, which is what is shown; of a quick run it means nothing
     if done.returncode not in (0, 1, 3) or "Traceback" in done.stderr:
         sys.exit(f"{figure.name}: {' '.join(command)}\n{done.stdout}{done.stderr}")
@@ -126,6 +122,15 @@ def make(figure: Figure, work: Path, output: Path, *, quick: bool) -> None:
     (output / f"{figure.name}.txt").write_text(text, encoding="utf-8")
     if figure.picture:
         (output / f"{figure.name}.png").write_bytes((work / figure.picture).read_bytes())
+
+
+def run_python(words: list[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run Python with these words on its command line in a folder; keep what it says."""
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
 
 
 def stamp() -> str:

@@ -55,6 +55,14 @@ def known_tables() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def forked_workers(monkeypatch) -> None:
+    """Fork the processes that do our work, for tests of what they do and not of how they begin."""
+    from forked import ForkedWorkers
+
+    monkeypatch.setattr("ase_schnet.processes._Spawning", ForkedWorkers)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that read real data, and let every process of xdist begin with slow ones."""
     for item in items:

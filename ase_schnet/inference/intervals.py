@@ -37,7 +37,8 @@ def pairs_within(idx_i, idx_j, shifts, numbers, positions, squares, largest):
         if square < largest and _within(square, squares[numbers[i], numbers[j]]):
             if n == len(found):
                 longer = np.empty(2 * n, np.int64)
-                longer[:n] = found
+                for k in range(n):  # numba takes two seconds to compile a slice
+                    longer[k] = found[k]
                 found = longer
             found[n] = p
             n += 1
@@ -111,12 +112,13 @@ def widen_around(idx_i, idx_j, shifts, numbers, positions, squares, cutoff, widt
             odd[i] = odd[j] = True
     for i in range(len(numbers)):
         if odd[i]:
-            widths[i] = np.inf
+            widths[i, 0] = widths[i, 1] = widths[i, 2] = np.inf
     for p in range(len(idx_i)):
         i, j = idx_i[p], idx_j[p]
         near = _square(i, j, shifts[p], positions) < cutoff * cutoff
         if near and (odd[i] or odd[j]):
-            widths[i] = widths[j] = np.inf
+            widths[i, 0] = widths[i, 1] = widths[i, 2] = np.inf
+            widths[j, 0] = widths[j, 1] = widths[j, 2] = np.inf
 
 
 @inner

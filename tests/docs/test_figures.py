@@ -2,23 +2,27 @@
 
 import importlib.util
 import re
-import subprocess
-import sys
+from types import ModuleType
 
 import pytest
 from code_blocks import PAGES, ROOT
-from page_runs import environment
+from forked import python
 
 FIGURES = ROOT / "docs" / "figures"
 SCRIPT = ROOT / "docs" / "figures.py"
 
 
 @pytest.fixture(scope="module")
-def known():
+def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("figures_of_the_site", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {figure.name: figure for figure in module.FIGURES_OF_THE_SITE}
+    return module
+
+
+@pytest.fixture(scope="module")
+def known(script):
+    return {figure.name: figure for figure in script.FIGURES_OF_THE_SITE}
 
 
 def test_what_lies_there_is_what_the_command_makes(known):
@@ -45,9 +49,10 @@ def test_every_output_names_its_command_commit_and_date():
 
 
 @pytest.mark.slow
-def test_all_figures_are_made_again_from_nothing(tmp_path):
-    command = [sys.executable, SCRIPT, "--quick", "--output", tmp_path]
-    subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
+def test_all_figures_are_made_again_from_nothing(script, tmp_path, monkeypatch):
+    """Each command in a process of its own, forked from one that has imported what they import."""
+    monkeypatch.setattr(script, "run_python", python)
+    script.main(["--quick", "--output", str(tmp_path)])
     made = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert set(made) == {path.name for path in FIGURES.iterdir()} | {"main_job.png"}
     assert all(size > 10_000 for name, size in made.items() if name.endswith(".png"))

@@ -1,15 +1,20 @@
 """Runs under mpiexec: `lammps_cases.py evaluate MODEL_DIR OUT.npz` evaluates the cases of test_lammps.py.
 
 `lammps_cases.py kill MODEL_DIR STRUCTURE RUN_DIR` is a run of which one process is killed on the way;
-`lammps_cases.py commands CASES.json OUT.json` are commands one after the other, to each process its own.
+`lammps_cases.py serve FOLDER PID` does one thing after the other, of those above or `commands`, which are
+commands of ase-schnet, to each process its own.
 """
 
 import io
 import json
 import os
+import shutil
 import signal
 import sys
-from contextlib import redirect_stderr
+import time
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +155,9 @@ def refusals(model) -> dict:
     same = mixture()
     same.positions[5] = same.positions[7]
     found = {"same place": refusal(same, model)}
-    Exchange.update = lambda self, array: None  # nobody is told anything
+    update, Exchange.update = Exchange.update, lambda self, array: None  # nobody is told anything
     found["deaf"] = refusal(mixture(), model)
+    Exchange.update = update
     return found
 
 
@@ -231,19 +237,43 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
 
 
 def run_commands(cases: str, out: str) -> None:
-    """Write down the exit codes of all processes, and what each said on stderr, command by command."""
+    """Write down, command by command, the exit codes of all processes and what each has said."""
     comm, found = mpi.load().MPI.COMM_WORLD, []
     for commands in json.loads(Path(cases).read_text()):
-        said = io.StringIO()
-        with redirect_stderr(said):
+        stderr, stdout = io.StringIO(), io.StringIO()
+        with redirect_stderr(stderr), redirect_stdout(stdout):
             code = main(commands[comm.rank])
-        found.append(comm.gather((code, said.getvalue())))
+        found.append(comm.gather((code, stderr.getvalue(), stdout.getvalue())))
     if comm.rank == 0:
         Path(out).write_text(json.dumps(found))
 
 
+def serve(folder: str, asked_by: str) -> None:
+    """Do in all processes what 0.json, 1.json, ... ask for, until the process that asks is gone."""
+    comm = mpi.load().MPI.COMM_WORLD
+    for k in count():
+        asked = Path(folder, f"{k}.json")
+        while not asked.exists():
+            try:
+                os.kill(int(asked_by), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+                return
+            time.sleep(0.02)
+        mode, *arguments = json.loads(asked.read_text())
+        try:
+            MODES[mode](*arguments)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            comm.Abort(1)
+        comm.Barrier()
+        if comm.rank == 0:
+            asked.with_suffix(".done").touch()
+
+
 MODES = {"evaluate": evaluate_all, "kill": run_and_kill, "fail": fail_alone}
-MODES |= {"commands": run_commands}
+MODES |= {"commands": run_commands, "serve": serve}
 
 if __name__ == "__main__":
     MODES[sys.argv[1]](*sys.argv[2:])

@@ -42,13 +42,17 @@ EVALUATE = """
 import sys
 import numpy as np
 from ase.build import molecule
-from ase_schnet.inference import intervals, simd
+from ase_schnet.inference import buffers, intervals, rows, simd
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model
 from ase_schnet.neighbors import half_list
-for name, each in vars(intervals).items():  # without vectors: they need not be compiled
+# what has no vectors need not be compiled
+for name, each in vars(intervals).items():
     if getattr(each, "__module__", None) == intervals.__name__:
         setattr(intervals, name, lambda *_: None)
+for each in (rows.rows_of, rows._halos, rows._shares):
+    setattr(rows, each.__name__, each.py_func)
+buffers.rows_of = rows.rows_of
 atoms = molecule("CH3COCH3")
 engine = Ensemble(load_model(sys.argv[1]), threads=1)
 got = engine.evaluate(atoms.numbers, atoms.positions, half_list(atoms.positions, 4.0))

@@ -247,6 +247,7 @@ def test_small_jobs_are_bundled_and_long_ones_go_singly(monkeypatch, picky):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_structure_that_crashes_its_process_is_found_and_the_others_are_labelled(picky):
     frames = [*pool(10), stretched(0.3), *pool(10, seed=1)]
     result = label_structures(frames, picky[0], jobs=2)

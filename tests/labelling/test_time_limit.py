@@ -59,6 +59,7 @@ def programs():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_takes_longer_has_failed_and_the_others_are_labelled(hanging, tmp_path, jobs):
     frames = stretched(0.9, 3.5, 1.0, 2.5, 1.1)
@@ -74,6 +75,7 @@ def test_what_takes_longer_has_failed_and_the_others_are_labelled(hanging, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_code_that_never_comes_back_is_ended_with_its_process(hanging):
     result = label_structures(
         stretched(0.9, 0.4, 1.0), read_reference(hanging).within(LIMIT_S), jobs=2

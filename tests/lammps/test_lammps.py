@@ -7,7 +7,7 @@ import lammps_cases
 import numpy as np
 import pytest
 from factory import random_model
-from mpi_runs import mpirun, needs_lammps
+from mpi_runs import crew, mpirun, needs_lammps
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.modelfile import save_model
@@ -34,7 +34,10 @@ class Answers(dict):
 
     def __missing__(self, n: int) -> dict:
         out = self.model.parent / f"{n}.npz"
-        mpirun(n, lammps_cases.__file__, "evaluate", self.model, out)
+        if n == 4:  # of whom nobody else wants anything
+            mpirun(n, lammps_cases.__file__, "evaluate", self.model, out)
+        else:
+            crew(n).do("evaluate", self.model, out)
         with np.load(out) as saved:
             self[n] = {name: saved[name] for name in saved}
         return self[n]

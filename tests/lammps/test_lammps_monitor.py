@@ -53,8 +53,8 @@ def test_distances_outside_training_and_lonely_atoms_stop_a_run_as_in_ase(tmp_pa
     for name, found, stop, off in zip(
         ("silicon", "squeezed", "lonely"), expected, answers[::2], answers[1::2], strict=True
     ):
-        assert [code for code, _ in off] == [0, 0]
-        assert [code for code, _ in stop] == ([1, 1] if found else [0, 0])
+        assert [answer.code for answer in off] == [0, 0]
+        assert [answer.code for answer in stop] == ([1, 1] if found else [0, 0])
         failure = MDRecord.read(tmp_path / f"{name}_stop").failure or ""
         for cause, text in found.items():
             if cause != "uncertain force":  # which atom has it no process knows

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import lammps_cases
@@ -43,8 +44,11 @@ def structure(model):
     return path
 
 
-def command_line(processes, *arguments, check=True):
-    return mpirun(processes, "-m", "ase_schnet", "lammps", *arguments, check=check)
+def command_line(processes: int, folder: Path, *arguments) -> str:
+    """Run `ase-schnet lammps` on so many processes, with success; return what the first has printed."""
+    (answers,) = commands_in_turn(folder, [[["lammps", *arguments]] * processes])
+    assert {answer.code for answer in answers} <= {0, 3}, answers  # 3: too short to judge
+    return answers[0].stdout
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def nve(model, structure):
     run_dir = model.parent / "nve"
     options = ("--time", "0.04", "--timestep", "0.5", "--trajectory-every", "4", "--monitor", "off")
     options += ("--repulsion", "none")
-    return run_dir, command_line(2, model, structure, *options, "-o", run_dir)
+    return run_dir, command_line(2, model.parent, model, structure, *options, "-o", run_dir)
 
 
 @pytest.mark.slow
@@ -82,10 +86,10 @@ def test_a_run_follows_that_of_ase(nve, model, structure):
 
 @needs_lammps
 def test_what_reads_a_run_directory_reads_this(nve):
-    run_dir, done = nve
+    run_dir, printed = nve
     verdict = drift(MDRecord.read(run_dir))
-    assert "2 processes; ghosts reach 5.5 Å (cutoff 4 + skin 1.5)" in done.stdout
-    assert str(verdict) in done.stdout
+    assert "2 processes; ghosts reach 5.5 Å (cutoff 4 + skin 1.5)" in printed
+    assert str(verdict) in printed
     assert verdict.translation_gained_over_thermal < 1e-20
     spectrum = vibrational_density_of_states(
         [TrajectorySignals.read(run_dir)], resolution_cm=2000.0
@@ -101,7 +105,7 @@ def test_what_reads_a_run_directory_reads_this(nve):
 def test_velocities_are_kept_and_a_run_too_short_to_judge_is_run(nve, model):
     start, run_dir = nve[0] / "trajectory.traj", model.parent / "kept"
     options = ("--time", "0.002", "--monitor", "off", "--repulsion", "none", "--keep-momenta")
-    said = command_line(1, model, start, *options, "-o", run_dir).stdout
+    said = command_line(1, model.parent, model, start, *options, "-o", run_dir)
     assert f"velocities: kept from {start}: {MDRecord.read(nve[0]).temperature_K[-1]:.0f} K" in said
     assert "no verdict: 5 samples are too few" in said
     begin = read(run_dir / "trajectory.traj", index=0).get_momenta()
@@ -116,8 +120,9 @@ NPT += ("--timestep", "0.5", "--trajectory-every", "8", "--monitor", "off", "--n
 def npt(model, structure):
     """Record, last frame and output of a run at constant pressure on one process."""
     run_dir = model.parent / "npt"
-    done = command_line(1, model, structure, *NPT, "--repulsion", "none", "-o", run_dir)
-    return MDRecord.read(run_dir), read(run_dir / "trajectory.traj", index=":"), done.stdout
+    options = (*NPT, "--repulsion", "none", "-o", run_dir)
+    said = command_line(1, model.parent, model, structure, *options)
+    return MDRecord.read(run_dir), read(run_dir / "trajectory.traj", index=":"), said
 
 
 @pytest.mark.slow
@@ -139,7 +144,7 @@ def test_a_run_of_which_a_process_was_killed_goes_on(npt, model, structure):
     done = mpirun(2, lammps_cases.__file__, "kill", model, structure, run_dir, check=False)
     assert done.returncode != 0
     assert len(MDRecord.read(run_dir)) == lammps_cases.KILLED_AT
-    command_line(1, model, structure, *NPT, "-o", run_dir, "--resume")
+    command_line(1, model.parent, model, structure, *NPT, "-o", run_dir, "--resume")
     resumed, straight = MDRecord.read(run_dir), npt[0]
     assert len(resumed) == len(straight) == 81
     for name in ("potential_energy_eV", "kinetic_energy_eV", "conserved_energy_eV", "volume_Ang3"):
@@ -180,8 +185,8 @@ def test_a_run_is_resumed_by_what_made_it(nve, model, structure, tmp_path):
     cases.append([["lammps", model, tmp_path / "si.xyz", "-o", tmp_path / "run"]] * 2)
     refused = commands_in_turn(tmp_path, cases)
     for (first, second), message in zip(refused, messages.values(), strict=True):
-        assert (first[0], *second) == (2, 2, "")
-        (line,) = first[1].splitlines()
+        assert (first.code, second.code, second.stderr) == (2, 2, "")
+        (line,) = first.stderr.splitlines()
         assert line.startswith("ase-schnet lammps: ")
         assert message in line
     assert not (tmp_path / "run").exists()

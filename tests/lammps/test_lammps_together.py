@@ -51,7 +51,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def refused(model, structure):
-    """Return, by what is changed and for which of two processes, the exit code and stderr of both."""
+    """Return, by what is changed and for which of two processes, what became of both."""
     folder = model.parent
     atoms = read(structure)
     atoms.rattle(0.01, seed=3)
@@ -72,7 +72,7 @@ def refused(model, structure):
 @pytest.mark.parametrize("change", CHANGES)
 def test_processes_that_are_asked_for_different_runs_end(refused, change, rank, model):
     """They used to wait for each other for ever."""
-    codes, said = zip(*refused[change, rank], strict=True)
+    codes, said, _ = zip(*refused[change, rank], strict=True)
     assert codes == (2, 2)
     assert CHANGES[change] in said[0]
     assert "Traceback" not in "".join(said)
@@ -82,7 +82,7 @@ def test_processes_that_are_asked_for_different_runs_end(refused, change, rank, 
 @pytest.mark.slow
 @needs_lammps
 def test_another_structure_in_one_process_is_named(refused):
-    codes, said = zip(*refused["structure", 1], strict=True)
+    codes, said, _ = zip(*refused["structure", 1], strict=True)
     assert codes == (2, 2)
     (line,) = (line for line in said[0].splitlines() if line.startswith("ase-schnet"))
     assert "process 1 was started with another structure than process 0" in line

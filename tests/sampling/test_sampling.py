@@ -55,6 +55,7 @@ def test_the_same_seed_gives_the_same_structures_and_another_seed_others():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_two_processes_give_the_structures_of_one():
     one, two = sample(jobs=1), sample(jobs=2)
     np.testing.assert_array_equal(positions(one), positions(two))

@@ -13,7 +13,7 @@ from engine_cases import assert_same, batch_of, evaluate
 from factory import ethanol, labelled_molecules, potentials, small_dataset
 from forked import end, fork
 from lammps_cases import mixture
-from mpi_runs import mpirun, needs_lammps
+from mpi_runs import commands_in_turn, needs_lammps
 from shapes import THINNED
 
 from ase_schnet.calculator import SchNetCalculator
@@ -219,9 +219,9 @@ def test_lammps_accepts_it(trained, tmp_path):
     model, atoms = save_model(tmp_path / "m", periodic), mixture((2, 2, 2))
     write(tmp_path / "s.xyz", atoms)
     options = ("--time", "0.002", "--timestep", "0.5", "--monitor", "off", "--repulsion", "none")
-    mpirun(
-        1, "-m", "ase_schnet", "lammps", model, tmp_path / "s.xyz", *options, "-o", tmp_path / "r"
-    )
+    words = ["lammps", model, tmp_path / "s.xyz", *options, "-o", tmp_path / "r"]
+    (((code, *said),),) = commands_in_turn(tmp_path, [[words]])
+    assert code in (0, 3), said  # 3: too short to judge
     atoms.calc = SchNetCalculator(str(model), repulsion=None)
     first = MDRecord.read(tmp_path / "r").potential_energy_eV[0]
     assert first == pytest.approx(atoms.get_potential_energy(), rel=0, abs=1e-6)

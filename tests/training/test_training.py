@@ -457,6 +457,7 @@ def test_the_tables_of_the_report_are_printed(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_processes_do_not_change_the_weights_and_are_sent_no_structures(
     trained, tmp_path, monkeypatch
 ):

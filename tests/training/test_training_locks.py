@@ -133,10 +133,11 @@ def test_ctrl_c_while_the_workers_start_ends_the_training(tmp_path):
     code = LONG.format(places=places, path=str(tmp_path / "m"))
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not children_of(process.pid):  # the resource tracker, before any worker
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    try:  # no sleep from here: the start of the workers is over within milliseconds
+    try:
+        while not children_of(process.pid):  # the resource tracker, before any worker
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # no sleep from here: the start of the workers is over within milliseconds
         while not any(b"spawn_main" in command_of(pid) for pid in children_of(process.pid)):
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGINT)
