@@ -14,10 +14,10 @@ from ase.io import read, write
 from factory import labelled_molecules, random_model
 from forked import end, fork
 
-from ase_schnet import refusals
 from ase_schnet.cli import COMMANDS, main
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
-from ase_schnet.processes import Workers
+from ase_schnet.runtime import refusals
+from ase_schnet.runtime.processes import Workers
 from ase_schnet.training.workdir import WORK
 
 
