@@ -17,7 +17,7 @@ from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaWarning
 
-from ase_schnet.inference import compilation, intervals, kernels, turn
+from ase_schnet.inference import compilation, compile_lock, intervals, kernels
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model import pair_loops
 from ase_schnet.neighbors import Pairs, half_list
@@ -62,7 +62,7 @@ from filelock import FileLock
 from numba.core import caching
 caching.{PLACES}._locator_classes = []
 import numpy as np
-from ase_schnet.inference import compilation, rows, turn
+from ase_schnet.inference import compilation, compile_lock, rows
 empty = np.zeros(0, np.int64)
 print(rows.rows_of(empty, empty, np.zeros((0, 3)), 1, 128)[0].tolist())
 """
@@ -140,7 +140,7 @@ def test_a_second_process_does_not_compile_again(engine):
 from ase_schnet import SchNetCalculator
 from ase.build import molecule
 SchNetCalculator("ethanol").get_property("forces", molecule("CH3CH2OH"))
-from ase_schnet.inference import compilation, kernels, turn
+from ase_schnet.inference import compilation, compile_lock, kernels
 print(sum(kernels.run.stats.cache_misses.values()))
 """
     command = [sys.executable, "-c", code]
@@ -306,10 +306,10 @@ def test_of_processes_that_start_together_one_compiles_and_says_so(tmp_path):
 
 def test_a_lock_that_cannot_be_had_stops_nobody(monkeypatch, tmp_path):
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(turn, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(compile_lock, "PATIENCE_S", 0.1)
     folder = Path(compilation.compiled(square_sum)._cache.cache_path)
     folder.mkdir(exist_ok=True)
-    with FileLock(folder / turn.LOCK), compilation.first_use():
+    with FileLock(folder / compile_lock.LOCK), compilation.first_use():
         assert compiled_anew(square_sum, np.arange(4.0))
 
 
@@ -324,6 +324,6 @@ def test_an_interrupted_first_use_lets_the_next_process_go_on(monkeypatch, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    lock = FileLock(Path(function._cache.cache_path) / turn.LOCK)
+    lock = FileLock(Path(function._cache.cache_path) / compile_lock.LOCK)
     lock.acquire(timeout=0.1)
     lock.release()
