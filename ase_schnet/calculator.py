@@ -22,12 +22,12 @@ from ase_schnet.dipole.heads import PropertyHeads
 from ase_schnet.evaluator.compiled_forces import CompiledForces
 from ase_schnet.evaluator.evaluator import Evaluator
 from ase_schnet.evaluator.many import PredictsMany
-from ase_schnet.forks import repair_when_forked
 from ase_schnet.inference.engine import self_check
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import TrainedModel, lasting_name, load_model
 from ase_schnet.results import Results, names_of
+from ase_schnet.runtime.forks import repair_when_forked
 from ase_schnet.structures.electrons import NOTHING, stated
 
 #: Methods that make the results; a class that changes them is asked at every step of dynamics.

@@ -16,13 +16,13 @@ from ase.calculators.fd import calculate_numerical_forces
 
 from ase_schnet import __version__
 from ase_schnet.calculator import SchNetCalculator
-from ase_schnet.cores import cores
 from ase_schnet.dynamics.check import check_nve
 from ase_schnet.inference import kernels
 from ase_schnet.inference.compilation import kept_in
 from ase_schnet.inference.registers import register_bytes
 from ase_schnet.model_directories import ModelFileError, shipped_models
 from ase_schnet.modelfile import load_model
+from ase_schnet.runtime.cores import cores
 
 DISTRIBUTION = "ase-schnet"
 #: Optional parts of the installation for users, and what they are for. Others are for developers.

@@ -24,7 +24,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as dump_safetensors
 
-from ase_schnet.files import naming, write_whole
 from ase_schnet.model_directories import (
     CARD,
     WEIGHTS,
@@ -35,6 +34,7 @@ from ase_schnet.model_directories import (
 )
 from ase_schnet.model_directories import lasting_name as lasting_name
 from ase_schnet.model_directories import shipped_models as shipped_models
+from ase_schnet.runtime.files import naming, write_whole
 from ase_schnet.schnet_config import MAX_ELEMENTS, SchNetConfig
 from ase_schnet.trained_model import BASELINE
 from ase_schnet.trained_model import UNSPECIFIED as UNSPECIFIED

@@ -20,8 +20,8 @@ from ase.io.trajectory import TrajectoryWriter
 
 from ase_schnet.applicability.calculator_parts import limits_of
 from ase_schnet.data.npz_frames import NpzFrames
-from ase_schnet.files import replaced, where_written
 from ase_schnet.results import ERRORS, EXTRA_RESULTS, STRESS_ERRORS, Results
+from ase_schnet.runtime.files import replaced, where_written
 from ase_schnet.structures.old_results import info_for_results, without_results
 from ase_schnet.units import PACKAGE_UNITS
 

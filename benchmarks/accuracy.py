@@ -21,8 +21,8 @@ import torch
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.files import write_whole
 from ase_schnet.model.schnet import PRESETS
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.training import orthogonal
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import LossWeights

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from ase_schnet import Recipe, assemble_ensemble, plan_folds, read_dataset
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import replaced, write_whole
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.plotting import save_figure
 from ase_schnet.plotting.style import BLACK, BLUE, ORANGE
+from ase_schnet.runtime.files import replaced, write_whole
 from ase_schnet.schnet_config import PRESETS
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested

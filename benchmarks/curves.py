@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 HERE = Path(__file__).resolve().parent
 SCANS = HERE.parent / "md_examples"

@@ -27,12 +27,12 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import Potential, properties_of
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
 from ase_schnet.monte_carlo_dropout import dropout_samples
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import PRESETS
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.training.loss import LossWeights

@@ -18,8 +18,8 @@ from ase.vibrations import VibrationsData
 from pyscf import dft, gto
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.files import write_whole
 from ase_schnet.labelling.dft import DFTCalculator, DFTSettings
+from ase_schnet.runtime.files import write_whole
 
 GRID_LEVEL = 5
 FILE = Path(__file__).with_name("ethanol_reference.json")

@@ -25,9 +25,9 @@ import torch
 from ase import Atoms
 
 from ase_schnet import SchNetCalculator, export_model, load_model
-from ase_schnet.files import write_whole
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import VerletList
+from ase_schnet.runtime.files import write_whole
 from benchmarks.cases import build_case, write_case
 from benchmarks.processor import machine
 

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.statistics import LabelStatistics
-from ase_schnet.files import write_whole
 from ase_schnet.model.batch import AtomsBatch, pair_distances
 from ase_schnet.model.potential import Potential, Properties
 from ase_schnet.model.schnet import SchNet
 from ase_schnet.model.tabulated import Tabulated
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
 from ase_schnet.training.batches import Labels
 from ase_schnet.training.loss_weights import LossWeights

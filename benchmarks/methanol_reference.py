@@ -23,7 +23,7 @@ from ase.optimize import BFGS
 from pyscf import cc, gto, lib, scf
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.spectra import normal_modes
 
 FILE = Path(__file__).with_name("methanol_reference.json")

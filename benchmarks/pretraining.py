@@ -26,7 +26,6 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model.schnet import PRESETS, SchNetConfig
@@ -36,6 +35,7 @@ from ase_schnet.pretraining.difference import difference_of, frames_of
 from ase_schnet.pretraining.pool import label_pool, sample_pool
 from ase_schnet.pretraining.settings import POOL_FIT, Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit

@@ -26,8 +26,8 @@ from tqdm import tqdm
 from ase_schnet import Monitor, SchNetCalculator, run_nve, run_replicas
 from ase_schnet.dynamics import loop
 from ase_schnet.dynamics.steps import StepsOfASE
-from ase_schnet.files import write_whole
 from ase_schnet.modelfile import load_model, save_model
+from ase_schnet.runtime.files import write_whole
 from benchmarks.processor import AVX2, FULL, SETTINGS, instructions
 
 HERE = Path(__file__).parent

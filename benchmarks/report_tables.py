@@ -20,9 +20,9 @@ import torch
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
-from ase_schnet.files import write_whole
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.schnet import PRESETS
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.training.loss_weights import LossWeights
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings

@@ -22,12 +22,12 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.schnet import PRESETS
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.pretraining.run import pretrained
 from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.log import read_logs
 from ase_schnet.training.loss import LossWeights

@@ -18,8 +18,8 @@ from ase.build import bulk
 from ase.io import read
 
 from ase_schnet import SchNetCalculator, run_nvt, spread
-from ase_schnet.files import write_whole
 from ase_schnet.propagation import bin_centres, member_calculators, rdf
+from ase_schnet.runtime.files import write_whole
 
 FILE = Path(__file__).with_name("spread_silicon.json")
 TEMPERATURES_K = (300, 1000)

@@ -21,10 +21,10 @@ from tqdm import trange
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.rescaling import Rescaling
-from ase_schnet.files import write_whole
 from ase_schnet.model.potential import Potential
 from ase_schnet.model.radial import Activation, shifted_softplus
 from ase_schnet.model.schnet import PRESETS, SchNet
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import MAX_ELEMENTS
 from ase_schnet.training.batches import BatchSource
 from ase_schnet.units import FileUnits

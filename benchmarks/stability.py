@@ -30,7 +30,7 @@ from tqdm import tqdm
 from ase_schnet import SchNetCalculator
 from ase_schnet.applicability.structure_watch import StructureWatch
 from ase_schnet.bonds import bonded_pairs
-from ase_schnet.files import replaced, write_whole
+from ase_schnet.runtime.files import replaced, write_whole
 from ase_schnet.structures.single import read_structure
 
 HERE = Path(__file__).resolve().parent

@@ -23,9 +23,9 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.splits import default_kept_out, plan_folds
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.plotting import plot_tuning, save_figure
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import PRESETS
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.hyperparameters import Hyperparameters

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from tqdm import tqdm
 
-from ase_schnet.files import write_whole
 from ase_schnet.plotting import save_figure
+from ase_schnet.runtime.files import write_whole
 from benchmarks.unit_trainings import (
     ENERGY_WEIGHT,
     EPOCHS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ase_schnet.cores import cores
+from ase_schnet.runtime.cores import cores
 
 # Before anything imports torch, and for the processes that tests start: two threads on small matrices
 # are slower than one, and ten times slower where the machine has other work.
@@ -60,7 +60,7 @@ def forked_workers(monkeypatch) -> None:
     """Fork the processes that do our work, for tests of what they do and not of how they begin."""
     from forked import ForkedWorkers
 
-    monkeypatch.setattr("ase_schnet.processes._Spawning", ForkedWorkers)
+    monkeypatch.setattr("ase_schnet.runtime.processes._Spawning", ForkedWorkers)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

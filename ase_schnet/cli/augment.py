@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.data.formats import read_labelled
-    from ase_schnet.files import replaced
+    from ase_schnet.runtime.files import replaced
 
     if Path(args.output).suffix not in (".extxyz", ".xyz"):
         raise ValueError(

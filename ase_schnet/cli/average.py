@@ -99,10 +99,10 @@ def _rdf(args: argparse.Namespace, options: dict) -> int:
     import numpy as np
 
     from ase_schnet.arguments import whole
-    from ase_schnet.files import write_csv
     from ase_schnet.propagation import bin_centres, rdf, spread
     from ase_schnet.propagation.observables import largest_r
     from ase_schnet.runs.restart import TRAJECTORY_FILE, open_trajectory
+    from ase_schnet.runtime.files import write_csv
 
     output = Path(args.output or "rdf.png")
     table = table_beside(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ase_schnet.refusals import is_refusal
+from ase_schnet.runtime.refusals import is_refusal
 
 #: Environment variable; if it is set and not empty, errors in the input show their traceback too.
 DEBUG = "ASE_SCHNET_DEBUG"

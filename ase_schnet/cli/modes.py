@@ -280,7 +280,7 @@ def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:
     """Write the structure at rest and the motion of the modes; return a line for each."""
     from ase.io import write
 
-    from ase_schnet.files import replaced
+    from ase_schnet.runtime.files import replaced
 
     lines = []
     if args.relaxed:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ase_schnet.files import where_written
+from ase_schnet.runtime.files import where_written
 
 
 def table_beside(plot: str | Path) -> Path:

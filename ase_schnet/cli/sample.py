@@ -113,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
 
     from ase.io import write
 
-    from ase_schnet.cores import cores
-    from ase_schnet.files import naming, replaced
+    from ase_schnet.runtime.cores import cores
+    from ase_schnet.runtime.files import naming, replaced
     from ase_schnet.sampling.parts import remove_parts
     from ase_schnet.sampling.run import sample_structures
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ase_schnet.data._candidates import not_used
 from ase_schnet.data._file import FileContents
 from ase_schnet.data.frame import Frame
-from ase_schnet.files import unreadable
+from ase_schnet.runtime.files import unreadable
 from ase_schnet.units import PACKAGE_UNITS
 
 _TYPES, _ELEMENTS, _MIXED = "type.raw", "type_map.raw", "real_atom_types"

@@ -12,7 +12,7 @@ from ase_schnet.data._candidates import few, like_labels, not_used
 from ase_schnet.data._file import FileContents
 from ase_schnet.data._layouts import NPZ_LAYOUTS, Layout, npz_layout
 from ase_schnet.data.frame import Frame
-from ase_schnet.files import unreadable
+from ase_schnet.runtime.files import unreadable
 
 # What zipfile, zlib and numpy raise on a damaged archive; unknown zip features are RuntimeErrors.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)

@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ase_schnet.data._layouts import NPZ_LAYOUTS, Layout, npz_layout
-from ase_schnet.files import short_name
+from ase_schnet.runtime.files import short_name
 from ase_schnet.units import FileUnits
 
 ROWS = 1000  # frames that are read at once

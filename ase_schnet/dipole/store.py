@@ -20,9 +20,9 @@ from safetensors.numpy import save as dump_safetensors
 
 from ase_schnet.dipole.labels import misread
 from ase_schnet.dipole.rpr import RANKS, RotatePredictRotate
-from ase_schnet.files import write_whole
 from ase_schnet.model_directories import CARD, ModelFileError
 from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.runtime.files import write_whole
 
 T = TypeVar("T")
 FORMAT = "ase_schnet rotate-predict-rotate"

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from ase_schnet.arguments import whole
 from ase_schnet.dynamics.loop import Run
 from ase_schnet.dynamics.plans import Plan
-from ase_schnet.files import replaced, unreadable
 from ase_schnet.runs.exchange_log import EXCHANGE_LOG, ExchangeLog
 from ase_schnet.runs.identity import constraints_of
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.restart import State
 from ase_schnet.runs.rundir import RESTART_SECONDS
+from ase_schnet.runtime.files import replaced, unreadable
 
 EXCHANGE_STATE = "exchange.npz"
 

@@ -10,12 +10,12 @@ from tqdm import tqdm
 from ase_schnet.dynamics.integrators import STEPS_BETWEEN_REMOVALS, Integrator
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.steps import steps_of
-from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.monitor import StepMonitor
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.restart import TRAJECTORY_FILE, State
 from ase_schnet.runs.rundir import FrameData, RunDirectory
+from ase_schnet.runtime.progress import is_hidden
 
 #: An interrupt costs at most so many steps of ASE.
 STEPS_BETWEEN_STATES = 10

@@ -16,7 +16,6 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.arguments import whole
-from ase_schnet.cores import allowed_threads
 from ase_schnet.dynamics.arguments import START_TEMPERATURE_K, warn_of_coarse_steps
 from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.plans import PLANS, Plan
@@ -25,6 +24,7 @@ from ase_schnet.dynamics.turns import move_all
 from ase_schnet.runs.identity import require_no_run
 from ase_schnet.runs.options import RunKeywords, RunOptions, refuse_unknown, takes
 from ase_schnet.runs.record import REPLICA_PREFIX, MDRecord
+from ase_schnet.runtime.cores import allowed_threads
 
 
 @takes(RunOptions)

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from ase_schnet.dynamics.exchange import Exchange
 from ase_schnet.dynamics.loop import Run, propagation
-from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.options import RunOptions
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.rundir import RESTART_SECONDS
+from ase_schnet.runtime.progress import is_hidden
 
 #: A thread keeps a replica for so many steps: long enough for its data to come into the cache.
 STEPS_OF_A_TURN = 200

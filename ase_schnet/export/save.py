@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from ase_schnet.export.module import EnsembleModule
-from ase_schnet.files import naming, replaced
 from ase_schnet.inference.repulsion import DEFAULT_REPULSION
 from ase_schnet.modelfile import load_model
+from ase_schnet.runtime.files import naming, replaced
 from ase_schnet.structures.electrons import LOWEST
 from ase_schnet.trained_model import TrainedModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ase_schnet.external.question import Answer, Question, lines_of
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 
 def read_request(path: str | Path) -> Question:

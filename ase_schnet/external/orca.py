@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ase_schnet.external.question import Answer, Question, lines_of
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 SUFFIX = ".extinp.tmp"
 

@@ -20,7 +20,7 @@ from ase_schnet import __version__
 from ase_schnet.external.answer import Resident
 from ase_schnet.external.question import Question
 from ase_schnet.model_directories import lasting_name
-from ase_schnet.refusals import is_refusal
+from ase_schnet.runtime.refusals import is_refusal
 
 NAME = "ase_schnet"
 DRIVERS = ("energy", "gradient")

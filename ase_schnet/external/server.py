@@ -22,7 +22,7 @@ from ase_schnet.external.address import LARGEST, parsed
 from ase_schnet.external.answer import Resident
 from ase_schnet.external.question import Question
 from ase_schnet.model_directories import shipped_models
-from ase_schnet.refusals import is_refusal
+from ase_schnet.runtime.refusals import is_refusal
 
 SILENCE_S = 30.0  # a client that sends nothing for so long is left
 

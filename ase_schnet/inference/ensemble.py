@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ase_schnet.cores import allowed_threads
 from ase_schnet.inference import intervals, kernels, loops, rows
 from ase_schnet.inference.arrays import State, contiguous, network_arrays
 from ase_schnet.inference.blocks import evaluate_in_blocks
@@ -31,6 +30,7 @@ from ase_schnet.inference.repulsion import Repulsion
 from ase_schnet.inference.threads import Threads
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
+from ase_schnet.runtime.cores import allowed_threads
 
 
 class Ghosts(Protocol):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 
 #: What it means that an executor cancels a job; what is kept is said behind it.
 GAVE_UP = "the executor gave its jobs up (is the scheduler gone?)"

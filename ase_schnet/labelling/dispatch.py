@@ -15,11 +15,11 @@ from concurrent.futures import (
     wait,
 )
 
-from ase_schnet.cores import cores
 from ase_schnet.labelling.cluster import GAVE_UP, is_killed_worker
 from ase_schnet.labelling.jobs import Job, Outcome, label_bundle
 from ase_schnet.labelling.limit import took_longer
 from ase_schnet.labelling.methods import Reference
+from ase_schnet.runtime.cores import cores
 
 #: Time that a bundle of structures should take, s: long beside the cost of sending it, short for a kill.
 BUNDLE_S = 0.2

@@ -14,7 +14,7 @@ from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
 from ase_schnet.labelling.limit import TookLonger, at_most
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 
 if TYPE_CHECKING:  # a process that labels imports what its method needs, and no more
     from ase_schnet.labelling.methods import Reference

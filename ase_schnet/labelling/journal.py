@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.files import naming
 from ase_schnet.labelling.jobs import Outcome
 from ase_schnet.labelling.methods import Reference
-from ase_schnet.locks import LockFile
+from ase_schnet.runtime.files import naming
+from ase_schnet.runtime.locks import LockFile
 
 FORMAT = "ase_schnet labels"
 VERSION = 1

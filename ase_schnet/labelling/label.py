@@ -15,15 +15,15 @@ from ase.calculators.calculator import InputError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from ase_schnet.cores import cores
-from ase_schnet.files import naming, replaced
 from ase_schnet.labelling.dispatch import Dispatcher, Inline, width_of
 from ase_schnet.labelling.jobs import Job, Outcome, job_of
 from ase_schnet.labelling.journal import Journal
 from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.labelling.reference import read_reference
-from ase_schnet.processes import Workers, refuse_to_start_again
-from ase_schnet.progress import Tally
+from ase_schnet.runtime.cores import cores
+from ase_schnet.runtime.files import naming, replaced
+from ase_schnet.runtime.processes import Workers, refuse_to_start_again
+from ase_schnet.runtime.progress import Tally
 from ase_schnet.structures.electrons import NOTHING, stated
 from ase_schnet.structures.old_results import without_results
 from ase_schnet.units import PACKAGE_UNITS

@@ -18,7 +18,7 @@ from typing import cast
 from ase.calculators.calculator import BaseCalculator, FileIOCalculator
 from ase.calculators.genericfileio import GenericFileIOCalculator
 
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 from ase_schnet.structures.reading import no_such_file
 
 EXAMPLE = "def NAME(charge=0, multiplicity=1): return ORCA(charge=charge, mult=multiplicity)"

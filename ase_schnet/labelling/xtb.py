@@ -6,7 +6,7 @@ from ase.calculators.calculator import CalculationFailed, all_changes
 from tblite.ase import TBLite
 
 from ase_schnet.labelling.threads import one_thread
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 
 
 class XTBCalculator(TBLite):

@@ -23,11 +23,11 @@ from ase_schnet.lammps.options import LammpsOptions
 from ase_schnet.lammps.potential import SKIN, attach, cell_of
 from ase_schnet.lammps.recorder import Recorder
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.progress import is_hidden
 from ase_schnet.runs.failures import SimulationFailed
 from ase_schnet.runs.provenance import provenance
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.runs.rundir import FrameData, RunDirectory
+from ase_schnet.runtime.progress import is_hidden
 
 #: Atoms are handed over so that no process has this much more than the mean, looked at every so many steps.
 IMBALANCE, STEPS_BETWEEN_BALANCES = 1.05, 1000

@@ -17,12 +17,12 @@ from ase.io import read, write
 
 from ase_schnet.applicability.calculator_parts import limits_of, uncertainty_of
 from ase_schnet.applicability.structure_watch import StructureWatch
-from ase_schnet.files import naming, replaced, write_whole
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.learning.bias import BiasedCalculator
-from ase_schnet.processes import Workers
-from ase_schnet.progress import Tally
+from ase_schnet.runtime.files import naming, replaced, write_whole
+from ase_schnet.runtime.processes import Workers
+from ase_schnet.runtime.progress import Tally
 from ase_schnet.sampling.md import langevin_frames
 from ase_schnet.sampling.plan import SamplingPlan
 

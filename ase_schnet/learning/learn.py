@@ -14,8 +14,8 @@ from ase_schnet.learning.loop import Loop
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult
 from ase_schnet.learning.settings import LearnSettings
-from ase_schnet.processes import refuse_to_start_again
-from ase_schnet.progress import say
+from ase_schnet.runtime.processes import refuse_to_start_again
+from ase_schnet.runtime.progress import say
 
 
 def learn(

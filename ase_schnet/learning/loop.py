@@ -13,13 +13,11 @@ from ase import Atoms
 
 from ase_schnet.bars import LEVEL
 from ase_schnet.conformal import structures_needed
-from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
-from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_by
@@ -48,10 +46,12 @@ from ase_schnet.learning.settings import (
     sizes_of_rounds,
 )
 from ase_schnet.learning.trust import refuse_contradicting
-from ase_schnet.locks import LockFile
 from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
-from ase_schnet.progress import duration
+from ase_schnet.runtime.cores import cores
+from ase_schnet.runtime.kept_settings import agree
+from ase_schnet.runtime.locks import LockFile
+from ase_schnet.runtime.progress import duration
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
 

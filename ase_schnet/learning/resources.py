@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ase_schnet.arguments import positive, whole
 from ase_schnet.labelling.label import NO_LIMIT
-from ase_schnet.progress import say
+from ase_schnet.runtime.progress import say
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import numpy as np
 from ase import Atoms
 from ase.io import iread, write
 
-from ase_schnet.files import naming, replaced, write_csv, write_whole
 from ase_schnet.learning.explore import Life
+from ase_schnet.runtime.files import naming, replaced, write_csv, write_whole
 
 LAST, LABELS, SETTINGS = "last", "labels.extxyz", "learn.json"
 #: What may change between two calls, and the name of the goal in it, which is that among the settings.

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 
 #: By axes, what they show: (its name, columns by name).
 _KEPT: WeakKeyDictionary[Axes, list[tuple[str, dict[str, NDArray]]]] = WeakKeyDictionary()

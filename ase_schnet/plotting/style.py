@@ -14,7 +14,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from ase_schnet.files import replaced
+from ase_schnet.runtime.files import replaced
 
 # Okabe & Ito, https://jfly.uni-koeln.de/color
 BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"

@@ -13,7 +13,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.pretraining.difference import Electrons, frames_of
-from ase_schnet.progress import say
+from ase_schnet.runtime.progress import say
 
 #: Dear structures on which the energies of the two methods are brought to one zero.
 ALIGNED = 50

@@ -11,9 +11,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import naming
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.methods import Reference, whole_electrons
+from ase_schnet.runtime.files import naming
 from ase_schnet.training.recipe import Recipe
 
 #: Charge and multiplicity of all structures; None where each states its own.

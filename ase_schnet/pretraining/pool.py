@@ -12,7 +12,7 @@ from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference
 from ase_schnet.pretraining.given_pool import GIVEN, has_labels
 from ase_schnet.pretraining.settings import Pretraining
-from ase_schnet.progress import say
+from ase_schnet.runtime.progress import say
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.run import sample_structures

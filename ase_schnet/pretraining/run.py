@@ -16,7 +16,6 @@ import numpy as np
 from ase import Atoms
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import (
@@ -29,7 +28,8 @@ from ase_schnet.pretraining.given_pool import digest_of, given_pool
 from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
 from ase_schnet.pretraining.settings import Pretraining, teacher_settings
 from ase_schnet.pretraining.taught import Taught
-from ase_schnet.progress import say
+from ase_schnet.runtime.kept_settings import agree
+from ase_schnet.runtime.progress import say
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import PRETRAINING, WorkDirectory

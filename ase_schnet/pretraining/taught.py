@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from ase_schnet.data.dataset import Dataset, join
 from ase_schnet.data.pairs import extent_of
 from ase_schnet.evaluation import structures_of
-from ase_schnet.files import whole_file
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import predictions_of
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.pretraining.given_pool import NO_ORIGIN
 from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
+from ase_schnet.runtime.files import whole_file
 from ase_schnet.training.stored import StoredDataset, damaged
 
 #: From structures with labels of the cheap method to the differences of a second one, (S,) in eV and (N, 3)

@@ -15,12 +15,12 @@ from ase_schnet.arguments import positive
 from ase_schnet.bars import LEVEL, student_quantile
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
-from ase_schnet.progress import Tally
 from ase_schnet.propagation.cumulant import expanded_averages
 from ase_schnet.propagation.frames import Frames, frames_of, require_energies, require_temperature
 from ase_schnet.propagation.members import member_calculators, open_calculator
 from ase_schnet.propagation.observables import density, volume
 from ase_schnet.propagation.result import Spread, finite
+from ase_schnet.runtime.progress import Tally
 
 #: Observables of frames that go by a name, with their units.
 NAMED = {"potential_energy": "eV", "volume": "Å³", "density": "g/cm³"}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ase_schnet import __version__
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import write_whole
 from ase_schnet.learning.reading import is_learning
 from ase_schnet.model_directories import CARD, shipped_models
 from ase_schnet.report.of_learning import learning_page
@@ -19,6 +18,7 @@ from ase_schnet.report.of_scan import scan_page
 from ase_schnet.report.page import Page, Verdict
 from ase_schnet.report.viewer import require_viewer
 from ase_schnet.runs.record import RUN_FILE, no_run, replicas_in
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.scan import ScanMap, ScanResult
 from ase_schnet.scan.reading import is_scan_table, read_scan, structures_beside
 

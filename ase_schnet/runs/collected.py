@@ -7,7 +7,7 @@ from pathlib import Path
 from ase import Atoms
 from ase.io import write
 
-from ase_schnet.files import flush_to_disk
+from ase_schnet.runtime.files import flush_to_disk
 from ase_schnet.structures.electrons import electrons_in
 from ase_schnet.structures.old_results import without_results
 

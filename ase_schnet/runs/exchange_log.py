@@ -9,7 +9,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet.files import flush_to_disk, replaced
+from ase_schnet.runtime.files import flush_to_disk, replaced
 
 EXCHANGE_LOG = "exchange.csv"
 

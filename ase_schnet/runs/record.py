@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 
 #: File names inside a run directory.
 RUN_FILE, LOG_FILE = "run.json", "log.csv"

@@ -13,8 +13,8 @@ from ase.io.trajectory import TrajectoryReader, TrajectoryWriter
 from ase.io.ulm import InvalidULMFileError
 from numpy.typing import NDArray
 
-from ase_schnet.files import replaced, unreadable
 from ase_schnet.runs.record import LOG_FILE, read_log
+from ase_schnet.runtime.files import replaced, unreadable
 
 TRAJECTORY_FILE, RESTART_FILE = "trajectory.traj", "restart.npz"
 

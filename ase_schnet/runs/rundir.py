@@ -32,8 +32,6 @@ from ase.calculators.calculator import all_properties
 from ase.io.trajectory import TrajectoryWriter
 from numpy.typing import NDArray
 
-from ase_schnet.files import flush_to_disk, replaced
-from ase_schnet.locks import Lock, this_process
 from ase_schnet.runs.identity import require_same_driver, require_same_settings, require_same_size
 from ase_schnet.runs.provenance import process_of_run
 from ase_schnet.runs.record import LOG_FILE, RUN_FILE, csv_line
@@ -45,6 +43,8 @@ from ase_schnet.runs.restart import (
     open_trajectory,
     steps_in_log,
 )
+from ase_schnet.runtime.files import flush_to_disk, replaced
+from ase_schnet.runtime.locks import Lock, this_process
 from ase_schnet.structures.old_results import info_for_results, info_of_moved
 from ase_schnet.units import PACKAGE_UNITS
 
@@ -84,7 +84,7 @@ class RunDirectory:
     resume
         Continue the run in ``path``; start it, if there is none yet.
     take_over
-        As in :class:`~ase_schnet.locks.Lock`.
+        As in :class:`~ase_schnet.runtime.locks.Lock`.
 
     Attributes
     ----------

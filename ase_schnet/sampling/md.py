@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from ase_schnet.bonds import overlapping
 from ase_schnet.dynamics.velocities import thermalise
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 from ase_schnet.sampling.plan import SamplingPlan
 
 CalculatorFactory = Callable[[Atoms], BaseCalculator]

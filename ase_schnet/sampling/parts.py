@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.files import unreadable, whole_file
-from ase_schnet.kept_settings import agree
-from ase_schnet.locks import LockFile
+from ase_schnet.runtime.files import unreadable, whole_file
+from ase_schnet.runtime.kept_settings import agree
+from ase_schnet.runtime.locks import LockFile
 from ase_schnet.sampling.chunks import Chunk, Frame
 
 SETTINGS, LOCK = "sampling.json", "lock"

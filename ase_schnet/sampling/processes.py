@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
-from ase_schnet.processes import Workers
+from ase_schnet.runtime.processes import Workers
 from ase_schnet.sampling.chunks import Chunk, Task, make_chunk
 from ase_schnet.sampling.md import CalculatorFactory
 from ase_schnet.sampling.plan import SamplingPlan

@@ -15,10 +15,10 @@ from ase.calculators.calculator import CalculatorSetupError
 from threadpoolctl import threadpool_limits
 
 from ase_schnet.arguments import whole
-from ase_schnet.cores import cores
-from ase_schnet.processes import refuse_to_start_again
-from ase_schnet.progress import Tally
 from ase_schnet.runs.provenance import describe_calculator
+from ase_schnet.runtime.cores import cores
+from ase_schnet.runtime.processes import refuse_to_start_again
+from ase_schnet.runtime.progress import Tally
 from ase_schnet.sampling.chunks import Base, random_numbers
 from ase_schnet.sampling.md import CalculatorFactory, said
 from ase_schnet.sampling.parts import Parts

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.progress import Tally
+from ase_schnet.runtime.progress import Tally
 from ase_schnet.sampling.chunks import MOVES, Base, Chunk, Frame, Task, chunk_size, ordered
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ase_schnet.applicability.calculator_parts import uncertainty_of
 from ase_schnet.applicability.structure_watch import StructureWatch
-from ase_schnet.progress import is_hidden
+from ase_schnet.runtime.progress import is_hidden
 from ase_schnet.scan.coordinate import TOLERANCE, Coordinate, StraightError
 from ase_schnet.scan.relax import check_relaxable, relax
 

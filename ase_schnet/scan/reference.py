@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
-from ase_schnet.progress import is_hidden
+from ase_schnet.runtime.progress import is_hidden
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import energy_and_spread
 from ase_schnet.structures.reading import no_such_file, read_frames

@@ -11,7 +11,7 @@ from ase.calculators.calculator import BaseCalculator
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.applicability.calculator_parts import limits_of
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import (
     check_scan,

@@ -9,7 +9,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.applicability.calculator_parts import limits_of
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 from ase_schnet.scan.coordinate import Coordinate
 from ase_schnet.scan.driver import (
     Point,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.bonds import bonded_pairs
 from ase_schnet.degrees_of_freedom import LINEAR_INERTIA_RATIO, check_atoms
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 from ase_schnet.structures.box import without_needless_box
 from ase_schnet.structures.old_results import info_for_results
 from ase_schnet.structures.writing import write_frames

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.signal import find_peaks
 
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 
 #: Bands with a height or prominence below this share of the highest intensity count as noise.
 SMALLEST_BAND = 0.03

@@ -20,7 +20,7 @@ from ase.io.formats import (
     open_with_compression,
 )
 
-from ase_schnet.refusals import one_line
+from ase_schnet.runtime.refusals import one_line
 from ase_schnet.structures.columns import XYZError, named
 from ase_schnet.structures.xyz import Block, atoms_of, blocks
 

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.io import write
 from numpy.typing import NDArray
 
-from ase_schnet.files import replaced
+from ase_schnet.runtime.files import replaced
 from ase_schnet.structures.old_results import info_of_moved
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 HEADER = "ase_schnet_checkpoint"
 

@@ -20,7 +20,7 @@ from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.pairs import extent_of
 from ase_schnet.data.splits import twins_of
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
-from ase_schnet.processes import StartedAgain, refuse_to_start_again
+from ase_schnet.runtime.processes import StartedAgain, refuse_to_start_again
 from ase_schnet.trained_model import UNSPECIFIED
 from ase_schnet.training.card import conditions, judge, without_folders
 from ase_schnet.training.checkpoint import unnested

@@ -26,8 +26,8 @@ import torch.distributed.nn.functional  # before there is a group, see process_g
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ase_schnet.locks import Lock
 from ase_schnet.model.batch import AtomsBatch
+from ase_schnet.runtime.locks import Lock
 from ase_schnet.training.batches import BatchSource, Labels
 from ase_schnet.training.loss import Loss, Model
 from ase_schnet.training.metrics import Metrics

@@ -18,7 +18,7 @@ from ase_schnet.data.contradictions import refuse_contradictions
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.outliers import refuse_outliers
 from ase_schnet.data.seen import is_seen
-from ase_schnet.progress import say
+from ase_schnet.runtime.progress import say
 from ase_schnet.training.card import fold_entry
 from ase_schnet.training.checkpoint import nested
 from ase_schnet.training.cutoff import require_sensible_cutoff

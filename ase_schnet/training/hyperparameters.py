@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import PRESETS, SchNetConfig
 from ase_schnet.training.changes import LOSS
 from ase_schnet.training.loss_weights import LossWeights

@@ -11,7 +11,7 @@ import io
 import time
 from pathlib import Path
 
-from ase_schnet.files import naming, write_whole
+from ase_schnet.runtime.files import naming, write_whole
 
 ELAPSED = "elapsed_s"
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 from tqdm import tqdm
 
-from ase_schnet.progress import MinuteLines, say, time_left
+from ase_schnet.runtime.progress import MinuteLines, say, time_left
 from ase_schnet.training.trainer import Fit
 
 

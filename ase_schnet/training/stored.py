@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import PARTIAL, PER_ATOM, Dataset, concatenated_ranges
 from ase_schnet.data.packing import none_if_empty
-from ase_schnet.files import whole_file
+from ase_schnet.runtime.files import whole_file
 
 
 class StoredDataset:

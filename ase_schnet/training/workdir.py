@@ -27,10 +27,10 @@ import numpy as np
 from torch import Tensor
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import CannotWrite, naming, write_whole
-from ase_schnet.locks import LockFile
 from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import load_model
+from ase_schnet.runtime.files import CannotWrite, naming, write_whole
+from ase_schnet.runtime.locks import LockFile
 from ase_schnet.training.changes import ELECTRONS, require_same
 from ase_schnet.training.checkpoint import load_checkpoint, load_header, save_checkpoint
 from ase_schnet.training.recipe import Recipe
@@ -119,7 +119,7 @@ class WorkDirectory:
         Parameters
         ----------
         take_over
-            As in :class:`~ase_schnet.locks.Lock`.
+            As in :class:`~ase_schnet.runtime.locks.Lock`.
 
         Raises
         ------

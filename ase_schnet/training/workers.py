@@ -14,10 +14,10 @@ from multiprocessing.synchronize import Event, RLock
 import torch
 from tqdm import tqdm
 
-from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.cluster import GAVE_UP, is_killed_worker
-from ase_schnet.processes import Workers
+from ase_schnet.runtime.cores import cores
+from ase_schnet.runtime.processes import Workers
 from ase_schnet.training.fold import RunControl, train_member
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.workdir import WorkDirectory

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 from tqdm import tqdm
 
-from ase_schnet.progress import MinuteLines, duration
+from ase_schnet.runtime.progress import MinuteLines, duration
 
 EVERY_S = 1.0
 

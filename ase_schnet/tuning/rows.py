@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ase_schnet.files import write_csv
+from ase_schnet.runtime.files import write_csv
 from ase_schnet.tuning.study import FAILED, SAID
 
 if TYPE_CHECKING:

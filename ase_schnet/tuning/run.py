@@ -20,10 +20,10 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from ase_schnet.arguments import positive, whole
-from ase_schnet.cores import cores
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.processes import Workers, refuse_to_start_again
-from ase_schnet.progress import say
+from ase_schnet.runtime.cores import cores
+from ase_schnet.runtime.processes import Workers, refuse_to_start_again
+from ase_schnet.runtime.progress import say
 from ase_schnet.training.fold import checked_recipe
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.tuning.optuna_study import require_optuna

@@ -10,9 +10,9 @@ from typing import Any
 from filelock import FileLock
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import naming
-from ase_schnet.kept_settings import agree
 from ase_schnet.model_directories import CARD
+from ase_schnet.runtime.files import naming
+from ase_schnet.runtime.kept_settings import agree
 from ase_schnet.training.hyperparameters import Hyperparameters
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.stored import StoredDataset

@@ -12,7 +12,7 @@ import socket
 import time
 from pathlib import Path
 
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 #: Seconds between two notes that a call is still at work; a kill loses no more of the count.
 EVERY_S = 10.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from ase_schnet.locks import InUseError, LockFile
+from ase_schnet.runtime.locks import InUseError, LockFile
 from ase_schnet.tuning.optuna_study import DRAWN, distributions_of, open_study, quiet
 from ase_schnet.tuning.space import SearchSpace
 

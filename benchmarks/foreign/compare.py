@@ -19,10 +19,10 @@ from ase import Atoms
 
 from ase_schnet import convert_model
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.environments import ensure_environment
 from benchmarks.foreign.ln2_section import ln2_section

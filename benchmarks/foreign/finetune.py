@@ -21,8 +21,8 @@ from ase.io import write
 from ase_schnet import convert_model, load_model, read_dataset, read_labelled
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.runtime.files import write_whole
 from benchmarks.environments import ensure_environment
 
 HERE = Path(__file__).resolve().parent

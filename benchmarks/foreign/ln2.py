@@ -18,9 +18,9 @@ import numpy as np
 
 from ase_schnet import convert_model
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.files import write_whole
 from ase_schnet.inference import torch_ensemble
 from ase_schnet.neighbors import half_list
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import LOG2
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.foreign.compare import DATA, HERE, MODELS, TESTS, frames_of, write_page

@@ -19,9 +19,9 @@ from metatomic.torch import ModelOutput
 from metatomic.torch.ase_calculator import MetatomicCalculator
 
 from ase_schnet import SchNetCalculator, export_model, load_model
-from ase_schnet.files import write_whole
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
 from ase_schnet.neighbors import half_list
+from ase_schnet.runtime.files import write_whole
 
 HERE = Path(__file__).resolve().parent
 

@@ -17,9 +17,9 @@ import torch
 
 from ase_schnet import ConversionHints, convert_model
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.torch_ensemble import TorchEnsemble
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.trained_model import TrainedModel
 from ase_schnet.units import ENERGY_UNITS
 from benchmarks.foreign.compare import DATA, HERE, write_page

@@ -21,7 +21,7 @@ from ase.io import write
 
 from ase_schnet.external.client import answer_from
 from ase_schnet.external.orca import read_request
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 from benchmarks.processor import machine
 
 MODEL = "ethanol"

@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ase_schnet import convert_model
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 from benchmarks.cases import write_case
 from benchmarks.environments import ensure_environment
 from benchmarks.lineup import Contestant

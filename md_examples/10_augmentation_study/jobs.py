@@ -13,8 +13,8 @@ from ase_schnet.augment.moves import RandomMoves, Stretches
 from ase_schnet.augment.settings import Augmentation
 from ase_schnet.data.pairs import sampled_distances
 from ase_schnet.data.splits import random_split
-from ase_schnet.files import write_whole
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
+from ase_schnet.runtime.files import write_whole
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.trainer import Fit
 

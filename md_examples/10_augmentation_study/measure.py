@@ -17,10 +17,10 @@ from jobs import HERE, read, split
 
 from ase_schnet import SchNetCalculator, SimulationStopped, drift, run_nve, run_nvt, scan_distance
 from ase_schnet.evaluation import compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model
 from ase_schnet.runs.failures import SimulationFailed
+from ase_schnet.runtime.files import write_whole
 
 KCAL = kcal / mol
 REFERENCE = HERE.parent / "ethanol_oh_scan_pbe_def2svp.xyz"

@@ -19,9 +19,9 @@ from jobs import NETWORKS, PAPER_EPOCHS, check_settings, directory, train
 from measure import measure
 from report import HEADER, NETWORKS_TITLE, TARGET, network_section, row_of
 
-from ase_schnet.files import write_whole
 from ase_schnet.modelfile import load_model
 from ase_schnet.plotting import save_figure
+from ase_schnet.runtime.files import write_whole
 
 STORE = TARGET.with_name("augmentation_network.json")
 PICTURE = TARGET.with_name("augmentation_network.png")

@@ -26,8 +26,8 @@ from ase_schnet import Dataset, SchNetCalculator, load_model
 from ase_schnet.bonds import bonds_of
 from ase_schnet.coverage import coverage_of_bars
 from ase_schnet.evaluation import Comparison, compare
-from ase_schnet.files import write_whole
 from ase_schnet.inference.engine import open_engine
+from ase_schnet.runtime.files import write_whole
 
 #: Frames of each molecule of rMD17 and of the sample of QM7-X; molecules and Å of the runs.
 FRAMES_OF_OTHERS, RUNS, BROKEN = 20, 20, 1.5

@@ -28,7 +28,7 @@ from tblite.interface import Calculator
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from ase_schnet.files import whole_file
+from ase_schnet.runtime.files import whole_file
 from ase_schnet.sampling.collide import collide
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.rotate import rotate

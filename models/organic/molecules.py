@@ -19,7 +19,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
-from ase_schnet.files import replaced
+from ase_schnet.runtime.files import replaced
 
 SEED = 23
 #: Part -> molecules. "group": with a group of `LEFT_OUT`; "larger": of 10 to 14 heavy atoms.

@@ -14,10 +14,10 @@ from ase.io import read, write
 from factory import labelled_molecules, random_model
 from forked import end, fork
 
-from ase_schnet import refusals
+from ase_schnet import arguments
 from ase_schnet.cli import COMMANDS, main
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
-from ase_schnet.processes import Workers
+from ase_schnet.runtime.processes import Workers
 from ase_schnet.training.workdir import WORK
 
 
@@ -275,7 +275,7 @@ def test_a_fault_in_another_process_is_said_to_be_one(monkeypatch, capsys):
 )
 def test_errors_are_told_apart_when_an_upgrade_has_changed_the_files(body, code, monkeypatch):
     """The code that runs is older than the lines in its file, which say the contrary."""
-    file = Path(refusals.__file__).parent / "arguments.py"
+    file = Path(arguments.__file__)
     lines = file.read_text().splitlines()
     wanted = code == 1  # a line of a raise, or another one, in the file
     number = next(k for k, line in enumerate(lines) if line.strip().startswith("raise") == wanted)

@@ -8,8 +8,8 @@ from factory import TINY, labelled_molecules
 from ase_schnet.cli import build_parser, main
 from ase_schnet.cli.language import in_options
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.kept_settings import agree
 from ase_schnet.labelling.script import EXAMPLE
+from ase_schnet.runtime.kept_settings import agree
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe

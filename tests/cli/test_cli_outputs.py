@@ -13,8 +13,8 @@ from ase.io import write
 
 from ase_schnet.cli import main
 from ase_schnet.cli.outputs import check_outputs
-from ase_schnet.files import CannotWrite, replaced, write_csv, write_whole
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model, save_model
+from ase_schnet.runtime.files import CannotWrite, replaced, write_csv, write_whole
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def fork(function: Callable, *arguments, said: Path, **environment: str) -> Base
 
 
 class ForkedWorkers(ForkServerContext):
-    """Start the processes of `ase_schnet.processes.Workers`, in place of its `_Spawning`.
+    """Start the processes of `ase_schnet.runtime.processes.Workers`, in place of its `_Spawning`.
 
     They get their orders, are prepared and end in the same way, but begin where the imports end.
     """

@@ -88,7 +88,7 @@ def test_every_chunk_is_taken_once_whatever_the_switches_between_threads(monkeyp
 
 def test_cores_are_those_that_the_process_may_use():
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-    program += "from ase_schnet.cores import cores; print(cores())"
+    program += "from ase_schnet.runtime.cores import cores; print(cores())"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -13,11 +13,11 @@ from ase_schnet import Pretraining
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import read_reference
-from ase_schnet.locks import InUseError
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.given_pool import given_pool
 from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
 from ase_schnet.pretraining.taught import Taught
+from ase_schnet.runtime.locks import InUseError
 from ase_schnet.sampling.spread import fingerprint
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ase_schnet.processes import AGAIN, NO_FILE, THREADS, Workers, signals_later
+from ase_schnet.runtime.processes import AGAIN, NO_FILE, THREADS, Workers, signals_later
 
 HELPERS = str(Path(__file__).parents[1] / "helpers")
 
@@ -111,6 +111,6 @@ def test_scripts_that_processes_cannot_start_from_are_told_so_in_one_line(call, 
     last = done.stderr.splitlines()[-1]
     if by == "a file":
         assert done.stderr.count("Traceback") == 1  # the parent's, where the script called it
-        assert last == f"ase_schnet.processes.StartedAgain: {AGAIN}"
+        assert last == f"ase_schnet.runtime.processes.StartedAgain: {AGAIN}"
     else:
         assert last == f"concurrent.futures.process.BrokenProcessPool: {NO_FILE}"

@@ -11,7 +11,7 @@ from sampling_cases import STIFFNESS, MakeSprings, MakeUntil, Springs
 
 from ase_schnet import SamplingPlan, sample_structures
 from ase_schnet.bonds import overlapping
-from ase_schnet.locks import InUseError
+from ase_schnet.runtime.locks import InUseError
 from ase_schnet.sampling.modes import mode_frames
 from ase_schnet.sampling.parts import Parts, remove_parts
 

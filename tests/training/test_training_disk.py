@@ -21,8 +21,8 @@ from ase_schnet.cli.assemble import report
 from ase_schnet.data.formats import read_dataset
 from ase_schnet.data.npz_frames import NpzFrames
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.files import CannotWrite, write_csv, write_whole
 from ase_schnet.modelfile import CARD, WEIGHTS, load_model
+from ase_schnet.runtime.files import CannotWrite, write_csv, write_whole
 from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.loss import LossWeights

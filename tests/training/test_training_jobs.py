@@ -23,9 +23,9 @@ from joblib import Parallel, delayed
 from ase_schnet.cli import main
 from ase_schnet.data.splits import plan_folds
 from ase_schnet.labelling.cluster import scheduler
-from ase_schnet.locks import InUseError
 from ase_schnet.modelfile import WEIGHTS
 from ase_schnet.plotting import LiveFigure, plot_learning_curves
+from ase_schnet.runtime.locks import InUseError
 from ase_schnet.training.crossval import assemble_ensemble, cross_validate
 from ase_schnet.training.distributed import is_rank_zero, process_group
 from ase_schnet.training.fold import train_fold

@@ -18,8 +18,8 @@ from forked import end, fork
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
-from ase_schnet.locks import InUseError, LockFile
 from ase_schnet.modelfile import WEIGHTS
+from ase_schnet.runtime.locks import InUseError, LockFile
 from ase_schnet.training.crossval import cross_validate
 from ase_schnet.training.fold import train_fold
 from ase_schnet.training.log import read_log
@@ -193,7 +193,7 @@ def test_a_lock_that_its_holder_removes_is_held_by_one_process(tmp_path):
 
 
 def test_where_files_cannot_be_locked_the_name_of_a_living_process_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr("ase_schnet.locks.fcntl", None)
+    monkeypatch.setattr("ase_schnet.runtime.locks.fcntl", None)
     path, host = tmp_path / "a.lock", socket.gethostname()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     path.write_text(json.dumps({"host": host, "pid": other.pid}))

@@ -12,9 +12,9 @@ from ase.io import write
 from factory import TINY, labelled_molecules, small_dataset
 from forked import fork
 
-from ase_schnet import progress
 from ase_schnet.cli import main
-from ase_schnet.progress import Tally, time_left
+from ase_schnet.runtime import progress
+from ase_schnet.runtime.progress import Tally, time_left
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.progress import Progress
 from ase_schnet.training.run import run_fit

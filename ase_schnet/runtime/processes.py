@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 
-from ase_schnet.refusals import mark_refusal
+from ase_schnet.runtime.refusals import mark_refusal
 
 #: How the names of our processes begin; by it they know themselves.
 OURS = "ase_schnet "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ase_schnet.files import write_whole
+from ase_schnet.runtime.files import write_whole
 
 
 def agree(path: Path, settings: dict, what: str, otherwise: str | None = None) -> None:

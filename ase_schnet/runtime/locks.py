@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ase_schnet.files import naming
+from ase_schnet.runtime.files import naming
 
 try:
     import fcntl
