@@ -25,9 +25,7 @@ class Frame(NamedTuple):
     positions: np.ndarray  # (N, 3) Å, not wrapped
     momenta: np.ndarray  # (N, 3) ASE's units
     cell: np.ndarray  # (3, 3) Å
-    energies: np.ndarray  # (N,) eV
-    forces: np.ndarray  # (N, 3) eV/Å
-    forces_std: np.ndarray  # (N, 3) eV/Å
+    results: dict[str, Any]  # under the names of ASE and of this package, eV and Å
 
     def place(self, atoms: Atoms) -> None:
         """Put ``atoms`` where the frame has them, with its cell and momenta."""
@@ -138,13 +136,21 @@ class Box:
             away = self._prism.vector_to_lammps(self.atoms.positions) - table[:, 1:4]
             self._wrapped = np.rint(away @ np.linalg.inv(cell))
         velocities = back(table[:, 4:7]) / PER_PS
+        theirs = self.cell_to_ase(cell)
+        results = {
+            "energy": answer.energy,
+            "free_energy": answer.energy,
+            "energies": table[:, 7],
+            "forces": back(table[:, 8:11]),
+            "stress": -self._prism.tensor2_to_ase(answer.virial) / abs(np.linalg.det(theirs)),
+        }
+        if answer.energy_std > 0:
+            results |= {"energy_std": answer.energy_std, "forces_std": table[:, 11:]}
         return Frame(
             positions=back(table[:, 1:4] + self._wrapped @ cell),
             momenta=velocities * self.atoms.get_masses()[:, None],
-            cell=self.cell_to_ase(cell),
-            energies=table[:, 7],
-            forces=back(table[:, 8:11]),
-            forces_std=table[:, 11:],
+            cell=theirs,
+            results=results,
         )
 
     def cell_to_ase(self, cell: np.ndarray) -> np.ndarray:
@@ -157,10 +163,6 @@ class Box:
     def total_momentum(self) -> np.ndarray:
         """Return the momentum of the atoms as a whole (3,), along LAMMPS's axes, in ASE's unit."""
         return self._prism.vector_to_lammps(self.atoms.get_momenta().sum(axis=0))
-
-    def tensor_to_ase(self, tensor: np.ndarray) -> np.ndarray:
-        """Rotate a tensor (3, 3) of LAMMPS back."""
-        return self._prism.tensor2_to_ase(tensor)
 
 
 def _images(packed: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from ase_schnet.inference.options import EngineOptions
 from ase_schnet.runs.options import RunSettings
 
 
@@ -54,3 +55,22 @@ class LammpsKeywords(TypedDict, total=False):
     pressure_GPa: float | None
     pressure_time_constant_fs: float | None
     full_cell: bool
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Hold how a run is carried out, whatever its physics.
+
+    Attributes
+    ----------
+    engine
+        What evaluates the model.
+    monitor
+        What is done where a force or a distance leaves its limits: "stop", "warn" or "off".
+    balance
+        Move the borders between processes so that all have about as many atoms.
+    """
+
+    engine: EngineOptions
+    monitor: str
+    balance: bool

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from ase import units
 
-from ase_schnet.degrees_of_freedom import temperature
+from ase_schnet.degrees_of_freedom import degrees_of_freedom, temperature
 from ase_schnet.lammps.box import PER_PS, Box
 from ase_schnet.lammps.potential import LammpsPotential, cell_of
 from ase_schnet.runs.explosion import explosion, has_exploded, require_finite_energy, when
-from ase_schnet.runs.record import TEMPERATURE, columns
+from ase_schnet.runs.record import TEMPERATURE, MDRecord, columns
 
 
 class Recorder:
@@ -23,13 +23,13 @@ class Recorder:
         Of the structure.
     settings
         Of the run.
-    n_dof
-        Degrees of freedom that carry thermal energy.
     begin
         (3,), momentum of the whole at step 0, as `Box.total_momentum`; later ones are compared with it.
 
     Attributes
     ----------
+    n_dof
+        Degrees of freedom that carry thermal energy.
     names
         Columns of the log, C.
     rows
@@ -41,11 +41,11 @@ class Recorder:
         potential: LammpsPotential,
         box: Box,
         settings: dict,
-        n_dof: int,
         begin: np.ndarray,
     ):
-        self._potential, self._lmp, self._n_dof = potential, potential.lmp, n_dof
-        self._box, self._begin = box, begin
+        self._potential, self._lmp = potential, potential.lmp
+        self._box, self._begin, self._settings = box, begin, settings
+        self.n_dof = degrees_of_freedom(box.atoms)
         self._timestep_fs: float = settings["timestep_fs"]
         self._coupled, self._varies = settings["ensemble"] != "nve", settings["ensemble"] == "npt"
         self._std = potential.engine.model.n_members > 1
@@ -62,7 +62,7 @@ class Recorder:
         """Keep and return the row of ``step``; SimulationExploded where going on makes no sense."""
         answer = self._potential.answer
         kinetic, gained = self._kinetic()
-        now_K = temperature(kinetic, self._n_dof)
+        now_K = temperature(kinetic, self.n_dof)
         self._check_alive(step, now_K, answer.energy)
         total = answer.energy + kinetic
         conserved = total + (self._lmp.get_thermo("ecouple") if self._coupled else 0.0)
@@ -73,6 +73,12 @@ class Recorder:
         row += [answer.energy_std, answer.max_forces_std] if self._std else []
         self.rows.append(row)
         return row
+
+    def record(self, failure: str | None = None) -> MDRecord:
+        """Return what was measured so far."""
+        rows = np.array(self.rows).reshape(-1, len(self.names))
+        known = {"n_atoms": len(self._box.atoms), "n_degrees_of_freedom": self.n_dof}
+        return MDRecord.from_rows(self.names, rows, self._settings, failure=failure, **known)
 
     def _kinetic(self) -> tuple[float, float]:
         """Return the kinetic energy of the atoms, and |ΔP|² / 2M of the momentum of the whole, in eV."""

@@ -7,11 +7,16 @@ needs to go on is replaced at once.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
-from ase_schnet.lammps.box import Frame
+from ase_schnet.dynamics.integrators import NVE
+from ase_schnet.dynamics.start import set_momenta
+from ase_schnet.dynamics.thermostats import BussiNVT
+from ase_schnet.lammps.box import Box, Frame
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.runs.identity import (
     LAMMPS_STATE,
@@ -26,6 +31,30 @@ from ase_schnet.runs.rundir import RunDirectory
 
 #: Å by which the first frame of a run may differ from the structure: it was rotated to LAMMPS and back.
 SAME_PLACE_ANG = 1e-6
+
+
+class Begin(NamedTuple):
+    """Hold what a run begins with, or goes on from; the same in all processes.
+
+    Attributes
+    ----------
+    step
+        The last that is complete.
+    momentum
+        (3,), of the whole at step 0, as `Box.total_momentum`.
+    state
+        LAMMPS's restart file of that step, for all processes to read; None at step 0.
+    """
+
+    step: int
+    momentum: NDArray
+    state: Path | None
+
+    @classmethod
+    def at_step_0(cls, box: Box, settings: dict) -> Begin:
+        """Give the atoms their first momenta, as :mod:`~ase_schnet.dynamics` does."""
+        set_momenta(box.atoms, NVE if settings["ensemble"] == "nve" else BussiNVT, settings)
+        return cls(0, box.total_momentum(), None)
 
 
 def checksums(model: TrainedModel) -> dict[str, str | list[str]]:

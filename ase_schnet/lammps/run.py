@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -24,10 +24,14 @@ from ase_schnet.dynamics.arguments import (
 from ase_schnet.inference.options import EngineOptions
 from ase_schnet.lammps import fixes, mpi, restart
 from ase_schnet.lammps.box import Box
+from ase_schnet.lammps.files import RunFiles
+from ase_schnet.lammps.loop import Run, propagate
 from ase_schnet.lammps.monitor import MONITORS, RunMonitor
-from ase_schnet.lammps.options import LammpsKeywords, LammpsOptions
+from ase_schnet.lammps.options import Execution, LammpsKeywords, LammpsOptions
 from ase_schnet.lammps.potential import new_lammps
-from ase_schnet.lammps.session import Session
+from ase_schnet.lammps.recorder import Recorder
+from ase_schnet.lammps.restart import Begin
+from ase_schnet.lammps.steps import begin_steps
 from ase_schnet.modelfile import load_model
 from ase_schnet.runs.options import refuse_unknown, takes
 from ase_schnet.runs.record import MDRecord
@@ -91,17 +95,8 @@ def run_lammps(
         refuse_unknown("run_lammps", options, LammpsOptions)
         asked = LammpsOptions(**options)
         physics = fixes.physics_of(ensemble, temperature_K, asked)
-        execution = _Execution(EngineOptions.of(engine), monitor, balance)
+        execution = Execution(EngineOptions.of(engine), monitor, balance)
         return _run(comm, atoms, model, run_dir, physics, asked, execution)
-
-
-@dataclass(frozen=True)
-class _Execution:
-    """Hold how a run is carried out, whatever its physics."""
-
-    engine: EngineOptions
-    monitor: str
-    balance: bool
 
 
 def _run(
@@ -111,7 +106,7 @@ def _run(
     run_dir: str | Path,
     physics: dict,
     asked: LammpsOptions,
-    execution: _Execution,
+    execution: Execution,
 ) -> MDRecord:
     """Check structure, model and directory, and run to the end."""
     settings, trained = physics | asked.settings(), load_model(model)
@@ -129,18 +124,22 @@ def _run(
     engine = asdict(execution.engine)
     info |= {name: value for name, value in engine.items() if name != "device"}
     mpi.require_alike(comm, _asked_for(atoms, settings, asked, info, execution))
-    run = Session(comm, box, settings, info, asked)
     with contextlib.ExitStack() as last:
-        run.look(run_dir, last)
+        files = last.enter_context(RunFiles(comm, box, run_dir, settings, asked))
+        begin = files.begin(info, asked.n_steps) or Begin.at_step_0(box, settings)
         lmp = new_lammps()
         last.callback(lmp.close)
-        last.callback(run.close)
-        run.start(lmp, trained, execution.engine, execution.balance)
-        return run.go(RunMonitor(execution.monitor, trained))
+        last.callback(files.close)
+        steps = begin_steps(lmp, trained, box, settings, begin, execution)
+        recorder = Recorder(steps.potential, box, settings, begin.momentum)
+        files.open(recorder, info, _time_ps(asked))
+        monitor = RunMonitor(execution.monitor, trained)
+        run = Run(comm, steps, recorder, monitor, files, settings, asked.n_steps)
+        return propagate(run, asked.progress)
 
 
 def _asked_for(
-    atoms: Atoms, settings: dict, asked: LammpsOptions, info: dict, execution: _Execution
+    atoms: Atoms, settings: dict, asked: LammpsOptions, info: dict, execution: Execution
 ) -> dict[str, object]:
     """Return what all processes must have been given alike, by its name; threads and paths may differ."""
     structure = hashlib.sha256(atoms.numbers.tobytes() + atoms.pbc.tobytes())
@@ -149,10 +148,15 @@ def _asked_for(
     return {
         "structure": structure.hexdigest(),
         "model": info["sha256"],
-        "time_ps": asked.n_steps * asked.timestep_fs / 1000,
+        "time_ps": _time_ps(asked),
         "resume": asked.resume,
         "monitor": execution.monitor,
         "balance": execution.balance,
         **settings,
         **{name: info[name] for name in ("dtype", "repulsion", "skin")},
     }
+
+
+def _time_ps(asked: LammpsOptions) -> float:
+    """Return the length of a run in whole steps."""
+    return asked.n_steps * asked.timestep_fs / 1000

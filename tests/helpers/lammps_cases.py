@@ -24,7 +24,7 @@ from ase.io import read
 
 from ase_schnet.cli import main
 from ase_schnet.dynamics.velocities import thermalise
-from ase_schnet.lammps import mpi, recorder, session
+from ase_schnet.lammps import mpi, recorder, run
 from ase_schnet.lammps.box import Box
 from ase_schnet.lammps.exchange import Exchange
 from ase_schnet.lammps.mpi import Refusal
@@ -112,7 +112,8 @@ def evaluate(atoms: Atoms, model, **options) -> dict:
     }
     lmp.close()
     if frame is not None:
-        found |= {"forces": frame.forces, "energies": frame.energies, "positions": frame.positions}
+        found |= {name: frame.results[name] for name in ("forces", "energies")}
+        found["positions"] = frame.positions
     return found
 
 
@@ -146,7 +147,8 @@ def moving(atoms: Atoms, model) -> dict:
     lmp.close()
     if frame is not None:
         momentum = np.linalg.norm(frame.momenta.sum(axis=0))
-        found |= {"positions": frame.positions, "forces": frame.forces, "momentum": momentum}
+        found |= {"forces": frame.results["forces"], "momentum": momentum}
+        found["positions"] = frame.positions
     return found
 
 
@@ -217,7 +219,7 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
         mpi.PATIENCE_S = 1.0
     if moment == "first look" and rank == 1:
         directory = "no-such-model"
-    sample, go = recorder.Recorder.sample, session.Session.go
+    sample, propagate = recorder.Recorder.sample, run.propagate
 
     def failing_sample(self, step):
         if step == 8 and moment == "sample" and rank == 1:
@@ -226,13 +228,13 @@ def fail_alone(moment: str, directory: str, structure: str, run_dir: str) -> Non
             raise ZeroDivisionError("of the first process")
         return sample(self, step)
 
-    def failing_go(self, monitor):
-        record = go(self, monitor)
+    def failing_end(begun, progress):
+        record = propagate(begun, progress)
         if moment == "end" and rank == 1:
             raise RuntimeError("of the last process")
         return record
 
-    recorder.Recorder.sample, session.Session.go = failing_sample, failing_go
+    recorder.Recorder.sample, run.propagate = failing_sample, failing_end
     run_lammps(read(structure), directory, run_dir, **RUN)
 
 
