@@ -20,7 +20,6 @@ from ase_schnet.cli.pictures import add_save_data, draw
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ase_schnet.propagation import HarmonicSpread
     from ase_schnet.spectra import NormalModes
 
 HELP = "Relax a structure and compute its harmonic frequencies and free energy, with error bars."
@@ -79,7 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Relax, compute, write and draw, and only then print; return the exit code."""
     from ase_schnet.calculator import SchNetCalculator
+    from ase_schnet.propagation.harmonic import find_modes
+    from ase_schnet.propagation.summary import describe_modes
     from ase_schnet.structures.box import without_needless_box
+    from ase_schnet.structures.electrons import multiplicity_of
 
     refuse_swapped(args.model, args.structure)
     table = table_beside(args.output)
@@ -96,19 +98,17 @@ def run(args: argparse.Namespace) -> int:
     atoms.calc = calculator
     atoms = without_needless_box(atoms)
     _refuse_options_of_a_gas(args, atoms)
-    conditions["multiplicity"] = _multiplicity(atoms)
-    modes, harmonic, why = modes_of(atoms)
-    lines = [_energy(modes, atoms), *_table(modes), zero_point(modes, harmonic, why)]
-    lines += _thermochemistry(modes, harmonic, conditions)
-    (harmonic or modes).write_csv(table)
-    lines.append(f"table: {table}")
-    lines += _structures(modes, args)
+    conditions["multiplicity"] = multiplicity_of(calculator.trained.card, atoms)
+    found = find_modes(atoms)
+    lines = [describe_modes(found, calculator, conditions)]
+    found.write_csv(table)
+    lines += [f"table: {table}", *_structures(found.modes, args)]
     if not args.no_plot:
         from ase_schnet.plotting import plot_modes
 
-        lines += draw(plot_modes(modes), args.output, args)
+        lines += draw(plot_modes(found.modes), args.output, args)
     print("\n".join(lines))
-    return 1 if modes.n_imaginary else 0
+    return 1 if found.modes.n_imaginary else 0
 
 
 def _conditions(args: argparse.Namespace) -> dict:
@@ -133,147 +133,6 @@ def _refuse_options_of_a_gas(args: argparse.Namespace, atoms: Atoms) -> None:
         why = f"is for a gas, and {args.structure} is periodic or held in place: leave it out"
         names = ("pressure", "symmetry_number")
         refuse_given(args, names, f"{why} (a molecule in a box: --no-pbc)")
-
-
-def _multiplicity(atoms: Atoms) -> int:
-    """Return 2S + 1 of the state that the model has; where it knows several, of that of the atoms."""
-    from ase_schnet.structures.electrons import lowest_multiplicity, stated
-
-    card, said = atoms.calc.trained.card, stated(atoms.info, atoms.arrays)
-    known = [card.get("multiplicity"), said.multiplicity]
-    charges = [card.get("charge"), said.charge, 0]
-    charge = next(q for q in charges if isinstance(q, (int, float)))
-    whole = [int(m) for m in known if isinstance(m, (int, float)) and m == int(m)]
-    return (whole or [lowest_multiplicity(atoms.numbers, charge)])[0]
-
-
-def modes_of(atoms: Atoms) -> tuple[NormalModes, HarmonicSpread | None, str]:
-    """Compute the normal modes of atoms with a `SchNetCalculator`, and the spread of its members.
-
-    Where there is no spread, it is None and the text says why.
-    """
-    from ase.calculators.calculator import InputError
-
-    from ase_schnet.propagation import harmonic_spread
-    from ase_schnet.spectra import normal_modes
-
-    if atoms.calc.trained.n_members < 2:
-        return normal_modes(atoms), None, "the model has one member"
-    try:
-        found = harmonic_spread(atoms, atoms.calc)
-    except InputError as error:
-        # of the mean potential there are modes all the same, or it raises that error itself
-        return normal_modes(atoms), None, str(error)
-    return found.modes, found, ""
-
-
-def zero_point(modes: NormalModes, harmonic: HarmonicSpread | None, why: str) -> str:
-    """Describe the zero-point energy, and what is to be said of all modes."""
-    from ase_schnet.propagation.result import rounded
-
-    if harmonic is None:
-        text = f"zero-point energy  {modes.zero_point_energy_eV:.4f} eV (no errors: {why})"
-    else:
-        zero = harmonic.zero_point_energy
-        text = (
-            f"zero-point energy  {rounded(zero.value, zero.half_width)} eV ({100 * zero.level:g} %)"
-        )
-    if modes.n_imaginary:
-        text += (
-            f"\nimaginary          {modes.n_imaginary} (below 0): what was relaxed is a saddle point, as "
-            "from a symmetric start; displace its atoms and ask again"
-        )
-    return text
-
-
-def _energy(modes: NormalModes, atoms: Atoms) -> str:
-    """Describe the energy at rest."""
-    from ase_schnet.propagation.result import rounded
-
-    at_rest = modes.structure.copy()
-    at_rest.calc = atoms.calc
-    energy = at_rest.get_potential_energy()
-    error = at_rest.calc.results.get("energy_error")
-    if error is None:
-        return f"energy at rest     {energy:.4f} eV"
-    if not error < float("inf"):
-        return (
-            f"energy at rest     {energy:.4f} eV, without an error bar: it is unlike all training"
-        )
-    level = atoms.calc.limits["error_level"]
-    return f"energy at rest     {rounded(energy, error)} eV ({100 * level:g} %)"
-
-
-def _table(modes: NormalModes) -> list[str]:
-    """Return a line for each mode."""
-    from ase_schnet.propagation.result import rounded
-
-    def column(title: str, values, errors) -> list[str]:
-        if values is None:
-            return [""] * (1 + len(modes.names))
-        if errors is None:
-            texts = [f"{value:.0f}" for value in values]
-        else:
-            texts = [rounded(float(v), float(e)) for v, e in zip(values, errors, strict=True)]
-        width = max(map(len, [title, *texts]))
-        return [f"  {text:>{width}}" for text in (title, *texts)]
-
-    numbers = ["mode", *map(str, range(len(modes.names)))]
-    wavenumbers = column("cm⁻¹", modes.wavenumber_cm, modes.wavenumber_error_cm)
-    heights = column("km/mol", modes.intensity_km_per_mol, modes.intensity_error_km_per_mol)
-    rows = zip(numbers, wavenumbers, heights, ("", *modes.names), strict=True)
-    return [f"{n:>4}{w}{h}  {name}".rstrip() for n, w, h, name in rows]
-
-
-def _thermochemistry(
-    modes: NormalModes, harmonic: HarmonicSpread | None, conditions: dict
-) -> list[str]:
-    """Return the lines of enthalpy, entropy and free energy, or why there are none."""
-    import numpy as np
-    from ase import units
-
-    from ase_schnet.propagation.result import rounded
-    from ase_schnet.spectra import thermal_corrections
-    from ase_schnet.spectra.thermochemistry import is_gas
-
-    structure, remark = modes.structure, ""
-    try:
-        values = thermal_corrections(modes.wavenumber_cm, structure, **conditions)
-    except ValueError as error:
-        return [f"free energy        none: {error}"]
-    errors = np.full(3, np.nan)
-    if harmonic is not None:
-        try:
-            errors = harmonic.thermal_corrections(**conditions).half_width
-        except ValueError as error:
-            remark = f" (no errors: {error})"
-    gas = is_gas(structure)
-    names = ("enthalpy H − E", "entropy S", "Gibbs energy G − E")
-    if not gas:
-        names = ("energy U − E", "entropy S", "Helmholtz F − E")
-    kJ = units.kJ / units.mol
-    scales = ((1.0, "eV", 1 / kJ, "kJ/mol"), (1e3, "meV/K", 1e3 / kJ, "J/(mol K)"))
-    lines = [f"{_conditions_in_words(conditions, gas)}{remark}:"]
-    for name, value, error, k in zip(names, values, errors, (0, 1, 0), strict=True):
-        first, unit, second, other = scales[k]
-        both = [
-            f"{value * f:.4f}" if np.isnan(error) else rounded(value * f, error * f)
-            for f in (first, second)
-        ]
-        lines.append(f"  {name:18} {both[0]} {unit} = {both[1]} {other}")
-    return lines
-
-
-def _conditions_in_words(conditions: dict, gas: bool) -> str:
-    text = f"at {conditions['temperature_K']:g} K"
-    if gas:
-        text += f" and {conditions['pressure_bar']:g} bar, symmetry number {conditions['symmetry_number']}"
-        spin = conditions["multiplicity"]
-        text += f", multiplicity {spin}" if spin > 1 else ""
-    else:
-        text += ", vibrations alone"
-    low = conditions["raise_below_cm"]
-    return text + (f", wavenumbers below {low:g} cm⁻¹ raised to it" if low else "")
 
 
 def _structures(modes: NormalModes, args: argparse.Namespace) -> list[str]:

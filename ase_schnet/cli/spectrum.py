@@ -12,8 +12,8 @@ from ase_schnet.cli.pictures import add_save_data, draw
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ase_schnet.propagation import HarmonicSpread
-    from ase_schnet.spectra import NormalModes, Spectrum, TrajectorySignals
+    from ase_schnet.propagation.harmonic import FoundModes
+    from ase_schnet.spectra import Spectrum, TrajectorySignals
 
 HELP = "Compute the infrared or Raman spectrum, or the vibrational density of states, of MD runs."
 EXAMPLE = """\
@@ -83,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
     measured = MeasuredBands.read(args.measured) if args.measured else None
     signals = [TrajectorySignals.read(run_dir, skip_ps=args.skip) for run_dir in args.runs]
     spectra = _spectra(signals, args)
-    modes, harmonic, told = (
-        _modes(signals[0], *args.harmonic) if args.harmonic else (None, None, [])
-    )
+    found = _modes(signals[0], *args.harmonic) if args.harmonic else None
     lines = []
     for spectrum in spectra:
         name = spectrum.kind.removeprefix("raman-") if len(spectra) > 1 else ""
@@ -93,14 +91,17 @@ def run(args: argparse.Namespace) -> int:
         spectrum.write_csv(table)
         lines += [_summary(spectrum), f"table: {table}"]
     lines.append(f"vibrations         {_equipartition(spectra[0])}")
-    lines += told
-    if harmonic is not None:
-        harmonic.write_csv(_harmonic_table(output))
-        lines.append(f"table: {_harmonic_table(output)}")
+    if found is not None:
+        from ase_schnet.propagation.summary import wavenumbers, zero_point
+
+        lines += [f"harmonic           {wavenumbers(found)}", zero_point(found)]
+        if found.spread is not None:
+            found.write_csv(_harmonic_table(output))
+            lines.append(f"table: {_harmonic_table(output)}")
     if not args.no_plot:
         from ase_schnet.plotting import plot_spectrum
 
-        figure = plot_spectrum(*spectra, modes=modes, measured=measured)
+        figure = plot_spectrum(*spectra, modes=found and found.modes, measured=measured)
         lines += draw(figure, output, args)
     print("\n".join(lines))
     return 0
@@ -128,19 +129,13 @@ def _harmonic_table(output: Path) -> Path:
     return output.with_name(f"{output.stem}-harmonic.csv")
 
 
-def _modes(
-    signals: TrajectorySignals, model: str, structure: str
-) -> tuple[NormalModes, HarmonicSpread | None, list[str]]:
-    """Compute the normal modes of a structure, the spread of the members, and what there is to say.
-
-    ValueError if its atoms are not those of the run.
-    """
+def _modes(signals: TrajectorySignals, model: str, structure: str) -> FoundModes:
+    """Compute the normal modes of a structure; ValueError if its atoms are not those of the run."""
     import numpy as np
 
     from ase_schnet.calculator import SchNetCalculator
     from ase_schnet.cli.inputs import read_start, refuse_swapped
-    from ase_schnet.cli.modes import modes_of, zero_point
-    from ase_schnet.propagation.result import rounded
+    from ase_schnet.propagation.harmonic import find_modes
 
     refuse_swapped(model, structure)
     atoms = read_start(structure)
@@ -151,13 +146,7 @@ def _modes(
             "atoms in the runs: give the structure of the runs"
         )
     atoms.calc = SchNetCalculator(model)
-    modes, harmonic, why = modes_of(atoms)
-    bands = f"{_list(modes.wavenumber_cm)} cm⁻¹"
-    if harmonic is not None:
-        pairs = zip(modes.wavenumber_cm, modes.wavenumber_error_cm, strict=True)
-        bands = ", ".join(rounded(float(value), float(error)) for value, error in pairs)
-        bands += f" cm⁻¹ ({100 * harmonic.wavenumber.level:g} %)"
-    return modes, harmonic, [f"harmonic           {bands}", zero_point(modes, harmonic, why)]
+    return find_modes(atoms)
 
 
 def _summary(spectrum: Spectrum) -> str:

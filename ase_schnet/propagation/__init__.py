@@ -2,7 +2,7 @@
 
 ``spread`` is the one function; ``members`` opens each member as a calculator of its own, ``frames`` reads a
 run, ``cumulant`` expands its averages, ``harmonic`` does it for normal modes, ``observables`` has some
-functions of a frame, and ``result`` is what comes out.
+functions of a frame, ``result`` is what comes out, and ``summary`` says what normal modes come to.
 """
 
 from ase_schnet.propagation.harmonic import HarmonicSpread, harmonic_spread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -78,6 +79,40 @@ class HarmonicSpread:
         for k, values in enumerate(self.wavenumber.members):
             table[f"wavenumber of member {k} (cm⁻¹)"] = values
         write_csv(path, table | {"mode": np.array(self.modes.names, dtype=object)})
+
+
+class FoundModes(NamedTuple):
+    """Hold the normal modes of a structure by a model, with what its members make of them where they can.
+
+    Attributes
+    ----------
+    modes
+        Those of the mean potential, with error bars if there is a spread.
+    spread
+        Of the members; None where there is none.
+    why_no_errors
+        Why there is none.
+    """
+
+    modes: NormalModes
+    spread: HarmonicSpread | None
+    why_no_errors: str
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write a table with a line for each mode; every number reads back to the same bits."""
+        (self.spread or self.modes).write_csv(path)
+
+
+def find_modes(atoms: Atoms) -> FoundModes:
+    """Compute the normal modes of atoms with a `SchNetCalculator`, with error bars where members agree."""
+    if atoms.calc.trained.n_members < 2:
+        return FoundModes(normal_modes(atoms), None, "the model has one member")
+    try:
+        found = harmonic_spread(atoms, atoms.calc)
+    except InputError as error:
+        # of the mean potential there are modes all the same, or it raises that error itself
+        return FoundModes(normal_modes(atoms), None, str(error))
+    return FoundModes(found.modes, found, "")
 
 
 def harmonic_spread(

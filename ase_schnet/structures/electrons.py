@@ -10,10 +10,13 @@ single number is ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 CHARGES = ("charge", "total_charge")
 MULTIPLICITIES = ("multiplicity", "spin_multiplicity")
@@ -71,6 +74,16 @@ def stated(info: Mapping, arrays: Mapping) -> Electrons:
 def lowest_multiplicity(numbers: NDArray, charge: float) -> int:
     """Return 1 for an even number of electrons, 2 for an odd one."""
     return 1 + round(float(np.sum(numbers)) - charge) % 2
+
+
+def multiplicity_of(card: Mapping, atoms: Atoms) -> int:
+    """Return 2S + 1 of the state that a model's card names; where it knows several, of that of the atoms."""
+    said = stated(atoms.info, atoms.arrays)
+    known = [card.get("multiplicity"), said.multiplicity]
+    charges = [card.get("charge"), said.charge, 0]
+    charge = next(q for q in charges if isinstance(q, (int, float)))
+    whole = [int(m) for m in known if isinstance(m, (int, float)) and m == int(m)]
+    return (whole or [lowest_multiplicity(atoms.numbers, charge)])[0]
 
 
 def has_multiplicity(n_atoms: int, pbc: NDArray | None) -> bool:

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from spectra_cases import triatomic
 
 from ase_schnet.cli import main
-from ase_schnet.cli.modes import zero_point
 from ase_schnet.dynamics.md import run_nve
 from ase_schnet.plotting import plot_spectrum
+from ase_schnet.propagation.harmonic import FoundModes
+from ase_schnet.propagation.summary import zero_point
 from ase_schnet.spectra import TrajectorySignals, ir_spectrum, normal_modes
 from ase_schnet.spectra.harmonic import NormalModes
 from ase_schnet.spectra.measured_bands import MeasuredBands
@@ -228,7 +229,7 @@ def test_crystals_and_few_frames_say_that_energies_were_not_tested(places, capsy
 
 def test_a_saddle_point_is_named_and_noise_is_not():
     saddle = NormalModes(np.array([-59.0, 71.0]), None, ("", ""))
-    told = zero_point(saddle, None, "none")
+    told = zero_point(FoundModes(saddle, None, "none"))
     assert "imaginary          1 (below 0): what was relaxed is a saddle point" in told
     noise = NormalModes(np.array([-2.0, 71.0]), None, ("", ""))
-    assert "imaginary" not in zero_point(noise, None, "none")
+    assert "imaginary" not in zero_point(FoundModes(noise, None, "none"))
