@@ -25,11 +25,10 @@ atoms.calc = SchNetCalculator("ethanol")
 distances = np.arange(0.70, 3.001, 0.1 if "--quick" in sys.argv else 0.02)
 scan = scan_distance(atoms, OXYGEN, HYDROGEN, distances, reference=REFERENCE)
 
-rest = atoms.get_distance(OXYGEN, HYDROGEN)
-trained = atoms.calc.trained_distance_range("O", "H", rest)  # with PBE labels
-known = atoms.calc.trained.known_range("O", "H", rest)  # and with those of GFN2-xTB
-figure = save_figure(plot_scan(scan, trained, known_range=known), OUTPUT / "oh_scan.png")
+figure = save_figure(plot_scan(scan), OUTPUT / "oh_scan.png")
 scan.write_csv(OUTPUT / "oh_scan.csv")
+
+trained, known = scan.trained_range, scan.known_range  # with PBE labels, and with those of GFN2-xTB
 
 inside = (distances >= trained[0]) & (distances <= trained[1])
 print(

@@ -198,11 +198,9 @@ def _cut(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
         fmax=args.fmax,
         reference=args.reference,
     )
-    known = result.trained_range, result.known_range
-    lost = lost_points(result) + int(points_in_holes(result, known[:1]).sum())
+    lost = lost_points(result) + int(points_in_holes(result).sum())
     cheap = " and ".join(atoms.calc.trained.other_levels) or "none"
-    factor = atoms.calc.trained.overconfidence
-    summary = describe_scan(result, *known, cheap, factor)
+    summary = describe_scan(result, cheap, atoms.calc.trained.overconfidence)
     return _Found(result, summary, partial(plot_scan, result), lost)
 
 
@@ -229,6 +227,6 @@ def _map(atoms: Atoms, args: argparse.Namespace, axes: list[NDArray]) -> _Found:
         relaxed=args.relaxed,
         fmax=args.fmax,
     )
-    lost = lost_points(result) + int(points_in_holes(result, result.trained_ranges).sum())
-    summary = describe_map(result, result.trained_ranges, atoms.calc.trained.overconfidence)
+    lost = lost_points(result) + int(points_in_holes(result).sum())
+    summary = describe_map(result, atoms.calc.trained.overconfidence)
     return _Found(result, summary, partial(plot_scan_map, result), lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,7 @@ def plot_scan(
     ValueError
         If no point of the scan has an energy.
     """
+    result = _with_ranges(result, trained_range, known_range)
     order = np.argsort(result.values, kind="stable")  # (P,)
     x, model = result.values[order], result.energies_eV[order]
     std, reference = _sorted(result.energy_std_eV, order), _reference(result, order)
@@ -80,7 +82,7 @@ def plot_scan(
     panels = panels_of(
         axes, names, (WIDTH, 1.8 * sum(heights)), nrows=n, sharex=True, height_ratios=heights
     )
-    trained, legible = shade_training(panels, result, order, (trained_range, known_range))
+    trained, legible = shade_training(panels, result, order)
     zero = _common_zero(model, reference, trained)
     model = model - model[zero]
     if reference is not None:
@@ -95,6 +97,17 @@ def plot_scan(
     panels[0].set_ylim(_legible_limits(model, reference, legible))
     _label(panels, result, x, x[zero])
     return figure_of(panels)
+
+
+def _with_ranges(
+    result: ScanResult,
+    trained_range: tuple[float, float] | None,
+    known_range: tuple[float, float] | None,
+) -> ScanResult:
+    """Return the scan with the ranges that were given in place of its own."""
+    if trained_range is not None:
+        return replace(result, trained_range=trained_range, known_range=known_range)
+    return result if known_range is None else replace(result, known_range=known_range)
 
 
 def _keep(

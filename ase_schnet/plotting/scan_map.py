@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,8 @@ def plot_scan_map(
     ValueError
         If fewer than two by two points have an energy.
     """
-    trained_ranges = [a or b for a, b in zip(trained_ranges, result.trained_ranges, strict=True)]
+    given = zip(trained_ranges, result.trained_ranges, strict=True)
+    result = replace(result, trained_ranges=tuple(a or b for a, b in given))
     x, y = (np.argsort(values, kind="stable") for values in result.values)
     grid = np.ix_(x, y)
     energy, std = (  # (Q, P)
@@ -82,8 +84,8 @@ def plot_scan_map(
     x, y = result.values[0][x], result.values[1][y]
     if min(energy.shape) < 2 or np.isfinite(energy).sum() < 4:
         raise ValueError("a map needs at least two by two points with an energy to draw")
-    inside = inside_training(result)[grid].T
-    sane = _where_trained(known(energy, std), inside, np.meshgrid(x, y), trained_ranges)
+    inside = inside_training(result, every_level=True)[grid].T
+    sane = _where_trained(known(energy, std), inside, np.meshgrid(x, y), result.trained_ranges)
     lowest = np.unravel_index(np.where(sane, energy, np.inf).argmin(), energy.shape)
     energy = energy - energy[lowest]
     top = min(np.nanmax(energy), 3 * np.quantile(energy[sane], 0.9)) or 1e-9
@@ -96,8 +98,8 @@ def plot_scan_map(
         places = dict(zip(result.coordinate_names, np.meshgrid(x, y), strict=True))
         keep_numbers(ax, panel[-1], **places, value=panel[0])
         _contours(ax, x, y, *panel)
-        _marks(ax, result, (x[lowest[1]], y[lowest[0]]), trained_ranges)
-        if result.outside_training is not None and not any(trained_ranges):
+        _marks(ax, result, (x[lowest[1]], y[lowest[0]]))
+        if result.outside_training is not None and not any(result.trained_ranges):
             _edge_of_training(ax, x, y, inside)
         ax.set_xlabel(result.coordinate_names[0])
         legend_above(ax)
@@ -176,12 +178,7 @@ def _edge_of_training(ax: Axes, x: NDArray, y: NDArray, inside: NDArray) -> None
     ax.plot([], [], color=RED, lw=1.2, ls="--", label="edge of the training")
 
 
-def _marks(
-    ax: Axes,
-    result: ScanMap,
-    lowest: tuple[float, float],
-    trained_ranges: Sequence[tuple[float, float] | None],
-) -> None:
+def _marks(ax: Axes, result: ScanMap, lowest: tuple[float, float]) -> None:
     """Mark the minimum, points that did not relax and the trained ranges, and set the ticks."""
     units = [name.rpartition("(")[2].rstrip(")") for name in result.coordinate_names]
     where = ", ".join(with_unit(v, u) for v, u in zip(lowest, units, strict=True))
@@ -194,7 +191,7 @@ def _marks(
             ax.plot(*where, "x", color=RED, label="not converged")
     lines = (ax.axvline, ax.axhline)
     text = "seen in training"
-    for values, line, limits in zip(result.values, lines, trained_ranges, strict=True):
+    for values, line, limits in zip(result.values, lines, result.trained_ranges, strict=True):
         for limit in limits or ():
             if values.min() <= limit <= values.max():
                 line(limit, color=RED, lw=1.2, ls="--", label=text)

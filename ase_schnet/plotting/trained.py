@@ -20,10 +20,7 @@ UNINFORMATIVE = 20.0
 
 
 def shade_training(
-    panels: Sequence[Axes],
-    result: ScanResult,
-    order: NDArray,
-    given: tuple[tuple[float, float] | None, tuple[float, float] | None],
+    panels: Sequence[Axes], result: ScanResult, order: NDArray
 ) -> tuple[NDArray, NDArray]:
     """Shade trained and known range, or without them the points within training, up to halfway to others.
 
@@ -33,27 +30,24 @@ def shade_training(
         The axes.
     result, order
         The scan, and the order of its points by the coordinate, (P,).
-    given
-        Trained and known range; None: those of the scan.
 
     Returns
     -------
     tuple
         Which points are in the training of the model's level of theory and of every level, (P,) each.
     """
-    x, (trained_range, known_range) = result.values[order], given
-    if trained_range is None:
-        trained_range, known_range = result.trained_range, known_range or result.known_range
-    if trained_range is not None:
-        trained = _shade(panels, x, trained_range, "seen in training")
-        if known_range in (None, trained_range):
+    x = result.values[order]
+    if result.trained_range is not None:
+        trained = _shade(panels, x, result.trained_range, "seen in training")
+        if result.known_range in (None, result.trained_range):
             return trained, trained
-        return trained, _shade(panels, x, known_range, "seen with a cheap method", alpha=0.4)
+        seen = _shade(panels, x, result.known_range, "seen with a cheap method", alpha=0.4)
+        return trained, seen
     std = result.energy_std_eV
     if result.outside_training is None:
         inside = known(result.energies_eV[order], std if std is None else std[order])
         return inside, inside
-    inside = inside_training(result)[order]
+    inside = inside_training(result, every_level=True)[order]
     ends = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
     for k, (first, end) in enumerate(edges.reshape(-1, 2)):

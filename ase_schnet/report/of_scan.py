@@ -75,13 +75,8 @@ def _described(scan: ScanResult | ScanMap) -> str:
     # a scan does not say how much its model disagrees too little, and without that an error bar is too short
     scan = replace(scan, energy_committee_eV=None)
     if isinstance(scan, ScanMap):
-        return describe_map(scan, scan.trained_ranges)
-    return describe_scan(scan, scan.trained_range, scan.known_range)
-
-
-def _ranges(scan: ScanResult | ScanMap) -> tuple:
-    """Return the range of each coordinate in the training data, Å, or None."""
-    return (scan.trained_range,) if isinstance(scan, ScanResult) else scan.trained_ranges
+        return describe_map(scan)
+    return describe_scan(scan)
 
 
 def _has_structures(scan: ScanResult | ScanMap) -> bool:
@@ -104,7 +99,7 @@ def _points(scan: ScanResult | ScanMap) -> Verdict:
 
 
 def _holes(scan: ScanResult | ScanMap) -> Verdict:
-    holes = int(points_in_holes(scan, _ranges(scan)).sum())
+    holes = int(points_in_holes(scan).sum())
     if holes:
         words = f"{holes} points outside training have energies far too low: they need data"
         return Verdict("Holes of the model", "FAIL", words)
@@ -114,9 +109,9 @@ def _holes(scan: ScanResult | ScanMap) -> Verdict:
 def _trust(scan: ScanResult | ScanMap) -> list[Verdict]:
     if scan.outside_training is None:
         return [Verdict("Training", "NOTE", "the calculator does not say what it was trained on")]
-    known, inside = np.isfinite(scan.energies_eV), inside_training(scan)
+    known, inside = np.isfinite(scan.energies_eV), inside_training(scan, every_level=True)
     n, outside = known.sum(), int((known & ~inside).sum())
-    taught = int((inside & ~inside_training(scan, _ranges(scan))).sum())
+    taught = int((inside & ~inside_training(scan)).sum())
     if outside:
         words = f"{outside} of {n} points are unlike all training or did not converge: do not rely on them"
         more = f"; {taught} more rest on the cheap method alone" if taught else ""
@@ -132,7 +127,7 @@ def _reference(scan: ScanResult | ScanMap) -> list[Verdict]:
     if not isinstance(scan, ScanResult) or scan.reference_energies_eV is None:
         return []
     difference = scan.energies_eV - scan.reference_energies_eV
-    known = np.isfinite(difference) & inside_training(scan, _ranges(scan))
+    known = np.isfinite(difference) & inside_training(scan)
     if known.sum() < 2:
         return [Verdict("Reference", "INCONCLUSIVE", "no two points within training to compare")]
     difference = 1000 * (difference[known] - difference[known].mean())
@@ -176,7 +171,7 @@ def _structures(scan: ScanResult | ScanMap) -> list[Text | Structures]:
     if scan.energy_std_eV is not None:
         std = 1000 * scan.energy_std_eV[where]
         properties["energy_std"] = Property(std[shown], "meV", "std of the ensemble")
-    inside = inside_training(scan, _ranges(scan))[where][shown]
+    inside = inside_training(scan)[where][shown]
     properties["training"] = Property(["inside" if one else "outside" for one in inside])
     axes = list(properties)
     line = len(coordinates) == 1

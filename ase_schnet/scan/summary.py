@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,48 +26,35 @@ def lost_points(result: ScanResult | ScanMap) -> int:
     return int((lost & finished).sum())
 
 
-def points_in_holes(
-    result: ScanResult | ScanMap,
-    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
-) -> NDArray:
+def points_in_holes(result: ScanResult | ScanMap) -> NDArray:
     """Find the points in a hole of the model, (P,) or (P, Q) bool.
 
     Such a point is outside the training range and its energy is far below all inside. In the scan of a
     distance it may also be closer than any distance in training, where the energy falls while the atoms
     approach.
-
-    Parameters
-    ----------
-    result
-        The scan.
-    trained_ranges
-        For each coordinate its range in the training data, Å, or None if unknown.
     """
-    inside = inside_training(result, trained_ranges)
+    inside = inside_training(result)
     if not inside.any():
         return np.zeros(inside.shape, dtype=bool)
     energy = np.nan_to_num(result.energies_eV, nan=np.inf)
     holes = ~inside & (energy < result.energies_eV[inside].min() - HOLE_EV)
-    if isinstance(result, ScanResult) and trained_ranges[0] is not None:
+    if isinstance(result, ScanResult) and result.trained_range is not None:
         order = np.argsort(-result.values, kind="stable")  # from far to near
-        below = order[(result.values[order] < trained_ranges[0][0]) & np.isfinite(energy[order])]
+        below = order[(result.values[order] < result.trained_range[0]) & np.isfinite(energy[order])]
         if len(below):
             holes[below] |= energy[below] < np.maximum.accumulate(energy[below]) - WALL_EV
     return holes
 
 
-def inside_training(
-    result: ScanResult | ScanMap,
-    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
-) -> NDArray:
+def inside_training(result: ScanResult | ScanMap, *, every_level: bool = False) -> NDArray:
     """Find the points that converged, have an energy and are within training, (P,) or (P, Q) bool.
 
     Parameters
     ----------
     result
         The scan.
-    trained_ranges
-        For each coordinate its range in the training data, Å, or None if unknown.
+    every_level
+        Within the training of any level of theory, not only of the model's own.
     """
     inside = np.isfinite(result.energies_eV)
     if result.outside_training is not None:
@@ -79,21 +64,22 @@ def inside_training(
         )
     if result.converged is not None:
         inside &= result.converged
-    axes = result.values if isinstance(result, ScanMap) else (result.values,)
-    for k, (values, limits) in enumerate(zip(axes, trained_ranges, strict=False)):
-        if limits is not None:
-            within = (values >= limits[0]) & (values <= limits[1])
-            inside &= np.expand_dims(within, tuple(j for j in range(len(axes)) if j != k))
-    return inside
+    if every_level:
+        return inside
+    if isinstance(result, ScanMap):
+        rows, columns = map(_within, result.values, result.trained_ranges)
+        return inside & rows[:, None] & columns
+    return inside & _within(result.values, result.trained_range)
 
 
-def describe_scan(
-    result: ScanResult,
-    trained_range: tuple[float, float] | None = None,
-    known_range: tuple[float, float] | None = None,
-    cheap: str = "a cheap method",
-    factor: float = 1.0,
-) -> str:
+def _within(values: NDArray, limits: tuple[float, float] | None) -> NDArray:
+    """Return which values (P,) are within limits; all, where there are none."""
+    if limits is None:
+        return np.ones(values.shape, dtype=bool)
+    return (values >= limits[0]) & (values <= limits[1])
+
+
+def describe_scan(result: ScanResult, cheap: str = "a cheap method", factor: float = 1.0) -> str:
     """Describe a scan in words: lowest and highest point within training, wall or hole outside it.
 
     The difference of their energies has an error bar, if members of an ensemble gave theirs.
@@ -102,16 +88,14 @@ def describe_scan(
     ----------
     result
         The scan.
-    trained_range
-        Range of the coordinate in the training data, Å; None if unknown.
-    known_range, cheap
-        The same with the data of a cheap method, which taught the model the shape of the energy there, and
-        its name.
+    cheap
+        Name of the method that taught the model the shape of the energy beyond its own level of theory.
     factor
         How many times larger errors are than the disagreement of the members has them.
     """
     name, energy = result.coordinate_name, result.energies_eV
-    known, inside = np.isfinite(energy), inside_training(result, (trained_range,))
+    trained_range, known_range = result.trained_range, result.known_range
+    known, inside = np.isfinite(energy), inside_training(result)
     lines = []
     if trained_range is not None:
         lines.append("{}: {:.3f} to {:.3f} in training".format(name, *trained_range))
@@ -132,12 +116,10 @@ def describe_scan(
         f"{height} higher{where}"
     )
     if inside.any():
-        holes = points_in_holes(result, (trained_range,))
+        holes = points_in_holes(result)
         for stretch in _stretches(known & ~inside):
-            taught = cheap if _all_within(result, stretch, known_range) else None
-            lines.append(
-                _describe_stretch(result, stretch, energy[low], trained_range, holes, taught)
-            )
+            taught = cheap if _all_known(result, stretch) else None
+            lines.append(_describe_stretch(result, stretch, energy[low], holes, taught))
     lost = lost_points(result)
     if lost:
         lines.append(f"lost: {lost} of {len(energy)} points did not converge or have no energy")
@@ -158,25 +140,19 @@ def _higher(
     return f"{height} ± {error:.4f} eV ({100 * level:g} %)"
 
 
-def describe_map(
-    result: ScanMap,
-    trained_ranges: Sequence[tuple[float, float] | None] = (None, None),
-    factor: float = 1.0,
-) -> str:
+def describe_map(result: ScanMap, factor: float = 1.0) -> str:
     """Describe a map in words: lowest and highest point within training, number of points outside it.
 
     Parameters
     ----------
     result
         The map.
-    trained_ranges
-        For each coordinate its range in the training data, Å, or None if unknown.
     factor
         How many times larger errors are than the disagreement of the members has them.
     """
-    pairs = zip(result.coordinate_names, trained_ranges, strict=True)
+    pairs = zip(result.coordinate_names, result.trained_ranges, strict=True)
     lines = ["{}: {:.3f} to {:.3f} in training".format(n, *limits) for n, limits in pairs if limits]
-    inside, known = inside_training(result, trained_ranges), np.isfinite(result.energies_eV)
+    inside, known = inside_training(result), np.isfinite(result.energies_eV)
     judged = inside if inside.any() else known
     if not judged.any():
         return "\n".join([*lines, "no point has an energy"])
@@ -198,7 +174,7 @@ def describe_map(
         lines.append(
             f"outside training: {beyond} of {known.sum()} points, which are not counted here"
         )
-    holes = int(points_in_holes(result, trained_ranges).sum())
+    holes = int(points_in_holes(result).sum())
     if holes:
         lines.append(
             f"a HOLE of the model: {holes} points are more than {HOLE_EV:g} eV below the lowest"
@@ -215,7 +191,6 @@ def _describe_stretch(
     result: ScanResult,
     points: NDArray,
     lowest_eV: float,
-    trained_range: tuple[float, float] | None,
     holes: NDArray,
     taught: str | None,
 ) -> str:
@@ -229,7 +204,7 @@ def _describe_stretch(
         what += f"a HOLE of the model, down to {side} the lowest"
     elif taught is not None:
         what += f"here it rests on {taught}, up to {above.max():.3g} eV above the lowest"
-    elif trained_range is not None and values.max() < trained_range[0]:
+    elif result.trained_range is not None and values.max() < result.trained_range[0]:
         what += f"a wall of repulsion, up to {above.max():.3g} eV above the lowest"
     else:
         what += f"not reliable, up to {above.max():.3g} eV above the lowest"
@@ -238,16 +213,13 @@ def _describe_stretch(
     return f"{what}: {reason}" if reason else what
 
 
-def _all_within(
-    result: ScanResult, points: NDArray, known_range: tuple[float, float] | None
-) -> bool:
-    """Tell whether points (K,) lie in a range, and all other distances in what the model knows."""
-    if None in (known_range, result.outside_training) or any(
+def _all_known(result: ScanResult, points: NDArray) -> bool:
+    """Tell whether points (K,) lie in the known range, and all other distances in what the model knows."""
+    if None in (result.known_range, result.outside_training) or any(
         result.outside_training[k] for k in points
     ):
         return False
-    values = result.values[points]
-    return bool((values >= known_range[0]).all() and (values <= known_range[1]).all())
+    return bool(_within(result.values[points], result.known_range).all())
 
 
 def _stretches(mask: NDArray) -> list[NDArray]:
