@@ -15,8 +15,6 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.augment.settings import Augmentation as Augmentation
     from ase_schnet.augment.springs import fit_springs as fit_springs
     from ase_schnet.calculator import SchNetCalculator as SchNetCalculator
-    from ase_schnet.conformal import Intervals as Intervals
-    from ase_schnet.conformal import fit_intervals as fit_intervals
     from ase_schnet.data.dataset import Dataset as Dataset
     from ase_schnet.data.formats import read_dataset as read_dataset
     from ase_schnet.data.formats import read_labelled as read_labelled
@@ -48,7 +46,6 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.learning.result import LearnResult as LearnResult
     from ase_schnet.learning.settings import LearnSettings as LearnSettings
     from ase_schnet.modelfile import load_model as load_model
-    from ase_schnet.monte_carlo_dropout import dropout_samples as dropout_samples
     from ase_schnet.plotting.atoms import plot_atomic_energies as plot_atomic_energies
     from ase_schnet.predictions import write_predictions as write_predictions
     from ase_schnet.pretraining.run import pretrained as pretrained
@@ -94,7 +91,10 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.tuning.run import tune as tune
     from ase_schnet.tuning.settings import TuneSettings as TuneSettings
     from ase_schnet.tuning.space import SearchSpace as SearchSpace
-    from ase_schnet.uncertainty import calibrate_std as calibrate_std
+    from ase_schnet.uncertainty.committee import calibrate_std as calibrate_std
+    from ase_schnet.uncertainty.conformal import Intervals as Intervals
+    from ase_schnet.uncertainty.conformal import fit_intervals as fit_intervals
+    from ase_schnet.uncertainty.monte_carlo_dropout import dropout_samples as dropout_samples
     from ase_schnet.units import FileUnits as FileUnits
 
 __version__ = "0.2.0"
@@ -151,11 +151,11 @@ _HOME = {
     "RotatePredictRotate": "dipole.rpr",
     "RPRSettings": "dipole.settings",
     "fit_rpr": "dipole.fit",
-    "calibrate_std": "uncertainty",
-    "dropout_samples": "monte_carlo_dropout",
+    "calibrate_std": "uncertainty.committee",
+    "dropout_samples": "uncertainty.monte_carlo_dropout",
     "calibrate_intervals": "recalibration",
-    "fit_intervals": "conformal",
-    "Intervals": "conformal",
+    "fit_intervals": "uncertainty.conformal",
+    "Intervals": "uncertainty.conformal",
     "run_nve": "dynamics.md",
     "run_replicas": "dynamics.replicas",
     "ExchangeRecord": "runs.exchange_log",

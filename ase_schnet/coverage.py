@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from ase_schnet.atoms_state import state_of
-from ase_schnet.conformal import Residuals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import Comparison
 from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
+from ase_schnet.uncertainty.conformal import Residuals
 
 RESAMPLES, CONFIDENCE = 1000, 0.95  # of the interval of a coverage
 

@@ -51,19 +51,26 @@ def keep_importable(package: str, modules: Mapping[str, str]) -> None:
     for old, new in modules.items():
         name = f"{package}.{old}"
         module = ModuleType(name, f"Moved to ase_schnet.{new}.")
-        module.__getattr__ = _Lookup(name, f"ase_schnet.{new}")
+        module.__getattr__ = Moved(name, f"ase_schnet.{new}")
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")
         setattr(sys.modules[parent], child, module)
 
 
-class _Lookup:
-    """Find a name in the module that has taken the place of another, and warn."""
+class Moved:
+    """Find the names of a module that has moved, as its ``__getattr__``, and warn.
+
+    Parameters
+    ----------
+    old, new
+        Names of the module.
+    """
 
     def __init__(self, old: str, new: str):
         self.old, self.new = old, new
 
     def __call__(self, name: str):
+        """Return what `name` is in the new module, or else in ``ase_schnet``."""
         if name.startswith("__"):  # Python's own questions to a module
             raise AttributeError(f"module {self.old!r} has no attribute {name!r}")
         # the module itself would give an old name with a warning of its own

@@ -10,20 +10,20 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tqdm import tqdm
 
 from ase_schnet.applicability.model import electrons_mismatch
-from ase_schnet.bars import ROUNDED_STD
-from ase_schnet.conformal import Residuals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.inference.prediction import Engine, Structure, predictions_of
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import half_list
 from ase_schnet.structures.electrons import Electrons
-from ase_schnet.uncertainty import (
+from ase_schnet.uncertainty.bars import ROUNDED_STD
+from ase_schnet.uncertainty.committee import (
     Calibration,
     calibrate_std,
     can_judge,
     committee_mean_std,
     coverage,
 )
+from ase_schnet.uncertainty.conformal import Residuals
 
 
 @dataclass(frozen=True, eq=False)

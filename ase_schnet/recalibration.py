@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import Intervals, fit_intervals
 from ase_schnet.coverage import error_bars_of
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import is_seen, seen_entry, seen_in_training, structure_hashes
@@ -18,6 +16,8 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.error_bars import ErrorBars
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.trained_model import UNSPECIFIED
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import Intervals, fit_intervals
 
 #: Mean error over mean std below which labels are the model's own predictions, written and read.
 OWN = 1e-3

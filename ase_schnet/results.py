@@ -11,7 +11,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import TrainedModel
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 SINGLE = ("energy", "free_energy", "energies", "forces")
 COMMITTEE = ("energy_std", "forces_std", "energy_committee", "forces_committee")

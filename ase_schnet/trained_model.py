@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from ase_schnet.bars import overconfidence
 from ase_schnet.bonds import pair_name
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.schnet_config import SchNetConfig
+from ase_schnet.uncertainty.bars import overconfidence
 
 BASELINE = "baseline"  # required of readers: to add the method that the model is the difference to
 UNSPECIFIED = "unspecified"  # level of theory of data that do not say it
@@ -89,7 +89,7 @@ class TrainedModel:
         """How many times larger errors are than the disagreement of the members has them; at least 1.
 
         By the forces of structures that no member saw; 1 also where the card does not know. See
-        :func:`~ase_schnet.bars.overconfidence`.
+        :func:`~ase_schnet.uncertainty.bars.overconfidence`.
         """
         forces = self.card.get("calibration", {}).get("forces", {})
         return overconfidence(float(forces.get("scale", 1.0)), self.n_members)

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from ase_schnet.dipole.fit import fit_rpr
 from ase_schnet.dipole.settings import RPRSettings
-from ase_schnet.uncertainty import calibrate_std
+from ase_schnet.uncertainty.committee import calibrate_std
 from benchmarks.dichloroethane import STORE, section
 from benchmarks.dipole_data import Case, malonaldehyde, physnet, split, tensoap
 from benchmarks.dipole_path import largest_change, plot

@@ -31,7 +31,6 @@ from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import Potential, properties_of
 from ase_schnet.modelfile import CARD, TrainedModel, load_model, save_model
-from ase_schnet.monte_carlo_dropout import dropout_samples
 from ase_schnet.runtime.files import write_whole
 from ase_schnet.schnet_config import PRESETS
 from ase_schnet.training.batches import BatchSource
@@ -39,7 +38,8 @@ from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.trainer import Fit
-from ase_schnet.uncertainty import calibrate_std
+from ase_schnet.uncertainty.committee import calibrate_std
+from ase_schnet.uncertainty.monte_carlo_dropout import dropout_samples
 from benchmarks.dropout_section import STORE, write_section
 from benchmarks.uncertainty import EXAMPLES, HYDROGEN, OXYGEN, STRETCHED, quintiles
 

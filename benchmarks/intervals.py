@@ -24,7 +24,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ase_schnet import SchNetCalculator
-from ase_schnet.conformal import (
+from ase_schnet.coverage import coverage_of_bars
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.formats import read_labelled
+from ase_schnet.data.splits import plan_folds
+from ase_schnet.evaluation import compare
+from ase_schnet.inference.ensemble import Ensemble
+from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.plotting import save_figure
+from ase_schnet.uncertainty.conformal import (
     ENOUGH_FORCES,
     Intervals,
     Residuals,
@@ -34,14 +42,6 @@ from ase_schnet.conformal import (
     rms,
     structures_needed,
 )
-from ase_schnet.coverage import coverage_of_bars
-from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.formats import read_labelled
-from ase_schnet.data.splits import plan_folds
-from ase_schnet.evaluation import compare
-from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.modelfile import TrainedModel, load_model
-from ase_schnet.plotting import save_figure
 from benchmarks.processor import instructions
 
 HERE = Path(__file__).resolve().parent

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from ase_schnet import LearnSettings, SamplingPlan, label_structures, sample_structures
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import structures_needed
 from ase_schnet.learning.choose import CHOSEN, RANDOM
 from ase_schnet.learning.fit import divided, fit_round
 from ase_schnet.learning.settings import Methods
 from ase_schnet.structures.single import read_structure
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import structures_needed
 
 #: Each 5 ps of a run ten structures, as far apart as the frames of independent samples.
 RUN = {"frames_per_run": 10, "interval": 1000, "friction_per_fs": 0.01}

@@ -19,12 +19,12 @@ import numpy as np
 from ase import Atoms, units
 
 from ase_schnet import spread
-from ase_schnet.bars import half_width, student_quantile
 from ase_schnet.propagation import Spread, harmonic_spread
 from ase_schnet.propagation.harmonic import paired
 from ase_schnet.runtime.files import write_whole
 from ase_schnet.spectra import NormalModes
 from ase_schnet.spectra.harmonic import zero_point_energy
+from ase_schnet.uncertainty.bars import half_width, student_quantile
 from benchmarks import ethanol_reference, methanol_reference, spread_silicon
 
 HERE = Path(__file__).parent

@@ -29,7 +29,7 @@ from ase_schnet.model.schnet import SchNet, SchNetConfig
 from ase_schnet.modelfile import TrainedModel, load_model
 from ase_schnet.plotting import save_figure
 from ase_schnet.training.batches import BatchSource
-from ase_schnet.uncertainty import calibrate_std
+from ase_schnet.uncertainty.committee import calibrate_std
 from benchmarks.dropout_section import section
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "ase_schnet"
 FLOORS = [
-    {"__main__", "interfaces", "simulation"},  # the last two only lead old module paths to new ones
+    # all but the first only lead old module paths to new ones
+    {"__main__", "conformal", "interfaces", "simulation"},
     {"cli"},
     {"report", "doctor"},
     {"learning"},
@@ -22,22 +23,14 @@ FLOORS = [
     {"dynamics", "results", "spectra", "plotting"},
     {"inference", "runs", "scan", "labelling"},
     {"data", "applicability"},
-    {
-        "units",
-        "neighbors",
-        "modelfile",
-        "uncertainty",
-        "conformal",
-        "structures",
-        "monte_carlo_dropout",
-    },
+    {"units", "neighbors", "modelfile", "structures"},
     {"trained_model"},
+    {"uncertainty"},
     {
         "bonds",
         "runtime",
         "arguments",
         "atoms_state",
-        "bars",
         "degrees_of_freedom",
         "deprecation",
         "model_directories",

@@ -19,6 +19,7 @@ OLD = [
     ("simulation.spectra", "NormalModes", "spectra"),
     ("simulation.scan", "scan_distance", "scan"),
     ("simulation.monitor", "Monitor", "runs.monitor"),
+    ("conformal", "Residuals", "uncertainty.conformal"),  # docs/uncertainty.md
 ]
 
 

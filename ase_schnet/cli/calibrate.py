@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, write the card and print what the error bars rest on; return the exit code."""
-    from ase_schnet.conformal import structures_needed
     from ase_schnet.data.dataset import Dataset
     from ase_schnet.modelfile import load_model
     from ase_schnet.recalibration import calibrate_intervals
     from ase_schnet.training.report import interval_lines
+    from ase_schnet.uncertainty.conformal import structures_needed
 
     refuse_swapped(args.model, args.data, "DATA")
     structures_needed(args.level)  # refuses what is no level before a long file is read

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import structures_needed
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import structure_hashes
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import structures_needed
 
 
 @dataclass(frozen=True, eq=False)

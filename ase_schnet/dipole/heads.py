@@ -11,7 +11,7 @@ from ase.calculators.calculator import InputError
 
 from ase_schnet.dipole.rpr import RotatePredictRotate
 from ase_schnet.dipole.store import load_heads
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 
 class PropertyHeads:

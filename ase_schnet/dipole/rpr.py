@@ -21,7 +21,7 @@ from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND
 from ase_schnet.dipole.basis import VOIGT, Basis
 from ase_schnet.dipole.frame import FRAMES
 from ase_schnet.dipole.symmetry import bonds, orders_like
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 RANKS = {"dipole": 1, "polarizability": 2}
 UNITS = {"dipole": "e*Ang", "polarizability": "e^2*Ang^2/eV"}

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from ase_schnet.applicability.distances import avoided_squares
 from ase_schnet.applicability.model import limits
 from ase_schnet.atoms_state import AtomsState
-from ase_schnet.conformal import Intervals
 from ase_schnet.inference.compositions import (
     KnownPieces,
     composition_of_training,
@@ -44,6 +43,7 @@ from ase_schnet.inference.intervals import (
 )
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
+from ase_schnet.uncertainty.conformal import Intervals
 
 if TYPE_CHECKING:
     from ase_schnet.results import Results

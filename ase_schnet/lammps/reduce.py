@@ -8,7 +8,7 @@ import numpy as np
 
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.lammps.mpi import Refusal
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 
 class GlobalPrediction(NamedTuple):

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import structures_needed
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.evaluation import compare
@@ -54,6 +52,8 @@ from ase_schnet.runtime.locks import LockFile
 from ase_schnet.runtime.progress import duration
 from ase_schnet.sampling.parts import remove_parts
 from ase_schnet.sampling.spread import sorted_distances
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import structures_needed
 
 PARTS = "parts"
 #: Thermal structures from which runs of the model begin.

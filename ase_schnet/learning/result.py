@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import structures_needed
 from ase_schnet.learning.explore import Life, whole_runs
 from ase_schnet.learning.rounds import Row
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.report import verdict_of
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import structures_needed
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from ase.calculators.calculator import InputError
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ase_schnet.bars import LEVEL
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.propagation.result import Spread
 from ase_schnet.propagation.spread import spread
 from ase_schnet.runtime.files import write_csv
 from ase_schnet.spectra.harmonic import SOFT_CM, NormalModes, normal_modes, zero_point_energy
 from ase_schnet.spectra.thermochemistry import thermal_corrections
+from ase_schnet.uncertainty.bars import LEVEL
 
 #: A member whose minimum has a distance between atoms that differs by more than this, Å, is at another one.
 OTHER_MINIMUM = 0.5

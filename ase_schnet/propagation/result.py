@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ase_schnet.bars import LEVEL, half_width, student_quantile
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.bars import LEVEL, half_width, student_quantile
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Spread:
         Probability that the truth lies within ``value`` ± ``half_width``.
     factor
         How many times larger the errors of the model are than the disagreement of its members has them:
-        1 where they are honest (see :func:`~ase_schnet.bars.overconfidence`).
+        1 where they are honest (see :func:`~ase_schnet.uncertainty.bars.overconfidence`).
     method
         "members": each had a calculation of its own. "cumulant": expanded from one run.
     sampling

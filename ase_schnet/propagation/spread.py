@@ -12,7 +12,6 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from ase_schnet.arguments import positive
-from ase_schnet.bars import LEVEL, student_quantile
 from ase_schnet.calculator import SchNetCalculator
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
 from ase_schnet.propagation.cumulant import expanded_averages
@@ -21,6 +20,7 @@ from ase_schnet.propagation.members import member_calculators, open_calculator
 from ase_schnet.propagation.observables import density, volume
 from ase_schnet.propagation.result import Spread, finite
 from ase_schnet.runtime.progress import Tally
+from ase_schnet.uncertainty.bars import LEVEL, student_quantile
 
 #: Observables of frames that go by a name, with their units.
 NAMED = {"potential_energy": "eV", "volume": "Å³", "density": "g/cm³"}

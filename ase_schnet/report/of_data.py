@@ -19,7 +19,7 @@ from ase_schnet.plotting.style import as_png
 from ase_schnet.report.page import Picture, Section, Table, Text, Verdict
 from ase_schnet.report.viewer import Property, Structures, evenly, thinned
 from ase_schnet.training.report import calibration_lines, coverage_lines, error_lines
-from ase_schnet.uncertainty import committee_mean_std
+from ase_schnet.uncertainty.committee import committee_mean_std
 
 #: Structures in the table of those on which a model errs most.
 WORST = 10

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import structures_needed
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.inference.repulsion import onsets
 from ase_schnet.modelfile import TrainedModel, load_model
@@ -15,6 +13,8 @@ from ase_schnet.report.of_data import data_sections, data_verdicts, judge
 from ase_schnet.report.page import Page, Picture, Section, Table, Text, Verdict
 from ase_schnet.training.description import electrons_of, origin_lines, ranges_of
 from ase_schnet.training.report import error_lines, training_summary, verdict_of
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.conformal import structures_needed
 
 
 def model_page(name: str | Path, data: Dataset | None, *, structures: bool) -> Page:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ase_schnet.bars import LEVEL, half_width
 from ase_schnet.scan.scan_1d import ScanResult
 from ase_schnet.scan.scan_2d import ScanMap
+from ase_schnet.uncertainty.bars import LEVEL, half_width
 
 #: A point outside the training range lies in a hole of the model if it is this far below all inside, eV.
 HOLE_EV = 1.0

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from ase_schnet import __version__
-from ase_schnet.conformal import NoIntervals, fit_intervals
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.seen import seen_entry
 from ase_schnet.data.statistics import label_statistics
@@ -25,6 +24,7 @@ from ase_schnet.training.length import change_per_doubling
 from ase_schnet.training.metrics import losses_per_structure
 from ase_schnet.training.result import FitResult
 from ase_schnet.training.trainer import Fit
+from ase_schnet.uncertainty.conformal import NoIntervals, fit_intervals
 
 COMPARED = 20  # kept-out structures on which the two engines are compared
 

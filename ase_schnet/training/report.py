@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from ase.units import GPa, kcal, mol
 
-from ase_schnet.bars import LEVEL
-from ase_schnet.conformal import Intervals, structures_needed
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.training.verdict import TrainingVerdict
-from ase_schnet.uncertainty import ENOUGH
+from ase_schnet.uncertainty.bars import LEVEL
+from ase_schnet.uncertainty.committee import ENOUGH
+from ase_schnet.uncertainty.conformal import Intervals, structures_needed
 
 if TYPE_CHECKING:
     from ase_schnet.coverage import Coverage

@@ -14,7 +14,13 @@ from scipy.sparse.csgraph import connected_components
 
 from ase_schnet import SchNetCalculator
 from ase_schnet.atoms_state import state_of
-from ase_schnet.conformal import (
+from ase_schnet.data.splits import default_kept_out
+from ase_schnet.inference.compositions import KnownPieces
+from ase_schnet.inference.error_bars import ErrorBars
+from ase_schnet.inference.intervals import pieces_of
+from ase_schnet.modelfile import UNSPECIFIED, load_model, save_model
+from ase_schnet.neighbors import half_list
+from ase_schnet.uncertainty.conformal import (
     Factors,
     Intervals,
     NoIntervals,
@@ -23,12 +29,6 @@ from ase_schnet.conformal import (
     fit_intervals,
     structures_needed,
 )
-from ase_schnet.data.splits import default_kept_out
-from ase_schnet.inference.compositions import KnownPieces
-from ase_schnet.inference.error_bars import ErrorBars
-from ase_schnet.inference.intervals import pieces_of
-from ase_schnet.modelfile import UNSPECIFIED, load_model, save_model
-from ase_schnet.neighbors import half_list
 
 MEMBERS, ATOMS = 5, 6
 

@@ -23,7 +23,6 @@ from ase_schnet import (
 )
 from ase_schnet.cli import main
 from ase_schnet.cli.calibrate import EXAMPLE
-from ase_schnet.conformal import NoIntervals
 from ase_schnet.coverage import coverage_of_bars
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
@@ -32,6 +31,7 @@ from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.lammps.restart import checksums
 from ase_schnet.modelfile import save_model
+from ase_schnet.uncertainty.conformal import NoIntervals
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of .* are unlike the training")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ase_schnet.uncertainty import (
+from ase_schnet.uncertainty.committee import (
     calibrate_std,
     can_judge,
     committee_mean_std,

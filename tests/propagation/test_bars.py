@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ase_schnet.bars import half_width, overconfidence, student_quantile
+from ase_schnet.uncertainty.bars import half_width, overconfidence, student_quantile
 
 
 @pytest.mark.parametrize("n_members", [2, 5])

@@ -25,7 +25,6 @@ from ase_schnet.model.dropout import Dropout
 from ase_schnet.model.potential import properties_of
 from ase_schnet.model.tabulated import Tabulated
 from ase_schnet.modelfile import load_model, save_model
-from ase_schnet.monte_carlo_dropout import dropout_samples
 from ase_schnet.runs.record import MDRecord
 from ase_schnet.training.checkpoint import load_checkpoint
 from ase_schnet.training.loss import LossWeights
@@ -34,6 +33,7 @@ from ase_schnet.training.run import run_fit
 from ase_schnet.training.settings import FitSettings
 from ase_schnet.training.start import Start
 from ase_schnet.training.trainer import Fit
+from ase_schnet.uncertainty.monte_carlo_dropout import dropout_samples
 
 RATE = THINNED.dropout
 QUICK = FitSettings(epochs=6, batch_size=4, learning_rate=5e-3, seed=3, weight_decay=0.1)

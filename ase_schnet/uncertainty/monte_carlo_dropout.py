@@ -11,10 +11,12 @@ benchmarks/uncertainty.md holds it against an ensemble of networks that were tra
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ase_schnet.trained_model import TrainedModel
+if TYPE_CHECKING:
+    from ase_schnet.trained_model import TrainedModel
 
 
 def dropout_samples(

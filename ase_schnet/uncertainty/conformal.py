@@ -30,8 +30,8 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from ase_schnet.bars import LEVEL, ROUNDED_STD
 from ase_schnet.schnet_config import MAX_ELEMENTS
+from ase_schnet.uncertainty.bars import LEVEL, ROUNDED_STD
 
 #: Forces of an element, for a factor of its own; rarer elements have that of all atoms.
 ENOUGH_FORCES = 300

@@ -56,7 +56,7 @@ def overconfidence(scale: float, n_members: int) -> float:
     Parameters
     ----------
     scale
-        Rms of error over std, as :func:`~ase_schnet.uncertainty.calibrate_std` fits it to kept-out labels.
+        Rms of error over std, as :func:`~ase_schnet.calibrate_std` fits it to kept-out labels.
     n_members
         Number M of members. If the truth were one more of them, error over std would be (1 + 1/M)^½ times a
         t of M - 1 degrees of freedom, whose rms is ((M - 1) / (M - 3))^½: 1.55 for five. Of three and fewer
