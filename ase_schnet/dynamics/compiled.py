@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ase_schnet.inference import field, intervals
+from ase_schnet.inference import field, pair_checks
 from ase_schnet.inference.compilation import exact_inner, exactly
 from ase_schnet.inference.field import forces_at, largest_stds, virial_trace
 
@@ -59,7 +59,7 @@ class Samples(NamedTuple):
     heat: np.ndarray  # (S,) eV
 
 
-@exactly(field, intervals)
+@exactly(field, pair_checks)
 def take_steps(forces, made_for, reach, motion, looks, samples, step, begin):
     """Take the steps step + 1, ..., whose targets and noise are those from `begin` on.
 

@@ -12,7 +12,7 @@ from ase_schnet.dynamics.compiled import Looks, Motion, Samples, finish_step, ta
 from ase_schnet.dynamics.integrators import Integrator
 from ase_schnet.dynamics.recorder import Recorder
 from ase_schnet.dynamics.steps import MOST_STEPS, Taken, ask
-from ase_schnet.inference import field, intervals
+from ase_schnet.inference import field, pair_checks
 from ase_schnet.inference.compilation import first_use
 from ase_schnet.inference.field import Field
 from ase_schnet.runs.monitor import StepMonitor
@@ -71,7 +71,7 @@ class CompiledSteps:
         self._first, self._ahead = 0, (np.empty(0), np.empty((0, 0)))
         self._monitor = monitor
         self._samples: Samples | None = None
-        with first_use(compiled, field, intervals):
+        with first_use(compiled, field, pair_checks):
             self._call(self._motion(), 0, 0)  # of no steps
 
     def take(self, step: int, stop: int) -> Taken:

@@ -45,7 +45,7 @@ class KnownPieces:
         numbers
             (N,), atomic numbers.
         pieces
-            (N,), as `intervals.pieces_of` returns them.
+            (N,), as `pair_checks.pieces_of` returns them.
         """
         key = numbers.tobytes(), pieces.tobytes()
         last = self._last

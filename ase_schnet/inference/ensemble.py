@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ase_schnet.inference import intervals, kernels, loops, rows
+from ase_schnet.inference import kernels, loops, pair_checks, rows
 from ase_schnet.inference.arrays import State, contiguous, network_arrays
 from ase_schnet.inference.blocks import evaluate_in_blocks
 from ase_schnet.inference.buffers import CHUNK, Buffers
@@ -191,20 +191,20 @@ class Ensemble:
         return self._buffers.state.x.copy()
 
     def _compile(self) -> None:
-        """Compile what an evaluation calls, or load it: no phase of one atom, intervals of no pairs."""
+        """Compile what an evaluation calls, or load it: no phase of one atom, checks of no pairs."""
         none = np.empty(0, np.int64)
-        with first_use(rows, kernels, loops, intervals):
+        with first_use(rows, kernels, loops, pair_checks):
             self._buffers.fit(1, Pairs(none, none, np.empty((0, 3))), none, False)
             atom = np.zeros(1, np.int64), np.zeros((1, 3))
             self._run_chunks(self._buffers, (0, 0), (0, 0), 0, *atom)
             none_3 = np.empty((0, 3))
             nothing = none, none, none_3, none, none_3, np.empty((0, 0, 0, 2))
-            intervals.any_pair_within(*nothing)
-            intervals.pairs_within(*nothing, 1.0)
-            intervals.is_ordinary(*nothing, 1.0)
-            intervals.pieces_of(none, none, none_3, none_3, 1.0)
-            intervals.force_half_widths(none_3, none_3, none_3)
-            intervals.widen_around(*nothing, 1.0, none_3)
+            pair_checks.any_pair_within(*nothing)
+            pair_checks.pairs_within(*nothing, 1.0)
+            pair_checks.is_ordinary(*nothing, 1.0)
+            pair_checks.pieces_of(none, none, none_3, none_3, 1.0)
+            pair_checks.force_half_widths(none_3, none_3, none_3)
+            pair_checks.widen_around(*nothing, 1.0, none_3)
 
     def _run_with(self, ghosts: Ghosts, numbers: np.ndarray, positions: np.ndarray) -> None:
         """Run phase by phase, and after each fetch its results for the ghosts from their owners.

@@ -35,7 +35,7 @@ from ase_schnet.inference.compositions import (
     composition_of_training,
     proportions,
 )
-from ase_schnet.inference.intervals import (
+from ase_schnet.inference.pair_checks import (
     any_pair_within,
     force_half_widths,
     pieces_of,

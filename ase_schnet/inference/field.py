@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ase_schnet.inference import intervals
+from ase_schnet.inference import pair_checks
 from ase_schnet.inference.arrays import Edges, Network, Rows, Scratch, State
 from ase_schnet.inference.compilation import call_at, exact_inner
 from ase_schnet.inference.prediction import COINCIDENT
@@ -49,9 +49,9 @@ def forces_at(field, made_for, reach, positions, forces):
     pairs = (field.idx_i, field.idx_j, field.shifts)
     if field.one_piece:
         cutoff = field.network.cutoff
-        if not intervals.is_ordinary(*pairs, field.kinds, positions, field.avoided, cutoff):
+        if not pair_checks.is_ordinary(*pairs, field.kinds, positions, field.avoided, cutoff):
             return False
-    elif intervals.any_pair_within(*pairs, field.kinds, positions, field.avoided):
+    elif pair_checks.any_pair_within(*pairs, field.kinds, positions, field.avoided):
         return False
     state, layers = field.state, len(field.network.out_w)
     arrays = (field.network, field.rows, field.edges, state, field.scratch, field.numbers)

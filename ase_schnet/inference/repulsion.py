@@ -26,8 +26,8 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.units import Bohr, Hartree
 
 from ase_schnet.bonds import pair_name
-from ase_schnet.inference.intervals import any_pair_within, pairs_within
 from ase_schnet.inference.loops import SOFTENED_OVER
+from ase_schnet.inference.pair_checks import any_pair_within, pairs_within
 from ase_schnet.inference.prediction import Prediction
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_schnet.inference.error_bars import ErrorBars
-from ase_schnet.inference.intervals import is_ordinary
+from ase_schnet.inference.pair_checks import is_ordinary
 from ase_schnet.inference.training_watch import TrainingWatch
 from ase_schnet.neighbors import Pairs
 

@@ -20,7 +20,7 @@ from ase_schnet.inference.compositions import (
     composition_of_training,
     proportions,
 )
-from ase_schnet.inference.intervals import any_pair_within, pieces_of
+from ase_schnet.inference.pair_checks import any_pair_within, pieces_of
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs
 

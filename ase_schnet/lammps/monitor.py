@@ -11,7 +11,7 @@ from ase.data import chemical_symbols, covalent_radii
 from ase_schnet.applicability.distances import COLLISION, avoided_squares, describe_distance
 from ase_schnet.applicability.model import limits
 from ase_schnet.applicability.structure_watch import DISTANCE_TOLERANCE_ANG
-from ase_schnet.inference.intervals import pairs_within, pieces_of
+from ase_schnet.inference.pair_checks import pairs_within, pieces_of
 from ase_schnet.lammps.potential import LammpsPotential, Neighbourhood
 from ase_schnet.modelfile import TrainedModel
 from ase_schnet.neighbors import Pairs

@@ -17,7 +17,7 @@ from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaWarning
 
-from ase_schnet.inference import compilation, compile_lock, intervals, kernels
+from ase_schnet.inference import compilation, compile_lock, kernels, pair_checks
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.model import pair_loops
 from ase_schnet.neighbors import Pairs, half_list
@@ -194,7 +194,7 @@ def test_the_cache_notices_a_change_of_the_file_that_leaves_its_time_and_size(
     assert answers == [10.0, 15.0]
 
 
-@pytest.mark.parametrize("module", [kernels, intervals, pair_loops, orthogonal_loops])
+@pytest.mark.parametrize("module", [kernels, pair_checks, pair_loops, orthogonal_loops])
 def test_every_compiled_function_is_made_of_its_file_and_of_all_options(monkeypatch, module):
     functions = [f for f in vars(module).values() if isinstance(f, Dispatcher)]
     cached = [f for f in functions if isinstance(f._cache, compilation._Cache)]

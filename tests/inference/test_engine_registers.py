@@ -42,14 +42,14 @@ EVALUATE = """
 import sys
 import numpy as np
 from ase.build import molecule
-from ase_schnet.inference import buffers, intervals, rows, simd
+from ase_schnet.inference import buffers, pair_checks, rows, simd
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.modelfile import load_model
 from ase_schnet.neighbors import half_list
 # what has no vectors need not be compiled
-for name, each in vars(intervals).items():
-    if getattr(each, "__module__", None) == intervals.__name__:
-        setattr(intervals, name, lambda *_: None)
+for name, each in vars(pair_checks).items():
+    if getattr(each, "__module__", None) == pair_checks.__name__:
+        setattr(pair_checks, name, lambda *_: None)
 for each in (rows.rows_of, rows._halos, rows._shares):
     setattr(rows, each.__name__, each.py_func)
 buffers.rows_of = rows.rows_of

@@ -17,7 +17,7 @@ from ase_schnet.atoms_state import state_of
 from ase_schnet.data.splits import default_kept_out
 from ase_schnet.inference.compositions import KnownPieces
 from ase_schnet.inference.error_bars import ErrorBars
-from ase_schnet.inference.intervals import pieces_of
+from ase_schnet.inference.pair_checks import pieces_of
 from ase_schnet.modelfile import UNSPECIFIED, load_model, save_model
 from ase_schnet.neighbors import half_list
 from ase_schnet.uncertainty.conformal import (

@@ -3,7 +3,8 @@
 Nearly always the answer is no, and it must cost next to nothing: below 1 µs for a molecule. Repulsion, the
 watch over what training has seen and error bars ask the same question with other intervals. The latter two
 also ask whether the atoms hang together, since atoms farther apart than the cutoff have no distance. They
-share one answer for all that is ordinary (`survey.py`), and look closer only at the rest.
+share one answer for all that is ordinary (`survey.py`), and look closer only at the rest. What follows from
+it for the half-widths of forces is here as well.
 """
 
 from __future__ import annotations
