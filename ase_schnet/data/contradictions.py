@@ -143,6 +143,12 @@ def _looks_like(ratio: float, units: str) -> str:
     return f"{' or '.join(near)} (the file was read as {stated}): {cure}"
 
 
+def units_of_force(size: float) -> list[str]:
+    """Return the names of units of force that are about `size` eV/Å large, the nearest first."""
+    off = {name: abs(math.log(size / value)) for name, value in _force_units().items()}
+    return sorted((name for name in off if off[name] < math.log(NAMED_WITHIN)), key=off.get)
+
+
 def _force_units() -> dict[str, float]:
     """Return the eV/Å per unit of force, by name."""
     lengths = {**LENGTH_UNITS, "nm": _NM}

@@ -178,7 +178,7 @@ class Loop:
         labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
         calls = len([a for a in everything if a.info["round"] <= k])
         if k == 0:
-            refuse_contradicting(labelled, self.methods.reference)
+            refuse_contradicting(labelled, self.methods)
         row = self._judged(k, before, lives, labelled, calls)
         plan, split = divided(labelled, self.settings.members, k)
         start = self.first if before is None else load_model(before)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 from ase import Atoms
+from threadpoolctl import threadpool_limits
 
-from ase_schnet.data.contradictions import label_contradictions
+from ase_schnet.data.contradictions import label_contradictions, units_of_force
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.methods import Reference, ScriptReference
+from ase_schnet.learning.settings import Methods
+
+#: Structures whose forces are held against those of the sampler.
+COMPARED = 20
+#: Forces of two methods that resemble each other so much differ in size by less than SCALE.
+RESEMBLANCE, SCALE = 0.8, 2.5
 
 
-def refuse_contradicting(frames: list[Atoms], reference: Reference) -> None:
-    """Refuse labels of a script whose energies and forces contradict each other.
+def refuse_contradicting(frames: list[Atoms], methods: Methods) -> None:
+    """Refuse labels of a script whose energies and forces contradict each other, or are in other units.
+
+    Units that are wrong together, such as Hartree and Hartree/Å, contradict nothing: there the forces of the
+    method that sampled tell.
 
     Later rounds are not asked: what a poor model chooses has no near pairs.
 
@@ -18,20 +29,43 @@ def refuse_contradicting(frames: list[Atoms], reference: Reference) -> None:
     ----------
     frames
         The labelled structures of the first round.
-    reference
-        Made the labels. Those of the package's own methods are believed.
+    methods
+        The reference, which made the labels; those of the package's own methods are believed.
 
     Raises
     ------
     ValueError
         In one line, with what the labels look like.
     """
-    if not isinstance(reference, ScriptReference):
+    if not isinstance(methods.reference, ScriptReference):
         return
     found = label_contradictions(Dataset.from_atoms(frames))
+    if not found and methods.sampler is not None:
+        found = _of_another_size(frames[:COMPARED], methods.sampler)
     if found:
         said = "; ".join(each.split(" (the file was read as")[0] for each in found)
         raise ValueError(
-            f"the labels of {reference.text} cannot be right: {said}. ASE's units are eV and eV/Å: correct "
-            "the script, and learn in another directory"
+            f"the labels of {methods.reference.text} cannot be right: {said}. ASE's units are eV and eV/Å: "
+            "correct the script, and learn in another directory"
         )
+
+
+def _of_another_size(frames: list[Atoms], sampler: Reference) -> list[str]:
+    """Say that forces resemble those of another method in all but their size, if they do."""
+    given = np.concatenate([atoms.get_forces() for atoms in frames])
+    other = np.concatenate([_forces(atoms, sampler) for atoms in frames])
+    overlap = np.vdot(given, other)
+    resemblance = overlap / max(np.linalg.norm(given) * np.linalg.norm(other), 1e-300)
+    ratio = overlap / np.vdot(other, other)
+    if resemblance < RESEMBLANCE or 1 / SCALE < ratio < SCALE:
+        return []
+    units = " or ".join(units_of_force(1 / ratio)[:2])
+    looks = f": they look like {units}" if units else ""
+    return [f"its forces are {ratio:.3g} times those of {sampler.level_of_theory}{looks}"]
+
+
+def _forces(atoms: Atoms, method: Reference) -> np.ndarray:
+    copy = atoms.copy()
+    with threadpool_limits(1):
+        copy.calc = method(copy)
+        return copy.get_forces()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,9 +19,9 @@ from ase_schnet.arguments import whole
 from ase_schnet.runs.provenance import describe_calculator
 from ase_schnet.runtime.cores import cores
 from ase_schnet.runtime.processes import refuse_to_start_again
-from ase_schnet.runtime.progress import Tally
+from ase_schnet.runtime.progress import Tally, duration, say
 from ase_schnet.sampling.chunks import Base, random_numbers
-from ase_schnet.sampling.md import CalculatorFactory, said
+from ase_schnet.sampling.md import MELT_INTERVAL, CalculatorFactory, said
 from ase_schnet.sampling.parts import Parts
 from ase_schnet.sampling.plan import SamplingPlan
 from ase_schnet.sampling.processes import Makers
@@ -32,6 +33,9 @@ from ase_schnet.structures.electrons import INITIAL_CHARGES, INITIAL_MAGMOMS, el
 CALCULATED = ("md", "melt", "normal modes")
 #: Fewer starts than this are joined by frames of the coolest runs, at most THERMAL, before bonds are moved.
 FEW_STARTS, THERMAL = 100, 300
+#: From so many seconds of runs on their number of evaluations is said; a call of QUICK_S is not timed again.
+LONG_S = 600.0
+QUICK_S = 0.1
 
 
 def sample_structures(
@@ -85,7 +89,9 @@ def sample_structures(
         raise ValueError("there is no structure to start from")
     plan = SamplingPlan.for_starts(starts) if plan is None else plan
     streams = _streams(plan, n, starts)
-    name = _checked(calculator, starts[0], [stream.kind for stream in streams])
+    name, call_s = _checked(calculator, starts[0], [stream.kind for stream in streams])
+    if progress is not False:
+        _say_of_long(streams, plan, call_s, jobs)
     settings = _settings(starts, name, n, plan, seed)
     kept = nullcontext() if directory is None else Parts(directory, settings, take_over=take_over)
     with kept as parts, Makers(jobs, calculator, plan, seed) as makers:
@@ -141,8 +147,10 @@ def _stripped(atoms: Atoms, number: int) -> Atoms:
     return copy
 
 
-def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence[str]) -> str:
-    """Return a name of the calculator, after it has evaluated the first start, if it is needed.
+def _checked(
+    calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence[str]
+) -> tuple[str, float]:
+    """Return a name of the calculator, after it has evaluated the first start, and the s of such a call.
 
     Raises
     ------
@@ -153,21 +161,45 @@ def _checked(calculator: CalculatorFactory | None, start: Atoms, kinds: Sequence
     """
     needed = [kind for kind in kinds if kind in CALCULATED]
     if not needed:
-        return "none"
+        return "none", 0.0
     if calculator is None:
         raise ValueError(f"structures of the kind {needed[0]!r} need a calculator")
     atoms = start.copy()
     try:
         with threadpool_limits(1):
             atoms.calc = calculator(atoms)
+            began = time.monotonic()
             finite = np.isfinite(atoms.get_forces()).all()
+            call_s = time.monotonic() - began
+            if call_s > QUICK_S:  # much of which may have been the loading
+                call_s = _call_s(atoms)
     except CalculatorSetupError:
         raise
     except Exception as error:  # calculators raise nearly everything
         raise ValueError(f"the calculator fails on the first structure ({said(error)})") from error
     if not finite:
         raise ValueError("the calculator gives forces of the first structure that are not finite")
-    return str(getattr(calculator, "identity", None) or describe_calculator(atoms.calc))
+    return str(getattr(calculator, "identity", None) or describe_calculator(atoms.calc)), call_s
+
+
+def _call_s(atoms: Atoms) -> float:
+    """Return how long an evaluation takes, s, when the calculator is loaded: of slightly moved atoms."""
+    atoms.rattle(1e-3, seed=0)
+    began = time.monotonic()
+    atoms.get_forces()
+    return time.monotonic() - began
+
+
+def _say_of_long(streams: Sequence[Stream], plan: SamplingPlan, call_s: float, jobs: int) -> None:
+    """Say how many evaluations a slow calculator will need: the first frames may be hours away."""
+    of_frame = {"md": plan.interval, "melt": plan.interval * MELT_INTERVAL}
+    calls = sum(stream.wanted * of_frame.get(stream.kind, 0) for stream in streams)
+    if calls * call_s / jobs > LONG_S:
+        took = duration(calls * call_s / jobs)
+        say(
+            f"sampling: runs need some {calls} evaluations of {call_s:.2g} s, about {took} with {jobs} "
+            "processes; fewer structures, or smaller shares of md and melt, are quicker"
+        )
 
 
 def _settings(

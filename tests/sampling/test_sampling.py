@@ -54,6 +54,19 @@ def test_the_same_seed_gives_the_same_structures_and_another_seed_others():
     assert not np.array_equal(positions(first), positions(other))
 
 
+def test_how_long_a_slow_calculator_will_take_is_said_before_its_runs(monkeypatch, capsys):
+    """A calculator of half a second a step made no frame, and said nothing, for ten minutes."""
+    sample(jobs=1)
+    assert "evaluations" not in capsys.readouterr().err
+    monkeypatch.setattr("ase_schnet.sampling.run.QUICK_S", -1.0)
+    monkeypatch.setattr("ase_schnet.sampling.run._call_s", lambda atoms: 600.0)
+    sample(jobs=1)
+    # 24 structures: 40 % from runs, in which a frame is two steps
+    assert "some 20 evaluations of 6e+02 s, about 3 h 20 min" in capsys.readouterr().err
+    sample(jobs=1, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("forked_workers")
 def test_two_processes_give_the_structures_of_one():
