@@ -102,6 +102,20 @@ def read_structures(name: str, args: argparse.Namespace) -> list[Atoms]:
         raise ValueError(f"{name}: {error}") from None
 
 
+def state_electrons(atoms: Atoms, name: str, args: argparse.Namespace) -> None:
+    """Let a structure of a file state --charge and --multiplicity; ValueError if it states others."""
+    from ase_schnet.structures.electrons import signed, stated
+
+    said = stated(atoms.info, atoms.arrays)
+    for key in ("charge", "multiplicity"):
+        given, there = getattr(args, key), getattr(said, key)
+        if given is not None and there is not None and there != given:
+            number = signed(there) if key == "charge" else f"{there:g}"
+            raise ValueError(f"{name} states {key} {number}: leave --{key} {given} out")
+        if given is not None:
+            atoms.info[key] = given
+
+
 def reading_options(args: argparse.Namespace) -> dict:
     """Return the arguments of `read_labelled` that the command has, by name."""
     names = ("energy_key", "forces_key", "mask_key", "columns", "trust_units")

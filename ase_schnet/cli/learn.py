@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.faults import GOES_ON, when_stopped
-from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
+from ase_schnet.cli.inputs import (
+    add_no_pbc,
+    add_structure_options,
+    read_structures,
+    state_electrons,
+    unbox,
+)
 from ase_schnet.cli.options import refuse_given
 from ase_schnet.cli.outputs import check_outputs
 from ase_schnet.cli.pictures import add_save_data, draw
@@ -168,8 +174,7 @@ def _starts(args: argparse.Namespace) -> list[Atoms]:
         for k, atoms in enumerate(read_structures(name, args)):
             atoms = unbox(atoms, f"{name}: structure {k}") if args.no_pbc else atoms
             atoms.calc = None
-            given = {"charge": args.charge, "multiplicity": args.multiplicity}
-            atoms.info |= {key: value for key, value in given.items() if value is not None}
+            state_electrons(atoms, name, args)
             found.append(atoms)
     if any(atoms.pbc.any() for atoms in found):
         print("periodic: learnt as a crystal (a molecule in a box: --no-pbc)")

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase_schnet.cli.faults import when_stopped
-from ase_schnet.cli.inputs import add_no_pbc, add_structure_options, read_structures, unbox
+from ase_schnet.cli.inputs import (
+    add_no_pbc,
+    add_structure_options,
+    read_structures,
+    state_electrons,
+    unbox,
+)
 from ase_schnet.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -153,19 +159,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _starts(args: argparse.Namespace) -> list[Atoms]:
     """Read the structures, and add charge and multiplicity to those that do not state them."""
-    from ase_schnet.structures.electrons import signed, stated
-
     starts = []
     for name in args.structures:
         for atoms in read_structures(name, args):
-            said = stated(atoms.info, atoms.arrays)
-            for key in ("charge", "multiplicity"):
-                given, there = getattr(args, key), getattr(said, key)
-                if given is not None and there is not None and there != given:
-                    number = signed(there) if key == "charge" else f"{there:g}"
-                    raise ValueError(f"{name} states {key} {number}: leave --{key} {given} out")
-                if given is not None:
-                    atoms.info[key] = given
+            state_electrons(atoms, name, args)
             starts.append(unbox(atoms, name) if args.no_pbc else atoms)
     if not starts:
         raise ValueError(f"{', '.join(args.structures)}: there is no structure to start from")

@@ -27,13 +27,15 @@ from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult, spent
 from ase_schnet.learning.rounds import (
     ASKED_FOR,
-    IN_A_ROW,
+    GOAL_MET,
     LABELS,
     LAST,
     SETTINGS,
     RoundDirectory,
     Row,
     agreed_budgets,
+    finished_rows,
+    goal_reached,
     write_table,
 )
 from ase_schnet.learning.settings import (
@@ -128,7 +130,7 @@ class Loop:
             f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; a "
             "quarter is drawn at random"
         )
-        reached, ended = False, ""
+        ended, done = "", len(finished_rows(self.directory))
         for k, size in enumerate(self.sizes):
             place = RoundDirectory(self.directory, k)
             if rows and place.row is None and (not begins_rounds or time.monotonic() > end):
@@ -139,13 +141,15 @@ class Loop:
             row = place.row or self._timed_round(k, size, place)
             rows.append(row.held_against(self.settings.goal_force_meV_per_Ang))
             write_table(self.directory, rows)
-            if len(rows) >= IN_A_ROW and all(r.goal_met for r in rows[-IN_A_ROW:]):
-                reached, ended = True, f"the goal was met {IN_A_ROW} times in a row"
+            if k + 1 >= done and goal_reached(rows):
+                ended = GOAL_MET
                 break
         model, lives = self._last(len(rows))
         goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
         ended, left = ended or spent(rows[-1].calls, sum(self.sizes)), len(self.sizes) - len(rows)
-        return LearnResult(self.directory, rows, reached, ended, goal, lives, calls, model, left)
+        return LearnResult(
+            self.directory, rows, goal_reached(rows), ended, goal, lives, calls, model, left
+        )
 
     def _timed_round(self, k: int, size: int, place: RoundDirectory) -> Row:
         """Do a round, and say for how long all may go on, if this process has done the whole of it."""
@@ -236,9 +240,7 @@ class Loop:
             frames,
             reference if limit is None else reference.within(limit),
             self.directory / LABELS,
-            executor=self.resources.executor,
-            jobs=self.resources.jobs,
-            take_over=self.resources.take_over,
+            **self.resources.workers,
         )
         if len(result.frames) < 2 * self.settings.members:
             raise ValueError(f"too few structures have labels to go on: {result.summary()}")
@@ -293,8 +295,6 @@ class Loop:
             self.methods,
             start=start,
             last=last,
-            jobs=self.resources.jobs,
-            executor=self.resources.executor,
-            take_over=self.resources.take_over,
+            **self.resources.workers,
         )
         return self._fitted.model

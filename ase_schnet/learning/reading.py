@@ -9,7 +9,16 @@ from pathlib import Path
 from ase import Atoms
 
 from ase_schnet.learning.explore import Life, RunPlan
-from ase_schnet.learning.rounds import ASKED_FOR, GOAL, IN_A_ROW, LABELS, LAST, SETTINGS, Row
+from ase_schnet.learning.rounds import (
+    ASKED_FOR,
+    GOAL,
+    LABELS,
+    LAST,
+    SETTINGS,
+    Row,
+    finished_rows,
+    goal_reached,
+)
 from ase_schnet.learning.settings import sizes_of_rounds
 from ase_schnet.model_directories import CARD
 from ase_schnet.structures.reading import read_frames
@@ -46,8 +55,7 @@ class Learning:
     @property
     def reached(self) -> bool:
         """Whether the goal was met by the last rounds."""
-        last = self.rows[-IN_A_ROW:]
-        return len(last) == IN_A_ROW and all(row.goal_met for row in last)
+        return goal_reached(self.rows)
 
     @property
     def finished(self) -> bool:
@@ -74,9 +82,7 @@ def read_learning(directory: str | Path) -> Learning:
         settings = _json(directory / SETTINGS)
         asked = _json(directory / ASKED_FOR) if (directory / ASKED_FOR).exists() else {}
         goal = float(asked.get(GOAL, float("nan")))
-        paths = (directory / "rounds").glob("*/round.json")
-        rows = sorted((Row(**_json(path)) for path in paths), key=lambda row: row.round)
-        rows = [row.held_against(goal) for row in rows]
+        rows = [row.held_against(goal) for row in finished_rows(directory)]
         budgets = asked.get("budgets") or []
         budget = budgets[-1] if budgets else None
         left = len(sizes_of_rounds(budgets)) - len(rows) if budgets else 0

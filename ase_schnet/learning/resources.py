@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from ase_schnet.arguments import positive, whole
 from ase_schnet.labelling.label import NO_LIMIT
@@ -34,3 +35,8 @@ class Resources:
             whole("jobs", self.jobs, 1)
         if self.time_limit_s is not None:
             positive("time_limit_s", self.time_limit_s)
+
+    @property
+    def workers(self) -> dict[str, Any]:
+        """Return who labels and fits, as arguments of the functions that do."""
+        return {"jobs": self.jobs, "executor": self.executor, "take_over": self.take_over}

@@ -22,11 +22,12 @@ from ase.io import iread, write
 from ase_schnet.learning.explore import Life
 from ase_schnet.runtime.files import naming, replaced, write_csv, write_whole
 
-LAST, LABELS, SETTINGS = "last", "labels.extxyz", "learn.json"
+LAST, LABELS, SETTINGS, ROW = "last", "labels.extxyz", "learn.json", "round.json"
 #: What may change between two calls, and the name of the goal in it, which is that among the settings.
 ASKED_FOR, GOAL = "asked_for.json", "goal_force_meV_per_Ang"
 #: Rounds in a row in which the model must be good enough.
 IN_A_ROW = 2
+GOAL_MET = f"the goal was met {IN_A_ROW} times in a row"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class RoundDirectory:
         self.path = directory / "rounds" / str(name)
         self.path.mkdir(parents=True, exist_ok=True)
         self.model, self.runs = self.path / "model", self.path / "runs"
-        self._row, self._lives = self.path / "round.json", self.path / "lives.json"
+        self._row, self._lives = self.path / ROW, self.path / "lives.json"
 
     @property
     def begun(self) -> bool:
@@ -130,6 +131,18 @@ class RoundDirectory:
             {**asdict(life.plan), "life_ps": life.life_ps, "ended": life.ended} for life in lives
         ]
         write_whole(self._lives, (json.dumps(told, indent=1) + "\n").encode())
+
+
+def goal_reached(rows: list[Row]) -> bool:
+    """Return whether the last rounds met the goal."""
+    last = rows[-IN_A_ROW:]
+    return len(last) == IN_A_ROW and all(row.goal_met for row in last)
+
+
+def finished_rows(directory: Path) -> list[Row]:
+    """Return what became of the rounds of a learning that are done, in their order."""
+    texts = (path.read_text(encoding="utf-8") for path in (directory / "rounds").glob(f"*/{ROW}"))
+    return sorted((Row(**json.loads(text)) for text in texts), key=lambda row: row.round)
 
 
 def write_table(directory: Path, rows: list[Row]) -> None:

@@ -62,12 +62,11 @@ def sample_structures(
     starts
         One structure near rest, or many, such as the frames of a data set. Constraints are left out.
     calculator
-        Returns the calculator of a structure and can be pickled, as what `read_reference` returns. Its
-        ``identity`` tells it from others on resume. None if the plan has no runs and no normal modes.
-    n, plan
-        Number of structures; their kinds and settings (None: :meth:`SamplingPlan.for_starts`).
-    seed, jobs
-        Seed of all random numbers, and number of processes (None: all cores).
+        Returns the calculator of a structure and can be pickled, as what `read_reference` returns; on resume
+        its ``identity`` tells. None if the plan has no runs and no normal modes.
+    n, plan, seed, jobs
+        Number of structures; their kinds and settings (None: :meth:`SamplingPlan.for_starts`); seed of all
+        random numbers; number of processes (None: all cores).
     directory
         Where finished chunks are kept, so that the same call goes on after a stop. The caller removes it with
         :func:`~ase_schnet.sampling.parts.remove_parts`. None: nothing is written.
@@ -90,10 +89,9 @@ def sample_structures(
     plan = SamplingPlan.for_starts(starts) if plan is None else plan
     streams = _streams(plan, n, starts)
     name, call_s = _checked(calculator, starts[0], [stream.kind for stream in streams])
-    if progress is not False:
-        _say_of_long(streams, plan, call_s, jobs)
     settings = _settings(starts, name, n, plan, seed)
     kept = nullcontext() if directory is None else Parts(directory, settings, take_over=take_over)
+    _say_of_long(streams, plan, call_s, jobs, progress)
     with kept as parts, Makers(jobs, calculator, plan, seed) as makers:
         _fill(streams, starts, makers, parts, seed, progress)
     _warn_of_few(streams)
@@ -190,11 +188,13 @@ def _call_s(atoms: Atoms) -> float:
     return time.monotonic() - began
 
 
-def _say_of_long(streams: Sequence[Stream], plan: SamplingPlan, call_s: float, jobs: int) -> None:
+def _say_of_long(
+    streams: Sequence[Stream], plan: SamplingPlan, call_s: float, jobs: int, progress: bool | None
+) -> None:
     """Say how many evaluations a slow calculator will need: the first frames may be hours away."""
     of_frame = {"md": plan.interval, "melt": plan.interval * MELT_INTERVAL}
     calls = sum(stream.wanted * of_frame.get(stream.kind, 0) for stream in streams)
-    if calls * call_s / jobs > LONG_S:
+    if progress is not False and calls * call_s / jobs > LONG_S:
         took = duration(calls * call_s / jobs)
         say(
             f"sampling: runs need some {calls} evaluations of {call_s:.2g} s, about {took} with {jobs} "

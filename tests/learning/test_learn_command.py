@@ -30,6 +30,8 @@ def files(tmp_path):
     write(tmp_path / "water.xyz", water())
     write(tmp_path / "cell.extxyz", bulk("Si", cubic=True))
     write(tmp_path / "radical.xyz", Atoms("CH3", molecule("CH3").positions))
+    ion = Atoms("OH3", molecule("NH3").positions, info={"charge": 1})
+    write(tmp_path / "ion.xyz", ion)
     write(tmp_path / "heavy.xyz", Atoms("UO", [[0, 0, 0], [1.8, 0, 0]]))
     write(tmp_path / "atom.xyz", Atoms("He"))
     write(tmp_path / "ammonia.xyz", molecule("NH3"))
@@ -48,6 +50,7 @@ REFUSED = [
     (["atom.xyz", "-o", "m"], "structure 0 is one atom"),
     (["radical.xyz", "-o", "m"], "structure 0: CH3 has 9 electrons"),
     (["water.xyz", "-o", "m", "--charge", "1", "--multiplicity", "1"], "cannot have multiplicity"),
+    (["ion.xyz", "-o", "m", "--charge", "0"], r"ion.xyz states charge \+1: leave --charge 0 out"),
     (["water.xyz", "cell.extxyz", "-o", "m"], "some structures are molecules and some are cells"),
     (["water.xyz", "ammonia.xyz", "-o", "m"], "different molecules: learn them apart"),
     (["clash.xyz", "-o", "m"], "structure 0 has two atoms far too near"),

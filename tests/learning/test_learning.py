@@ -122,6 +122,22 @@ def test_the_table_says_what_became_of_each_round(learnt):
         assert row.goal_met == (mae <= asked.goal_force_meV_per_Ang and row.runs_whole == row.runs)
 
 
+def test_another_goal_leaves_out_no_round_that_was_done(learnt, tmp_path):
+    """A looser goal, met by earlier rounds, cut the later ones out of the table."""
+    result, _, asked = learnt
+    folder = tmp_path / "m"
+    shutil.copytree(result.directory, folder)
+    (folder / "rounds/3").mkdir()
+    for k in (1, 2, 3):
+        row = dataclasses.replace(result.rows[min(k, 2)], round=k, runs_whole=RUNS)
+        (folder / f"rounds/{k}/round.json").write_text(json.dumps(dataclasses.asdict(row)))
+    looser = dataclasses.replace(asked, budget=44, goal_force_meV_per_Ang=1e9)
+    again = learn([water()], folder, looser, jobs=1, tell=lambda line: None)
+    assert [row.round for row in again.rows] == [0, 1, 2, 3]
+    assert [row.goal_met for row in again.rows] == [False, True, True, True]
+    assert again.reached
+
+
 def test_no_model_was_trained_on_the_random_structures_that_judge_it(learnt):
     result, _, _ = learnt
     frames = labels_of(result)
