@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # for editors and type checkers; test_public_names.py holds i
     from ase_schnet.propagation.result import Spread as Spread
     from ase_schnet.propagation.spread import spread as spread
     from ase_schnet.recalibration import calibrate_intervals as calibrate_intervals
+    from ase_schnet.recalibration.paired_members import pair_members as pair_members
     from ase_schnet.report.write import Report as Report
     from ase_schnet.report.write import write_report as write_report
     from ase_schnet.runs.drift import Drift as Drift
@@ -154,6 +155,7 @@ _HOME = {
     "calibrate_std": "uncertainty.committee",
     "dropout_samples": "uncertainty.monte_carlo_dropout",
     "calibrate_intervals": "recalibration",
+    "pair_members": "recalibration.paired_members",
     "fit_intervals": "uncertainty.conformal",
     "Intervals": "uncertainty.conformal",
     "run_nve": "dynamics.md",

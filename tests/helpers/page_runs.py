@@ -56,7 +56,14 @@ VERDICTS = {
 #: Subcommands that take more than a second or so: their blocks are run by the tests that are marked slow.
 SLOW = {"tune", "train", "assemble", "learn", "lammps", "label", "sample"}
 SLOW_NAMES = {
-    *("cross_validate", "train_fold", "assemble_ensemble", "pretrained", "run_lammps"),
+    *(
+        "cross_validate",
+        "train_fold",
+        "assemble_ensemble",
+        "pair_members",
+        "pretrained",
+        "run_lammps",
+    ),
     *("learn", "extend_learning", "label_structures", "sample_structures", "DeltaCalculator"),
 }
 #: The same for Python.

@@ -55,14 +55,9 @@ def calibrate_intervals(
         Members were trained on some of the structures, or the labels are of another level of theory; and
         what `fit_intervals` and `compare` raise. The model remains as it was.
     """
-    model = load_model(directory)
-    if not Path(directory).is_dir():
-        raise ValueError(
-            f"{directory} is a model that comes with the package: copy {model.path} and calibrate the copy"
-        )
-    model.require_whole()
+    model = own_model(directory)
     _require_same_level(model, level_of_theory)
-    unseen, training = _unseen(model, dataset)
+    unseen, training = unseen_part(model, dataset)
     intervals = _fit(model, unseen, level)
     _warn_of_lost_bars(model, intervals)
     card = {**model.card, "intervals": {**intervals.to_dict(), "source": Path(dataset.source).name}}
@@ -70,6 +65,25 @@ def calibrate_intervals(
     card["earlier_sha256"] = [*card.get("earlier_sha256", []), model.checksum]
     save_model(model.path, replace(model, card=card))
     return intervals
+
+
+def own_model(directory: str | Path) -> TrainedModel:
+    """Read a model that may be changed.
+
+    Raises
+    ------
+    ValueError
+        It is one that comes with the package.
+    ModelFileError
+        There is none, or it holds the difference to another method.
+    """
+    model = load_model(directory)
+    if not Path(directory).is_dir():
+        raise ValueError(
+            f"{directory} is a model that comes with the package: copy {model.path} and calibrate the copy"
+        )
+    model.require_whole()
+    return model
 
 
 def _require_same_level(model: TrainedModel, level_of_theory: str | None) -> None:
@@ -174,8 +188,21 @@ def _distinct(dataset: Dataset) -> Dataset:
     return dataset.subset(first)
 
 
-def _unseen(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
-    """Return the structures that no member saw, and what the card is to say of the training."""
+def unseen_part(model: TrainedModel, dataset: Dataset) -> tuple[Dataset, dict]:
+    """Return the structures that no member saw, and what the card is to say of the training.
+
+    Parameters
+    ----------
+    model
+        Its card says what its members saw.
+    dataset
+        Other structures, or the data of the training, whose kept-out part is taken.
+
+    Raises
+    ------
+    ValueError
+        Members saw some of the structures.
+    """
     training = model.card.get("training", {})
     if "kept_out" in training and training.get("data_fingerprint") == dataset.fingerprint():
         kept_out = np.array(training["kept_out"])
