@@ -16,6 +16,7 @@ from ase.io import read
 from ase.units import GPa
 
 from ase_schnet import SchNetCalculator, load_model
+from ase_schnet.coverage import coverage_of_bars
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.evaluation import compare
@@ -116,6 +117,16 @@ def test_errors_on_frames_it_never_saw(model, frames):
     assert metrics["energy_mae_meV_per_atom"] <= 9.5
     assert metrics["forces_mae_meV_per_Ang"] <= 110.0
     assert metrics["stress_mae_meV_per_Ang3"] <= 1.25
+
+
+def test_members_disagree_as_much_as_they_err(model, frames):
+    test = Dataset.from_atoms(frames["test"])
+    comparison = compare(open_engine(model), test)
+    for name, known in comparison.calibration().items():
+        assert 0.7 < known.scale < 1.5, name
+    (forces,) = (c for c in coverage_of_bars(model, comparison, test) if c.name == "forces")
+    assert forces.median_bar < 4 * forces.median_error
+    assert forces.fraction > 0.8
 
 
 @pytest.mark.slow

@@ -32,12 +32,14 @@ def run_silicon(directory, a_Ang, time_ps):
 
 @pytest.mark.slow
 def test_a_run_is_averaged_by_the_model_that_it_names(crystal, capsys):
-    assert main(["average", str(crystal)]) == 0
+    assert main(["average", str(crystal), "--of", "density"]) == 0
     out = capsys.readouterr().out
-    found = spread("potential_energy", "silicon", frames=crystal)
-    assert f"potential energy  {found.describe('eV')}" in out
-    assert " eV (90 %: std of 5 members" in out
+    found = spread("density", "silicon", frames=crystal)
+    assert f"density  {found.describe('g/cm³')}" in out
+    assert " g/cm³ (90 %: std of 10 members" in out
     assert "frames at 300 K" in out
+    assert main(["average", str(crystal)]) == 2  # of the potential energy: members differ by 2 kT
+    assert "members are too far from the mean potential" in capsys.readouterr().err
     assert main(["average", str(crystal), "--of", "density", "--level", "0.5"]) == 0
     assert "g/cm³ (50 %" in capsys.readouterr().out
 

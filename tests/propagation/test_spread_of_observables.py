@@ -23,7 +23,7 @@ from ase_schnet import (
     spread,
     write_predictions,
 )
-from ase_schnet.modelfile import save_model
+from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.propagation import density, harmonic_spread, member_calculators, rdf
 from ase_schnet.propagation.frames import volume_sampling
 from ase_schnet.propagation.harmonic import paired
@@ -116,9 +116,13 @@ def test_an_observable_is_asked_of_the_ensemble_and_of_each_member(model_dir):
     assert wide.half_width > 3 * found.half_width
 
 
-def test_the_calibration_of_the_card_widens_the_bars_of_overconfident_members():
-    assert spread(energy_of(bulk("Si")), "silicon").factor > 2
+def test_the_calibration_of_the_card_widens_the_bars_of_overconfident_members(tmp_path):
     assert spread(energy_of(molecule("CH3OH")), "methanol").factor == 1
+    model = load_model("methanol")
+    forces = model.card["calibration"]["forces"]
+    card = {**model.card, "calibration": {"forces": {**forces, "scale": 3.1 * forces["scale"]}}}
+    save_model(tmp_path / "sure", replace(model, card=card))
+    assert spread(energy_of(molecule("CH3OH")), tmp_path / "sure").factor > 2
 
 
 def test_a_run_gives_the_mean_energy_with_the_spread_of_the_members(run):
