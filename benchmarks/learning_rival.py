@@ -23,8 +23,8 @@ from ase_schnet.structures.single import read_structure
 from ase_schnet.uncertainty.bars import LEVEL
 from ase_schnet.uncertainty.conformal import structures_needed
 
-#: Each 5 ps of a run ten structures, as far apart as the frames of independent samples.
-RUN = {"frames_per_run": 10, "interval": 1000, "friction_per_fs": 0.01}
+#: Runs of ten structures, by default 0.5 ps apart, as independent samples are.
+RUN = {"frames_per_run": 10, "friction_per_fs": 0.01}
 SEED = 7
 
 
@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "-n", type=int, help="structures; default: as many as the learning asked for"
     )
+    parser.add_argument("--interval", type=int, default=1000, help="steps of 0.5 fs between two")
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args(argv)
     told = json.loads((options.directory / "learn.json").read_text())
@@ -55,7 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     methods = Methods.of(settings, periodic=False)
     kelvin = options.temperature or settings.temperature_K
     options.output.mkdir(parents=True, exist_ok=True)
-    plan = SamplingPlan(shares={"md": 1.0}, temperatures_K=(kelvin,), **RUN)
+    plan = SamplingPlan(
+        shares={"md": 1.0}, temperatures_K=(kelvin,), interval=options.interval, **RUN
+    )
     start = read_structure(options.structure).atoms
     frames = sample_structures(
         [start],
