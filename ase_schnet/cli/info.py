@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     picture = None if args.picture is None else _draw_elements(model)
     config = model.config
     print(f"model       {model.path} (sha256 {model.checksum[:12]}…)")
-    print(f"members     {model.n_members}")
+    pairs = ", two of each that was trained" if "paired_members" in model.card else ""
+    print(f"members     {model.n_members}{pairs}")
     print(
         f"network     SchNet, {config['n_interactions']} interactions × "
         f"{config['n_atom_basis']} features, {config['n_rbf']} Gaussians, "

@@ -172,6 +172,8 @@ def test_the_command_pairs_and_then_fits_the_bars(copy, data_file, capsys):
     assert "cover 80 % of the errors: from " in said
     assert main([*words, "--pair-members"]) == 2
     assert "are pairs already" in capsys.readouterr().err
+    assert main(["info", str(copy)]) == 0
+    assert ", two of each that was trained" in capsys.readouterr().out
 
 
 @pytest.mark.slow
