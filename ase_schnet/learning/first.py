@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, InputError
+from threadpoolctl import threadpool_limits
 
 from ase_schnet.bonds import overlapping
 from ase_schnet.inference.training_watch import OutsideTrainingWarning
@@ -76,7 +77,12 @@ def first_candidates(
     jobs: int | None,
     take_over: bool,
 ) -> list[Atoms]:
-    """Return structures around the starts, made by the sampler, among which the first round chooses."""
+    """Return structures around the starts, made by the sampler, among which the first round chooses.
+
+    Those that are displaced and turned at random are no higher in energy than those of the hottest runs:
+    the most different ones would be those whose atoms nearly collide, with forces ten times as large, which
+    then are all that the members learn.
+    """
     kelvin = settings.temperature_K
     plan = SamplingPlan.for_starts(
         starts,
@@ -101,6 +107,8 @@ def first_candidates(
         directory=parts,
         take_over=take_over,
     )
+    if methods.sampler is not None:
+        frames = _no_higher_than_runs(frames, methods.sampler)
     at_goal = "displaced" if methods.sampler is None else f"md {kelvin:g} K"
     for atoms in frames:
         kind = atoms.info["sampled_by"]
@@ -109,6 +117,29 @@ def first_candidates(
         rng = np.random.default_rng([settings.seed, 0, 1])
         frames += structures_of_aims(settings.aims(), starts[0], methods.sampler, rng)
     return frames
+
+
+def _no_higher_than_runs(frames: Sequence[Atoms], sampler: Reference) -> list[Atoms]:
+    """Return the structures without those whose energy is above the highest of a run."""
+    energies = [_energy(atoms, sampler) for atoms in frames]
+    of_runs = [
+        energy
+        for atoms, energy in zip(frames, energies, strict=True)
+        if atoms.info["sampled_by"].startswith("md ") and np.isfinite(energy)
+    ]
+    highest = max(of_runs, default=np.inf)
+    return [atoms for atoms, e in zip(frames, energies, strict=True) if e <= highest]
+
+
+def _energy(atoms: Atoms, method: Reference) -> float:
+    """Return an energy in eV; infinity where the method fails, as where atoms nearly collide."""
+    copy = atoms.copy()
+    try:
+        with threadpool_limits(1):
+            copy.calc = method(copy)
+            return float(copy.get_potential_energy())
+    except Exception:  # calculators raise nearly everything; such a structure is not worth a label
+        return np.inf
 
 
 def structures_of_aims(

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from learning_cases import RAISES, calls, few_short_runs, run_learning, settings, springs, water
 
 from ase_schnet import learn
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.learning.aims import read_aim
 from ase_schnet.learning.explore import RunPlan, _looked_at
-from ase_schnet.learning.first import structures_of_aims
+from ase_schnet.learning.first import first_candidates, structures_of_aims
+from ase_schnet.learning.settings import Methods
 
 AIMS = [read_aim("scan 0 1 0.9 1.3"), read_aim("normal-modes")]
 
@@ -48,6 +50,26 @@ def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path,
     seen, why = _looked_at(frames, read_reference(springs(tmp_path))(water()), plan)
     assert why == "apart"
     assert [a.info.get("stopped", False) for a in seen] == [False, False, True]
+
+
+@pytest.mark.slow
+def test_displaced_structures_are_no_higher_in_energy_than_the_hottest_runs(tmp_path, monkeypatch):
+    """The most different structures had forces of 60 eV/Å, and were a quarter of all labels."""
+    pytest.importorskip("tblite", reason="tblite is not installed")
+    few_short_runs(monkeypatch)
+    asked = settings("gfn2-xtb")
+    methods = Methods.of(asked, periodic=False)
+    start = molecule("CH3CH2OH")
+    frames = first_candidates([start], methods, asked, 40, tmp_path / "parts", 1, False)
+    energies, kinds = [], [atoms.info["kind"] for atoms in frames]
+    for atoms in frames:
+        atoms.calc = methods.sampler(atoms)
+        energies.append(atoms.get_potential_energy())
+    of_runs = [e for e, kind in zip(energies, kinds, strict=True) if kind.startswith("md ")]
+    assert len(of_runs) > 50
+    assert {"displaced", "rotated"} <= set(kinds)
+    assert max(energies) == max(of_runs)
+    assert len(frames) < 120  # as many were sampled
 
 
 @pytest.mark.slow
