@@ -80,8 +80,8 @@ def first_candidates(
     """Return structures around the starts, made by the sampler, among which the first round chooses.
 
     Those that are displaced and turned at random are no higher in energy than those of the hottest runs:
-    the most different ones would be those whose atoms nearly collide, with forces ten times as large, which
-    then are all that the members learn.
+    the most different ones would be those whose atoms nearly collide, with forces ten times as large, each of
+    which has the weight of a hundred others in the loss.
     """
     kelvin = settings.temperature_K
     plan = SamplingPlan.for_starts(
