@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, InputError
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ase_schnet.bonds import overlapping
@@ -121,7 +122,8 @@ def first_candidates(
 
 def _no_higher_than_runs(frames: Sequence[Atoms], sampler: Reference) -> list[Atoms]:
     """Return the structures without those whose energy is above the highest of a run."""
-    energies = [_energy(atoms, sampler) for atoms in frames]
+    found = evaluated(frames, sampler)
+    energies = [np.inf if each is None else each[0] for each in found]
     of_runs = [
         energy
         for atoms, energy in zip(frames, energies, strict=True)
@@ -131,15 +133,23 @@ def _no_higher_than_runs(frames: Sequence[Atoms], sampler: Reference) -> list[At
     return [atoms for atoms, e in zip(frames, energies, strict=True) if e <= highest]
 
 
-def _energy(atoms: Atoms, method: Reference) -> float:
-    """Return an energy in eV; infinity where the method fails, as where atoms nearly collide."""
-    copy = atoms.copy()
-    try:
-        with threadpool_limits(1):
-            copy.calc = method(copy)
-            return float(copy.get_potential_energy())
-    except Exception:  # calculators raise nearly everything; such a structure is not worth a label
-        return np.inf
+def evaluated(frames: Sequence[Atoms], method: Reference) -> list[tuple[float, NDArray] | None]:
+    """Return energy (eV) and forces (eV/Å) of structures of the same atoms by one calculator.
+
+    None where it fails, as xTB does where atoms nearly collide.
+    """
+    found: list[tuple[float, NDArray] | None] = []
+    calculator = method(frames[0])  # made once: a model is read from disk
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutsideTrainingWarning)
+        for frame in frames:
+            atoms = frame.copy()
+            atoms.calc = calculator
+            try:
+                found.append((float(atoms.get_potential_energy()), atoms.get_forces()))
+            except Exception:  # calculators raise nearly everything
+                found.append(None)
+    return found
 
 
 def structures_of_aims(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from threadpoolctl import threadpool_limits
 
 from ase_schnet.data.contradictions import label_contradictions, units_of_force
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.labelling.methods import Reference, ScriptReference
+from ase_schnet.learning.first import evaluated
 from ase_schnet.learning.settings import Methods
 
 #: Structures whose forces are held against those of the sampler.
@@ -52,20 +52,21 @@ def refuse_contradicting(frames: list[Atoms], methods: Methods) -> None:
 
 def _of_another_size(frames: list[Atoms], sampler: Reference) -> list[str]:
     """Say that forces resemble those of another method in all but their size, if they do."""
-    given = np.concatenate([atoms.get_forces() for atoms in frames])
-    other = np.concatenate([_forces(atoms, sampler) for atoms in frames])
+    found = [
+        (atoms.get_forces(), each[1])
+        for atoms, each in zip(frames, evaluated(frames, sampler), strict=True)
+        if each is not None
+    ]
+    if not found:
+        return []
+    given, other = (np.concatenate(forces) for forces in zip(*found, strict=True))
     overlap = np.vdot(given, other)
-    resemblance = overlap / max(np.linalg.norm(given) * np.linalg.norm(other), 1e-300)
+    sizes = np.linalg.norm(given) * np.linalg.norm(other)
+    if not overlap >= RESEMBLANCE * sizes > 0:
+        return []
     ratio = overlap / np.vdot(other, other)
-    if resemblance < RESEMBLANCE or 1 / SCALE < ratio < SCALE:
+    if 1 / SCALE < ratio < SCALE:
         return []
     units = " or ".join(units_of_force(1 / ratio)[:2])
     looks = f": they look like {units}" if units else ""
     return [f"its forces are {ratio:.3g} times those of {sampler.level_of_theory}{looks}"]
-
-
-def _forces(atoms: Atoms, method: Reference) -> np.ndarray:
-    copy = atoms.copy()
-    with threadpool_limits(1):
-        copy.calc = method(copy)
-        return copy.get_forces()

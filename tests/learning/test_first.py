@@ -9,7 +9,7 @@ from ase_schnet import learn
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.learning.aims import read_aim
 from ase_schnet.learning.explore import RunPlan, _looked_at
-from ase_schnet.learning.first import first_candidates, structures_of_aims
+from ase_schnet.learning.first import evaluated, first_candidates, structures_of_aims
 from ase_schnet.learning.settings import Methods
 
 AIMS = [read_aim("scan 0 1 0.9 1.3"), read_aim("normal-modes")]
@@ -37,6 +37,16 @@ def test_a_calculator_that_fails_on_the_way_to_an_aim_ends_nothing(tmp_path):
     always = read_reference(springs(tmp_path, after="raise RuntimeError('licence expired')"))
     with pytest.warns(UserWarning, match="no structures toward .*licence expired"):
         assert found(always) == []
+
+
+def test_structures_on_which_a_method_fails_are_told_from_the_others(tmp_path):
+    far = "if np.linalg.norm(atoms.positions[1] - atoms.positions[0]) > 1.1: " + RAISES
+    frames = [water() for _ in range(3)]
+    frames[1].positions[1, 1] += 1.0
+    first, failed, last = evaluated(frames, read_reference(springs(tmp_path, after=far)))
+    assert failed is None
+    np.testing.assert_array_equal(first[1], last[1])
+    assert first[1].shape == (3, 3)
 
 
 def test_the_frame_that_a_monitor_would_stop_is_the_last_and_is_marked(tmp_path, monkeypatch):
