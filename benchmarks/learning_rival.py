@@ -76,10 +76,17 @@ def main(argv: list[str] | None = None) -> int:
     frames = [frames[k] for k in order]
     labels = options.output / "labels.extxyz"
     labelled = label_structures(frames, methods.reference, labels, jobs=options.jobs).frames
-    plan_, split = divided(labelled, settings.members, 0, structures_needed(LEVEL))
+    plan_, split = divided(labelled, settings.members, 0, at_least=structures_needed(LEVEL))
     print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
     fitted = fit_round(
-        labelled, options.output / "model", plan_, settings, methods, last=True, jobs=options.jobs
+        labelled,
+        options.output / "model",
+        plan_,
+        settings,
+        methods,
+        last=True,
+        head_start_in=options.output / "head_start",
+        jobs=options.jobs,
     )
     print(f"{fitted.model.path}")
     return 0

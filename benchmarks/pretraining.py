@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.formats import read_labelled
 from ase_schnet.data.pairs import sampled_distances
+from ase_schnet.data.splits import plan_folds
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.labelling.reference import read_reference
@@ -32,12 +33,20 @@ from ase_schnet.model.schnet import PRESETS, SchNetConfig
 from ase_schnet.modelfile import TrainedModel, load_model, save_model
 from ase_schnet.pretraining.contrast import Contrasted
 from ase_schnet.pretraining.difference import difference_of, frames_of
+from ase_schnet.pretraining.head_start import head_start
 from ase_schnet.pretraining.pool import label_pool, sample_pool
-from ase_schnet.pretraining.settings import POOL_FIT, Pretraining, teacher_settings
+from ase_schnet.pretraining.settings import (
+    POOL_FIT,
+    Pretraining,
+    teacher_network,
+    teacher_settings,
+)
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.runtime.files import write_whole
 from ase_schnet.training.loss import LossWeights
+from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
+from ase_schnet.training.start import MemberStart
 from ase_schnet.training.trainer import Fit
 from benchmarks.curves import errors, references
 from benchmarks.stability import Run, live
@@ -87,9 +96,16 @@ def parts_of(case: Case, seed: int) -> tuple[Dataset, Dataset, Dataset]:
     return train.subset(chosen), train.subset(np.arange(most, len(train))), test
 
 
-def fitted(training: Dataset, validation: Dataset, settings: FitSettings, pool=None) -> Fit:
+def fitted(
+    training: Dataset,
+    validation: Dataset,
+    settings: FitSettings,
+    pool: Dataset | None = None,
+    config: SchNetConfig = CONFIG,
+    start: MemberStart | None = None,
+) -> Fit:
     """Run a fit to its end."""
-    fit = Fit(CONFIG, training, validation, WEIGHTS, settings, augmented=pool)
+    fit = Fit(config, training, validation, WEIGHTS, settings, augmented=pool, start=start)
     while not fit.finished:
         fit.run_epoch()
     return fit
@@ -121,6 +137,14 @@ def prepared(case: Case, work: Path) -> Taught:
     first, *_ = parts_of(case, SEEDS[0])
     pool = sample_pool(frames_of(first, 0, 1), reference, settings, work, jobs=1)
     pool = label_pool(pool, reference, work, jobs=1)
+    recipe = Recipe(
+        teacher_network(CONFIG),
+        WEIGHTS,
+        FitSettings(),
+        plan_folds(case.n, len(SEEDS), n_kept_out=1),
+    )
+    recipe = replace(recipe, charge=0, multiplicity=1, baseline=reference.text)
+    start = head_start(pool, reference, settings, recipe, work / "head_start", jobs=1)
     teachers, differences = [], []
     for seed in SEEDS:
         dear, validation, _ = parts_of(case, seed)
@@ -128,11 +152,14 @@ def prepared(case: Case, work: Path) -> Taught:
             difference_of(d, reference, work / f"{name}_{seed}.extxyz", electrons=(0, 1), jobs=1)[0]
             for name, d in (("dear", dear), ("validation", validation))
         ]
-        own = replace(teacher_settings(FitSettings(), dear), seed=seed)
-        teachers.append(fitted(*labels, own))
+        steps, started = settings.teacher_steps, start is not None
+        own = replace(teacher_settings(FitSettings(), dear, steps, started), seed=seed)
+        begin = start and start.of_member(SEEDS.index(seed))
+        teachers.append(fitted(*labels, own, config=recipe.config, start=begin))
         differences.append(labels[0])
     contrast = Contrasted(reference, settings.second, work, frames_of(first, 0, 1), (0, 1), jobs=1)
-    taught.write(pool, model_of(teachers, first), differences[0], np.arange(case.n), contrast)
+    teacher = model_of(teachers, first, recipe.config)
+    taught.write(pool, teacher, differences[0], np.arange(case.n), contrast)
     return taught
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_schnet.learning.settings import RANDOM_SHARE
 from ase_schnet.sampling.spread import Descriptor, fingerprint
 
 RANDOM, CHOSEN = "random", "chosen"
@@ -22,10 +21,11 @@ def choose(
     n: int,
     descriptor: Descriptor,
     rng: np.random.Generator,
+    random_share: float,
 ) -> list[Atoms]:
     """Return structures to label, ``info["share"]`` saying which were drawn and which were chosen.
 
-    A quarter is drawn at random from those of the dynamics that the model is for (``at_goal``). The others
+    A share is drawn at random from those of the dynamics that the model is for (``at_goal``). The others
     are chosen one after the other, each with the largest product of its uncertainty and its distance to all
     that is labelled or chosen.
 
@@ -42,6 +42,8 @@ def choose(
         Vectors of structures, between which distances are taken.
     rng
         Random numbers.
+    random_share
+        Part of n that is drawn.
     """
     known = {fingerprint(atoms) for atoms in labelled}
     different: list[Atoms] = []
@@ -50,7 +52,7 @@ def choose(
             known.add(mark)
             different.append(atoms)
     at_goal = np.array([bool(a.info["at_goal"]) for a in different])
-    wanted = min(round(RANDOM_SHARE * n), int(at_goal.sum()))
+    wanted = min(round(random_share * n), int(at_goal.sum()))
     drawn = rng.permutation(np.flatnonzero(at_goal))[:wanted].tolist()
     left = np.setdiff1d(np.arange(len(different)), drawn)
     picked = _teaching(

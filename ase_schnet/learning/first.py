@@ -95,6 +95,8 @@ def first_candidates(
     kinds = {k: share for k, share in plan.shares.items() if k in KINDS}
     if methods.sampler is None:
         kinds.pop("md", None)
+    elif methods.pretrains:  # the pool of the cheap method has the others
+        kinds = {"md": 1.0}
     total = sum(kinds.values())
     others = {k: 0.0 for k in plan.shares if k not in kinds}
     plan = plan.with_shares({**others, **{k: share / total for k, share in kinds.items()}})

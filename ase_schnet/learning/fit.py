@@ -27,10 +27,11 @@ from ase_schnet.training.start import Start
 
 #: Most epochs, however few the structures are.
 MOST_EPOCHS = 2000
-#: Cheap structures, thermal and far, and epochs on them, in a round; the last one has the defaults.
-ROUND_POOL, ROUND_EPOCHS = (4_000, 6_000), 8
-#: Rounds whose random share is kept out of the fit: two, so that there are enough to calibrate on.
-KEPT_ROUNDS = 2
+#: Cheap structures, thermal and far, epochs on them, and steps of the teacher, in a round; the last one has
+#: the defaults.
+ROUND_POOL, ROUND_EPOCHS, ROUND_TEACHER_STEPS = (4_000, 6_000), 8, 4_000
+#: Share of a round's labels that judge: random ones, which are kept out of the fit.
+JUDGES = 0.25
 
 
 class Split(NamedTuple):
@@ -64,9 +65,15 @@ class Fitted(NamedTuple):
 
 
 def divided(
-    frames: list[Atoms], members: int, round_: int, at_least: int = 0
+    frames: list[Atoms],
+    members: int,
+    round_: int,
+    kept_rounds: int = 2,
+    at_least: int = 0,
 ) -> tuple[FoldPlan, Split]:
     """Return the folds: by the number of each label, so that a member is never trained on what validates it.
+
+    A quarter of each round judges, of those drawn at random.
 
     Parameters
     ----------
@@ -75,13 +82,18 @@ def divided(
     members
         Number of folds.
     round_
-        The present round. The random structures of it and the one before are kept out.
+        The present round.
+    kept_rounds
+        Rounds whose judges are kept out, the present one and those before.
     at_least
-        How many random structures to keep out, also from earlier rounds: for members that begin anew.
+        How many judges to keep out, also from earlier rounds: for members that begin anew.
     """
     random = np.array([a.info["share"] == RANDOM for a in frames])
     of_round = np.array([a.info["round"] for a in frames])
-    since = round_ + 1 - KEPT_ROUNDS
+    for k in np.unique(of_round[random]):
+        judges = max(1, round(JUDGES * (of_round == k).sum()))
+        random[np.flatnonzero(random & (of_round == k))[judges:]] = False
+    since = round_ + 1 - kept_rounds
     if random.any():  # rounds whose model dies at once have none: then the last that were drawn
         since = min(since, of_round[random].max())
     while since > 0 and (random & (of_round >= since)).sum() < at_least:
@@ -114,6 +126,7 @@ def fit_round(
     *,
     start: TrainedModel | None = None,
     last: bool = False,
+    head_start_in: Path | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
     take_over: bool = False,
@@ -132,6 +145,8 @@ def fit_round(
         The model that members start from, as that of the round before; None: random weights.
     last
         Whether to train as long as a training of its own.
+    head_start_in
+        As of `pretrained`: one head start serves all rounds.
     jobs, executor, take_over
         As of `cross_validate`.
     """
@@ -142,7 +157,9 @@ def fit_round(
     where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
     if methods.pretrains:
         cheap = _pretraining(settings, methods, last)
-        recipe, told = pretrained(data, directory, recipe, cheap, **where)
+        recipe, told = pretrained(
+            data, directory, recipe, cheap, head_start_in=head_start_in, **where
+        )
         provenance |= told
     prepared = time.monotonic()
     model = cross_validate(
@@ -182,7 +199,8 @@ def _recipe(
 
 
 def _pretraining(settings: LearnSettings, methods: Methods, last: bool) -> Pretraining:
-    pool = {} if last else dict(zip(("n_thermal", "n_far"), ROUND_POOL, strict=True))
+    names = ("n_thermal", "n_far", "teacher_steps")
+    pool = {} if last else dict(zip(names, (*ROUND_POOL, ROUND_TEACHER_STEPS), strict=True))
     kelvin, cheap = settings.temperature_K, methods.sampler.text
     return Pretraining(cheap, temperature_K=kelvin, seed=settings.seed, **pool)
 

@@ -11,18 +11,16 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
-from ase_schnet.evaluation import compare
-from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.features import ModelFeatures
 from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_by
-from ase_schnet.learning.choose import RANDOM, choose
-from ase_schnet.learning.explore import Life, explore, plan_runs, whole_runs
+from ase_schnet.learning.choose import choose
+from ase_schnet.learning.explore import Life, explore, plan_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import Fitted, divided, first_model, fit_round
+from ase_schnet.learning.judge import judged
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult, spent
 from ase_schnet.learning.rounds import (
@@ -127,8 +125,8 @@ class Loop:
         end = math.inf if hours is None else time.monotonic() + 3600 * hours
         rows: list[Row] = []
         self.resources.tell(
-            f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; a "
-            "quarter is drawn at random"
+            f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; "
+            f"{100 * self.methods.random_share:g} % are drawn at random"
         )
         ended, done = "", len(finished_rows(self.directory))
         for k, size in enumerate(self.sizes):
@@ -167,7 +165,7 @@ class Loop:
 
     def _round(self, k: int, size: int, place: RoundDirectory) -> Row:
         """Explore, choose, label, judge the model before, and fit."""
-        before = None if k == 0 else RoundDirectory(self.directory, k - 1).model
+        before = None if k == 0 else self._model_of(k - 1)
         lives: list[Life] = []
         if before is None:
             candidates = place.frames("candidates", lambda: self._first(size, place))
@@ -175,24 +173,37 @@ class Loop:
         else:
             frames, lives = self._explored(before, place, k)
             place.write_lives(lives)
-            candidates = place.frames("candidates", lambda: frames + self._of_aims(before, k))
+            rng = np.random.default_rng([self.settings.seed, k, 1])
+            aimed = (self.aims, self.starts[0], str(before), rng)
+            candidates = place.frames("candidates", lambda: frames + structures_of_aims(*aimed))
         place.frames("chosen", lambda: self._chosen(k, size, before, candidates))
-        # also what was added after an end, so that the file is whole
-        everything = asked(self.directory)
-        labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
-        calls = len([a for a in everything if a.info["round"] <= k])
+        labelled, calls = self._labelled(k)
         if k == 0:
             refuse_contradicting(labelled, self.methods)
-        row = self._judged(k, before, lives, labelled, calls)
-        plan, split = divided(labelled, self.settings.members, k)
-        start = self.first if before is None else load_model(before)
+        row = judged(k, before, lives, labelled, calls)
         self._tell_of(row)
-        self.resources.tell(
-            f"round {k}: {row.labels} of {row.calls} structures have labels; {split}"
-        )
-        self._fit(labelled, place.model, plan, start, last=False)
+        self.resources.tell(f"round {k}: {row.labels} of {row.calls} structures have labels")
+        if k + 1 < len(self.sizes):  # a model after the last round would be asked nothing
+            self._model_of(k)
         place.finish(row)
         return row
+
+    def _labelled(self, k: int) -> tuple[list[Atoms], int]:
+        """Return the structures of the rounds up to k that have labels, and how many were asked for."""
+        everything = asked(self.directory)  # also what was added after an end: the file is whole
+        labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
+        return labelled, len([a for a in everything if a.info["round"] <= k])
+
+    def _model_of(self, k: int) -> Path:
+        """Return the model of round k, fitted if it is not: that of a last round whose budget was raised."""
+        place = RoundDirectory(self.directory, k)
+        if not (place.row is not None and (place.model / CARD).exists()):
+            labelled, _ = self._labelled(k)
+            plan, split = divided(labelled, self.settings.members, k, self.methods.kept_rounds)
+            start = self.first if k == 0 else load_model(self._model_of(k - 1))
+            self.resources.tell(f"round {k}: {split}")
+            self._fit(labelled, place.model, plan, start, last=False)
+        return place.model
 
     def _first(self, size: int, place: RoundDirectory) -> list[Atoms]:
         parts, at_work = place.path / PARTS, (self.resources.jobs, self.resources.take_over)
@@ -218,17 +229,13 @@ class Loop:
         self._explored_s = time.monotonic() - began
         return found
 
-    def _of_aims(self, model: Path, k: int) -> list[Atoms]:
-        rng = np.random.default_rng([self.settings.seed, k, 1])
-        return structures_of_aims(self.aims, self.starts[0], str(model), rng)
-
     def _chosen(
         self, k: int, size: int, before: Path | None, candidates: list[Atoms]
     ) -> list[Atoms]:
         earlier = asked(self.directory)
         descriptor = sorted_distances if before is None else ModelFeatures(before)
         rng = np.random.default_rng([self.settings.seed, k, 2])
-        chosen = choose(candidates, earlier, size, descriptor, rng)
+        chosen = choose(candidates, earlier, size, descriptor, rng, self.methods.random_share)
         for number, atoms in enumerate(chosen, start=len(earlier)):
             atoms.info |= {"round": k, "number": number}
         return chosen
@@ -248,18 +255,6 @@ class Loop:
             self.resources.tell(f"warning: {warning}")
         return result
 
-    def _judged(
-        self, k: int, before: Path | None, lives: list[Life], labelled: list[Atoms], calls: int
-    ) -> Row:
-        """Hold the model of the round before against the random structures of this one, and its runs."""
-        drawn = [a for a in labelled if (a.info["round"], a.info["share"]) == (k, RANDOM)]
-        forces = energy = float("nan")
-        if before is not None and drawn:
-            metrics = compare(Ensemble(load_model(before)), Dataset.from_atoms(drawn)).metrics()
-            forces, energy = metrics["forces_mae_meV_per_Ang"], metrics["energy_mae_meV"]
-        n, runs = len(labelled), whole_runs(lives)
-        return Row(k, calls, n, calls - n, len(drawn), forces, energy, *runs)
-
     def _tell_of(self, row: Row) -> None:
         goal = self.settings.goal_force_meV_per_Ang
         self.resources.tell(f"round {row.round}: {row.held_against(goal).words(goal)}")
@@ -269,7 +264,8 @@ class Loop:
         structures = asked(self.directory)
         place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
         frames = self._label(structures).frames
-        plan, split = divided(frames, self.settings.members, n_rounds - 1, structures_needed(LEVEL))
+        kept, needed = self.methods.kept_rounds, structures_needed(LEVEL)
+        plan, split = divided(frames, self.settings.members, n_rounds - 1, kept, needed)
         self.resources.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, self.first, last=True)
         _, lives = self._explored(place.model, place)
@@ -283,7 +279,6 @@ class Loop:
         path: Path,
         plan: FoldPlan,
         start: TrainedModel | None,
-        *,
         last: bool,
     ) -> TrainedModel:
         """Fit the members as `fit_round` does, and keep how long it took."""
@@ -295,6 +290,7 @@ class Loop:
             self.methods,
             start=start,
             last=last,
+            head_start_in=self.directory / "rounds" / "head_start",
             **self.resources.workers,
         )
         return self._fitted.model

@@ -6,6 +6,7 @@ DIR/labels.extxyz         all labels; with .journal, in which every finished cal
 DIR/rounds/K/             candidates.extxyz, chosen.extxyz, runs/, model/, round.json
 DIR/rounds/last_N/        the model of the end, from N structures, and its runs; it is copied to DIR
 DIR/rounds/added_K/       chosen.extxyz: structures that were added after the end
+DIR/rounds/head_start/    networks that those of the difference to a cheap method start from
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ from ase import Atoms
 from ase.io import iread, write
 
 from ase_schnet.learning.explore import Life
+from ase_schnet.learning.settings import IN_A_ROW
 from ase_schnet.runtime.files import naming, replaced, write_csv, write_whole
 
 LAST, LABELS, SETTINGS, ROW = "last", "labels.extxyz", "learn.json", "round.json"
 #: What may change between two calls, and the name of the goal in it, which is that among the settings.
 ASKED_FOR, GOAL = "asked_for.json", "goal_force_meV_per_Ang"
-#: Rounds in a row in which the model must be good enough.
-IN_A_ROW = 2
 GOAL_MET = f"the goal was met {IN_A_ROW} times in a row"
 
 

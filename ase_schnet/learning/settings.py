@@ -16,13 +16,17 @@ from ase_schnet.learning.aims import Aim, read_aim
 QUICK_BUDGET, DEAR_BUDGET = 1000, 150
 #: The first round takes this share of the budget; the others divide the rest.
 FIRST_SHARE, LATER_ROUNDS = 1 / 3, 4
-#: Smallest later round: two of its structures are random, and judge.
-LEAST_LATER = 8
+#: Rounds in a row in which the model must be good enough.
+IN_A_ROW = 2
+#: Smallest later round, two of whose structures are random, and judge; and the smallest of more than two: ten
+#: judge, and a round is worth the training of its model.
+LEAST_LATER, LEAST_OF_MANY = 8, 40
 #: Fewer structures than this, and than so many for each member, train no ensemble that could be asked what to
 #: label next.
 SMALLEST_ROUND, LEAST_PER_MEMBER = 20, 4
-#: Share of every round that is drawn at random; it judges, and nothing was chosen in it.
-RANDOM_SHARE = 0.25
+#: Share of every round that is drawn at random; it judges, and nothing was chosen in it. With a
+#: pretraining half: the cheap method knows what is far from rest (benchmarks/learning.md).
+RANDOM_SHARE, RANDOM_SHARE_PRETRAINED = 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,16 @@ class Methods:
         return cls(reference, read_reference(settings.cheap), settings.start_from is None)
 
     @property
+    def random_share(self) -> float:
+        """Share of every round that is drawn at random."""
+        return RANDOM_SHARE_PRETRAINED if self.pretrains else RANDOM_SHARE
+
+    @property
+    def kept_rounds(self) -> int:
+        """Rounds whose judges are kept out of a fit; of dear labels no more than error bars need."""
+        return 1 if self.pretrains else 2
+
+    @property
     def is_quick(self) -> bool:
         """Whether a label takes milliseconds."""
         return self.sampler is self.reference
@@ -147,12 +161,16 @@ def sizes_of_rounds(budgets: Sequence[int]) -> list[int]:
     """Return the number of structures of each round, for a budget and what it was raised to."""
     budget = budgets[0]
     first = max(SMALLEST_ROUND, round(FIRST_SHARE * budget))
-    later = min(LATER_ROUNDS, (budget - first) // LEAST_LATER)
-    sizes = [budget] if later < 1 else [first, *_equal_parts(budget - first, later)]
+    rest = budget - first
+    sizes = [budget] if rest < LEAST_LATER else [first, *_equal_parts(rest, _later_rounds(rest))]
     for before, after in pairwise(budgets):
-        more = after - before
-        sizes += _equal_parts(more, max(1, min(LATER_ROUNDS, more // LEAST_LATER)))
+        sizes += _equal_parts(after - before, _later_rounds(after - before))
     return sizes
+
+
+def _later_rounds(n: int) -> int:
+    two = min(IN_A_ROW, n // LEAST_LATER)  # or the goal could not be met so often
+    return max(1, two, min(LATER_ROUNDS, n // LEAST_OF_MANY))
 
 
 def _equal_parts(total: int, n: int) -> list[int]:

@@ -76,7 +76,7 @@ def difference_of(
             f"{reference.level_of_theory} and are left out (structure {first}: {why})",
             stacklevel=2,
         )
-    return _minus(dataset.subset(kept), Dataset.from_atoms(result.frames), reference), kept
+    return minus(dataset.subset(kept), Dataset.from_atoms(result.frames), reference), kept
 
 
 def require_difference(dataset: Dataset, reference: Reference, electrons: Electrons) -> None:
@@ -87,7 +87,11 @@ def require_difference(dataset: Dataset, reference: Reference, electrons: Electr
     reference.require_supported(first, *whole_electrons(first))
 
 
-def _minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
+def minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
+    """Return the labels of `dear` minus those of `cheap`, the same structures by `reference`.
+
+    Raises ValueError where only `dear` has stress.
+    """
     stress = dear.stress
     if stress is not None:
         if cheap.stress is None:

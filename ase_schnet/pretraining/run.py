@@ -1,8 +1,8 @@
 """Prepare a training: pool, difference, teacher. Every step is on disk when it is done.
 
 The cheap method makes a pool of structures around the dear ones, and labels it. A network learns the
-difference dear − cheap on the dear ones: the teacher. Cheap label and difference together are what the
-members learn of the pool.
+difference dear − cheap on the dear ones: the teacher, which starts from the difference of two cheap methods.
+Cheap label and difference together are what the members learn of the pool.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from ase_schnet.pretraining.difference import (
     require_difference,
 )
 from ase_schnet.pretraining.given_pool import digest_of, given_pool
+from ase_schnet.pretraining.head_start import head_start
 from ase_schnet.pretraining.pool import THERMAL, label_pool, sample_pool
-from ase_schnet.pretraining.settings import Pretraining, teacher_settings
+from ase_schnet.pretraining.settings import Pretraining, teacher_network, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.runtime.kept_settings import agree
 from ase_schnet.runtime.progress import say
@@ -43,6 +44,7 @@ def pretrained(
     recipe: Recipe,
     settings: Pretraining,
     *,
+    head_start_in: Path | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
     only_find: bool = False,
@@ -58,6 +60,9 @@ def pretrained(
         The model directory that will be trained.
     recipe, settings
         How its members will be trained, and the settings of the pretraining.
+    head_start_in
+        Where the networks that the teacher starts from are found, or kept for other trainings; None: they are
+        made for this one.
     jobs, executor
         Processes (None: all cores), and what trains the members of the teacher, as in `cross_validate`.
     only_find
@@ -95,7 +100,8 @@ def pretrained(
         place.mkdir(parents=True, exist_ok=True)
         agree(place / "prepared_for.json", _made_from(dataset, recipe, taught), "a pool")
         if not taught.written:
-            _prepare(dataset, work, recipe, taught, reference, own, jobs, take_over, executor)
+            where = {"jobs": jobs, "executor": executor, "take_over": take_over}
+            _prepare(dataset, work, recipe, taught, reference, own, head_start_in, where)
     return recipe, {"trained_on": taught.trained_on(recipe.config.cutoff)}
 
 
@@ -141,31 +147,41 @@ def _prepare(
     taught: Taught,
     reference: Reference,
     own: list[Atoms] | None,
-    jobs: int | None,
-    take_over: bool,
-    executor: Executor | None,
+    head_start_in: Path | None,
+    where: dict,
 ) -> None:
     """Make the pool, unless there is an `own` one, and the teacher; write what this says of the pool."""
     place, settings, electrons = taught.directory, taught.settings, electrons_of(recipe)
+    labelling = {name: where[name] for name in ("jobs", "take_over")}
     frames = frames_of(dataset, *electrons)
     difference, kept = difference_of(
         dataset,
         reference,
         place / "dear.extxyz",
         electrons=electrons,
-        jobs=jobs,
-        take_over=take_over,
+        **labelling,
     )
     pool = own
     if pool is None:
         # nothing is made from what tests the ensemble
         starts = np.setdiff1d(kept, recipe.plan.kept_out)
         near = [frames[k] for k in starts]
-        pool = sample_pool(near, reference, settings, place, jobs, take_over)
+        pool = sample_pool(near, reference, settings, place, **labelling)
         for atoms in pool:
             atoms.info["sampled_from"] = int(starts[atoms.info["sampled_from"]])
-    pool = label_pool(pool, reference, place, jobs, take_over)
-    settled = teacher_settings(recipe.settings, difference)
+    pool = label_pool(pool, reference, place, **labelling)
+    bare = replace(
+        recipe,
+        config=teacher_network(recipe.config),
+        augment=None,
+        start=None,
+        baseline=reference.text,
+    )
+    start = head_start(
+        pool, reference, settings, bare, head_start_in or place / "head_start", **where
+    )
+    steps, started = settings.teacher_steps, start is not None
+    settled = teacher_settings(recipe.settings, difference, steps, started)
     say(
         f"pretraining: networks of the difference to {reference.level_of_theory}, one for each fold, "
         f"{settled.epochs} epochs"
@@ -173,22 +189,11 @@ def _prepare(
     teacher = cross_validate(
         difference,
         work.model_dir / TEACHER,
-        replace(
-            recipe,
-            plan=recipe.plan.restricted(kept),
-            settings=settled,
-            augment=None,
-            start=None,
-            baseline=reference.text,
-        ),
-        jobs=jobs,
-        executor=executor,
+        replace(bare, plan=recipe.plan.restricted(kept), settings=settled, start=start),
         resume=True,
         allow_outliers=True,  # the labels themselves were checked
         allow_contradictions=True,
-        take_over=take_over,
+        **where,
     )
-    contrast = Contrasted(
-        reference, settings.second, place, frames, electrons, jobs, take_over=take_over
-    )
+    contrast = Contrasted(reference, settings.second, place, frames, electrons, **labelling)
     taught.write(pool, teacher, difference, kept, contrast)

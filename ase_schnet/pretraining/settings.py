@@ -8,12 +8,17 @@ from dataclasses import asdict, dataclass, replace
 from ase_schnet.arguments import positive, whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.pretraining.given_pool import is_file, stated_method
-from ase_schnet.training.settings import FitSettings
+from ase_schnet.schnet_config import SchNetConfig
+from ase_schnet.training.settings import FINE_TUNING_RATE, FitSettings
 
 #: Settings of members that learn a pool, in place of the defaults of `FitSettings` (benchmarks/defaults.md).
 POOL_FIT = {"epochs": 40, "batch_size": 20, "learning_rate": 3e-4}
-#: Steps of a fit of the difference, for any number of dear structures; and its epochs, at least and at most.
-TEACHER_STEPS, TEACHER_EPOCHS = 15_000, (200, 2000)
+#: Epochs of a fit of the difference, at least and at most.
+TEACHER_EPOCHS = (200, 2000)
+#: Largest γ of the Gaussians of its network, Å⁻²: differences are smooth (benchmarks/teachers.md).
+TEACHER_GAMMA = 1.0
+#: Of the fits to the difference of two cheap methods, from which those start.
+HEAD_START_FIT = {"epochs": 10, "batch_size": 10, "learning_rate": 1e-3}
 
 _KINDS: dict[str, type] = {
     "n_thermal": int,
@@ -43,10 +48,13 @@ class Pretraining:
     dear_share
         Share of the dear structures among all that train; they are repeated for it.
     second
-        Another cheap method. Where nothing but the cheap method is known, the members learn it shifted by
-        multiples of what the two differ by, so that their spread says how little is known. None: no shift.
+        Another cheap method. The networks of the difference to the dear one start from what the two cheap
+        ones differ by; and where nothing but the cheap method is known, the members learn it shifted by
+        multiples of that, so that their spread says how little is known. None: random weights, and no shift.
     second_spread
         Standard deviation of these multiples over the members; their mean is zero.
+    teacher_steps
+        Steps of a fit of the difference, for any number of dear structures.
     seed
         Of the sampling.
     pool
@@ -62,12 +70,14 @@ class Pretraining:
     dear_share: float = 0.1
     second: str | None = "gfn1-xtb"
     second_spread: float = 0.35
+    teacher_steps: int = 10_000
     seed: int = 0
     pool: str | None = None
 
     def __post_init__(self):
         whole("n_thermal", self.n_thermal, 1)
         whole("n_far", self.n_far, 1)
+        whole("teacher_steps", self.teacher_steps, 1)
         positive("far_weight", self.far_weight)
         positive("temperature_K", self.temperature_K)
         if not 0 <= self.second_spread < math.inf:
@@ -85,11 +95,18 @@ class Pretraining:
         return asdict(self)
 
 
-def teacher_settings(settings: FitSettings, dataset: Dataset) -> FitSettings:
+def teacher_network(config: SchNetConfig) -> SchNetConfig:
+    """Return the shape of the networks of the difference: that of the members, with wide Gaussians."""
+    return replace(config, gamma=min(config.gamma, TEACHER_GAMMA))
+
+
+def teacher_settings(
+    settings: FitSettings, dataset: Dataset, steps: int, started: bool
+) -> FitSettings:
     """Return the settings of the fits of the difference: as many steps for few structures as for many."""
-    batch, rate = FitSettings.batch_size, FitSettings.learning_rate
+    batch, rate = FitSettings.batch_size, FINE_TUNING_RATE if started else FitSettings.learning_rate
     low, high = TEACHER_EPOCHS
-    epochs = round(TEACHER_STEPS * batch / len(dataset))
+    epochs = round(steps * batch / len(dataset))
     epochs = min(max(epochs, low), high)
     return replace(settings, epochs=epochs, batch_size=batch, learning_rate=rate)
 

@@ -7,6 +7,7 @@ import pytest
 from ase.build import molecule
 
 from ase_schnet.learning.choose import CHOSEN, RANDOM, choose, greedy
+from ase_schnet.learning.settings import RANDOM_SHARE
 from ase_schnet.sampling.spread import fingerprint, sorted_distances
 
 
@@ -21,7 +22,7 @@ def waters(n, seed=0, **info):
 
 def chosen_from(candidates, n, labelled=(), seed=0):
     rng = np.random.default_rng(seed)
-    return choose(candidates, list(labelled), n, sorted_distances, rng)
+    return choose(candidates, list(labelled), n, sorted_distances, rng, RANDOM_SHARE)
 
 
 def test_greedy_takes_the_largest_doubt_times_distance_to_all_that_is_known_or_taken():

@@ -83,6 +83,23 @@ def test_displaced_structures_are_no_higher_in_energy_than_the_hottest_runs(tmp_
 
 
 @pytest.mark.slow
+def test_with_a_pretraining_the_first_round_has_runs_alone(tmp_path, monkeypatch):
+    """The pool of the cheap method has what is displaced, turned and stretched."""
+    pytest.importorskip("tblite", reason="tblite is not installed")
+    few_short_runs(monkeypatch)
+    asked = settings(springs(tmp_path), cheap="gfn2-xtb")
+    methods = Methods.of(asked, periodic=False)
+    assert methods.pretrains
+    frames = first_candidates([water()], methods, asked, 10, tmp_path / "parts", 1, False)
+    kinds = {atoms.info["kind"] for atoms in frames}
+    assert len(kinds) == 3
+    assert all(kind.startswith("md ") for kind in kinds)
+    assert {atoms.info["kind"] for atoms in frames if atoms.info["at_goal"]} == {
+        f"md {asked.temperature_K:g} K"
+    }
+
+
+@pytest.mark.slow
 def test_hours_end_it_between_two_rounds_and_the_same_call_goes_on(tmp_path, monkeypatch):
     few_short_runs(monkeypatch)
     asked = settings(springs(tmp_path), round_steps=4, last_steps=4)

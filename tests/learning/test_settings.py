@@ -27,13 +27,13 @@ def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
     assert len(sizes) <= 5
 
 
-def test_the_default_budgets_have_five_rounds():
+def test_no_more_rounds_than_are_worth_the_training_of_their_models():
     assert sizes_of_rounds([1000]) == [333, 167, 167, 167, 166]
-    assert sizes_of_rounds([150]) == [50, 25, 25, 25, 25]
+    assert sizes_of_rounds([150]) == [50, 50, 50]
 
 
 def test_a_raised_budget_adds_rounds_behind_those_of_before():
-    assert sizes_of_rounds([150, 250]) == [50, 25, 25, 25, 25, 25, 25, 25, 25]
+    assert sizes_of_rounds([150, 250]) == [50, 50, 50, 50, 50]
     assert sizes_of_rounds([30, 31, 40]) == [20, 10, 1, 9]
 
 
@@ -93,6 +93,7 @@ def test_a_quick_reference_is_its_own_sampler_and_a_dear_one_has_help(tmp_path):
     assert dear.sampler.text == "gfn2-xtb"
     assert dear.pretrains
     assert not dear.is_quick
+    assert dear.random_share > quick.random_share > 0
     for settings, periodic in (
         (LearnSettings(reference=script, cheap=None), False),
         (LearnSettings(reference=script), True),
@@ -230,6 +231,19 @@ def test_no_member_is_ever_trained_on_what_validated_it(members):
         everything = np.concatenate([*plan.folds, plan.kept_out])
         assert sorted(everything) == list(range(len(now)))
         assert split.training + split.validation + split.random == len(now)
+
+
+def test_of_many_random_structures_a_quarter_of_each_round_is_kept_out():
+    frames = labelled(20, 3)
+    for atoms in frames:
+        atoms.info["share"] = "random" if atoms.info["number"] % 2 else "chosen"
+    plan, split = divided(frames, 2, 2, 1)
+    assert split.random == 5
+    assert {frames[k].info["round"] for k in plan.kept_out} == {2}
+    assert divided(frames, 2, 2, 1, at_least=9)[1].random == 10
+    # the same ones, and no others, when they are of the round before
+    earlier = divided(frames[:40], 2, 1, 1)[0].kept_out
+    assert set(earlier) < set(divided(frames, 2, 2, 2)[0].kept_out)
 
 
 def test_without_random_structures_of_late_the_last_ones_judge():

@@ -12,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from factory import TINY, ethanol, labelled_crystals, random_model
 
-from ase_schnet import DeltaCalculator, Pretraining, SchNetCalculator, pretrained
+from ase_schnet import PRESETS, DeltaCalculator, Pretraining, SchNetCalculator, pretrained
 from ase_schnet.cli import main
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import plan_folds
@@ -21,7 +21,7 @@ from ase_schnet.labelling.reference import read_reference
 from ase_schnet.model_directories import ModelFileError
 from ase_schnet.modelfile import load_model, save_model
 from ase_schnet.pretraining.difference import difference_of
-from ase_schnet.pretraining.settings import read_pretraining, teacher_settings
+from ase_schnet.pretraining.settings import read_pretraining, teacher_network, teacher_settings
 from ase_schnet.pretraining.taught import Taught
 from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
@@ -59,7 +59,6 @@ def trained(dear, tmp_path_factory):
     options += ["--kept-out", "0.1", "--interactions", "1", "--epochs", "2", "--no-plot"]
     options += ["--jobs", "1", "--pretrain", POOL, "--level-of-theory", "GFN1-xTB"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 20)
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (2, 4))
         # a teacher of four epochs knows no large differences: so that some are far, and some are not
         patch.setattr("ase_schnet.pretraining.taught.FAR_DIFFERENCE", FAR)
@@ -283,10 +282,15 @@ def test_a_cheap_method_that_cannot_do_it_is_one_line(tmp_path, dear, capsys):
 
 
 def test_teachers_take_as_many_steps_for_few_structures_as_for_many(dear):
-    few = teacher_settings(FitSettings(), Dataset.from_atoms(dear))
+    few = teacher_settings(FitSettings(), Dataset.from_atoms(dear), 10_000, False)
     assert few.epochs == 2000
     assert few.batch_size == 10
-    assert TINY.n_interactions == 2  # the shape is that of the members, not of the teacher's own
+    assert (
+        few.learning_rate > teacher_settings(few, Dataset.from_atoms(dear), 100, True).learning_rate
+    )
+    network = teacher_network(PRESETS["fast"])  # the members' own, with wider Gaussians
+    assert replace(network, gamma=PRESETS["fast"].gamma) == PRESETS["fast"]
+    assert network.gamma < PRESETS["fast"].gamma
     assert Pretraining("gfn2-xtb").to_dict()["n_far"] == 20_000
 
 
@@ -475,7 +479,6 @@ def test_a_pool_of_ones_own(dear, tmp_path, capsys):
     with pytest.raises(ValueError, match="n_far is for structures that are sampled"):
         read_pretraining(f"{tmp_path / 'pool.extxyz'}, n_far=7")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ase_schnet.pretraining.settings.TEACHER_STEPS", 4)
         patch.setattr("ase_schnet.pretraining.settings.TEACHER_EPOCHS", (1, 1))
         code = main([*options, "--pretrain", str(tmp_path / "pool.extxyz"), "--prepare"])
     assert code == 0, capsys.readouterr().err

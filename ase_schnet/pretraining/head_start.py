@@ -1,0 +1,131 @@
+"""Where the networks of the difference begin: they know by what another cheap method differs.
+
+The difference of two cheap methods costs milliseconds a structure, and depends on bonds, angles and turns of
+the molecule much as that of the dear method does. A network that has learnt it on thousands of structures
+needs fewer dear ones for its own (benchmarks/teachers.md).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.splits import default_kept_out, plan_folds
+from ase_schnet.labelling.label import label_structures
+from ase_schnet.labelling.reference import Reference, read_reference
+from ase_schnet.model_directories import CARD
+from ase_schnet.modelfile import load_model
+from ase_schnet.pretraining.difference import electrons_of, frames_of, minus
+from ase_schnet.pretraining.pool import BOND_BREAKING
+from ase_schnet.pretraining.settings import HEAD_START_FIT, Pretraining
+from ase_schnet.runtime.progress import say
+from ase_schnet.training.crossval import cross_validate
+from ase_schnet.training.recipe import Recipe
+from ase_schnet.training.start import Start
+
+#: Most structures of the pool that both methods label; fewer than the least teach nothing.
+MOST, LEAST = 3000, 500
+#: Difference of a force component, eV/Å, above which a structure is left out: one of the methods is lost.
+LARGEST_DIFFERENCE = 10.0
+
+
+def head_start(
+    pool: list[Atoms],
+    reference: Reference,
+    settings: Pretraining,
+    recipe: Recipe,
+    directory: Path,
+    *,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    take_over: bool = False,
+) -> Start | None:
+    """Return networks of what the second cheap method says differently of structures of the pool.
+
+    One for each member, so that those of the teacher do not all begin at the same weights. None without a
+    second method, or where it describes too few of the structures.
+
+    Parameters
+    ----------
+    pool
+        Structures with labels of `reference`.
+    reference, settings
+        The cheap method, and the settings of the pretraining.
+    recipe
+        Of the teacher.
+    directory
+        Where labels and networks are kept, so that an interrupted call goes on; networks that are there are
+        returned, whatever the pool.
+    jobs, executor, take_over
+        As of `cross_validate`.
+    """
+    if settings.second is None:
+        return None
+    second = read_reference(settings.second).level_of_theory
+    name, place = f"{second} minus {reference.level_of_theory}", directory / "model"
+    if (place / CARD).exists():
+        return Start(load_model(place), name)
+    known = _differences(pool, reference, settings, recipe, directory, jobs, take_over)
+    if known is None:
+        return None
+    n = len(known)
+    say(
+        f"pretraining: networks of {name} on {n} structures, from which those of the difference start"
+    )
+    folds = plan_folds(n, recipe.n_folds, n_kept_out=default_kept_out(n), seed=settings.seed)
+    model = cross_validate(
+        known,
+        place,
+        replace(
+            recipe,
+            plan=folds,
+            weights=replace(recipe.weights, stress=None),
+            settings=replace(recipe.settings, **HEAD_START_FIT),
+            level_of_theory=second,
+        ),
+        jobs=jobs,
+        executor=executor,
+        resume=True,
+        allow_outliers=True,
+        allow_contradictions=True,
+        take_over=take_over,
+    )
+    return Start(model, name)
+
+
+def _differences(
+    pool: list[Atoms],
+    reference: Reference,
+    settings: Pretraining,
+    recipe: Recipe,
+    directory: Path,
+    jobs: int | None,
+    take_over: bool,
+) -> Dataset | None:
+    """Return the second method's labels minus those of structures of the pool with whole bonds, or None."""
+    whole = [k for k, atoms in enumerate(pool) if atoms.info["sampled_by"] not in BOND_BREAKING]
+    chosen = np.random.default_rng([settings.seed, 2]).permutation(whole)[:MOST]
+    if len(chosen) < LEAST:
+        return None
+    cheap = replace(Dataset.from_atoms([pool[k] for k in chosen]), stress=None)
+    directory.mkdir(parents=True, exist_ok=True)
+    result = label_structures(
+        frames_of(cheap, *electrons_of(recipe)),
+        read_reference(settings.second),
+        directory / "labels.extxyz",
+        jobs=jobs,
+        take_over=take_over,
+    )
+    known = np.setdiff1d(np.arange(len(chosen)), list(result.failures))
+    if len(known) < LEAST:
+        return None
+    other = replace(Dataset.from_atoms(result.frames), stress=None)
+    difference = minus(other, cheap.subset(known), reference)
+    largest = np.maximum.reduceat(np.abs(difference.F).max(axis=1), difference.ptr[:-1])
+    near = np.flatnonzero(largest <= LARGEST_DIFFERENCE)
+    return difference.subset(near) if len(near) >= LEAST else None
