@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         methods,
         last=True,
         head_start_in=options.output / "head_start",
-        jobs=options.jobs,
+        workers={"jobs": options.jobs},
     )
     print(f"{fitted.model.path}")
     return 0

@@ -144,7 +144,7 @@ def prepared(case: Case, work: Path) -> Taught:
         plan_folds(case.n, len(SEEDS), n_kept_out=1),
     )
     recipe = replace(recipe, charge=0, multiplicity=1, baseline=reference.text)
-    start = head_start(pool, reference, settings, recipe, work / "head_start", jobs=1)
+    start = head_start(pool, reference, settings, recipe, work / "head_start", {"jobs": 1})
     teachers, differences = [], []
     for seed in SEEDS:
         dear, validation, _ = parts_of(case, seed)

@@ -59,7 +59,7 @@ def labels_of(frames: list[Atoms] | Dataset, path: Path) -> Dataset:
     return difference_of(dataset, REFERENCE, path, electrons=(0, 1), jobs=1)[0]
 
 
-def started(case: Case, work: Path) -> Start:
+def started(case: Case, work: Path) -> Start | None:
     """Return the networks of GFN1-xTB minus GFN2-xTB, one for each seed."""
     near, *_ = parts_of(case, SEEDS[0])
     pool = sample_pool(frames_of(near, 0, 1), REFERENCE, POOL, work, jobs=1)
@@ -67,7 +67,7 @@ def started(case: Case, work: Path) -> Start:
     plan = plan_folds(case.n, len(SEEDS), n_kept_out=1)
     recipe = Recipe(teacher_network(CONFIG), WEIGHTS, FitSettings(), plan, baseline=REFERENCE.text)
     recipe = replace(recipe, charge=0, multiplicity=1)
-    return head_start(pool, REFERENCE, POOL, recipe, work / "head_start", jobs=1)
+    return head_start(pool, REFERENCE, POOL, recipe, work / "head_start", {"jobs": 1})
 
 
 def run_case(n: int, work: Path) -> dict[str, list[list[float]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,9 +127,7 @@ def fit_round(
     start: TrainedModel | None = None,
     last: bool = False,
     head_start_in: Path | None = None,
-    jobs: int | None = None,
-    executor: Executor | None = None,
-    take_over: bool = False,
+    workers: Mapping | None = None,
 ) -> Fitted:
     """Fit the members and write their model directory; go on where an interrupted call was.
 
@@ -147,14 +145,14 @@ def fit_round(
         Whether to train as long as a training of its own.
     head_start_in
         As of `pretrained`: one head start serves all rounds.
-    jobs, executor, take_over
-        As of `cross_validate`.
+    workers
+        What `cross_validate` is told of processes: jobs, executor, take_over.
     """
     began = time.monotonic()
     data = Dataset.from_atoms(frames)
     recipe = _recipe(data, plan, settings, methods, start, last)
     provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
-    where: dict = {"jobs": jobs, "executor": executor, "take_over": take_over}
+    where = dict(workers or {})
     if methods.pretrains:
         cheap = _pretraining(settings, methods, last)
         recipe, told = pretrained(

@@ -291,6 +291,6 @@ class Loop:
             start=start,
             last=last,
             head_start_in=self.directory / "rounds" / "head_start",
-            **self.resources.workers,
+            workers=self.resources.workers,
         )
         return self._fitted.model

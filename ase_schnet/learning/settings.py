@@ -148,7 +148,7 @@ class Methods:
 
     @property
     def kept_rounds(self) -> int:
-        """Rounds whose judges are kept out of a fit; of dear labels no more than error bars need."""
+        """How many rounds' judges are kept out of a fit; of dear labels no more than error bars need."""
         return 1 if self.pretrains else 2
 
     @property

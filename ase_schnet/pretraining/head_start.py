@@ -7,7 +7,7 @@ needs fewer dear ones for its own (benchmarks/teachers.md).
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,10 +40,7 @@ def head_start(
     settings: Pretraining,
     recipe: Recipe,
     directory: Path,
-    *,
-    jobs: int | None = None,
-    executor: Executor | None = None,
-    take_over: bool = False,
+    where: Mapping,
 ) -> Start | None:
     """Return networks of what the second cheap method says differently of structures of the pool.
 
@@ -61,8 +58,8 @@ def head_start(
     directory
         Where labels and networks are kept, so that an interrupted call goes on; networks that are there are
         returned, whatever the pool.
-    jobs, executor, take_over
-        As of `cross_validate`.
+    where
+        What `cross_validate` is told of processes: jobs, executor, take_over.
     """
     if settings.second is None:
         return None
@@ -70,7 +67,7 @@ def head_start(
     name, place = f"{second} minus {reference.level_of_theory}", directory / "model"
     if (place / CARD).exists():
         return Start(load_model(place), name)
-    known = _differences(pool, reference, settings, recipe, directory, jobs, take_over)
+    known = _differences(pool, reference, settings, recipe, directory, where)
     if known is None:
         return None
     n = len(known)
@@ -88,12 +85,10 @@ def head_start(
             settings=replace(recipe.settings, **HEAD_START_FIT),
             level_of_theory=second,
         ),
-        jobs=jobs,
-        executor=executor,
         resume=True,
         allow_outliers=True,
         allow_contradictions=True,
-        take_over=take_over,
+        **where,
     )
     return Start(model, name)
 
@@ -104,8 +99,7 @@ def _differences(
     settings: Pretraining,
     recipe: Recipe,
     directory: Path,
-    jobs: int | None,
-    take_over: bool,
+    where: Mapping,
 ) -> Dataset | None:
     """Return the second method's labels minus those of structures of the pool with whole bonds, or None."""
     whole = [k for k, atoms in enumerate(pool) if atoms.info["sampled_by"] not in BOND_BREAKING]
@@ -118,8 +112,8 @@ def _differences(
         frames_of(cheap, *electrons_of(recipe)),
         read_reference(settings.second),
         directory / "labels.extxyz",
-        jobs=jobs,
-        take_over=take_over,
+        jobs=where.get("jobs"),
+        take_over=where.get("take_over", False),
     )
     known = np.setdiff1d(np.arange(len(chosen)), list(result.failures))
     if len(known) < LEAST:

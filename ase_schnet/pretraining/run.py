@@ -47,28 +47,23 @@ def pretrained(
     head_start_in: Path | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
-    only_find: bool = False,
     take_over: bool = False,
+    only_find: bool = False,
 ) -> tuple[Recipe, dict]:
     """Prepare the pool and its labels in `directory`, or find them there.
 
     Parameters
     ----------
-    dataset
-        The dear structures.
-    directory
-        The model directory that will be trained.
+    dataset, directory
+        The dear structures, and the model directory that will be trained.
     recipe, settings
         How its members will be trained, and the settings of the pretraining.
     head_start_in
-        Where the networks that the teacher starts from are found, or kept for other trainings; None: they are
-        made for this one.
-    jobs, executor
-        Processes (None: all cores), and what trains the members of the teacher, as in `cross_validate`.
+        Where the networks that the teacher starts from are found, or kept; None: they are for this training.
+    jobs, executor, take_over
+        As of `cross_validate`, also for labels and the members of the teacher.
     only_find
         Raise ValueError where the pool is not there yet.
-    take_over
-        Go on although a process of another host is noted as working here.
 
     Returns
     -------
@@ -178,7 +173,7 @@ def _prepare(
         baseline=reference.text,
     )
     start = head_start(
-        pool, reference, settings, bare, head_start_in or place / "head_start", **where
+        pool, reference, settings, bare, head_start_in or place / "head_start", where
     )
     steps, started = settings.teacher_steps, start is not None
     settled = teacher_settings(recipe.settings, difference, steps, started)

@@ -41,7 +41,7 @@ def recipe_of(n, folds=2):
 
 def start_of(pool, folder, settings, folds=2):
     return room.head_start(
-        pool, read_reference(CHEAP), settings, recipe_of(10, folds), folder, jobs=1
+        pool, read_reference(CHEAP), settings, recipe_of(10, folds), folder, {"jobs": 1}
     )
 
 
@@ -101,7 +101,7 @@ def test_structures_on_which_a_method_is_lost_are_left_out(tmp_path, small, monk
     monkeypatch.setattr(room, "LARGEST_DIFFERENCE", largest[-3] + 1e-4)
     settings = Pretraining(CHEAP)
     known = room._differences(
-        pool, read_reference(CHEAP), settings, recipe_of(10), tmp_path / "h", 1, False
+        pool, read_reference(CHEAP), settings, recipe_of(10), tmp_path / "h", {"jobs": 1}
     )
     assert len(known) == 18
 
@@ -124,7 +124,9 @@ def test_it_is_worth_labels(tmp_path, monkeypatch):
         atoms.info["sampled_by"] = "thermal"
     network = teacher_network(replace(TINY, n_atom_basis=32, n_filters=32))
     recipe = replace(recipe_of(20), config=network)
-    start = room.head_start(pool, reference, Pretraining(CHEAP), recipe, tmp_path / "h", jobs=1)
+    start = room.head_start(
+        pool, reference, Pretraining(CHEAP), recipe, tmp_path / "h", {"jobs": 1}
+    )
     errors = []
     for k, begin in enumerate((None, start)):
         settings = teacher_settings(FitSettings(), training, 600, begin is not None)
