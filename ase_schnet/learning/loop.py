@@ -184,7 +184,7 @@ class Loop:
         self._tell_of(row)
         self.resources.tell(f"round {k}: {row.labels} of {row.calls} structures have labels")
         if k + 1 < len(self.sizes):  # a model after the last round would be asked nothing
-            self._model_of(k)
+            self._model_of(k, labelled)
         place.finish(row)
         return row
 
@@ -194,11 +194,11 @@ class Loop:
         labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
         return labelled, len([a for a in everything if a.info["round"] <= k])
 
-    def _model_of(self, k: int) -> Path:
+    def _model_of(self, k: int, labelled: list[Atoms] | None = None) -> Path:
         """Return the model of round k, fitted if it is not: that of a last round whose budget was raised."""
         place = RoundDirectory(self.directory, k)
         if not (place.row is not None and (place.model / CARD).exists()):
-            labelled, _ = self._labelled(k)
+            labelled = labelled or self._labelled(k)[0]
             plan, split = divided(labelled, self.settings.members, k, self.methods.kept_rounds)
             start = self.first if k == 0 else load_model(self._model_of(k - 1))
             self.resources.tell(f"round {k}: {split}")

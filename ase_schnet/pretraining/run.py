@@ -172,9 +172,8 @@ def _prepare(
         start=None,
         baseline=reference.text,
     )
-    start = head_start(
-        pool, reference, settings, bare, head_start_in or place / "head_start", where
-    )
+    kept_in = (head_start_in or place / "head_start").resolve()  # workers may be elsewhere
+    start = head_start(pool, reference, settings, bare, kept_in, where)
     steps, started = settings.teacher_steps, start is not None
     settled = teacher_settings(recipe.settings, difference, steps, started)
     say(
