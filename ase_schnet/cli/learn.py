@@ -43,10 +43,10 @@ ase-schnet train --pretrain).
   scan I J FROM TO        a distance, Å (atoms from 0); I J K: an angle, I J K L: a dihedral, degrees
   normal-modes            vibrations about the structure
 
-A quarter of each round (half, where --cheap helps) is drawn at random from the model's own dynamics; these
-structures judge it. The rounds end when the model met the goal and survived its runs twice in a row, or at
-the budget. DIR is the model (SchNetCalculator("DIR")); DIR/labels.extxyz has every label, DIR/rounds.csv and
-learning.png the way.
+A quarter of each round (half, where --cheap pretrains) is drawn at random from the dynamics; these structures
+judge the model of the round before. The rounds end when the model met the goal and survived its runs twice in
+a row, or at the budget. DIR is the model (SchNetCalculator("DIR")); DIR/labels.extxyz has every label,
+DIR/rounds.csv and learning.png the way.
 
 After Ctrl-C or a kill the same command goes on; no finished label is computed again. So it does with a
 larger --budget or another --goal-force. Error bars need nine random structures: a --budget of 36 or more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from ase_schnet.sampling.run import sample_structures
 KINDS = ("md", "displaced", "rotated", "strained")
 #: Candidates for each structure that is chosen; runs of 1 ps.
 CANDIDATES, FRAMES_PER_RUN, INTERVAL = 6, 100, 20
+#: Where there are runs alone: many short ones, frames 0.1 ps apart, or all would be of one conformer.
+FRAMES_PER_RUN_ALONE, INTERVAL_ALONE = 10, 200
 FRICTION_PER_FS = 0.01
 #: Distance of two atoms over the sum of their covalent radii below which a structure is not near rest.
 SHORTEST = 0.6
@@ -97,6 +100,8 @@ def first_candidates(
         kinds.pop("md", None)
     elif methods.pretrains:  # the pool of the cheap method has the others
         kinds = {"md": 1.0}
+        runs = {"frames_per_run": FRAMES_PER_RUN_ALONE, "interval": INTERVAL_ALONE}
+        plan = replace(plan, **runs)
     total = sum(kinds.values())
     others = {k: 0.0 for k in plan.shares if k not in kinds}
     plan = plan.with_shares({**others, **{k: share / total for k, share in kinds.items()}})

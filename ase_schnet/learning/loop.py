@@ -34,6 +34,7 @@ from ase_schnet.learning.rounds import (
     agreed_budgets,
     finished_rows,
     goal_reached,
+    least_of_many,
     write_table,
 )
 from ase_schnet.learning.settings import (
@@ -118,7 +119,7 @@ class Loop:
         goal = self.settings.goal_force_meV_per_Ang
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         budgets = agreed_budgets(self.directory, self.settings.budget, default, goal)
-        self.sizes = sizes_of_rounds(budgets)
+        self.sizes = sizes_of_rounds(budgets, least_of_many(self.directory))
 
     def run(self, hours: float | None, *, begins_rounds: bool = True) -> LearnResult:
         """Do the rounds that are not done, if it `begins_rounds`, and train the model of the end."""
@@ -154,10 +155,9 @@ class Loop:
         began, is_new = time.monotonic(), not place.begun
         row = self._round(k, size, place)
         took = time.monotonic() - began
-        left = took * (len(self.sizes) - k - 1) + self._explored_s
-        if self._fitted is not None:
+        if is_new and self._fitted is not None:
+            left = took * (len(self.sizes) - k - 1) + self._explored_s
             left += self._fitted.last_s(self.settings, self.methods)
-        if is_new:
             runs = "" if self._explored_s else ", without the runs of its models"
             told = f"at most some {duration(left)} left{runs}"
             self.resources.tell(f"round {k} took {duration(took)}; {told}")

@@ -18,6 +18,7 @@ from ase_schnet.learning.rounds import (
     Row,
     finished_rows,
     goal_reached,
+    least_of_many,
 )
 from ase_schnet.learning.settings import sizes_of_rounds
 from ase_schnet.model_directories import CARD
@@ -85,7 +86,7 @@ def read_learning(directory: str | Path) -> Learning:
         rows = [row.held_against(goal) for row in finished_rows(directory)]
         budgets = asked.get("budgets") or []
         budget = budgets[-1] if budgets else None
-        left = len(sizes_of_rounds(budgets)) - len(rows) if budgets else 0
+        left = len(sizes_of_rounds(budgets, least_of_many(directory))) - len(rows) if budgets else 0
         lives = _lives_of_the_end(directory)
         return Learning(directory, settings, goal, budget, rows, lives, left)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

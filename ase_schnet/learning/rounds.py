@@ -21,12 +21,14 @@ from ase import Atoms
 from ase.io import iread, write
 
 from ase_schnet.learning.explore import Life
-from ase_schnet.learning.settings import IN_A_ROW
+from ase_schnet.learning.settings import IN_A_ROW, LEAST_LATER, LEAST_OF_MANY
 from ase_schnet.runtime.files import naming, replaced, write_csv, write_whole
 
 LAST, LABELS, SETTINGS, ROW = "last", "labels.extxyz", "learn.json", "round.json"
 #: What may change between two calls, and the name of the goal in it, which is that among the settings.
 ASKED_FOR, GOAL = "asked_for.json", "goal_force_meV_per_Ang"
+#: The rule by which a budget was divided, beside them.
+LEAST = "least_of_many"
 GOAL_MET = f"the goal was met {IN_A_ROW} times in a row"
 
 
@@ -158,6 +160,14 @@ def folders(directory: Path, prefix: str) -> list[str]:
     return [f"{prefix}{k}" for k in sorted(int(text) for text in numbers if text.isdigit())]
 
 
+def least_of_many(directory: Path) -> int:
+    """Return what `sizes_of_rounds` is told of a learning: directories of older versions do not say."""
+    path = directory / ASKED_FOR
+    if not path.exists():
+        return LEAST_OF_MANY
+    return int(json.loads(path.read_text(encoding="utf-8")).get(LEAST, LEAST_LATER))
+
+
 def agreed_budgets(directory: Path, wanted: int | None, default: int, goal: float) -> list[int]:
     """Return the budgets that were asked for, call after call, and write down what is asked for now.
 
@@ -188,6 +198,6 @@ def agreed_budgets(directory: Path, wanted: int | None, default: int, goal: floa
         )
     if wanted is not None and wanted > budgets[-1]:
         budgets.append(wanted)
-    told = {"budgets": budgets, GOAL: goal}
+    told = {"budgets": budgets, GOAL: goal, LEAST: least_of_many(directory)}
     write_whole(path, (json.dumps(told, indent=1) + "\n").encode())
     return budgets

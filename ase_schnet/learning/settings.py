@@ -25,7 +25,7 @@ LEAST_LATER, LEAST_OF_MANY = 8, 40
 #: label next.
 SMALLEST_ROUND, LEAST_PER_MEMBER = 20, 4
 #: Share of every round that is drawn at random; it judges, and nothing was chosen in it. With a
-#: pretraining half: the cheap method knows what is far from rest (benchmarks/learning.md).
+#: pretraining half: the cheap method knows what is far from rest.
 RANDOM_SHARE, RANDOM_SHARE_PRETRAINED = 0.25, 0.5
 
 
@@ -157,20 +157,29 @@ class Methods:
         return self.sampler is self.reference
 
 
-def sizes_of_rounds(budgets: Sequence[int]) -> list[int]:
-    """Return the number of structures of each round, for a budget and what it was raised to."""
+def sizes_of_rounds(budgets: Sequence[int], least_of_many: int = LEAST_OF_MANY) -> list[int]:
+    """Return the number of structures of each round, for a budget and what it was raised to.
+
+    Parameters
+    ----------
+    budgets
+        The budgets, one after the other.
+    least_of_many
+        Smallest of more than two later rounds; of a learning of an older version LEAST_LATER.
+    """
     budget = budgets[0]
     first = max(SMALLEST_ROUND, round(FIRST_SHARE * budget))
-    rest = budget - first
-    sizes = [budget] if rest < LEAST_LATER else [first, *_equal_parts(rest, _later_rounds(rest))]
+    parts, rest = [budget], budget - first
+    if rest >= LEAST_LATER:
+        parts = [first, *_equal_parts(rest, _later_rounds(rest, least_of_many))]
     for before, after in pairwise(budgets):
-        sizes += _equal_parts(after - before, _later_rounds(after - before))
-    return sizes
+        parts += _equal_parts(after - before, _later_rounds(after - before, least_of_many))
+    return parts
 
 
-def _later_rounds(n: int) -> int:
+def _later_rounds(n: int, least_of_many: int) -> int:
     two = min(IN_A_ROW, n // LEAST_LATER)  # or the goal could not be met so often
-    return max(1, two, min(LATER_ROUNDS, n // LEAST_OF_MANY))
+    return max(1, two, min(LATER_ROUNDS, n // least_of_many))
 
 
 def _equal_parts(total: int, n: int) -> list[int]:

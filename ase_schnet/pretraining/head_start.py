@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.splits import default_kept_out, plan_folds
+from ase_schnet.data.splits import default_kept_out, plan_folds, twins_of
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.reference import Reference, read_reference
 from ase_schnet.model_directories import CARD
@@ -30,6 +31,8 @@ from ase_schnet.training.start import Start
 
 #: Most structures of the pool that both methods label; fewer than the least teach nothing.
 MOST, LEAST = 3000, 500
+#: Structures of an element, of the fewest that are kept: with less, it might be missing in a member's part.
+RARE = 50
 #: Difference of a force component, eV/Å, above which a structure is left out: one of the methods is lost.
 LARGEST_DIFFERENCE = 10.0
 
@@ -74,7 +77,8 @@ def head_start(
     say(
         f"pretraining: networks of {name} on {n} structures, from which those of the difference start"
     )
-    folds = plan_folds(n, recipe.n_folds, n_kept_out=default_kept_out(n), seed=settings.seed)
+    kept_out, twins = default_kept_out(n), twins_of(known)
+    folds = plan_folds(n, recipe.n_folds, n_kept_out=kept_out, seed=settings.seed, twins=twins)
     model = cross_validate(
         known,
         place,
@@ -121,5 +125,13 @@ def _differences(
     other = replace(Dataset.from_atoms(result.frames), stress=None)
     difference = minus(other, cheap.subset(known), reference)
     largest = np.maximum.reduceat(np.abs(difference.F).max(axis=1), difference.ptr[:-1])
-    near = np.flatnonzero(largest <= LARGEST_DIFFERENCE)
-    return difference.subset(near) if len(near) >= LEAST else None
+    kept = (largest <= LARGEST_DIFFERENCE) & ~_with_rare_elements(difference)
+    return difference.subset(np.flatnonzero(kept)) if kept.sum() >= LEAST else None
+
+
+def _with_rare_elements(dataset: Dataset) -> NDArray:
+    """Return which structures hold an element that few others hold, (S,) bool."""
+    holds = np.stack(
+        [np.logical_or.reduceat(z == dataset.Z, dataset.ptr[:-1]) for z in dataset.elements]
+    )
+    return holds[holds.sum(axis=1) < min(RARE, len(dataset))].any(axis=0)

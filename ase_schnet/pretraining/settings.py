@@ -88,11 +88,14 @@ class Pretraining:
     def of_pool(self) -> dict:
         """Return what the pool and its labels depend on; the rest decides how the members learn them."""
         later = ("far_weight", "dear_share", "second_spread")
-        return {name: value for name, value in asdict(self).items() if name not in later}
+        return {name: value for name, value in self.to_dict().items() if name not in later}
 
     def to_dict(self) -> dict:
-        """Return plain types, for the card."""
-        return asdict(self)
+        """Return plain types, for the card; without steps of their own those of a version that knew none."""
+        told = asdict(self)
+        if self.teacher_steps == Pretraining.teacher_steps:
+            told.pop("teacher_steps")
+        return told
 
 
 def teacher_network(config: SchNetConfig) -> SchNetConfig:

@@ -9,6 +9,7 @@ import numpy as np
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.learning.explore import whole_runs
 from ase_schnet.learning.reading import Learning, read_learning
+from ase_schnet.model_directories import CARD
 from ase_schnet.modelfile import load_model
 from ase_schnet.plotting import plot_learning
 from ase_schnet.plotting.style import as_png
@@ -50,10 +51,9 @@ def learning_page(directory: Path, data: Dataset | None, *, structures: bool) ->
             f"{directory} has not finished its first round: the same ase-schnet learn command goes on with it"
         )
     if data is not None and not learning.finished:
-        raise ValueError(
-            f"{directory} has no model of the end yet: leave the data out, or report on that of its last "
-            f"round, {directory / 'rounds' / str(learning.rows[-1].round) / 'model'}"
-        )
+        last = _last_model(directory)
+        other = "" if last is None else f", or report on that of its last round, {last}"
+        raise ValueError(f"{directory} has no model of the end yet: leave the data out{other}")
     verdicts, sections = [_goal(learning), *_life(learning)], [_rounds(learning)]
     if structures and (shown := _structures(learning)):
         sections.append(Section("What was labelled", shown))
@@ -71,6 +71,12 @@ def learning_page(directory: Path, data: Dataset | None, *, structures: bool) ->
         about += [pair for pair in model.about if pair[0] != "model"]
         numbers["kept_out"] = model.numbers["kept_out"]
     return Page(f"Learning {directory.resolve().name}", about, verdicts, sections, numbers)
+
+
+def _last_model(directory: str | Path) -> Path | None:
+    """Return the model of the last round that has one: after the last of a budget none is trained."""
+    found = [path.parent for path in Path(directory).glob(f"rounds/[0-9]*/model/{CARD}")]
+    return max(found, key=lambda path: int(path.parent.name), default=None)
 
 
 def _goal(learning: Learning) -> Verdict:

@@ -8,8 +8,10 @@ from learning_cases import water
 
 from ase_schnet.learning.aims import FORMS, read_aim
 from ase_schnet.learning.fit import Fitted, divided
-from ase_schnet.learning.rounds import agreed_budgets
+from ase_schnet.learning.rounds import agreed_budgets, least_of_many
 from ase_schnet.learning.settings import (
+    LEAST_LATER,
+    LEAST_OF_MANY,
     SMALLEST_ROUND,
     LearnSettings,
     Methods,
@@ -30,6 +32,16 @@ def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
 def test_no_more_rounds_than_are_worth_the_training_of_their_models():
     assert sizes_of_rounds([1000]) == [333, 167, 167, 167, 166]
     assert sizes_of_rounds([150]) == [50, 50, 50]
+
+
+def test_a_learning_of_an_older_version_keeps_its_rounds(tmp_path):
+    """Its directory does not say how the budget was divided, into rounds of at least eight."""
+    assert sizes_of_rounds([150], LEAST_LATER) == [50, 25, 25, 25, 25]
+    assert least_of_many(tmp_path) == LEAST_OF_MANY
+    (tmp_path / "asked_for.json").write_text('{"budgets": [150]}')
+    assert least_of_many(tmp_path) == LEAST_LATER
+    agreed_budgets(tmp_path, 200, 150, 10.0)
+    assert least_of_many(tmp_path) == LEAST_LATER
 
 
 def test_a_raised_budget_adds_rounds_behind_those_of_before():

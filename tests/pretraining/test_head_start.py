@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.io import read
 from factory import TINY, ethanol
 
@@ -104,6 +105,15 @@ def test_structures_on_which_a_method_is_lost_are_left_out(tmp_path, small, monk
         pool, read_reference(CHEAP), settings, recipe_of(10), tmp_path / "h", {"jobs": 1}
     )
     assert len(known) == 18
+
+
+def test_a_rare_element_ends_nothing(tmp_path, small, monkeypatch):
+    """It might be missing in what a member is trained on; the networks of the difference learn it then."""
+    monkeypatch.setattr(room, "RARE", 3)
+    odd = label_structures([molecule("CH3SH")], CHEAP, jobs=1).frames
+    odd[0].info["sampled_by"] = "thermal"
+    start = start_of(pool_of(25) + odd, tmp_path / "h", Pretraining(CHEAP))
+    assert list(start.model.elements) == [1, 6, 8]
 
 
 @pytest.mark.slow
