@@ -20,7 +20,7 @@ from frames import Frame, Labeller, Molecule, packed, read_molecules
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
-from train import dataset_of, read_frames
+from train import KEPT_OUT, dataset_of, read_frames
 
 from ase_schnet import Dataset, SchNetCalculator, load_model
 from ase_schnet.bonds import bonds_of
@@ -169,6 +169,11 @@ def measured(args: argparse.Namespace) -> dict:
         for kelvin in np.unique(arrays["temperature_K"]):
             here = np.flatnonzero(arrays["temperature_K"] == kelvin)
             figures[f"{part}, {kelvin:.0f} K"] = work.row(dataset.subset(here))[0]
+    if (
+        path := args.directory / "rings.npz"
+    ).exists():  # of these, the molecules that no member saw
+        here = np.flatnonzero((arrays := read_frames(path))["molecule"] % KEPT_OUT == 0)
+        figures["rings, kept out"] = work.row(dataset_of(arrays).subset(here))[0]
     for part in ("group", "larger"):
         both = np.concatenate([spread["new"], spread[part]])
         of_part = np.arange(len(both)) >= len(spread["new"])

@@ -261,7 +261,7 @@ def frames_of(part: str, smiles: str, rng: np.random.Generator) -> list[Frame]:
     """Return the frames of a molecule; none where a method fails."""
     make = dict.fromkeys(("new", "larger", "group"), test_frames)
     make |= {"train": training_frames, "dimers": dimer_frames, "conformers": conformer_frames}
-    make |= {"small": small_frames}
+    make |= {"small": small_frames, "rings": training_frames}
     try:
         frames = make[part](smiles, rng)
     except (ValueError, RuntimeError):  # ETKDG, MMFF94 or the SCF cannot describe it

@@ -7,12 +7,17 @@ group of `GROUPS` or a ring onto an atom with free valence, or close a ring of t
 with hydrogen. Left out are what `UNLIKELY` says, radicals and ions, the molecules of rMD17 and of the sample
 of QM7-X in `EXCLUDED`, and all isomers of C7H10O2. Two molecules are one if they have the same atoms and
 bonds, whatever the orders of the bonds: so neither stereoisomers nor Kekulé structures come into two parts.
+
+The part "rings" came later, of a generator of its own: molecules of 9 to 14 heavy atoms that begin with one
+of `FUSED` (rings that share a bond, as in naphthalene), of `CONJUGATED`, or with two rings of `AROMATIC`
+joined by one of `LINKS`; the rest is as above.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +28,7 @@ from ase_schnet.runtime.files import replaced
 
 SEED = 23
 #: Part -> molecules. "group": with a group of `LEFT_OUT`; "larger": of 10 to 14 heavy atoms.
-PARTS = {"new": 240, "larger": 160, "group": 180, "train": 12_000}
+PARTS = {"new": 240, "larger": 160, "group": 180, "train": 12_000, "rings": 1500}
 #: Share of molecules of 1, 2, ..., 9 heavy atoms that are tried; small ones run out.
 HEAVY = np.array([1, 1, 2, 4, 7, 12, 18, 25, 30]) / 100
 LARGEST = 9
@@ -84,6 +89,34 @@ GROUPS = (
     ),
     *("NC(=O)N", "OC(=O)N", "[N+](=O)[O-]", "N=C=O", "C=C=C", "C=C=O", "OO", "OOC"),
 )
+#: What a molecule of "rings" begins with: aromatic rings that share a bond,
+FUSED = (
+    *("c1ccc2ccccc2c1", "c1ccc2ncccc2c1", "c1ccc2cnccc2c1", "c1ccc2nccnc2c1", "c1ccc2ncncc2c1"),
+    *("c1cnc2ncccc2c1", "c1cnc2ncncc2n1", "c1ccc2cnncc2c1", "c1ccc2cccc-2cc1", "c1ccc2[nH]ccc2c1"),
+    *("c1ccc2occc2c1", "c1ccc2[nH]cnc2c1", "c1ccc2ocnc2c1", "c1ccc2[nH]ncc2c1", "c1ncc2[nH]cnc2n1"),
+    *("c1cnc2[nH]ccc2c1", "c1ccn2ccnc2c1", "c1ccn2cccc2c1", "C1C=Cc2ccccc12", "C1CCc2ccccc12"),
+    *("C1CCCc2ccccc12", "C1OCc2ccccc12", "C1Oc2ccccc2O1", "O=C1NCc2ccccc12", "O=C1OCc2ccccc12"),
+    *("O=C1NC(=O)c2ccccc12", "O=C1Cc2ccccc2N1", "O=C1C(=O)Nc2ccccc12", "O=C1C=CC(=O)c2ccccc12"),
+    *("O=c1ccoc2ccccc12", "O=c1ccc2ccccc2o1", "O=c1cc[nH]c2ccccc12", "O=c1[nH]cnc2ccccc12"),
+    *("O=c1[nH]cnc2[nH]cnc12", "O=c1[nH]c(=O)c2[nH]cnc2[nH]1", "c1ccc2c(c1)Cc1ccccc12"),
+    *("c1ccc2c(c1)[nH]c1ccccc12", "c1ccc2c(c1)oc1ccccc12", "c1ccc2cc3ccccc3cc2c1"),
+    *("c1ccc2c(c1)ccc1ccccc12", "c1ccc2nc3ccccc3cc2c1"),
+)
+#: aromatic rings with what is in conjugation or in a hydrogen bond with them,
+CONJUGATED = (
+    *("O=Cc1ccccc1", "O=C(O)c1ccccc1", "O=C(N)c1ccccc1", "C=Cc1ccccc1", "C#Cc1ccccc1"),
+    *("N#Cc1ccccc1", "C=Nc1ccccc1", "N=Cc1ccccc1", "CN=Nc1ccccc1", "O=CNc1ccccc1", "O=COc1ccccc1"),
+    *("O=CC=Cc1ccccc1", "O=Cc1ccccc1O", "O=C(O)c1ccccc1O", "O=Cc1ccccc1N", "O=CNc1ccc(O)cc1"),
+    *("O=Cc1ccco1", "O=Cc1cccnc1", "O=c1cc[nH]c(=O)[nH]1", "O=C1C=CC(=O)C=C1", "O=C1C=CC(=O)N1"),
+    *("O=c1cc[nH]cn1", "O=c1cccc[nH]1"),
+)
+#: and rings joined by a bond or a link. Of each ring the first and the last atom take part in a bond.
+AROMATIC = (
+    *("c1ccccc1", "c1cccnc1", "c1cnccc1", "c1cncnc1", "c1c[nH]cc1", "c1cocc1", "c1cnoc1"),
+    "c1cn[nH]c1",
+)
+LINKS = ("", "C", "O", "N", "C(=O)", "C=C", "C#C", "C=N", "N=N", "C(=O)N", "C(=O)O", "CO", "CC")
+LARGEST_OF_RINGS = 14
 #: Groups that no molecule of the training has.
 LEFT_OUT = {
     "nitro": "[N+](=O)[O-]",
@@ -154,11 +187,16 @@ class Grower:
         self._rng = rng
         self._rings, self._groups = (_pieces(part) for part in (RINGS, GROUPS))
 
-    def grown(self, n_heavy: int) -> Chem.Mol | None:
-        """Return a molecule of `n_heavy` heavy atoms; None where this try came to nothing."""
+    def grown(self, n_heavy: int, beginning: Chem.Mol | None = None) -> Chem.Mol | None:
+        """Return a molecule of `n_heavy` heavy atoms; None where this try came to nothing.
+
+        It has `beginning` in it, or else an atom or a ring of `RINGS`.
+        """
         molecule = Chem.RWMol()
         rings = [ring for ring in self._rings if ring.GetNumAtoms() <= n_heavy]
-        if rings and self._rng.random() < 0.45:
+        if beginning is not None:
+            molecule.InsertMol(beginning)
+        elif rings and self._rng.random() < 0.45:
             molecule.InsertMol(self._one(rings))
         else:
             molecule.AddAtom(self._atom())
@@ -246,7 +284,8 @@ def group_of(molecule: Chem.Mol) -> str | None:
 
 def divided(seed: int = SEED, parts: dict[str, int] | None = None) -> dict[str, list[str]]:
     """Return part -> SMILES; the same for the same arguments."""
-    wanted = PARTS if parts is None else parts
+    wanted = dict(PARTS if parts is None else parts)
+    n_rings = wanted.pop("rings", 0)
     RDLogger.DisableLog("rdApp.*")
     rng = np.random.default_rng(seed)
     grower, found = Grower(rng), {part: [] for part in wanted}
@@ -273,6 +312,28 @@ def divided(seed: int = SEED, parts: dict[str, int] | None = None) -> dict[str, 
             continue
         seen.add(name)
         found[part].append(Chem.MolToSmiles(molecule))
+    if n_rings:
+        found["rings"] = with_rings(n_rings, seen, np.random.default_rng([seed, 1]))
+    return found
+
+
+def with_rings(n: int, seen: set[str], rng: np.random.Generator) -> list[str]:
+    """Return the SMILES of `n` molecules of "rings", none of which has a skeleton that was seen."""
+    joined = ["".join(parts) for parts in product(AROMATIC, LINKS, AROMATIC)]
+    beginnings = [_pieces(texts) for texts in (FUSED, joined, CONJUGATED)]
+    grower, seen, found = Grower(rng), set(seen), []
+    while len(found) < n:
+        some = beginnings[rng.choice(3, p=(0.5, 0.3, 0.2))]
+        beginning = some[rng.integers(len(some))]
+        fewest = max(LARGEST, beginning.GetNumAtoms())
+        if fewest > LARGEST_OF_RINGS:
+            continue
+        molecule = grower.grown(int(rng.integers(fewest, LARGEST_OF_RINGS + 1)), beginning)
+        if molecule is None or group_of(molecule) or CalcMolFormula(molecule) == EXCLUDED_FORMULA:
+            continue
+        if (name := skeleton(molecule)) not in seen:
+            seen.add(name)
+            found.append(Chem.MolToSmiles(molecule))
     return found
 
 

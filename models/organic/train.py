@@ -34,9 +34,9 @@ from ase_schnet.training.start import Start
 #: One molecule in KEPT_OUT is kept out of all members.
 SEED, FOLDS, KEPT_OUT = 23, 3, 50
 #: Part of the frames -> what is added to the number of a molecule. Those of "small" are in "train" as well.
-PARTS = {"train": 0, "small": 0, "dimers": 10_000_000}
+PARTS = {"train": 0, "small": 0, "dimers": 10_000_000, "rings": 20_000_000}
 #: Parts whose frames do not count as one.
-WEIGHTS = {"small": 4.0}
+WEIGHTS = {"small": 4.0, "rings": 2.0}
 #: Root mean square force component up to which a frame counts fully, eV/Å.
 FULL_WEIGHT = 1.2
 

@@ -14,7 +14,7 @@ pytest.importorskip("tblite")
 from rdkit import Chem
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
-FEW = {"new": 12, "larger": 6, "group": 8, "train": 120}
+FEW = {"new": 12, "larger": 6, "group": 8, "train": 120, "rings": 60}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,8 +66,22 @@ def test_parts_hold_what_they_are_for(parts):
             assert skeleton(molecule) not in excluded
             assert CalcMolFormula(molecule) != "C7H10O2"
             assert (group_of(molecule) is not None) == (part == "group")
-            low, high = (10, 14) if part == "larger" else (1, 9)
+            low, high = {"larger": (10, 14), "rings": (9, 14)}.get(part, (1, 9))
             assert low <= molecule.GetNumHeavyAtoms() <= high
+
+
+def test_rings_leave_the_other_parts_as_they_are_and_have_what_these_lack(parts):
+    from molecules import AROMATIC, CONJUGATED, FUSED, LINKS, divided
+
+    others = {part: n for part, n in FEW.items() if part != "rings"}
+    assert divided(seed=5, parts=others) == {part: parts[part] for part in others}
+    texts = [*FUSED, *CONJUGATED, *("".join((a, b, a)) for a in AROMATIC for b in LINKS)]
+    assert all(Chem.MolFromSmiles(text) for text in texts)
+    fused, joined = (Chem.MolFromSmarts(text) for text in ("a:a(:a):a(:a):a", "a-!@[*;!r]-!@a"))
+    rings = [Chem.MolFromSmiles(text) for text in parts["rings"]]
+    for pattern in (fused, joined):
+        assert sum(molecule.HasSubstructMatch(pattern) for molecule in rings) > 5
+    assert sum(any(atom.GetIsAromatic() for atom in m.GetAtoms()) for m in rings) > 50
 
 
 def test_a_molecule_is_known_in_any_way_of_writing_it():
