@@ -90,6 +90,7 @@ NOT_RUN = {
     r"--to metatomic": "needs an environment of its own; benchmarks/foreign/metatomic_round_trip.py is one",
     r"--check-with": "needs the network's own package in another Python; benchmarks/foreign compares",
     r"\bserve\b|--server": "runs until it is stopped; tests/external/test_server.py asks servers",
+    r"chgnet_reference": "needs chgnet, and an hour; benchmarks/learning.md has the figures",
     r"--continue": "learns twice; tests/learning does so with springs as the reference",
 }
 

@@ -80,4 +80,5 @@ def test_an_extension_begins_no_round_that_hours_had_left_undone(tmp_path, monke
     last = learn([water()], tmp_path / "m", replace(asked, budget=28), jobs=1, tell=told.append)
     assert (len(last.rows), last.rounds_left) == (2, 0)
     assert calls(tmp_path) == last.calls == 29
-    assert any(line.startswith("round 1 took") and line.endswith(" left") for line in told)
+    # no model was trained in this call: nobody knows how long that of the end takes
+    assert not any(line.startswith("round 1 took") for line in told)
