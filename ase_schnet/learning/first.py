@@ -115,7 +115,7 @@ def first_candidates(
         directory=parts,
         take_over=take_over,
     )
-    if methods.sampler is not None:
+    if methods.sampler is not None and "displaced" in kinds:
         frames = _no_higher_than_runs(frames, methods.sampler)
     at_goal = "displaced" if methods.sampler is None else f"md {kelvin:g} K"
     for atoms in frames:

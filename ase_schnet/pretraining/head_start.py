@@ -66,29 +66,24 @@ def head_start(
     """
     if settings.second is None:
         return None
-    second = read_reference(settings.second).level_of_theory
-    name, place = f"{second} minus {reference.level_of_theory}", directory / "model"
+    second = read_reference(settings.second)
+    name, place = f"{second.level_of_theory} minus {reference.level_of_theory}", directory / "model"
     if (place / CARD).exists():
         return Start(load_model(place), name)
-    known = _differences(pool, reference, settings, recipe, directory, where)
+    whole = [atoms for atoms in pool if atoms.info["sampled_by"] not in BOND_BREAKING]
+    chosen = np.random.default_rng([settings.seed, 2]).permutation(len(whole))[:MOST]
+    if len(chosen) < LEAST:
+        return None
+    known = _differences([whole[k] for k in chosen], reference, second, recipe, directory, where)
     if known is None:
         return None
-    n = len(known)
     say(
-        f"pretraining: networks of {name} on {n} structures, from which those of the difference start"
+        f"pretraining: networks of {name} on {len(known)} structures, from which those of the difference start"
     )
-    kept_out, twins = default_kept_out(n), twins_of(known)
-    folds = plan_folds(n, recipe.n_folds, n_kept_out=kept_out, seed=settings.seed, twins=twins)
     model = cross_validate(
         known,
         place,
-        replace(
-            recipe,
-            plan=folds,
-            weights=replace(recipe.weights, stress=None),
-            settings=replace(recipe.settings, **HEAD_START_FIT),
-            level_of_theory=second,
-        ),
+        _recipe(recipe, known, second, settings.seed),
         resume=True,
         allow_outliers=True,
         allow_contradictions=True,
@@ -97,33 +92,42 @@ def head_start(
     return Start(model, name)
 
 
+def _recipe(recipe: Recipe, known: Dataset, second: Reference, seed: int) -> Recipe:
+    """Return the recipe of the teacher for differences of the cheap methods."""
+    kept_out, twins = default_kept_out(len(known)), twins_of(known)
+    plan = plan_folds(len(known), recipe.n_folds, n_kept_out=kept_out, seed=seed, twins=twins)
+    return replace(
+        recipe,
+        plan=plan,
+        weights=replace(recipe.weights, stress=None),
+        settings=replace(recipe.settings, **HEAD_START_FIT),
+        level_of_theory=second.level_of_theory,
+    )
+
+
 def _differences(
     pool: list[Atoms],
-    reference: Reference,
-    settings: Pretraining,
+    cheap: Reference,
+    second: Reference,
     recipe: Recipe,
     directory: Path,
     where: Mapping,
 ) -> Dataset | None:
-    """Return the second method's labels minus those of structures of the pool with whole bonds, or None."""
-    whole = [k for k, atoms in enumerate(pool) if atoms.info["sampled_by"] not in BOND_BREAKING]
-    chosen = np.random.default_rng([settings.seed, 2]).permutation(whole)[:MOST]
-    if len(chosen) < LEAST:
-        return None
-    cheap = replace(Dataset.from_atoms([pool[k] for k in chosen]), stress=None)
+    """Return the second method's labels minus those of the pool; None where it describes too few."""
+    dataset = replace(Dataset.from_atoms(pool), stress=None)
     directory.mkdir(parents=True, exist_ok=True)
     result = label_structures(
-        frames_of(cheap, *electrons_of(recipe)),
-        read_reference(settings.second),
+        frames_of(dataset, *electrons_of(recipe)),
+        second,
         directory / "labels.extxyz",
         jobs=where.get("jobs"),
         take_over=where.get("take_over", False),
     )
-    known = np.setdiff1d(np.arange(len(chosen)), list(result.failures))
+    known = np.setdiff1d(np.arange(len(pool)), list(result.failures))
     if len(known) < LEAST:
         return None
     other = replace(Dataset.from_atoms(result.frames), stress=None)
-    difference = minus(other, cheap.subset(known), reference)
+    difference = minus(other, dataset.subset(known), cheap)
     largest = np.maximum.reduceat(np.abs(difference.F).max(axis=1), difference.ptr[:-1])
     kept = (largest <= LARGEST_DIFFERENCE) & ~_with_rare_elements(difference)
     return difference.subset(np.flatnonzero(kept)) if kept.sum() >= LEAST else None

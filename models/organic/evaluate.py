@@ -169,10 +169,10 @@ def measured(args: argparse.Namespace) -> dict:
         for kelvin in np.unique(arrays["temperature_K"]):
             here = np.flatnonzero(arrays["temperature_K"] == kelvin)
             figures[f"{part}, {kelvin:.0f} K"] = work.row(dataset.subset(here))[0]
-    if (
-        path := args.directory / "rings.npz"
-    ).exists():  # of these, the molecules that no member saw
-        here = np.flatnonzero((arrays := read_frames(path))["molecule"] % KEPT_OUT == 0)
+    rings = args.directory / "rings.npz"
+    if rings.exists():  # of these, the molecules that no member saw
+        arrays = read_frames(rings)
+        here = np.flatnonzero(arrays["molecule"] % KEPT_OUT == 0)
         figures["rings, kept out"] = work.row(dataset_of(arrays).subset(here))[0]
     for part in ("group", "larger"):
         both = np.concatenate([spread["new"], spread[part]])

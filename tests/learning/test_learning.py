@@ -28,7 +28,8 @@ from ase_schnet import SchNetCalculator, extend_learning, learn, load_model
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.evaluation import compare
 from ase_schnet.inference.ensemble import Ensemble
-from ase_schnet.learning.fit import fit_round
+from ase_schnet.learning.fit import divided, fit_round
+from ase_schnet.learning.settings import Methods
 from ase_schnet.sampling.spread import fingerprint
 
 pytestmark = pytest.mark.slow
@@ -164,6 +165,38 @@ def test_no_model_is_trained_that_would_be_asked_nothing(learnt):
     """After the last round the model of the end is next, from random weights."""
     result, _, _ = learnt
     assert not (result.directory / "rounds/2/model").exists()
+
+
+def test_all_trainings_of_a_learning_share_one_head_start(learnt, tmp_path, monkeypatch):
+    result, _, asked = learnt
+    folder, places = tmp_path / "m", []
+    shutil.copytree(result.directory, folder)
+
+    def fit(*args, **options):
+        places.append(options["head_start_in"])
+        return fit_round(*args, **options)
+
+    monkeypatch.setattr("ase_schnet.learning.loop.fit_round", fit)
+    run_learning(folder, dataclasses.replace(asked, budget=BUDGET + 8))
+    assert places == 2 * [
+        folder / "rounds/head_start"
+    ]  # of the round that was the last, of the end
+
+
+def test_a_fit_tells_its_pretraining_of_the_head_start(learnt, tmp_path, monkeypatch):
+    given, frames = {}, labels_of(learnt[0])
+
+    def prepare(*args, **options):
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ase_schnet.learning.fit.pretrained", prepare)
+    asked = settings(springs(tmp_path), cheap="gfn2-xtb")
+    methods, place = Methods.of(asked, periodic=False), tmp_path / "head_start"
+    plan, _ = divided(frames, 2, 0)
+    with pytest.raises(KeyboardInterrupt):
+        fit_round(frames, tmp_path / "m", plan, asked, methods, head_start_in=place)
+    assert given == {"head_start_in": place}
 
 
 def test_each_fit_starts_from_the_one_before_and_the_last_from_random_weights(learnt):

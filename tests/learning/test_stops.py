@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 KILLS = (
     ("labels.extxyz.journal", 6),
     ("rounds/0/model/training/fold_1_done.safetensors", 1),
-    ("rounds/1/runs/run_03.json", 1),
+    ("rounds/1/runs/run_00.json", 1),
     ("rounds/last_28/model/training/fold_1.safetensors", 1),
 )
 INTERRUPT = ("rounds/last_28/model/training/data.npz", 1)
@@ -60,7 +60,7 @@ def test_after_kills_and_ctrl_c_the_same_call_comes_to_the_same(tmp_path):
     process = fork(run_learning, tmp_path / "m", asked, said=tmp_path / "said", OMP_NUM_THREADS="1")
     process.join(120)
     assert process.exitcode == 0, (tmp_path / "said").read_text()
-    assert 28 <= calls(tmp_path) <= 28 + len(points)  # at most the one that each found in flight
+    assert 28 <= calls(tmp_path) <= 29  # at most the one that a kill found in flight
     journal = (tmp_path / "m/labels.extxyz.journal").read_text().splitlines()[1:]
     assert len(journal) == len(set(journal)) == 28
 

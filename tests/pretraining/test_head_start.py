@@ -1,6 +1,7 @@
 """Networks of the difference start from what two cheap methods differ by."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from ase_schnet.training.loss import LossWeights
 from ase_schnet.training.recipe import Recipe
 from ase_schnet.training.settings import FitSettings
 
+ROOT = Path(__file__).parents[2]
 CHEAP, SECOND = "gfn2-xtb", "gfn1-xtb"
 
 
@@ -46,6 +48,18 @@ def start_of(pool, folder, settings, folds=2):
     )
 
 
+def trained_on(monkeypatch):
+    """Return a list to which the data of every training are added."""
+    given = []
+
+    def train(data, *rest, **options):
+        given.append(data)
+        return cross_validate(data, *rest, **options)
+
+    monkeypatch.setattr(room, "cross_validate", train)
+    return given
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Few structures, and few epochs on them."""
@@ -56,18 +70,11 @@ def small(monkeypatch):
 def test_it_has_a_network_for_each_member_and_learns_the_second_method_minus_the_first(
     tmp_path, small, monkeypatch
 ):
-    pool, given = pool_of(25), {}
-    monkeypatch.setattr(
-        room,
-        "cross_validate",
-        lambda data, *rest, **options: (
-            given.update(data=data) or cross_validate(data, *rest, **options)
-        ),
-    )
+    pool, given = pool_of(25), trained_on(monkeypatch)
     start = start_of(pool, tmp_path / "h", Pretraining(CHEAP), folds=3)
     assert (start.model.n_members, start.model.baseline) == (3, CHEAP)
     assert start.name == "GFN1-xTB minus GFN2-xTB"
-    data = given["data"]
+    (data,) = given
     assert len(data) == 20  # none whose bonds break
     frame = data.atoms(4)
     forces = [label_structures([frame], m, jobs=1).frames[0].get_forces() for m in (SECOND, CHEAP)]
@@ -83,8 +90,11 @@ def test_networks_that_are_there_are_found_and_nothing_is_labelled(tmp_path, sma
     assert again.model.checksum == first.model.checksum == load_model(tmp_path / "h/model").checksum
 
 
-@pytest.mark.parametrize("second", [None, SECOND])
-def test_without_a_second_method_or_with_few_structures_there_is_none(tmp_path, second):
+@pytest.mark.parametrize(("second", "least"), [(None, 10), (SECOND, 21)])
+def test_without_a_second_method_or_with_few_structures_there_is_none(
+    tmp_path, small, monkeypatch, second, least
+):
+    monkeypatch.setattr(room, "LEAST", least)
     settings = Pretraining(CHEAP, second=second)
     assert start_of(pool_of(25), tmp_path / "h", settings) is None
     assert not (tmp_path / "h").exists()
@@ -100,11 +110,9 @@ def test_structures_on_which_a_method_is_lost_are_left_out(tmp_path, small, monk
         if b.info["sampled_by"] == "thermal"
     )
     monkeypatch.setattr(room, "LARGEST_DIFFERENCE", largest[-3] + 1e-4)
-    settings = Pretraining(CHEAP)
-    known = room._differences(
-        pool, read_reference(CHEAP), settings, recipe_of(10), tmp_path / "h", {"jobs": 1}
-    )
-    assert len(known) == 18
+    given = trained_on(monkeypatch)
+    start_of(pool, tmp_path / "h", Pretraining(CHEAP))
+    assert [len(data) for data in given] == [18]
 
 
 def test_a_rare_element_ends_nothing(tmp_path, small, monkeypatch):
@@ -120,7 +128,7 @@ def test_a_rare_element_ends_nothing(tmp_path, small, monkeypatch):
 def test_it_is_worth_labels(tmp_path, monkeypatch):
     """PBE of real data: ten labels teach more from there than from random weights (69 to 57 meV/Å)."""
     monkeypatch.setitem(room.HEAD_START_FIT, "epochs", 40)
-    frames = read("benchmarks/ethanol_1000K_pbe_def2svp.xyz", ":")
+    frames = read(ROOT / "benchmarks/ethanol_1000K_pbe_def2svp.xyz", ":")
     reference = read_reference(CHEAP)
     bare = [a.copy() for a in frames]
     dear = minus(
