@@ -77,8 +77,9 @@ def head_start(
     known = _differences([whole[k] for k in chosen], reference, second, recipe, directory, where)
     if known is None:
         return None
+    n = len(known)
     say(
-        f"pretraining: networks of {name} on {len(known)} structures, from which those of the difference start"
+        f"pretraining: networks of {name} on {n} structures, from which those of the difference start"
     )
     model = cross_validate(
         known,
