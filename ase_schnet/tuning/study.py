@@ -195,6 +195,9 @@ class Study:
             except InUseError:
                 continue
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
+            if trial.storage.get_trial(trial._trial_id).state != optuna.trial.TrialState.RUNNING:
+                lock.release()  # it was ended, and let go, since the trials were read
+                continue
             claim = Claim(trial, self._directory_of(frozen.number), lock)
             if set(frozen.params) == set(self._distributions):
                 return claim

@@ -176,6 +176,25 @@ def test_a_trial_worse_than_the_median_ends_after_its_warm_up(tmp_path):
     assert study.report(other, 3, 3.1)
 
 
+def test_a_trial_that_ends_while_another_process_looks_for_one_is_not_begun_again(
+    tmp_path, monkeypatch
+):
+    """It was seen as running, and let go before it was claimed: writing to it then ended the search."""
+    space = SearchSpace.from_dict({"learning_rate": {"low": 1e-4, "high": 1e-2}})
+    mine, other = (Study(tmp_path, space, {"learning_rate": 1e-3}, 2) for _ in range(2))
+    claim, lock = mine.next(), other._lock
+
+    def late(number):
+        if number == claim.number:
+            mine.end(claim, "complete", 1.0)
+        return lock(number)
+
+    monkeypatch.setattr(other, "_lock", late)
+    found = other.next()
+    assert found.number == 1
+    assert not other.started(found, 0)
+
+
 def test_several_folds_are_joined_by_their_geometric_mean(tmp_path):
     two = tune(
         small_dataset(24),
