@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         "-n", type=int, help="structures; default: as many as the learning asked for"
     )
     parser.add_argument("--interval", type=int, default=1000, help="steps of 0.5 fs between two")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn, not of weights")
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args(argv)
     told = json.loads((options.directory / "learn.json").read_text())
@@ -65,14 +66,14 @@ def main(argv: list[str] | None = None) -> int:
         methods.sampler,
         n,
         plan=plan,
-        seed=SEED,
+        seed=options.seed,
         jobs=options.jobs,
         directory=options.output / "sampling",
     )
     for number, atoms in enumerate(frames):
         share = RANDOM if number < structures_needed(LEVEL) else CHOSEN
         atoms.info = {"round": 0, "number": number, "share": share}
-    order = np.random.default_rng(SEED).permutation(len(frames))
+    order = np.random.default_rng(options.seed).permutation(len(frames))
     frames = [frames[k] for k in order]
     labels = options.output / "labels.extxyz"
     labelled = label_structures(frames, methods.reference, labels, jobs=options.jobs).frames

@@ -77,7 +77,7 @@ def test_layer_norm_starts_from_the_same_weights_and_norms_are_trained():
 def interrupted_work(folder):
     with tuning.processor_counted(folder):
         start = time.process_time()
-        while time.process_time() < start + 0.05:
+        while time.process_time() < start + 0.1:
             pass
         raise KeyboardInterrupt
 
@@ -88,7 +88,8 @@ def test_the_time_of_the_processor_adds_up_over_attempts(tmp_path):
     for attempt in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             interrupted_work(folder)
-        assert 0.04 * attempt < tuning.processor_s(folder) < 5
+        # The processor is counted in hundredths of a second: a tick may be lost at either end.
+        assert 0.07 * attempt < tuning.processor_s(folder) < 5
 
 
 def test_pages_say_what_was_found():
