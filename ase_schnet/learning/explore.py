@@ -30,7 +30,10 @@ TIMESTEP_FS, FRAME_FS, FRICTION_PER_FS = 0.5, 20.0, 0.005
 #: Runs at each temperature that the model is for. Of each kind of those that see in little time what they see
 #: in much: how many, ps of each, their temperature over the highest one, and their bias (BiasedCalculator).
 RUNS, HOTTER_RUNS, HOTTER_PS = 8, 4, 2.0
-HOTTER = ((1.0, 4.0), (1.5, 4.0), (2.0, 0.0))
+BIASED = ((1.0, 4.0), (1.5, 4.0), (2.0, 0.0))
+#: Of those without bias, of which structures are drawn: temperatures over the first one; the last is by so
+#: much above all others.
+HOTTER, ABOVE_ALL = (1.5, 2.0), 1.25
 KILLED = (
     "a process that explores was killed (out of memory?); finished runs are kept, and the same command goes "
     "on"
@@ -73,12 +76,19 @@ def whole_runs(lives: Sequence[Life]) -> tuple[int, int]:
     return sum(life.whole for life in at_goal), len(at_goal)
 
 
-def plan_runs(goals: Sequence[tuple[float, float]]) -> list[RunPlan]:
-    """Return the runs for temperatures (K) and lengths (ps) that a model is for, and hotter ones."""
+def plan_runs(goals: Sequence[tuple[float, float]], *, biased: bool = True) -> list[RunPlan]:
+    """Return the runs for temperatures (K) and lengths (ps) that a model is for, and biased or hotter ones.
+
+    Hotter ones alone, if they are not `biased`.
+    """
     wanted = [(kelvin, ps, True, 0.0) for kelvin, ps in goals for _ in range(RUNS)]
     hottest = max(kelvin for kelvin, _ in goals)
+    others = [(x * hottest, bias) for x, bias in BIASED]
+    if not biased:
+        between, beyond = (x * goals[0][0] for x in HOTTER)
+        others = [(between, 0.0), (max(beyond, ABOVE_ALL * hottest), 0.0)]
     wanted += [
-        (x * hottest, HOTTER_PS, False, bias) for x, bias in HOTTER for _ in range(HOTTER_RUNS)
+        (kelvin, HOTTER_PS, False, bias) for kelvin, bias in others for _ in range(HOTTER_RUNS)
     ]
     return [RunPlan(k, *what) for k, what in enumerate(wanted)]
 

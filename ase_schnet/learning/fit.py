@@ -15,6 +15,7 @@ from ase_schnet.data.splits import FoldPlan
 from ase_schnet.learning.choose import RANDOM
 from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.modelfile import TrainedModel, load_model
+from ase_schnet.pretraining.difference import quieted
 from ase_schnet.pretraining.run import pretrained
 from ase_schnet.pretraining.settings import POOL_FIT, Pretraining
 from ase_schnet.schnet_config import PRESETS
@@ -153,7 +154,8 @@ def fit_round(
     recipe = _recipe(data, plan, settings, methods, start, last)
     provenance: dict = {"command": "ase-schnet learn", "learn": settings.to_dict()}
     where = dict(workers or {})
-    if methods.pretrains:
+    if methods.pretrains:  # few labels: those of squeezed bonds may not outweigh all others
+        data = quieted(data)
         cheap = _pretraining(settings, methods, last)
         recipe, told = pretrained(
             data, directory, recipe, cheap, head_start_in=head_start_in, **where

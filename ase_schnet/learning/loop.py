@@ -225,7 +225,8 @@ class Loop:
         goals += [(aim.temperature_K, aim.time_ps) for aim in aims]
         jobs, number = self.resources.jobs or cores(), int(rng.integers(2**31))
         began = time.monotonic()
-        found = explore(model, starts, plan_runs(goals), place.runs, seed=number, jobs=jobs)
+        plans = plan_runs(goals, biased=self.methods.chooses_by_doubt)
+        found = explore(model, starts, plans, place.runs, seed=number, jobs=jobs)
         self._explored_s = time.monotonic() - began
         return found
 
@@ -235,7 +236,8 @@ class Loop:
         earlier = asked(self.directory)
         descriptor = sorted_distances if before is None else ModelFeatures(before)
         rng = np.random.default_rng([self.settings.seed, k, 2])
-        chosen = choose(candidates, earlier, size, descriptor, rng, self.methods.random_share)
+        share, by_doubt = self.methods.random_share, self.methods.chooses_by_doubt
+        chosen = choose(candidates, earlier, size, descriptor, rng, share, by_doubt=by_doubt)
         for number, atoms in enumerate(chosen, start=len(earlier)):
             atoms.info |= {"round": k, "number": number}
         return chosen

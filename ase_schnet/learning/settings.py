@@ -24,8 +24,8 @@ LEAST_LATER, LEAST_OF_MANY = 8, 40
 #: Fewer structures than this, and than so many for each member, train no ensemble that could be asked what to
 #: label next.
 SMALLEST_ROUND, LEAST_PER_MEMBER = 20, 4
-#: Share of every round that is drawn at random; it judges, and nothing was chosen in it. With a
-#: pretraining half: the cheap method knows what is far from rest.
+#: Share of every round that is drawn at random from what the model is for; it judges, and nothing was chosen
+#: in it. With a pretraining half: the cheap method knows what is far from rest.
 RANDOM_SHARE, RANDOM_SHARE_PRETRAINED = 0.25, 0.5
 
 
@@ -145,6 +145,11 @@ class Methods:
     def random_share(self) -> float:
         """Share of every round that is drawn at random."""
         return RANDOM_SHARE_PRETRAINED if self.pretrains else RANDOM_SHARE
+
+    @property
+    def chooses_by_doubt(self) -> bool:
+        """Whether uncertainty and distance choose the rest; else it is drawn from hotter runs."""
+        return not self.pretrains
 
     @property
     def kept_rounds(self) -> int:

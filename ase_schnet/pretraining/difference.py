@@ -16,6 +16,9 @@ from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.runtime.files import naming
 from ase_schnet.training.recipe import Recipe
 
+#: Root mean square of a structure's forces over the usual one, above which it counts less.
+LOUD = 2.0
+
 #: Charge and multiplicity of all structures; None where each states its own.
 Electrons = tuple[int | None, int | None]
 
@@ -100,6 +103,29 @@ def minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
             )
         stress = stress - cheap.stress
     return replace(dear, E=dear.E - cheap.E, F=dear.F - cheap.F, stress=stress)
+
+
+def quiet_weights(dataset: Dataset) -> NDArray:
+    """Return weights of structures, (S,), with which none of large forces outweighs all others.
+
+    Those whose mean square of the force components is above LOUD² times the median have no larger part in a
+    sum of squares than one at that limit; the others have 1. A bond at two thirds of its length, where two
+    methods differ by 10 eV/Å, would have the part of a thousand structures of a run.
+    """
+    squares = dataset.F**2
+    counts = np.ones(squares.shape, bool) if dataset.force_mask is None else dataset.force_mask
+    sums = np.add.reduceat(np.where(counts, squares, 0.0).sum(axis=1), dataset.ptr[:-1])
+    mean = sums / np.maximum(np.add.reduceat(counts.sum(axis=1), dataset.ptr[:-1]), 1)
+    limit = LOUD**2 * np.median(mean)
+    return limit / np.maximum(mean, limit) if limit > 0 else np.ones(len(mean))
+
+
+def quieted(dataset: Dataset) -> Dataset:
+    """Return the same structures, their weights times `quiet_weights`."""
+    weights = quiet_weights(dataset)
+    if (weights == 1).all():
+        return dataset
+    return replace(dataset, weight=weights * (1.0 if dataset.weight is None else dataset.weight))
 
 
 def frames_of(

@@ -22,6 +22,7 @@ from ase_schnet.pretraining.difference import (
     difference_of,
     electrons_of,
     frames_of,
+    quieted,
     require_difference,
 )
 from ase_schnet.pretraining.given_pool import digest_of, given_pool
@@ -181,7 +182,7 @@ def _prepare(
         f"{settled.epochs} epochs"
     )
     teacher = cross_validate(
-        difference,
+        quieted(difference),
         work.model_dir / TEACHER,
         replace(bare, plan=recipe.plan.restricted(kept), settings=settled, start=start),
         resume=True,

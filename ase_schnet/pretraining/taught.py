@@ -23,6 +23,7 @@ from ase_schnet.evaluation import structures_of
 from ase_schnet.inference.ensemble import Ensemble
 from ase_schnet.inference.prediction import predictions_of
 from ase_schnet.modelfile import TrainedModel
+from ase_schnet.pretraining.difference import quiet_weights
 from ase_schnet.pretraining.given_pool import NO_ORIGIN
 from ase_schnet.pretraining.pool import BOND_BREAKING, THERMAL, origins
 from ase_schnet.pretraining.settings import Pretraining
@@ -177,9 +178,10 @@ def _evaluate(model: TrainedModel, dataset: Dataset) -> tuple[NDArray, NDArray]:
 
 
 def _rms_force(dataset: Dataset) -> float:
-    """Return the root mean square of the force components that are labels, eV/Å."""
+    """Return the root mean square of the force components that are labels, eV/Å, by `quiet_weights`."""
     counts = np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
-    return float(np.sqrt((dataset.F[counts] ** 2).mean()))
+    weights = np.repeat(quiet_weights(dataset), dataset.n_atoms)[:, None]
+    return float(np.sqrt((weights * dataset.F**2)[counts].mean()))
 
 
 def _softened(F: NDArray, dataset: Dataset, rms: float) -> NDArray:

@@ -20,9 +20,9 @@ def waters(n, seed=0, **info):
     return frames
 
 
-def chosen_from(candidates, n, labelled=(), seed=0):
+def chosen_from(candidates, n, labelled=(), seed=0, share=RANDOM_SHARE, **how):
     rng = np.random.default_rng(seed)
-    return choose(candidates, list(labelled), n, sorted_distances, rng, RANDOM_SHARE)
+    return choose(candidates, list(labelled), n, sorted_distances, rng, share, **how)
 
 
 def test_greedy_takes_the_largest_doubt_times_distance_to_all_that_is_known_or_taken():
@@ -76,6 +76,32 @@ def test_the_random_share_does_not_depend_on_the_uncertainty():
     assert shares[0] == shares[1]
     picked = {a.info["k"] for a in chosen_from(doubtful, 16)}
     assert set(range(5)) <= picked  # the rest does
+
+
+def test_without_doubt_the_rest_is_drawn_from_hotter_runs_uniformly():
+    candidates = waters(10) + waters(10, 1, at_goal=False)
+    candidates[12].info["uncertainty"] = 100.0
+    drawn = Counter()
+    for seed in range(200):
+        found = chosen_from(candidates, 8, seed=seed, share=0.5, by_doubt=False)
+        rest = [a for a in found if a.info["share"] == CHOSEN]
+        assert len(rest) == 4
+        assert not any(a.info["at_goal"] for a in rest)
+        drawn.update(a.info["k"] for a in rest)
+    counts = np.array([drawn[k] for k in range(10)])
+    # chi squared of 9 degrees of freedom, 99.9 %
+    assert ((counts - 80) ** 2 / 80).sum() < 27.9
+
+
+def test_without_doubt_aims_keep_their_share_and_what_lacks_hotter_ones_is_filled():
+    aimed = waters(30, 2, at_goal=False, aim="scan 0 1 0.8 2")
+    found = chosen_from([*waters(50), *waters(50, 1, at_goal=False), *aimed], 40, by_doubt=False)
+    assert sum("aim" in a.info for a in found) == 6  # 0.2 of 30
+    assert sum(a.info["at_goal"] for a in found) == 10
+    few = [*waters(30), *waters(3, 1, at_goal=False), *aimed[:2]]
+    found = chosen_from(few, 35, by_doubt=False)
+    assert len(found) == 35
+    assert len({fingerprint(a) for a in found}) == 35
 
 
 def test_nothing_that_was_labelled_is_chosen_again_whatever_its_place_and_orientation():

@@ -106,6 +106,8 @@ def test_a_quick_reference_is_its_own_sampler_and_a_dear_one_has_help(tmp_path):
     assert dear.pretrains
     assert not dear.is_quick
     assert dear.random_share > quick.random_share > 0
+    assert quick.chooses_by_doubt
+    assert not dear.chooses_by_doubt
     for settings, periodic in (
         (LearnSettings(reference=script, cheap=None), False),
         (LearnSettings(reference=script), True),
