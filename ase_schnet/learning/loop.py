@@ -127,7 +127,7 @@ class Loop:
         rows: list[Row] = []
         self.resources.tell(
             f"at most {sum(self.sizes)} structures, in rounds of {', '.join(map(str, self.sizes))}; "
-            f"{100 * self.methods.random_share:g} % are drawn at random"
+            f"{self.methods.how_chosen}"
         )
         ended, done = "", len(finished_rows(self.directory))
         for k, size in enumerate(self.sizes):

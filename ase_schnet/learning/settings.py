@@ -152,6 +152,17 @@ class Methods:
         return not self.pretrains
 
     @property
+    def how_chosen(self) -> str:
+        """Words for the choice of structures."""
+        drawn = f"{100 * self.random_share:g} % are drawn at random from what the model is for"
+        rest = (
+            "the rest are those that teach most"
+            if self.chooses_by_doubt
+            else "the rest from hotter runs"
+        )
+        return f"{drawn}, {rest}"
+
+    @property
     def kept_rounds(self) -> int:
         """How many rounds' judges are kept out of a fit; of dear labels no more than error bars need."""
         return 1 if self.pretrains else 2
