@@ -34,9 +34,9 @@ def learn(
 
     Every round, the model of the round before is run as it will be used; some of the structures that it meets
     are drawn at random, others are chosen because they teach most (or drawn from hotter runs, where a cheap
-    method pretrains); the reference labels them; the random ones judge that model; then its members are fitted
-    to all labels. It ends when the model was good enough twice in a row, or at the budget; then an ensemble is
-    trained on all labels, from random weights or those of the model that `settings` name.
+    method pretrains); the reference labels them; the random ones judge that model; then its members are
+    fitted to all labels. It ends when the model was good enough twice in a row, or at the budget; then an
+    ensemble is trained on all labels, from random weights or those of the model that `settings` name.
 
     Whatever ends the process, the same call goes on: no finished label is computed again.
 
