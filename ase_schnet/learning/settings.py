@@ -131,7 +131,7 @@ class Methods:
         Raises
         ------
         ValueError
-            For a method that is unknown or not installed.
+            For a method that is unknown or not installed, and a cheap one that is the reference.
         """
         reference = read_reference(settings.reference)
         quick = isinstance(reference, (XTBReference, ModelReference))
@@ -139,7 +139,12 @@ class Methods:
             return cls(reference, reference, False)
         if settings.cheap is None or periodic:
             return cls(reference, None, False)
-        return cls(reference, read_reference(settings.cheap), settings.start_from is None)
+        cheap = read_reference(settings.cheap)
+        if cheap.identity == reference.identity:
+            raise ValueError(
+                f"the cheap method is the reference, {reference.text}: give another one, or none"
+            )
+        return cls(reference, cheap, settings.start_from is None)
 
     @property
     def random_share(self) -> float:

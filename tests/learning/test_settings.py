@@ -115,6 +115,8 @@ def test_a_quick_reference_is_its_own_sampler_and_a_dear_one_has_help(tmp_path):
         alone = Methods.of(settings, periodic=periodic)
         assert alone.sampler is None
         assert not alone.pretrains
+    with pytest.raises(ValueError, match=r"the cheap method is the reference, .*emt.py:EMT: give"):
+        Methods.of(LearnSettings(reference=script, cheap=script), periodic=False)
     with pytest.raises(ValueError, match="no reference method; known are gfn2-xtb"):
         Methods.of(LearnSettings(reference="orca"), periodic=False)
 
