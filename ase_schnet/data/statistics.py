@@ -59,6 +59,8 @@ class LabelStatistics:
 def label_statistics(dataset: Dataset) -> LabelStatistics:
     """Estimate μ_z, σ_z, η_z and ω_z. Pass the training set alone: otherwise test labels leak into the model.
 
+    Structures count by their weights in the loss: one that hardly counts there should not set its scale.
+
     Where the compositions leave shifts free, the solution nearest to "the same for every species" is
     taken (ridge regression towards the mean per atom).
 
@@ -70,21 +72,26 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
     counts = dataset.compositions()[:, species]  # (S, E)
     shift, spread, eta, omega = np.zeros((4, MAX_ELEMENTS))
     rank = int(np.linalg.matrix_rank(counts))
+    weight = dataset.weight  # (S,)
     per_atom = counts / dataset.n_atoms[:, None]  # (S, E), rows sum to 1
     if dataset.E is not None:
-        shift[species] = ridge_to_mean(per_atom, dataset.E / dataset.n_atoms)
+        shift[species] = ridge_to_mean(per_atom, dataset.E / dataset.n_atoms, weight)
         residual = dataset.E - counts @ shift[species]  # (S,)
         if np.abs(residual).max() <= ROUNDING * np.abs(dataset.E).max():
             residual[:] = 0.0  # equal energies: their rounding is not a spread to divide by
-        spread[species] = _spread_per_atom(per_atom, residual**2 / dataset.n_atoms)
+        spread[species] = _spread_per_atom(per_atom, residual**2 / dataset.n_atoms, weight)
     if dataset.F is not None:
         counts_in = (
             np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
         )
-        everywhere = _rms_of_forces(dataset.F[counts_in])
+        forces = dataset.F
+        if weight is not None:  # a force times the root of its weight is a square times the weight
+            of_atoms = np.repeat(weight / weight.mean(), dataset.n_atoms)
+            forces = forces * np.sqrt(of_atoms)[:, None]
+        everywhere = _rms_of_forces(forces[counts_in])
         for z in species:
             here = z == dataset.Z
-            eta[z] = _rms_of_forces(dataset.F[here][counts_in[here]]) or everywhere
+            eta[z] = _rms_of_forces(forces[here][counts_in[here]]) or everywhere
     if dataset.stress is not None:
         known = ~np.isnan(dataset.stress[:, 0])
         virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
@@ -92,11 +99,12 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         squares = (virials**2).mean(axis=(1, 2)) / dataset.n_atoms[known]
         if squares.max() <= SMALLEST_LABEL**2:
             squares[:] = 0.0
-        omega[species] = _spread_per_atom(per_atom[known], squares)
+        of_known = None if weight is None else weight[known]
+        omega[species] = _spread_per_atom(per_atom[known], squares, of_known)
     return LabelStatistics(shift, spread, eta, omega, undetermined=len(species) - rank)
 
 
-def _spread_per_atom(per_atom: NDArray, squares: NDArray) -> NDArray:
+def _spread_per_atom(per_atom: NDArray, squares: NDArray, weight: NDArray | None = None) -> NDArray:
     """Return the standard deviation per species from squares (S,) of sums over atoms, per atom.
 
     Variances add over atoms: <r²>/N = Σ_z (n_z/N) σ_z². The scatter of a square is proportional to its
@@ -104,16 +112,17 @@ def _spread_per_atom(per_atom: NDArray, squares: NDArray) -> NDArray:
     oxygen then does not hide that of hydrogen, and the standardised labels have variance 1 even where
     the law holds only roughly. No variance is less than a hundredth of their mean.
     """
-    mean = squares.mean()
+    mean = np.average(squares, weights=weight)
     if mean == 0.0:
         return np.zeros(per_atom.shape[1])
+    root = np.ones(len(squares)) if weight is None else np.sqrt(weight / weight.mean())
     least, variance = 0.01 * mean, np.full(per_atom.shape[1], mean)
     for _ in range(REWEIGHTINGS):
         expected = per_atom @ variance  # (S,)
-        rows = per_atom / expected[:, None]
+        rows = per_atom * (root / expected)[:, None]
         tie = np.sqrt(RIDGE * (rows**2).sum()) * np.eye(len(variance))
         left = np.concatenate([rows, tie])
-        right = np.concatenate([squares / expected, tie @ np.full(len(variance), mean)])
+        right = np.concatenate([squares * root / expected, tie @ np.full(len(variance), mean)])
         variance = least + nnls(left, right - left.sum(axis=1) * least, maxiter=1000)[0]
     return np.sqrt(variance)
 
@@ -124,9 +133,23 @@ def _rms_of_forces(components: NDArray) -> float:
     return rms if rms > SMALLEST_LABEL else 0.0
 
 
-def ridge_to_mean(per_atom: NDArray, values: NDArray) -> NDArray:
+def ridge_to_mean(per_atom: NDArray, values: NDArray, weight: NDArray | None = None) -> NDArray:
     """Fit values per species to composition averages (S,), by ridge regression towards their mean."""
-    mean = values.mean()
-    gram = per_atom.T @ per_atom
+    mean = np.average(values, weights=weight)
+    rows = per_atom if weight is None else per_atom * (weight / weight.mean())[:, None]
+    gram = rows.T @ per_atom
     ridge = RIDGE * np.trace(gram) * np.eye(len(gram))
-    return mean + np.linalg.solve(gram + ridge, per_atom.T @ (values - mean))
+    return mean + np.linalg.solve(gram + ridge, rows.T @ (values - mean))
+
+
+def energies_about_their_composition(dataset: Dataset) -> NDArray:
+    """Return E minus the mean of the others of its composition, or minus a fit if it is alone, (S,) eV."""
+    compositions = dataset.compositions()[:, dataset.elements]
+    kinds, kind, count = np.unique(compositions, axis=0, return_inverse=True, return_counts=True)
+    kind = kind.ravel()
+    mean = np.bincount(kind, dataset.E) / count
+    n = count[kind]
+    about_others = (dataset.E - mean[kind]) * n / np.maximum(n - 1, 1)
+    per_atom = kinds / kinds.sum(axis=1, keepdims=True)
+    fitted = np.linalg.lstsq(per_atom, mean / kinds.sum(axis=1), rcond=None)[0]
+    return np.where(n > 1, about_others, dataset.E - compositions @ fitted)

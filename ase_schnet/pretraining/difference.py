@@ -11,13 +11,15 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_schnet.data.dataset import Dataset
+from ase_schnet.data.statistics import energies_about_their_composition
 from ase_schnet.labelling.label import label_structures
 from ase_schnet.labelling.methods import Reference, whole_electrons
 from ase_schnet.runtime.files import naming
 from ase_schnet.training.recipe import Recipe
 
-#: Root mean square of a structure's forces over the usual one, above which it counts less.
-LOUD = 2.0
+#: Root mean square of a structure's forces, and distance of its energy from the others, over the usual ones,
+#: above which it counts less. Five times the median is 3.4 standard deviations.
+LOUD, LOUD_ENERGY = 2.0, 5.0
 
 #: Charge and multiplicity of all structures; None where each states its own.
 Electrons = tuple[int | None, int | None]
@@ -106,18 +108,25 @@ def minus(dear: Dataset, cheap: Dataset, reference: Reference) -> Dataset:
 
 
 def quiet_weights(dataset: Dataset) -> NDArray:
-    """Return weights of structures, (S,), with which none of large forces outweighs all others.
+    """Return weights of structures, (S,), with which none of large labels outweighs all others.
 
-    Those whose mean square of the force components is above LOUD² times the median have no larger part in a
-    sum of squares than one at that limit; the others have 1. A bond at two thirds of its length, where two
+    Those whose mean square of the force components is above LOUD² times the median, or whose energy is
+    farther from the others of its composition than LOUD_ENERGY times the median, have no larger part in a sum
+    of squares than one at that limit; the others have 1. A bond at two thirds of its length, where two
     methods differ by 10 eV/Å, would have the part of a thousand structures of a run.
     """
     squares = dataset.F**2
     counts = np.ones(squares.shape, bool) if dataset.force_mask is None else dataset.force_mask
     sums = np.add.reduceat(np.where(counts, squares, 0.0).sum(axis=1), dataset.ptr[:-1])
     mean = sums / np.maximum(np.add.reduceat(counts.sum(axis=1), dataset.ptr[:-1]), 1)
-    limit = LOUD**2 * np.median(mean)
-    return limit / np.maximum(mean, limit) if limit > 0 else np.ones(len(mean))
+    forces = _no_more_than(LOUD**2 * np.median(mean), mean)
+    far = energies_about_their_composition(dataset) ** 2
+    return np.minimum(forces, _no_more_than(LOUD_ENERGY**2 * np.median(far), far))
+
+
+def _no_more_than(limit: float, squares: NDArray) -> NDArray:
+    """Return weights, (S,), with which no square is above a limit."""
+    return limit / np.maximum(squares, limit) if limit > 0 else np.ones(len(squares))
 
 
 def quieted(dataset: Dataset) -> Dataset:

@@ -14,7 +14,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.data.statistics import ROUNDING, SMALLEST_LABEL
+from ase_schnet.data.statistics import (
+    ROUNDING,
+    SMALLEST_LABEL,
+    energies_about_their_composition,
+)
 
 #: Largest RMSE on the kept-out part over the spread of the labels.
 MAX_ERROR_OVER_SPREAD = {"energy": 0.7, "forces": 1 / 3, "stress": 0.7}
@@ -131,7 +135,7 @@ def label_spreads(dataset: Dataset) -> dict[str, float]:
     found = {}
     if dataset.E is not None:
         per_atom = dataset.E / dataset.n_atoms
-        spread = _rms(_energies_about_their_composition(dataset) / dataset.n_atoms)
+        spread = _rms(energies_about_their_composition(dataset) / dataset.n_atoms)
         found["energy"] = spread, ROUNDING * np.abs(per_atom).max()
     if dataset.F is not None:
         counts = slice(None) if dataset.force_mask is None else dataset.force_mask
@@ -141,19 +145,6 @@ def label_spreads(dataset: Dataset) -> dict[str, float]:
         largest = np.abs(known).max(initial=0.0)
         found["stress"] = _rms(known - known.sum(axis=0) / max(len(known), 1)), ROUNDING * largest
     return {k: 1000.0 * (spread if spread > least else 0.0) for k, (spread, least) in found.items()}
-
-
-def _energies_about_their_composition(dataset: Dataset) -> np.ndarray:
-    """Return E minus the mean of the others of its composition, or minus a fit if it is alone, (S,) eV."""
-    compositions = dataset.compositions()[:, dataset.elements]
-    kinds, kind, count = np.unique(compositions, axis=0, return_inverse=True, return_counts=True)
-    kind = kind.ravel()
-    mean = np.bincount(kind, dataset.E) / count
-    n = count[kind]
-    about_others = (dataset.E - mean[kind]) * n / np.maximum(n - 1, 1)
-    per_atom = kinds / kinds.sum(axis=1, keepdims=True)
-    fitted = np.linalg.lstsq(per_atom, mean / kinds.sum(axis=1), rcond=None)[0]
-    return np.where(n > 1, about_others, dataset.E - compositions @ fitted)
 
 
 def _rms(values: np.ndarray) -> float:
