@@ -14,6 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
+from ase.io import read
 
 from ase_schnet import LearnSettings, SamplingPlan, label_structures, sample_structures
 from ase_schnet.learning.choose import CHOSEN, RANDOM
@@ -42,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--interval", type=int, default=1000, help="steps of 0.5 fs between two")
     parser.add_argument("--seed", type=int, default=SEED, help="of what is drawn, not of weights")
+    parser.add_argument("--labels", type=Path, help="file with the labels of an earlier call")
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args(argv)
     told = json.loads((options.directory / "learn.json").read_text())
@@ -57,6 +60,26 @@ def main(argv: list[str] | None = None) -> int:
     methods = Methods.of(settings, periodic=False)
     kelvin = options.temperature or settings.temperature_K
     options.output.mkdir(parents=True, exist_ok=True)
+    kept = options.labels
+    labelled = read(kept, ":") if kept else drawn(options, methods, n, kelvin)
+    plan_, split = divided(labelled, settings.members, 0, at_least=structures_needed(LEVEL))
+    print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
+    fitted = fit_round(
+        labelled,
+        options.output / "model",
+        plan_,
+        settings,
+        methods,
+        last=True,
+        head_start_in=options.output / "head_start",
+        workers={"jobs": options.jobs},
+    )
+    print(f"{fitted.model.path}")
+    return 0
+
+
+def drawn(options: argparse.Namespace, methods: Methods, n: int, kelvin: float) -> list[Atoms]:
+    """Return n structures of runs of the cheap method with labels of the reference."""
     plan = SamplingPlan(
         shares={"md": 1.0}, temperatures_K=(kelvin,), interval=options.interval, **RUN
     )
@@ -76,21 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     order = np.random.default_rng(options.seed).permutation(len(frames))
     frames = [frames[k] for k in order]
     labels = options.output / "labels.extxyz"
-    labelled = label_structures(frames, methods.reference, labels, jobs=options.jobs).frames
-    plan_, split = divided(labelled, settings.members, 0, at_least=structures_needed(LEVEL))
-    print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
-    fitted = fit_round(
-        labelled,
-        options.output / "model",
-        plan_,
-        settings,
-        methods,
-        last=True,
-        head_start_in=options.output / "head_start",
-        workers={"jobs": options.jobs},
-    )
-    print(f"{fitted.model.path}")
-    return 0
+    return label_structures(frames, methods.reference, labels, jobs=options.jobs).frames
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ BATCH = 64  # structures that are evaluated at once
 def fit_offsets(potential: Potential, dataset: Dataset) -> None:
     """Move the shifts of a potential, eV per atom, by the mean residual of the energies of `dataset`.
 
-    The mean is one over structures of the residual per atom. Where the compositions do not determine a shift
+    The mean is one over structures, by their weights, of the residual per atom. Where the compositions do not determine a shift
     for each species, the smallest change that is the same for all is taken, as in
     :func:`~ase_schnet.data.statistics.label_statistics`. Forces stay as they are. Without energies in
     `dataset` nothing is done.
@@ -41,7 +41,7 @@ def fit_offsets(potential: Potential, dataset: Dataset) -> None:
     per_atom = dataset.compositions()[:, species] / dataset.n_atoms[:, None]
     residual = (dataset.E - _energies(potential, dataset)) / dataset.n_atoms  # (S,)
     shift = potential.shift.cpu().numpy().copy()
-    shift[species] += ridge_to_mean(per_atom, residual)
+    shift[species] += ridge_to_mean(per_atom, residual, dataset.weight)
     potential.shift.copy_(torch.from_numpy(shift))
 
 
