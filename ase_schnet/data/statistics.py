@@ -84,14 +84,13 @@ def label_statistics(dataset: Dataset) -> LabelStatistics:
         counts_in = (
             np.ones(dataset.F.shape, bool) if dataset.force_mask is None else dataset.force_mask
         )
-        forces = dataset.F
-        if weight is not None:  # a force times the root of its weight is a square times the weight
-            of_atoms = np.repeat(weight / weight.mean(), dataset.n_atoms)
-            forces = forces * np.sqrt(of_atoms)[:, None]
-        everywhere = _rms_of_forces(forces[counts_in])
+        of_components = None
+        if weight is not None:
+            of_components = np.repeat(weight, dataset.n_atoms)[:, None] * np.ones(3)  # (N, 3)
+        everywhere = _rms_of_forces(dataset.F, counts_in, of_components)
         for z in species:
-            here = z == dataset.Z
-            eta[z] = _rms_of_forces(forces[here][counts_in[here]]) or everywhere
+            here = counts_in & (z == dataset.Z)[:, None]
+            eta[z] = _rms_of_forces(dataset.F, here, of_components) or everywhere
     if dataset.stress is not None:
         known = ~np.isnan(dataset.stress[:, 0])
         virials = voigt_6_to_full_3x3_stress(dataset.stress[known])  # (K, 3, 3) eV/Å³
@@ -127,9 +126,12 @@ def _spread_per_atom(per_atom: NDArray, squares: NDArray, weight: NDArray | None
     return np.sqrt(variance)
 
 
-def _rms_of_forces(components: NDArray) -> float:
-    """Return the root mean square of force components (K,) in eV/Å; zero where they are rounding."""
-    rms = float(np.sqrt((components**2).mean())) if len(components) else 0.0
+def _rms_of_forces(forces: NDArray, counts: NDArray, weight: NDArray | None) -> float:
+    """Return the root mean square, eV/Å, of components (N, 3) that count; zero where they are rounding."""
+    squares = forces[counts] ** 2
+    if not len(squares):
+        return 0.0
+    rms = float(np.sqrt(np.average(squares, weights=None if weight is None else weight[counts])))
     return rms if rms > SMALLEST_LABEL else 0.0
 
 

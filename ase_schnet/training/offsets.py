@@ -23,8 +23,8 @@ BATCH = 64  # structures that are evaluated at once
 def fit_offsets(potential: Potential, dataset: Dataset) -> None:
     """Move the shifts of a potential, eV per atom, by the mean residual of the energies of `dataset`.
 
-    The mean is one over structures, by their weights, of the residual per atom. Where the compositions do not determine a shift
-    for each species, the smallest change that is the same for all is taken, as in
+    The mean is one over structures, by their weights, of the residual per atom. Where the compositions do not
+    determine a shift for each species, the smallest change that is the same for all is taken, as in
     :func:`~ase_schnet.data.statistics.label_statistics`. Forces stay as they are. Without energies in
     `dataset` nothing is done.
 

@@ -6,7 +6,8 @@ import numpy as np
 from factory import ethanol
 
 from ase_schnet.data.dataset import Dataset
-from ase_schnet.pretraining.difference import LOUD, quiet_weights, quieted
+from ase_schnet.data.statistics import energies_about_their_composition
+from ase_schnet.pretraining.difference import LOUD, LOUD_ENERGY, quiet_weights, quieted
 
 
 def dataset(n, loud=(), scale=30.0, seed=0):
@@ -49,3 +50,15 @@ def test_weights_of_the_data_are_kept_and_hidden_components_do_not_count():
 def test_without_any_force_all_count():
     data = dataset(4)
     assert (quiet_weights(replace(data, F=np.zeros_like(data.F))) == 1).all()
+
+
+def test_an_energy_far_from_the_others_of_its_composition_counts_less():
+    data = dataset(41)
+    energies = np.random.default_rng(1).normal(0, 0.1, 41)
+    energies[7] = 7.0  # a bond that a restricted method breaks
+    data = replace(data, E=energies)
+    far = energies_about_their_composition(data)
+    limit = LOUD_ENERGY * np.median(np.abs(far))
+    weights = quiet_weights(data)
+    assert (np.delete(weights, 7) == 1).all()
+    np.testing.assert_allclose(weights[7] * far[7] ** 2, limit**2)
