@@ -58,6 +58,11 @@ class Reference(ABC):
         """Whether a molecule with an odd number of electrons must state its charge or multiplicity."""
         return True
 
+    @property
+    def keeps_spins_paired(self) -> bool:
+        """Whether it keeps the electrons of a singlet paired where a bond breaks."""
+        return False
+
     @abstractmethod
     def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
         """Return a new calculator, for one process and one thread.
@@ -138,6 +143,11 @@ class DFTReference(Reference):
     functional: str
     basis: str
     options: tuple[str, ...]
+
+    @property
+    def keeps_spins_paired(self) -> bool:
+        """Whether it is restricted for singlets."""
+        return "uks" not in self.options
 
     def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
         """Return a new calculator; see :meth:`Reference.calculator`."""

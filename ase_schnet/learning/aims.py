@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from ase.data import covalent_radii
 from ase.optimize import BFGS
 
 from ase_schnet.arguments import positive
+from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND, bonded_pairs, bonds_of, fragment_of
 from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance
 from ase_schnet.scan.coordinate import Coordinate
 
@@ -62,6 +64,10 @@ class Aim(ABC):
     @abstractmethod
     def check(self, rest: Atoms) -> None:
         """Raise ValueError if the aim makes no sense for a structure."""
+
+    def breaks_a_bond(self, rest: Atoms) -> bool:
+        """Return whether the aim takes bonded atoms apart, and none of them meets another one."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,19 @@ class ScanAim(Aim):
         return [
             copy for frame in frames for copy in (frame, *_displaced(frame, COPIES, WIDTH_ANG, rng))
         ]
+
+    def breaks_a_bond(self, rest: Atoms) -> bool:
+        """Return whether the far end of a distance is that of a broken bond, and no transfer of an atom."""
+        if len(self.indices) != 2 or tuple(sorted(self.indices)) not in bonds_of(rest):
+            return False
+        i, j = self.indices
+        moved, fragment = rest.copy(), fragment_of(rest, i, j)
+        length = max(self.first, self.last)
+        moved.set_distance(i, j, length, fix=0, indices=fragment)
+        if length < BROKEN_BOND * covalent_radii[rest.numbers[[i, j]]].sum():
+            return False
+        first, second, _ = bonded_pairs(moved, STRETCHED_BOND)
+        return not (np.isin(first, fragment) != np.isin(second, fragment)).any()
 
     def _values(self) -> np.ndarray:
         return np.linspace(self.first, self.last, POINTS)

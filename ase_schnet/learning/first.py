@@ -48,6 +48,11 @@ def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods)
         first.
     InputError
         A method cannot describe one of them, or its atoms collide.
+
+    Warns
+    -----
+    UserWarning
+        An aim breaks a bond, and the reference cannot.
     """
     if len({bool(atoms.pbc.any()) for atoms in starts}) > 1:
         raise ValueError("some structures are molecules and some are cells: learn them apart")
@@ -70,6 +75,12 @@ def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods)
                 raise InputError(f"structure {number}: {refusal}")
     for aim in aims:
         aim.check(starts[0])
+        if methods.reference.keeps_spins_paired and aim.breaks_a_bond(starts[0]):
+            warnings.warn(
+                f"the aim {aim.text!r} breaks a bond, and {methods.reference.text} keeps spins paired: "
+                f"{methods.reference.text}:uks lets them part",
+                stacklevel=2,
+            )
 
 
 def first_candidates(

@@ -1,15 +1,23 @@
 """Structures of aims from calculators that fail, and where runs begin."""
 
+import warnings
+
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import molecule
 from learning_cases import RAISES, calls, few_short_runs, run_learning, settings, springs, water
 
-from ase_schnet import learn
+from ase_schnet import LearnSettings, learn
 from ase_schnet.labelling.reference import read_reference
 from ase_schnet.learning.aims import read_aim
 from ase_schnet.learning.explore import RunPlan, _looked_at
-from ase_schnet.learning.first import evaluated, first_candidates, structures_of_aims
+from ase_schnet.learning.first import (
+    check_starts,
+    evaluated,
+    first_candidates,
+    structures_of_aims,
+)
 from ase_schnet.learning.settings import Methods
 
 AIMS = [read_aim("scan 0 1 0.9 1.3"), read_aim("normal-modes")]
@@ -137,3 +145,46 @@ def test_a_learning_goes_on_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     again = settings(f"{tmp_path / 'springs.py'}:Springs")
     learn([water()], tmp_path / "m", again, jobs=1)  # the same, or an error
+
+
+@pytest.mark.parametrize(
+    ("start", "aim", "breaks"),
+    [
+        ("CH3CH2OH", "scan 2 3 0.9 3.0", True),
+        ("CH3CH2OH", "scan 2 3 0.8 1.4", False),
+        ("CH3CH2OH", "scan 1 0 3.0 1.4", True),
+        ("CH3CH2OH", "scan 1 0 2 60 180", False),
+        ("CH3CH2OH", "normal-modes", False),
+        ("CH3CH2OH", "md 700 5", False),
+        ("enol", "scan 4 6 0.9 1.7", False),
+    ],
+)
+def test_an_aim_says_whether_it_breaks_a_bond_and_a_transfer_is_none(start, aim, breaks):
+    enol = Atoms(
+        "CCOCOHHHH",
+        [
+            [-1.677, 1.248, 1.047],
+            [-3.106, 1.331, 1.074],
+            [-0.984, 1.560, 0.081],
+            [-3.776, 1.780, -0.021],
+            [-3.197, 2.156, -1.137],
+            [-1.198, 0.877, 1.967],
+            [-2.211, 2.045, -1.013],
+            [-3.638, 1.037, 1.961],
+            [-4.858, 1.858, -0.039],
+        ],
+    )
+    atoms = enol if start == "enol" else molecule(start)
+    assert read_aim(aim).breaks_a_bond(atoms) == breaks
+
+
+def test_a_restricted_method_is_said_not_to_break_bonds():
+    starts, aims = [molecule("CH3CH2OH")], [read_aim("scan 2 3 0.9 3.0")]
+    for reference in ("pyscf:PBE/def2-SVP", "pyscf:PBE/def2-SVP:uks"):
+        methods = Methods.of(LearnSettings(reference=reference), periodic=False)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            check_starts(starts, aims, methods)
+        said = [str(w.message) for w in caught if "breaks a bond" in str(w.message)]
+        assert bool(said) == (not reference.endswith(":uks"))
+        assert all("pyscf:PBE/def2-SVP:uks lets them part" in words for words in said)
