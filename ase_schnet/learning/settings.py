@@ -158,7 +158,7 @@ class Methods:
 
     @property
     def how_chosen(self) -> str:
-        """Words for the choice of structures."""
+        """Return words for how structures are chosen."""
         drawn = f"{100 * self.random_share:g} % are drawn at random from what the model is for"
         rest = (
             "the rest are those that teach most"
