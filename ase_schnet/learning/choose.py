@@ -31,7 +31,7 @@ def choose(
     A share is drawn at random from those of the dynamics that the model is for (``at_goal``). The others
     are chosen one after the other, each with the largest product of its uncertainty and its distance to all
     that is labelled or chosen; or, but for those of aims, drawn from the hotter runs: where a cheap method
-    has taught what is far from rest, a choice by uncertainty is the worse one (benchmarks/choice.md).
+    has taught what is far from rest, a choice by uncertainty is no better (benchmarks/choice.md).
 
     Parameters
     ----------
