@@ -5,11 +5,22 @@ import math
 import numpy as np
 
 
+#: No atoms stay bound above it, K; 1.7 eV.
+HOTTEST_K = 20_000.0
+
+
 def positive(name: str, value: float) -> float:
     """Return `value` as a float; ValueError that names the argument unless it is above 0 and finite."""
     if 0 < value < math.inf:
         return float(value)
     raise ValueError(f"{name} must be above 0, not {value}")
+
+
+def temperature_of_matter(name: str, kelvin: float) -> float:
+    """Return a temperature (K) as a float; ValueError where it is not above 0, or no atoms stay bound."""
+    if positive(name, kelvin) <= HOTTEST_K:
+        return float(kelvin)
+    raise ValueError(f"{name} of {kelvin:g} K is above {HOTTEST_K:g} K, where no atoms stay bound")
 
 
 def whole(name: str, value: int, smallest: int) -> int:

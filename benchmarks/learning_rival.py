@@ -55,13 +55,11 @@ def main(argv: list[str] | None = None) -> int:
             if f.name in told
         }
     )
-    rounds = (options.directory / "rounds.csv").read_text().splitlines()
-    n = options.n or int(rounds[-1].split(",")[rounds[0].split(",").index("calls")])
     methods = Methods.of(settings, periodic=False)
     kelvin = options.temperature or settings.temperature_K
     options.output.mkdir(parents=True, exist_ok=True)
     kept = options.labels
-    labelled = read(kept, ":") if kept else drawn(options, methods, n, kelvin)
+    labelled = read(kept, ":") if kept else drawn(options, methods, kelvin)
     plan_, split = divided(labelled, settings.members, 0, at_least=structures_needed(LEVEL))
     print(f"{len(labelled)} labels at {kelvin:g} K; {split}")
     fitted = fit_round(
@@ -78,8 +76,15 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def drawn(options: argparse.Namespace, methods: Methods, n: int, kelvin: float) -> list[Atoms]:
-    """Return n structures of runs of the cheap method with labels of the reference."""
+def asked_for(directory: Path) -> int:
+    """Return how many structures a learning gave to its reference."""
+    rounds = (directory / "rounds.csv").read_text().splitlines()
+    return int(rounds[-1].split(",")[rounds[0].split(",").index("calls")])
+
+
+def drawn(options: argparse.Namespace, methods: Methods, kelvin: float) -> list[Atoms]:
+    """Return structures of runs of the cheap method with labels of the reference."""
+    n = options.n or asked_for(options.directory)
     plan = SamplingPlan(
         shares={"md": 1.0}, temperatures_K=(kelvin,), interval=options.interval, **RUN
     )

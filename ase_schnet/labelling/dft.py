@@ -113,6 +113,8 @@ class DFTCalculator(Calculator):
         if molecule.spin or not self.settings.broken_symmetry or molecule.nelectron < 2:
             return self._converged(molecule, bool(molecule.spin), start)
         closed = self._converged(molecule, False, start if start is None else _total(start))
+        if _keeps_pairs(closed):
+            return closed
         starts = [_mixed(closed)] + ([start] if start is not None and start.ndim == 3 else [])
         open_shells = [_stable(self._converged(molecule, True, guess)) for guess in starts]
         return min(open_shells, key=lambda solution: solution.e_tot)
@@ -175,14 +177,28 @@ def _mixed(closed) -> NDArray:
     return np.array([up @ up.T, down @ down.T])
 
 
+def _keeps_pairs(closed) -> bool:
+    """Return whether no unpairing lowers the energy of a restricted solution.
+
+    Where one does, triplets come first: its own stability, which takes eight times as long, is not asked.
+    """
+    *_, stable = _coarse(closed).stability(internal=False, external=True, return_status=True)
+    return stable
+
+
+def _coarse(solution):
+    """Return the solution on a coarse grid, which is enough to see whether it is stable."""
+    coarse = solution.copy()
+    coarse.grids = dft.gen_grid.Grids(solution.mol)
+    coarse.grids.level = COARSE_GRID
+    coarse.kernel(dm0=solution.make_rdm1())
+    return coarse
+
+
 def _stable(solution):
-    """Follow a solution that is not stable to a lower one; a coarse grid is enough to see it."""
+    """Follow a solution that is not stable to a lower one."""
     for _ in range(MAX_DESCENTS):
-        coarse = solution.copy()
-        coarse.grids = dft.gen_grid.Grids(solution.mol)
-        coarse.grids.level = COARSE_GRID
-        coarse.kernel(dm0=solution.make_rdm1())
-        orbitals, _, stable, _ = coarse.stability(return_status=True)
+        orbitals, _, stable, _ = _coarse(solution).stability(return_status=True)
         if stable:
             return solution
         lower = solution.copy()

@@ -58,9 +58,8 @@ class Reference(ABC):
         """Whether a molecule with an odd number of electrons must state its charge or multiplicity."""
         return True
 
-    @property
-    def keeps_spins_paired(self) -> bool:
-        """Whether it keeps the electrons of a singlet paired where a bond breaks."""
+    def keeps_spins_paired(self, atoms: Atoms) -> bool:
+        """Return whether the electrons of a structure, a singlet, stay paired where a bond breaks."""
         return False
 
     @abstractmethod
@@ -144,10 +143,11 @@ class DFTReference(Reference):
     basis: str
     options: tuple[str, ...]
 
-    @property
-    def keeps_spins_paired(self) -> bool:
-        """Whether it is restricted for singlets."""
-        return "uks" not in self.options
+    def keeps_spins_paired(self, atoms: Atoms) -> bool:
+        """Return whether a structure is calculated restricted."""
+        charge, multiplicity = whole_electrons(atoms)
+        lowest = lowest_multiplicity(atoms.numbers, charge)
+        return "uks" not in self.options and (multiplicity or lowest) == 1
 
     def calculator(self, charge: int = 0, multiplicity: int | None = None) -> BaseCalculator:
         """Return a new calculator; see :meth:`Reference.calculator`."""

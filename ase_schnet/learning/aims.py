@@ -135,8 +135,7 @@ class ScanAim(Aim):
         moved.set_distance(i, j, length, fix=0, indices=fragment)
         if length < BROKEN_BOND * covalent_radii[rest.numbers[[i, j]]].sum():
             return False
-        first, second, _ = bonded_pairs(moved, STRETCHED_BOND)
-        return not (np.isin(first, fragment) != np.isin(second, fragment)).any()
+        return not _across(moved, fragment) - _across(rest, fragment)
 
     def _values(self) -> np.ndarray:
         return np.linspace(self.first, self.last, POINTS)
@@ -158,6 +157,13 @@ class ModesAim(Aim):
         with BFGS(atoms, logfile=None) as optimiser:
             optimiser.run(fmax=RELAXED_EV_PER_ANG, steps=STEPS)
         return _displaced(atoms, AT_REST, REST_WIDTH_ANG, rng)
+
+
+def _across(atoms: Atoms, fragment: list[int]) -> set[tuple[int, int]]:
+    """Return the pairs of atoms in bonding distance of which the first alone is in a fragment."""
+    first, second, _ = bonded_pairs(atoms, STRETCHED_BOND)
+    over = np.isin(first, fragment) & ~np.isin(second, fragment)
+    return set(zip(first[over].tolist(), second[over].tolist(), strict=True))
 
 
 def _displaced(frame: Atoms, n: int, width_Ang: float, rng: np.random.Generator) -> list[Atoms]:

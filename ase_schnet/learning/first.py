@@ -75,7 +75,7 @@ def check_starts(starts: Sequence[Atoms], aims: Sequence[Aim], methods: Methods)
                 raise InputError(f"structure {number}: {refusal}")
     for aim in aims:
         aim.check(starts[0])
-        if methods.reference.keeps_spins_paired and aim.breaks_a_bond(starts[0]):
+        if methods.reference.keeps_spins_paired(starts[0]) and aim.breaks_a_bond(starts[0]):
             warnings.warn(
                 f"the aim {aim.text!r} breaks a bond, and {methods.reference.text} keeps spins paired: "
                 f"{methods.reference.text}:uks lets them part",

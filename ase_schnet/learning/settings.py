@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from ase_schnet.arguments import positive, whole
+from ase_schnet.arguments import positive, temperature_of_matter, whole
 from ase_schnet.labelling.methods import Reference, XTBReference
 from ase_schnet.labelling.model import ModelReference
 from ase_schnet.labelling.reference import read_reference
@@ -79,7 +79,7 @@ class LearnSettings:
     seed: int = 0
 
     def __post_init__(self):
-        positive("temperature_K", self.temperature_K)
+        temperature_of_matter("twice temperature_K", 2 * self.temperature_K)
         positive("goal_force_meV_per_Ang", self.goal_force_meV_per_Ang)
         positive("life_ps", self.life_ps)
         whole("members", self.members, 2)

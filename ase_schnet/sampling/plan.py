@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from ase import Atoms
 
-from ase_schnet.arguments import positive, whole
+from ase_schnet.arguments import positive, temperature_of_matter, whole
 from ase_schnet.sampling.topology import Topology
 from ase_schnet.structures.box import without_box
 
@@ -101,15 +101,11 @@ class SamplingPlan:
         if not self.temperatures_K:
             raise ValueError("temperatures_K must hold at least one temperature")
         for kelvin in self.temperatures_K:
-            positive("temperatures_K", kelvin)
+            temperature_of_matter("temperatures_K", kelvin)
         if len({f"{kelvin:g}" for kelvin in self.temperatures_K}) < len(self.temperatures_K):
             raise ValueError(f"temperatures_K names one twice: {self.temperatures_K}")
-        for name in (
-            "melt_temperature_K",
-            "timestep_fs",
-            "friction_per_fs",
-            "max_force_eV_per_Ang",
-        ):
+        temperature_of_matter("melt_temperature_K", self.melt_temperature_K)
+        for name in ("timestep_fs", "friction_per_fs", "max_force_eV_per_Ang"):
             positive(name, getattr(self, name))
         for name in ("interval", "frames_per_run"):
             whole(name, getattr(self, name), 1)

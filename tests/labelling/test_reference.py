@@ -201,6 +201,15 @@ def test_pyscf_starts_from_the_density_of_a_structure_nearby_unless_it_is_to_for
     assert [start is not None for start in starts] == [False, True, False, False]
 
 
+def test_unrestricted_orbitals_are_tried_where_pairs_are_not_stable():
+    calculator = read_reference("pyscf:PBE/sto-3g:uks").calculator()
+    kinds = []
+    for distance in (0.74, 3.0):
+        calculator.get_potential_energy(Atoms("H2", [[0, 0, 0], [0, 0, distance]]))
+        kinds.append(isinstance(calculator._solution[0], dft.dft.uks.UKS))
+    assert kinds == [False, True]
+
+
 def test_two_hydrogen_atoms_far_apart_have_twice_the_energy_of_one():
     """By broken symmetry; restricted orbitals are 2 eV too high."""
     atom = read_reference("pyscf:PBE/sto-3g").calculator().get_potential_energy(Atoms("H"))

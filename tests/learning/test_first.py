@@ -157,6 +157,8 @@ def test_a_learning_goes_on_from_another_folder(tmp_path, monkeypatch):
         ("CH3CH2OH", "normal-modes", False),
         ("CH3CH2OH", "md 700 5", False),
         ("enol", "scan 4 6 0.9 1.7", False),
+        ("C3H6_D3h", "scan 0 1 1.4 3.0", True),
+        ("C3H6_D3h", "scan 0 1 1.4 1.7", False),
     ],
 )
 def test_an_aim_says_whether_it_breaks_a_bond_and_a_transfer_is_none(start, aim, breaks):
@@ -188,3 +190,13 @@ def test_a_restricted_method_is_said_not_to_break_bonds():
         said = [str(w.message) for w in caught if "breaks a bond" in str(w.message)]
         assert bool(said) == (not reference.endswith(":uks"))
         assert all("pyscf:PBE/def2-SVP:uks lets them part" in words for words in said)
+
+
+def test_unpaired_electrons_are_no_restricted_ones():
+    reference = read_reference("pyscf:PBE/def2-SVP")
+    atoms = molecule("CH3CH2OH")
+    assert reference.keeps_spins_paired(atoms)
+    atoms.info["multiplicity"] = 3
+    assert not reference.keeps_spins_paired(atoms)
+    assert not reference.keeps_spins_paired(molecule("CH3CH2O"))
+    assert not read_reference("gfn2-xtb").keeps_spins_paired(molecule("CH3CH2OH"))
