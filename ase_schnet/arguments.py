@@ -20,7 +20,7 @@ def temperature_of_matter(name: str, kelvin: float) -> float:
     """Return a temperature (K) as a float; ValueError where it is not above 0, or no atoms stay bound."""
     if positive(name, kelvin) <= HOTTEST_K:
         return float(kelvin)
-    raise ValueError(f"{name} of {kelvin:g} K is above {HOTTEST_K:g} K, where no atoms stay bound")
+    raise ValueError(f"{name} is {kelvin:g} K, above {HOTTEST_K:g} K, where no atoms stay bound")
 
 
 def whole(name: str, value: int, smallest: int) -> int:
