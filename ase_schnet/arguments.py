@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-
 #: No atoms stay bound above it, K; 1.7 eV.
 HOTTEST_K = 20_000.0
 

@@ -17,7 +17,7 @@ from ase.calculators.calculator import BaseCalculator
 from ase.data import covalent_radii
 from ase.optimize import BFGS
 
-from ase_schnet.arguments import positive
+from ase_schnet.arguments import positive, temperature_of_matter
 from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND, bonded_pairs, bonds_of, fragment_of
 from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance
 from ase_schnet.scan.coordinate import Coordinate
@@ -93,8 +93,11 @@ class ScanAim(Aim):
         """Raise ValueError for atoms or values with which no scan is possible."""
         if self.first == self.last:
             raise ValueError(f"the aim {self.text!r} goes nowhere: FROM and TO must differ")
-        coordinate = Coordinate.of(rest, self.indices)
-        odd = coordinate.suspicion(rest, coordinate.check_values(self._values()))
+        try:
+            coordinate = Coordinate.of(rest, self.indices)
+            odd = coordinate.suspicion(rest, coordinate.check_values(self._values()))
+        except ValueError as error:
+            raise ValueError(f"the aim {self.text!r}: {error}") from None
         if odd is not None:
             raise ValueError(f"the aim {self.text!r}: {odd}")
 
@@ -187,7 +190,7 @@ def read_aim(text: str) -> Aim:
     try:
         if kind == "md" and len(rest) == 2:
             kelvin, picoseconds = float(rest[0]), float(rest[1])
-            return RunAim(text, positive("T", kelvin), positive("ps", picoseconds))
+            return RunAim(text, temperature_of_matter("T", kelvin), positive("ps", picoseconds))
         if kind == "scan" and 4 <= len(rest) <= 6:
             first, last = float(rest[-2]), float(rest[-1])
             if not math.isfinite(last - first):

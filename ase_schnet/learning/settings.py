@@ -79,6 +79,7 @@ class LearnSettings:
     seed: int = 0
 
     def __post_init__(self):
+        positive("temperature_K", self.temperature_K)
         temperature_of_matter("twice temperature_K", 2 * self.temperature_K)
         positive("goal_force_meV_per_Ang", self.goal_force_meV_per_Ang)
         positive("life_ps", self.life_ps)

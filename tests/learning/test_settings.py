@@ -121,13 +121,18 @@ def test_a_quick_reference_is_its_own_sampler_and_a_dear_one_has_help(tmp_path):
         Methods.of(LearnSettings(reference="orca"), periodic=False)
 
 
+def test_a_temperature_at_which_nothing_stays_bound_is_refused():
+    with pytest.raises(ValueError, match=r"twice temperature_K is 2e\+09 K, above 20000 K"):
+        LearnSettings(temperature_K=1e9)
+
+
 # aims
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "md", "md 500", "md x 1", "md -5 1", "md 500 0", "md nan 1", "md 1 2 3"),
+        *("", " ", "md", "md 500", "md x 1", "md -5 1", "md 500 0", "md nan 1", "md 1 2 3", "md 1e6 1"),
         *("scan", "scan 0 1", "scan 0 1 2", "scan a b 1 2", "scan 0 1 x 2", "scan 0 1 2 3 4 5 6"),
         *("scan 0.5 1 1 2", "normal-modes 3", "modes", "MD 500 1", "raman", "scan 0 1 1 inf"),
     ],
@@ -156,7 +161,7 @@ def test_an_infrared_spectrum_is_refused_with_its_reason():
     ],
 )
 def test_a_scan_that_the_structure_does_not_allow_is_refused(text, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=f"the aim '{text}'.*{said}"):
         read_aim(text).check(molecule("H2O"))
 
 

@@ -175,6 +175,8 @@ def test_shares_that_are_given_leave_the_rest_to_the_others():
         ({"shares": {"melting": 1.0}}, "no kind 'melting'"),
         ({"shares": {"md": 0.5}}, "must add up to 1"),
         ({"temperatures_K": (300.0, 0.0)}, "temperatures_K must be above 0"),
+        ({"temperatures_K": (1e9,)}, "temperatures_K is 1e\\+09 K, above 20000 K"),
+        ({"melt_temperature_K": 1e9}, "melt_temperature_K is 1e\\+09 K, above"),
         ({"temperatures_K": ()}, "at least one temperature"),
         ({"stretch_factors": (3.0, 1.0)}, "the smaller first"),
         ({"shortest": 1.5}, "shortest must be"),
