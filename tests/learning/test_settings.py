@@ -132,7 +132,18 @@ def test_a_temperature_at_which_nothing_stays_bound_is_refused():
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "md", "md 500", "md x 1", "md -5 1", "md 500 0", "md nan 1", "md 1 2 3", "md 1e6 1"),
+        *(
+            "",
+            " ",
+            "md",
+            "md 500",
+            "md x 1",
+            "md -5 1",
+            "md 500 0",
+            "md nan 1",
+            "md 1 2 3",
+            "md 1e6 1",
+        ),
         *("scan", "scan 0 1", "scan 0 1 2", "scan a b 1 2", "scan 0 1 x 2", "scan 0 1 2 3 4 5 6"),
         *("scan 0.5 1 1 2", "normal-modes 3", "modes", "MD 500 1", "raman", "scan 0 1 1 inf"),
     ],
