@@ -67,6 +67,9 @@ def check_outputs(
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         if not there.is_dir():
             raise ValueError(f"{path} cannot be made: {there} is a file, not a folder")
+        for place in (path, *path.parents):
+            if place.is_symlink() and not place.exists():
+                raise ValueError(f"{path} cannot be made: {place} is a link to what is not there")
         _require_permission(there, path)
 
 

@@ -159,6 +159,13 @@ def test_a_name_that_nothing_can_be_written_to_is_refused_before_anything_is_rea
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_link_to_what_is_not_there_is_called_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("nowhere")
+    assert main(["train", "absent.npz", "-o", "link/model"]) == 2
+    assert "link is a link to what is not there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["scan", *SCAN[3:], "--frames"], ["modes", "--relaxed"]])
 def test_the_file_of_a_frame_is_not_replaced(words, tmp_path, monkeypatch, capsys):
     """`file.xyz@0` is read from file.xyz, which an output of this name replaced."""
