@@ -133,18 +133,26 @@ class Workers(Executor):
             raise self.cause_of_death(AT_ONCE) from None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes when they have done what they have in hand."""
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        """End the processes when they have done what they have in hand, or at once on Ctrl-C."""
+        try:
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        except (
+            KeyboardInterrupt
+        ):  # Python would not wait for them, but take the locks of those that start
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End the processes at once; what they have in hand is lost."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         started = [process for process in self._context.processes if process.pid is not None]
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.join(GRACE_S)
-            process.kill()
+        with signals_later():
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.join(GRACE_S)
+                process.kill()
+                process.join()
         self._pool.shutdown()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

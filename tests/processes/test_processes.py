@@ -114,3 +114,48 @@ def test_scripts_that_processes_cannot_start_from_are_told_so_in_one_line(call, 
         assert last == f"ase_schnet.runtime.processes.StartedAgain: {AGAIN}"
     else:
         assert last == f"concurrent.futures.process.BrokenProcessPool: {NO_FILE}"
+
+
+TWICE_INTERRUPTED = """
+import multiprocessing, os, signal, threading, time
+from ase_schnet.runtime.processes import Workers
+
+def begin(stop):
+    pass
+
+def interrupt_twice():
+    for _ in range(2):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def work():
+    stop = multiprocessing.get_context("spawn").Event()
+    workers = Workers("trying", 2, begin, (stop,))
+    try:
+        futures = [workers.submit(time.sleep, 60) for _ in range(2)]
+        threading.Thread(target=interrupt_twice, daemon=True).start()
+        for future in futures:
+            future.result()
+    finally:
+        stop.set()
+        workers.shutdown(cancel_futures=True)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        work()
+    except KeyboardInterrupt:
+        left = [process.is_alive() for process in multiprocessing.active_children()]
+        print("interrupted", left)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="masks of signals are POSIX")
+def test_a_second_ctrl_c_ends_processes_that_still_start_without_a_word(tmp_path):
+    """They would look for the event that they are handed, which Python had taken away by then."""
+    (tmp_path / "script.py").write_text(TWICE_INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("interrupted []\n", "")
