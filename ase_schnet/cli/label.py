@@ -22,8 +22,8 @@ REF is one of
                            crystal it sees the Γ point only: take large cells
   pyscf:FUNCTIONAL/BASIS   by pyscf, for molecules: restricted for singlets, else unrestricted, with density
                            fitting. May end in :exact (no density fitting), :fine (finer integration grid),
-                           :uks (broken symmetry also for singlets, where bonds break; several times
-                           slower), or several of them
+                           :uks (singlets too, where unpairing lowers the energy, as of a broken bond;
+                           such take ten times as long, others a third longer), or several of them
   MODEL                    a model directory or the name of a shipped model
   FILE.py:NAME             NAME in the script is an ASE calculator, or a function that returns one and may
                            take charge and multiplicity:

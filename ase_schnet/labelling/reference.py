@@ -41,7 +41,7 @@ def read_reference(text: str) -> Reference:
         ``gfn2-xtb`` or ``gfn1-xtb`` (tblite), with ``:300`` for another electronic temperature in K than
         5000; ``pyscf:FUNCTIONAL/BASIS`` with density fitting, restricted for singlets, where may follow
         ``:exact`` (no density fitting), ``:fine`` (finer integration grid) and ``:uks`` (broken symmetry
-        also for singlets); a model directory or the name of a shipped model; or ``FILE.py:NAME``, where NAME
+        of singlets whose pairs are not stable); a model directory or the name of a shipped model; or ``FILE.py:NAME``, where NAME
         is an ASE calculator, or is called and returns one.
 
     Raises
