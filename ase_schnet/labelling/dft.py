@@ -41,7 +41,7 @@ class DFTSettings:
     functional, basis
         Names that pyscf knows.
     broken_symmetry
-        Look for a spin-polarised solution also for singlets, as where bonds break.
+        Look for a spin-polarised solution also of singlets whose pairs are not stable, as in broken bonds.
     density_fit
         Coulomb and exchange by density fitting (RI).
     grid_level
