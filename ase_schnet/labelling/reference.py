@@ -41,8 +41,8 @@ def read_reference(text: str) -> Reference:
         ``gfn2-xtb`` or ``gfn1-xtb`` (tblite), with ``:300`` for another electronic temperature in K than
         5000; ``pyscf:FUNCTIONAL/BASIS`` with density fitting, restricted for singlets, where may follow
         ``:exact`` (no density fitting), ``:fine`` (finer integration grid) and ``:uks`` (broken symmetry
-        of singlets whose pairs are not stable); a model directory or the name of a shipped model; or ``FILE.py:NAME``, where NAME
-        is an ASE calculator, or is called and returns one.
+        of singlets whose pairs are not stable); a model directory or the name of a shipped model; or
+        ``FILE.py:NAME``, where NAME is an ASE calculator, or is called and returns one.
 
     Raises
     ------
