@@ -100,7 +100,7 @@ def drawn(options: argparse.Namespace, methods: Methods, kelvin: float) -> list[
     )
     for number, atoms in enumerate(frames):
         share = RANDOM if number < structures_needed(LEVEL) else CHOSEN
-        atoms.info = {"round": 0, "number": number, "share": share}
+        atoms.info |= {"round": 0, "number": number, "share": share}
     order = np.random.default_rng(options.seed).permutation(len(frames))
     frames = [frames[k] for k in order]
     labels = options.output / "labels.extxyz"

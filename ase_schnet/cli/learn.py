@@ -96,6 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, metavar="N", help="processes (default: number of cores)")
     text = "longest time of one label, s; what takes longer has failed (default: no limit)"
     add("--time-limit", type=float, metavar="S", help=text)
+    text = "try failed labels again, when what was wrong is mended"
+    add("--retry-failed", action="store_true", help=text)
     text = "Dask scheduler for labels and fits: tcp://HOST:PORT or its scheduler file"
     add("--scheduler", metavar="ADDRESS", help=text)
     text = "extend the finished learning in DIR by the structures of --collect"
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     directory = args.extend or args.output
     check_outputs(folders=[directory])
     options = {"jobs": args.jobs, "take_over": args.take_over, "tell": partial(print, flush=True)}
-    options["time_limit_s"] = args.time_limit
+    options |= {"time_limit_s": args.time_limit, "retry_failed": args.retry_failed}
     kept = f"finished labels are kept in {directory}"
     cluster = scheduler(args.scheduler) if args.scheduler else nullcontext()
     with when_stopped(f"{kept}. {GOES_ON}"), cluster as executor:

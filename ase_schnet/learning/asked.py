@@ -116,7 +116,7 @@ def identity_of(starts: Sequence[Atoms], settings: LearnSettings, methods: Metho
         for a in starts
     ]
     told = {**settings.to_dict(), "reference": methods.reference.text}  # lasting paths
-    if methods.pretrains:
+    if methods.sampler not in (None, methods.reference):
         told["cheap"] = methods.sampler.text
     if settings.start_from is not None:
         told["start_sha256"] = load_model(settings.start_from).checksum

@@ -12,6 +12,7 @@ from ase import Atoms
 
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.data.splits import FoldPlan
+from ase_schnet.labelling.reference import read_reference
 from ase_schnet.learning.choose import RANDOM
 from ase_schnet.learning.settings import LearnSettings, Methods
 from ase_schnet.modelfile import TrainedModel, load_model
@@ -200,9 +201,12 @@ def _recipe(
 
 def _pretraining(settings: LearnSettings, methods: Methods, last: bool) -> Pretraining:
     names = ("n_thermal", "n_far", "teacher_steps")
-    pool = {} if last else dict(zip(names, (*ROUND_POOL, ROUND_TEACHER_STEPS), strict=True))
-    kelvin, cheap = settings.temperature_K, methods.sampler.text
-    return Pretraining(cheap, temperature_K=kelvin, seed=settings.seed, **pool)
+    pool: dict = {} if last else dict(zip(names, (*ROUND_POOL, ROUND_TEACHER_STEPS), strict=True))
+    kelvin, cheap = settings.temperature_K, methods.sampler
+    second = read_reference(Pretraining.second).identity
+    if cheap.identity == second:
+        pool["second"] = "gfn2-xtb"
+    return Pretraining(cheap.text, temperature_K=kelvin, seed=settings.seed, **pool)
 
 
 def _fit_settings(

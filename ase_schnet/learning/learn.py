@@ -28,6 +28,7 @@ def learn(
     executor: Executor | None = None,
     take_over: bool = False,
     time_limit_s: float | None = None,
+    retry_failed: bool = False,
     tell: Callable[[str], None] = say,
 ) -> LearnResult:
     """Make a model of a molecule or a crystal from a reference method, and show how good it is.
@@ -57,6 +58,8 @@ def learn(
         Go on although a process of another host is noted as working here.
     time_limit_s
         Longest time of one label, s; None: no limit. What takes longer has failed. Not with an executor.
+    retry_failed
+        Whether to try failed labels again, now that their cause is mended: before the next model is begun.
     tell
         Called with a line about each round.
 
@@ -72,7 +75,7 @@ def learn(
     refuse_to_start_again()
     if hours is not None:
         positive("hours", hours)
-    resources = Resources(jobs, executor, take_over, tell, time_limit_s)
+    resources = Resources(jobs, executor, take_over, tell, time_limit_s, retry_failed)
     loop = Loop(list(structures), Path(directory), settings or LearnSettings(), resources)
     with loop.locked():
         loop.begin()
@@ -87,6 +90,7 @@ def extend_learning(
     executor: Executor | None = None,
     take_over: bool = False,
     time_limit_s: float | None = None,
+    retry_failed: bool = False,
     tell: Callable[[str], None] = say,
 ) -> LearnResult:
     """Label structures that a model of `learn` ran into, and train it anew with them.
@@ -100,7 +104,7 @@ def extend_learning(
     collected
         Structures, such as a monitor's ``collected.extxyz``. Left out are those that were labelled before,
         and those whose atoms collide, such as the last of a run that a collision ended.
-    jobs, executor, take_over, time_limit_s, tell
+    jobs, executor, take_over, time_limit_s, retry_failed, tell
         As in `learn`.
 
     Raises
@@ -111,9 +115,8 @@ def extend_learning(
         Positions are not numbers.
     """
     refuse_to_start_again()
-    loop = Loop.of_directory(
-        Path(directory), Resources(jobs, executor, take_over, tell, time_limit_s)
-    )
+    resources = Resources(jobs, executor, take_over, tell, time_limit_s, retry_failed)
+    loop = Loop.of_directory(Path(directory), resources)
     with loop.locked():
         loop.begin()
         whole = apart(collected)

@@ -13,7 +13,6 @@ from ase import Atoms
 
 from ase_schnet.data.splits import FoldPlan
 from ase_schnet.inference.features import ModelFeatures
-from ase_schnet.labelling.label import LabelResult, label_structures
 from ase_schnet.learning.aims import RunAim
 from ase_schnet.learning.asked import AFTER_ALL, asked, bare, identity_of, said_by
 from ase_schnet.learning.choose import choose
@@ -21,6 +20,7 @@ from ase_schnet.learning.explore import Life, explore, plan_runs
 from ase_schnet.learning.first import check_starts, first_candidates, structures_of_aims
 from ase_schnet.learning.fit import Fitted, divided, first_model, fit_round
 from ase_schnet.learning.judge import judged
+from ase_schnet.learning.labels import labels_of
 from ase_schnet.learning.resources import Resources
 from ase_schnet.learning.result import LearnResult, spent
 from ase_schnet.learning.rounds import (
@@ -76,6 +76,7 @@ class Loop:
         check_starts(self.starts, self.aims, self.methods)
         self.first = first_model(settings, self.starts)
         self.sizes: list[int] = []
+        self._retries = resources.retry_failed
         self._fitted: Fitted | None = None  # what was trained last in this call
         self._explored_s = 0.0  # of the last runs of a model
 
@@ -119,7 +120,8 @@ class Loop:
         goal = self.settings.goal_force_meV_per_Ang
         default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         budgets = agreed_budgets(self.directory, self.settings.budget, default, goal)
-        self.sizes = sizes_of_rounds(budgets, least_of_many(self.directory))
+        least = least_of_many(self.directory)
+        self.sizes = sizes_of_rounds(budgets, self.settings.members, least)
 
     def run(self, hours: float | None, *, begins_rounds: bool = True) -> LearnResult:
         """Do the rounds that are not done, if it `begins_rounds`, and train the model of the end."""
@@ -143,7 +145,10 @@ class Loop:
             if k + 1 >= done and goal_reached(rows):
                 ended = GOAL_MET
                 break
-        model, lives = self._last(len(rows))
+            if k > 0 and row.calls == rows[k - 1].calls:
+                ended = f"round {k} found no structure that was not known"
+                break
+        model, lives = self._last()
         goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
         ended, left = ended or spent(rows[-1].calls, sum(self.sizes)), len(self.sizes) - len(rows)
         return LearnResult(
@@ -183,7 +188,8 @@ class Loop:
         row = judged(k, before, lives, labelled, calls)
         self._tell_of(row)
         self.resources.tell(f"round {k}: {row.labels} of {row.calls} structures have labels")
-        if k + 1 < len(self.sizes):  # a model after the last round would be asked nothing
+        # a model after the last round would be asked nothing
+        if k + 1 < len(self.sizes) and any(a.info["round"] == k for a in labelled):
             self._model_of(k, labelled)
         place.finish(row)
         return row
@@ -191,7 +197,8 @@ class Loop:
     def _labelled(self, k: int) -> tuple[list[Atoms], int]:
         """Return the structures of the rounds up to k that have labels, and how many were asked for."""
         everything = asked(self.directory)  # also what was added after an end: the file is whole
-        labelled = [a for a in self._label(everything).frames if a.info["round"] <= k]
+        known = self._label(everything, RoundDirectory(self.directory, k))
+        labelled = [a for a in known if a.info["round"] <= k]
         return labelled, len([a for a in everything if a.info["round"] <= k])
 
     def _model_of(self, k: int, labelled: list[Atoms] | None = None) -> Path:
@@ -242,32 +249,26 @@ class Loop:
             atoms.info |= {"round": k, "number": number}
         return chosen
 
-    def _label(self, frames: list[Atoms]) -> LabelResult:
-        """Label structures; what was labelled before is found in the journal."""
-        reference, limit = self.methods.reference, self.resources.time_limit_s
-        result = label_structures(
-            frames,
-            reference if limit is None else reference.within(limit),
-            self.directory / LABELS,
-            **self.resources.workers,
-        )
-        if len(result.frames) < 2 * self.settings.members:
-            raise ValueError(f"too few structures have labels to go on: {result.summary()}")
-        if warning := result.warning():
-            self.resources.tell(f"warning: {warning}")
-        return result
+    def _label(self, frames: list[Atoms], place: RoundDirectory) -> list[Atoms]:
+        """Return those with labels; what failed is retried if asked for, once, before a model is begun."""
+        again = self._retries and not place.model.exists()
+        self._retries = self._retries and not again
+        needed, path = 2 * self.settings.members, self.directory / LABELS
+        return labels_of(frames, self.methods.reference, path, needed, self.resources, again)
 
     def _tell_of(self, row: Row) -> None:
         goal = self.settings.goal_force_meV_per_Ang
         self.resources.tell(f"round {row.round}: {row.held_against(goal).words(goal)}")
 
-    def _last(self, n_rounds: int) -> tuple[TrainedModel, list[Life]]:
+    def _last(self) -> tuple[TrainedModel, list[Life]]:
         """Train an ensemble on all labels, let it run, and copy it to the directory of the learning."""
         structures = asked(self.directory)
         place = RoundDirectory(self.directory, f"{LAST}_{len(structures)}")
-        frames = self._label(structures).frames
+        frames = self._label(structures, place)
         kept, needed = self.methods.kept_rounds, structures_needed(LEVEL)
-        plan, split = divided(frames, self.settings.members, n_rounds - 1, kept, needed)
+        # one that is half done counts too: its end, of as many structures, then divides them alike
+        last = max(k for a in structures if (k := a.info["round"]) < AFTER_ALL)
+        plan, split = divided(frames, self.settings.members, last, kept, needed)
         self.resources.tell(f"the last training, on all labels; {split}")
         model = self._fit(frames, place.model, plan, self.first, last=True)
         _, lives = self._explored(place.model, place)

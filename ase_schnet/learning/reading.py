@@ -86,7 +86,8 @@ def read_learning(directory: str | Path) -> Learning:
         rows = [row.held_against(goal) for row in finished_rows(directory)]
         budgets = asked.get("budgets") or []
         budget = budgets[-1] if budgets else None
-        left = len(sizes_of_rounds(budgets, least_of_many(directory))) - len(rows) if budgets else 0
+        rule = int(settings["members"]), least_of_many(directory)
+        left = len(sizes_of_rounds(budgets, *rule)) - len(rows) if budgets else 0
         lives = _lives_of_the_end(directory)
         return Learning(directory, settings, goal, budget, rows, lives, left)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

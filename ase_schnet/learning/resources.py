@@ -14,7 +14,7 @@ from ase_schnet.runtime.progress import say
 
 @dataclass(frozen=True)
 class Resources:
-    """Hold processes, an executor for labels and fits, the longest time of a label, and whom to tell.
+    """Hold who labels and fits, the longest time of a label, whether to retry failed ones, whom to tell.
 
     Raises
     ------
@@ -27,6 +27,7 @@ class Resources:
     take_over: bool = False
     tell: Callable[[str], None] = say
     time_limit_s: float | None = None
+    retry_failed: bool = False
 
     def __post_init__(self):
         if self.executor is not None and self.time_limit_s is not None:

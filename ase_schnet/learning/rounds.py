@@ -113,6 +113,8 @@ class RoundDirectory:
             frames = make()
             with naming(path), replaced(path) as there:
                 write(there, frames, format="extxyz")
+        if not path.stat().st_size:  # what ASE writes of no structures, and does not read
+            return []
         # read back even if they were just made: what goes on after a stop is the same to the last bit
         return list(iread(path, ":"))
 

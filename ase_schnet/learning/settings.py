@@ -40,7 +40,8 @@ class LearnSettings:
     temperature_K
         Temperature of the dynamics that the model is for, K.
     goal_force_meV_per_Ang
-        Mean absolute error of a force component on structures of that dynamics, meV/Å.
+        Mean absolute error of a force component on structures of that dynamics, and of that of `toward`,
+        meV/Å.
     budget
         Structures that may be given to the reference; None: 1000 for xTB and models, 150 for any other.
     toward
@@ -87,12 +88,8 @@ class LearnSettings:
         whole("round_steps", self.round_steps, 1)
         whole("last_steps", self.last_steps, 1)
         whole("seed", self.seed, 0)
-        smallest = max(SMALLEST_ROUND, LEAST_PER_MEMBER * self.members)
-        if self.budget is not None and whole("budget", self.budget, 1) < smallest:
-            raise ValueError(
-                f"a budget of {self.budget} structures is smaller than the first round, which needs "
-                f"{smallest} for {self.members} members"
-            )
+        if self.budget is not None:
+            sizes_of_rounds([whole("budget", self.budget, 1)], self.members)
         self.aims()
 
     def aims(self) -> list[Aim]:
@@ -179,18 +176,32 @@ class Methods:
         return self.sampler is self.reference
 
 
-def sizes_of_rounds(budgets: Sequence[int], least_of_many: int = LEAST_OF_MANY) -> list[int]:
+def sizes_of_rounds(
+    budgets: Sequence[int], members: int, least_of_many: int = LEAST_OF_MANY
+) -> list[int]:
     """Return the number of structures of each round, for a budget and what it was raised to.
 
     Parameters
     ----------
     budgets
         The budgets, one after the other.
+    members
+        Networks that are trained on the first round.
     least_of_many
         Smallest of more than two later rounds; of a learning of an older version LEAST_LATER.
+
+    Raises
+    ------
+    ValueError
+        If a budget is smaller than the first round must be.
     """
-    budget = budgets[0]
-    first = max(SMALLEST_ROUND, round(FIRST_SHARE * budget))
+    budget, smallest = budgets[0], max(SMALLEST_ROUND, LEAST_PER_MEMBER * members)
+    if budget < smallest:
+        raise ValueError(
+            f"a budget of {budget} structures is smaller than the first round, which needs {smallest} for "
+            f"{members} members"
+        )
+    first = max(smallest, round(FIRST_SHARE * budget))
     parts, rest = [budget], budget - first
     if rest >= LEAST_LATER:
         parts = [first, *_equal_parts(rest, _later_rounds(rest, least_of_many))]

@@ -71,7 +71,7 @@ def _widths(atoms: Atoms) -> NDArray:
     n_overall = len(squares) - degrees_of_freedom(atoms)
     kept = np.sort(np.argsort(np.abs(squares))[n_overall:])
     softest = SOFTEST_CM * units.invcm / (units._hbar * units.J * units.s)  # to ASE's 1/time
-    omega = np.sqrt(np.maximum(np.abs(squares[kept]), softest**2))
+    omega = np.sqrt(np.maximum(squares[kept], softest**2))
     widths = modes[:, kept] / omega / np.sqrt(masses)[:, None]
     return widths.T.reshape(len(kept), -1, 3)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -112,7 +111,10 @@ def remove_parts(directory: str | Path) -> None:
     directory = Path(directory)
     _require_parts(directory)
     with contextlib.suppress(FileNotFoundError):  # it was removed already
-        shutil.rmtree(directory)
+        # the settings last: without them a process that is killed here leaves what looks like files of others
+        for path in sorted(directory.iterdir(), key=lambda path: path.name == SETTINGS):
+            path.unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def _require_parts(directory: Path) -> None:

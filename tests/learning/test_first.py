@@ -10,6 +10,7 @@ from learning_cases import RAISES, calls, few_short_runs, run_learning, settings
 
 from ase_schnet import LearnSettings, learn
 from ase_schnet.labelling.reference import read_reference
+from ase_schnet.learning import loop
 from ase_schnet.learning.aims import read_aim
 from ase_schnet.learning.explore import RunPlan, _looked_at
 from ase_schnet.learning.first import (
@@ -118,6 +119,45 @@ def test_hours_end_it_between_two_rounds_and_the_same_call_goes_on(tmp_path, mon
     assert (len(second.rows), second.calls) == (2, 28)
     assert second.model.checksum != first.model.checksum
     assert calls(tmp_path) == 28
+
+
+@pytest.mark.slow
+def test_a_model_asked_for_in_the_middle_of_a_round_is_that_of_its_end(tmp_path, monkeypatch):
+    """It rests on as many structures; which of them judge may not depend on how many rounds are done."""
+    few_short_runs(monkeypatch)
+    asked = settings(springs(tmp_path), budget=92, life_ps=0.4, round_steps=4, last_steps=4)
+    label = loop.labels_of
+
+    def stopped(frames, *rest):
+        if frames[-1].info["round"] == 2:
+            raise KeyboardInterrupt
+        return label(frames, *rest)
+
+    monkeypatch.setattr(loop, "labels_of", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        learn([water()], tmp_path / "m", asked, jobs=1)
+    monkeypatch.setattr(loop, "labels_of", label)
+    early = learn([water()], tmp_path / "m", asked, hours=1e-9, jobs=1)
+    whole = learn([water()], tmp_path / "m", asked, jobs=1)
+    assert (len(early.rows), len(whole.rows)) == (2, 3)
+    assert early.calls == whole.calls == calls(tmp_path)
+    assert early.model.checksum == whole.model.checksum
+
+
+@pytest.mark.slow
+def test_rounds_end_where_nothing_new_is_found(tmp_path, monkeypatch):
+    few_short_runs(monkeypatch)
+    found = loop.choose
+    monkeypatch.setattr(
+        loop,
+        "choose",
+        lambda frames, known, *a, **k: [] if known else found(frames, known, *a, **k),
+    )
+    asked = settings(springs(tmp_path), budget=40, round_steps=4, last_steps=4)
+    for _ in range(2):
+        result = learn([water()], tmp_path / "m", asked, jobs=1)
+        assert result.ended == "round 1 found no structure that was not known"
+        assert result.calls == calls(tmp_path) == 20
 
 
 @pytest.mark.slow

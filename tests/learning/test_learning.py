@@ -327,6 +327,24 @@ def test_a_reference_that_always_fails_is_said_in_one_line_and_nothing_is_lost(t
         assert calls(tmp_path) == 20  # those of the first round; the second time none
 
 
+def test_failed_labels_are_tried_again_when_it_is_asked_for(tmp_path, short_runs):
+    """As after a licence server that did not answer; what has labels is not computed again."""
+    there = tmp_path / "licence"
+    script = springs(
+        tmp_path,
+        before=f"import os; assert atoms.positions[1, 1] > 0.85 or os.stat({str(there)!r})",
+    )
+    asked = settings(script, budget=20, members=5, round_steps=4, last_steps=4)
+    with pytest.raises(ValueError, match="give the same call with retry_failed=True"):
+        learn([water()], tmp_path / "m", asked, jobs=1)
+    assert 0 < calls(tmp_path) < 10
+    there.touch()
+    with pytest.raises(ValueError, match="too few structures have labels"):
+        learn([water()], tmp_path / "m", asked, jobs=1)
+    assert learn([water()], tmp_path / "m", asked, jobs=1, retry_failed=True).rows[0].labels == 20
+    assert calls(tmp_path) == 20
+
+
 def test_an_ion_is_learnt_and_the_model_knows_its_charge(tmp_path, short_runs):
     ion = water()
     ion.info["charge"] = -2

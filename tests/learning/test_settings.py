@@ -7,7 +7,8 @@ from ase.calculators.emt import EMT
 from learning_cases import water
 
 from ase_schnet.learning.aims import FORMS, read_aim
-from ase_schnet.learning.fit import Fitted, divided
+from ase_schnet.learning.asked import identity_of
+from ase_schnet.learning.fit import Fitted, _pretraining, divided
 from ase_schnet.learning.rounds import agreed_budgets, least_of_many
 from ase_schnet.learning.settings import (
     LEAST_LATER,
@@ -21,7 +22,7 @@ from ase_schnet.learning.settings import (
 
 @pytest.mark.parametrize("budget", [*range(20, 130), 150, 333, 1000, 4321])
 def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
-    sizes = sizes_of_rounds([budget])
+    sizes = sizes_of_rounds([budget], 5)
     assert sum(sizes) == budget
     assert sizes[0] >= SMALLEST_ROUND
     assert min(sizes[1:], default=8) >= 8  # two of them are random
@@ -30,13 +31,13 @@ def test_rounds_spend_the_budget_and_none_is_too_small_to_judge(budget):
 
 
 def test_no_more_rounds_than_are_worth_the_training_of_their_models():
-    assert sizes_of_rounds([1000]) == [333, 167, 167, 167, 166]
-    assert sizes_of_rounds([150]) == [50, 50, 50]
+    assert sizes_of_rounds([1000], 5) == [333, 167, 167, 167, 166]
+    assert sizes_of_rounds([150], 5) == [50, 50, 50]
 
 
 def test_a_learning_of_an_older_version_keeps_its_rounds(tmp_path):
     """Its directory does not say how the budget was divided, into rounds of at least eight."""
-    assert sizes_of_rounds([150], LEAST_LATER) == [50, 25, 25, 25, 25]
+    assert sizes_of_rounds([150], 5, LEAST_LATER) == [50, 25, 25, 25, 25]
     assert least_of_many(tmp_path) == LEAST_OF_MANY
     (tmp_path / "asked_for.json").write_text('{"budgets": [150]}')
     assert least_of_many(tmp_path) == LEAST_LATER
@@ -44,9 +45,16 @@ def test_a_learning_of_an_older_version_keeps_its_rounds(tmp_path):
     assert least_of_many(tmp_path) == LEAST_LATER
 
 
+def test_the_first_round_has_four_structures_for_each_member():
+    assert sizes_of_rounds([60], 12) == [48, 12]
+    assert sizes_of_rounds([150], 30)[0] == 120
+    with pytest.raises(ValueError, match="needs 160 for 40 members"):
+        sizes_of_rounds([150], 40)
+
+
 def test_a_raised_budget_adds_rounds_behind_those_of_before():
-    assert sizes_of_rounds([150, 250]) == [50, 50, 50, 50, 50]
-    assert sizes_of_rounds([30, 31, 40]) == [20, 10, 1, 9]
+    assert sizes_of_rounds([150, 250], 5) == [50, 50, 50, 50, 50]
+    assert sizes_of_rounds([30, 31, 40], 5) == [20, 10, 1, 9]
 
 
 def test_a_budget_is_kept_raised_and_never_lowered(tmp_path):
@@ -79,6 +87,7 @@ def test_for_a_last_training_random_structures_of_earlier_rounds_are_kept_out_to
             "a budget of 19 structures is smaller than the first round, which needs 20",
         ),
         ({"budget": 39, "members": 10}, "needs 40 for 10 members"),
+        ({"budget": 40, "members": 12}, "needs 48 for 12 members"),
         ({"budget": 100.5}, "budget must be a whole number"),
         ({"temperature_K": 0}, "temperature_K must be above 0"),
         ({"temperature_K": float("nan")}, "temperature_K must be above 0"),
@@ -124,6 +133,30 @@ def test_a_quick_reference_is_its_own_sampler_and_a_dear_one_has_help(tmp_path):
 def test_a_temperature_at_which_nothing_stays_bound_is_refused():
     with pytest.raises(ValueError, match=r"twice temperature_K is 2e\+09 K, above 20000 K"):
         LearnSettings(temperature_K=1e9)
+
+
+def test_the_second_cheap_method_is_never_the_first(tmp_path):
+    (tmp_path / "emt.py").write_text("from ase.calculators.emt import EMT\n")
+    for cheap, second in (
+        ("gfn2-xtb", "gfn1-xtb"),
+        ("gfn1-xtb", "gfn2-xtb"),
+        ("gfn1-xtb:5000", "gfn2-xtb"),
+        (f"{tmp_path}/emt.py:EMT", "gfn1-xtb"),
+    ):
+        settings = LearnSettings(reference="pyscf:PBE/def2-SVP", cheap=cheap)
+        methods = Methods.of(settings, periodic=False)
+        assert _pretraining(settings, methods, last=True).second == second
+
+
+def test_a_cheap_script_is_found_again_from_another_folder(tmp_path, monkeypatch):
+    """Also where it pretrains nothing, and only moves the atoms of the first round."""
+    (tmp_path / "emt.py").write_text("from ase.calculators.emt import EMT\n")
+    monkeypatch.chdir(tmp_path)
+    settings = LearnSettings(
+        reference="pyscf:PBE/def2-SVP", cheap="emt.py:EMT", start_from="ethanol"
+    )
+    told = identity_of([molecule("CH3CH2OH")], settings, Methods.of(settings, periodic=False))
+    assert told["cheap"] == f"{tmp_path.resolve()}/emt.py:EMT"
 
 
 # aims

@@ -1,6 +1,7 @@
 """A sampling is what its seed says, whoever does the work and however often it is stopped."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from sampling_cases import STIFFNESS, MakeSprings, MakeUntil, Springs
 
-from ase_schnet import SamplingPlan, sample_structures
+from ase_schnet import SamplingPlan, read_reference, sample_structures
 from ase_schnet.bonds import overlapping
 from ase_schnet.runtime.locks import InUseError
 from ase_schnet.sampling.modes import mode_frames
@@ -85,6 +86,27 @@ def test_a_stopped_sampling_goes_on_and_ends_as_if_it_had_not_been_stopped(tmp_p
     whole = MakeUntil(make, 1000)
     np.testing.assert_array_equal(positions(frames), positions(sample(make=whole, jobs=1)))
     assert later.made == whole.made - 3
+    remove_parts(parts)
+    assert not parts.exists()
+
+
+def test_parts_are_removed_also_after_a_kill_in_the_middle_of_that(tmp_path, monkeypatch):
+    """Without their settings they would look like files of others."""
+    parts = tmp_path / "parts"
+    sample(jobs=1, directory=parts)
+    remove, removed = Path.unlink, []
+
+    def unlink(path, **options):
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        removed.append(path.name)
+        remove(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(KeyboardInterrupt):
+        remove_parts(parts)
+    assert (parts / "sampling.json").exists()
+    monkeypatch.undo()
     remove_parts(parts)
     assert not parts.exists()
 
@@ -168,6 +190,19 @@ def test_normal_modes_have_the_energy_of_their_temperature():
     assert reason == ""
     stretch = np.array([atoms.get_distance(0, 1) for atoms in frames]) - 1.1
     assert 0.5 * STIFFNESS * (stretch**2).mean() == pytest.approx(0.5 * units.kB * 800, rel=0.1)
+
+
+def test_an_imaginary_mode_is_as_wide_as_a_soft_one():
+    """Ammonia turns inside out over its flat shape: 971i cm⁻¹, from which the way down begins."""
+    flat = Atoms(
+        "NH3", [[0, 0, 0], *([np.cos(a), np.sin(a), 0] for a in np.radians([0, 120, 240]))]
+    )
+    plan = SamplingPlan(temperatures_K=(500.0,))
+    method = read_reference("gfn2-xtb:300")
+    frames, reason = mode_frames(flat, method, plan, np.random.default_rng(0), 200)
+    assert reason == ""
+    height = [a.positions[0, 2] - a.positions[1:, 2].mean() for a in frames]
+    assert np.std(height) > 0.2
 
 
 def test_turns_of_a_molecule_in_a_box_are_no_normal_modes():
