@@ -33,11 +33,11 @@ def learn(
 ) -> LearnResult:
     """Make a model of a molecule or a crystal from a reference method, and show how good it is.
 
-    Every round, the model of the round before is run as it will be used; some of the structures that it meets
-    are drawn at random, others are chosen because they teach most (or drawn from hotter runs, where a cheap
-    method pretrains); the reference labels them; the random ones judge that model; then its members are
-    fitted to all labels. It ends when the model was good enough twice in a row, or at the budget; then an
-    ensemble is trained on all labels, from random weights or those of the model that `settings` name.
+    Every round, the model of the round before is run as it will be used; of the structures that it meets some
+    are drawn at random, and those chosen that teach most (or drawn from hotter runs, where a cheap method
+    pretrains). The reference labels them, the random ones judge that model, and its members are fitted to all
+    labels, until it was good enough twice in a row, or the budget is spent. Then an ensemble is trained on
+    all labels, from random weights or those of the model that `settings` name.
 
     Whatever ends the process, the same call goes on: no finished label is computed again.
 
@@ -67,10 +67,8 @@ def learn(
     ------
     ValueError
         For impossible arguments, other settings than those that it was begun with, too few labels.
-    InputError
-        The reference can describe none of the structures.
-    InUseError
-        Another process learns in `directory`.
+    InputError, InUseError
+        The reference can describe none of the structures; another process learns in `directory`.
     """
     refuse_to_start_again()
     if hours is not None:

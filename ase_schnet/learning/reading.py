@@ -20,7 +20,7 @@ from ase_schnet.learning.rounds import (
     goal_reached,
     least_of_many,
 )
-from ase_schnet.learning.settings import sizes_of_rounds
+from ase_schnet.learning.settings import LearnSettings, sizes_of_rounds
 from ase_schnet.model_directories import CARD
 from ase_schnet.structures.reading import read_frames
 
@@ -86,8 +86,12 @@ def read_learning(directory: str | Path) -> Learning:
         rows = [row.held_against(goal) for row in finished_rows(directory)]
         budgets = asked.get("budgets") or []
         budget = budgets[-1] if budgets else None
-        rule = int(settings["members"]), least_of_many(directory)
-        left = len(sizes_of_rounds(budgets, *rule)) - len(rows) if budgets else 0
+        members = int(settings.get("members", LearnSettings.members))
+        left = (
+            len(sizes_of_rounds(budgets, members, least_of_many(directory))) - len(rows)
+            if budgets
+            else 0
+        )
         lives = _lives_of_the_end(directory)
         return Learning(directory, settings, goal, budget, rows, lives, left)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
