@@ -21,6 +21,7 @@ from ase_schnet.arguments import positive, temperature_of_matter
 from ase_schnet.bonds import BROKEN_BOND, STRETCHED_BOND, bonded_pairs, bonds_of, fragment_of
 from ase_schnet.scan import scan_angle, scan_dihedral, scan_distance
 from ase_schnet.scan.coordinate import Coordinate
+from ase_schnet.scan.relax import check_relaxable
 
 FORMS = (
     "'md T ps', such as 'md 700 20' (K, ps); 'scan I J FROM TO' (atoms from 0, Å), or three or four atoms "
@@ -95,7 +96,9 @@ class ScanAim(Aim):
             raise ValueError(f"the aim {self.text!r} goes nowhere: FROM and TO must differ")
         try:
             coordinate = Coordinate.of(rest, self.indices)
-            odd = coordinate.suspicion(rest, coordinate.check_values(self._values()))
+            values = coordinate.check_values(self._values())
+            check_relaxable(rest, coordinate, values)
+            odd = coordinate.suspicion(rest, values)
         except ValueError as error:
             raise ValueError(f"the aim {self.text!r}: {error}") from None
         if odd is not None:

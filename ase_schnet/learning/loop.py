@@ -115,10 +115,12 @@ class Loop:
             For other settings; only budget and goal may change, and the budget only grow.
         """
         other = f"learn in another directory ({self.directory / LABELS} stays what it is)"
+        default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
+        if not (self.directory / ASKED_FOR).exists():  # before anything is written
+            sizes_of_rounds([self.settings.budget or default], self.settings.members)
         identity = identity_of(self.starts, self.settings, self.methods)
         agree(self.directory / SETTINGS, identity, "a learning", other)
         goal = self.settings.goal_force_meV_per_Ang
-        default = QUICK_BUDGET if self.methods.is_quick else DEAR_BUDGET
         budgets = agreed_budgets(self.directory, self.settings.budget, default, goal)
         least = least_of_many(self.directory)
         self.sizes = sizes_of_rounds(budgets, self.settings.members, least)
@@ -145,10 +147,9 @@ class Loop:
             if k + 1 >= done and goal_reached(rows):
                 ended = GOAL_MET
                 break
-            if k > 0 and row.calls == rows[k - 1].calls:
-                ended = f"round {k} found no structure that was not known"
-                break
         model, lives = self._last()
+        if self._retries:
+            self.resources.tell("no failed label was tried again: the model of the end is begun")
         goal, calls = self.settings.goal_force_meV_per_Ang, len(asked(self.directory))
         ended, left = ended or spent(rows[-1].calls, sum(self.sizes)), len(self.sizes) - len(rows)
         return LearnResult(
@@ -188,8 +189,7 @@ class Loop:
         row = judged(k, before, lives, labelled, calls)
         self._tell_of(row)
         self.resources.tell(f"round {k}: {row.labels} of {row.calls} structures have labels")
-        # a model after the last round would be asked nothing
-        if k + 1 < len(self.sizes) and any(a.info["round"] == k for a in labelled):
+        if k + 1 < len(self.sizes):  # a model after the last round would be asked nothing
             self._model_of(k, labelled)
         place.finish(row)
         return row

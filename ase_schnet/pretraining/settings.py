@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 
-from ase_schnet.arguments import positive, whole
+from ase_schnet.arguments import positive, temperature_of_matter, whole
 from ase_schnet.data.dataset import Dataset
 from ase_schnet.pretraining.given_pool import is_file, stated_method
 from ase_schnet.schnet_config import SchNetConfig
@@ -79,7 +79,7 @@ class Pretraining:
         whole("n_far", self.n_far, 1)
         whole("teacher_steps", self.teacher_steps, 1)
         positive("far_weight", self.far_weight)
-        positive("temperature_K", self.temperature_K)
+        temperature_of_matter("temperature_K", self.temperature_K)
         if not 0 <= self.second_spread < math.inf:
             raise ValueError(f"second_spread must be at least 0, not {self.second_spread:g}")
         if not 0 <= self.dear_share < 1:

@@ -20,7 +20,7 @@ def agree(path: Path, settings: dict, what: str, otherwise: str | None = None) -
     what
         What the directory holds, for the message, such as "parts of a sampling".
     otherwise
-        What to do if not the same; None: remove the directory.
+        What to do if not the same, or damaged; None: remove the directory.
 
     Raises
     ------
@@ -30,19 +30,20 @@ def agree(path: Path, settings: dict, what: str, otherwise: str | None = None) -
         If it cannot be written.
     """
     settings = json.loads(json.dumps(settings))
+    otherwise = otherwise or f"remove {path.parent}"
     if not path.exists():
         write_whole(path, json.dumps(settings, indent=1).encode())
         return
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:  # no JSON, or no object
-        raise ValueError(f"{path} is damaged ({error}): remove {path.parent}") from None
+        raise ValueError(f"{path} is damaged ({error}): {otherwise}") from None
     for name in [*settings, *before]:
         if settings.get(name) != before.get(name):
             raise ValueError(
                 f"{path.parent} holds {what} with another {name} ({_short(before.get(name))}, not "
                 f"{_short(settings.get(name))}): give the settings that it was begun with, or "
-                + (otherwise or f"remove {path.parent}")
+                f"{otherwise}"
             )
 
 

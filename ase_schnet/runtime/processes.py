@@ -136,10 +136,8 @@ class Workers(Executor):
         """End the processes when they have done what they have in hand, or at once on Ctrl-C."""
         try:
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
-        except (
-            KeyboardInterrupt
-        ):  # Python would not wait for them, but take the locks of those that start
-            self.kill()
+        except KeyboardInterrupt:
+            self.kill()  # Python would not wait for them, but take the locks of those that start
             raise
 
     def kill(self) -> None:

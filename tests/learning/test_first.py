@@ -1,6 +1,7 @@
 """Structures of aims from calculators that fail, and where runs begin."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,7 +146,8 @@ def test_a_model_asked_for_in_the_middle_of_a_round_is_that_of_its_end(tmp_path,
 
 
 @pytest.mark.slow
-def test_rounds_end_where_nothing_new_is_found(tmp_path, monkeypatch):
+def test_a_round_that_finds_nothing_new_ends_nothing(tmp_path, monkeypatch):
+    """Later ones may, also those of a raised budget."""
     few_short_runs(monkeypatch)
     found = loop.choose
     monkeypatch.setattr(
@@ -156,8 +158,11 @@ def test_rounds_end_where_nothing_new_is_found(tmp_path, monkeypatch):
     asked = settings(springs(tmp_path), budget=40, round_steps=4, last_steps=4)
     for _ in range(2):
         result = learn([water()], tmp_path / "m", asked, jobs=1)
-        assert result.ended == "round 1 found no structure that was not known"
+        assert result.ended == "all rounds are done, and found 20 structures of a budget of 40"
         assert result.calls == calls(tmp_path) == 20
+    monkeypatch.setattr(loop, "choose", found)
+    raised = learn([water()], tmp_path / "m", replace(asked, budget=48), jobs=1)
+    assert raised.calls == calls(tmp_path) == 28
 
 
 @pytest.mark.slow

@@ -341,8 +341,27 @@ def test_failed_labels_are_tried_again_when_it_is_asked_for(tmp_path, short_runs
     there.touch()
     with pytest.raises(ValueError, match="too few structures have labels"):
         learn([water()], tmp_path / "m", asked, jobs=1)
-    assert learn([water()], tmp_path / "m", asked, jobs=1, retry_failed=True).rows[0].labels == 20
-    assert calls(tmp_path) == 20
+    told: list[str] = []
+    for _ in range(2):
+        again = learn([water()], tmp_path / "m", asked, jobs=1, retry_failed=True, tell=told.append)
+        assert again.rows[0].labels == calls(tmp_path) == 20
+    assert sum("no failed label was tried again" in words for words in told) == 1
+
+
+def test_damaged_settings_cost_no_labels(tmp_path):
+    """The directory holds what was paid for: nobody is told to remove it."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/learn.json").write_text("{")
+    with pytest.raises(ValueError, match=r"learn\.json is damaged .*labels\.extxyz stays") as error:
+        run_learning(tmp_path / "m", settings(springs(tmp_path)))
+    assert "remove" not in str(error.value)
+
+
+def test_too_many_members_for_the_budget_are_refused_before_anything_is_written(tmp_path):
+    asked = settings(springs(tmp_path), budget=None, members=40)
+    with pytest.raises(ValueError, match=r"a budget of 150 structures .* needs 160 for 40 members"):
+        learn([water()], tmp_path / "m", asked, jobs=1)
+    assert not list((tmp_path / "m").glob("*.json"))
 
 
 def test_an_ion_is_learnt_and_the_model_knows_its_charge(tmp_path, short_runs):

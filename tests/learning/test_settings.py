@@ -201,6 +201,7 @@ def test_an_infrared_spectrum_is_refused_with_its_reason():
         ("scan 0 0 1 2", "two different atoms"),
         ("scan 0 1 0 2", "positive"),
         ("scan 1 0 2 90 200", "at most 180"),
+        ("scan 1 0 2 90 180", "between 5 and 175"),
         ("scan 0 1 1 1", "FROM and TO must differ"),
     ],
 )

@@ -257,6 +257,7 @@ def test_a_model_of_differences_is_not_taken_for_a_whole_one(tmp_path, capsys):
         ("gfn2-xtb, n_far=0", "n_far must be a whole number"),
         ("gfn2-xtb, dear_share=1", "dear_share must be"),
         ("gfn2-xtb, second_spread=-1", "second_spread must be"),
+        ("gfn2-xtb, temperature=1e9", "temperature_K is 1e\\+09 K, above"),
     ],
 )
 def test_bad_settings_are_one_line(text, message):

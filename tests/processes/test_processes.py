@@ -132,7 +132,7 @@ def work():
     stop = multiprocessing.get_context("spawn").Event()
     workers = Workers("trying", 2, begin, (stop,))
     try:
-        futures = [workers.submit(time.sleep, 60) for _ in range(2)]
+        futures = [workers.submit(time.sleep, 20) for _ in range(2)]
         threading.Thread(target=interrupt_twice, daemon=True).start()
         for future in futures:
             future.result()
@@ -157,5 +157,5 @@ def test_a_second_ctrl_c_ends_processes_that_still_start_without_a_word(tmp_path
     (tmp_path / "script.py").write_text(TWICE_INTERRUPTED)
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    )  # a machine that takes both for one waits 20 s
     assert (done.stdout, done.stderr) == ("interrupted []\n", "")
